@@ -1,0 +1,249 @@
+/**
+ * Holds the sources to the layout of the house: who may import whom, how long a file may be, and that the core stays pure.
+ * Each rule is a function from sources to complaints, so that a failing test prints every offence with its file and line.
+ */
+import assert from 'node:assert/strict'
+import { readdirSync, readFileSync } from 'node:fs'
+import { builtinModules } from 'node:module'
+import { dirname, join, relative, resolve, sep } from 'node:path'
+import { test } from 'node:test'
+
+const root = resolve(import.meta.dirname, '..')
+const maxSourceLines = 400
+const maxTestLines = 600
+
+interface SourceFile {
+  /** Path from the repository root, with forward slashes. */
+  readonly path: string
+  readonly text: string
+  readonly lines: number
+}
+
+interface Import {
+  readonly line: number
+  readonly specifier: string
+}
+
+/** The parts that a part of `src/` may import beside itself; `anything` lifts the rule, stores included. */
+const allowedParts: Readonly<Record<string, readonly string[] | 'anything'>> = {
+  core: [],
+  'store.ts': ['core'],
+  observe: ['core', 'store.ts'],
+  client: ['core', 'store.ts', 'observe'],
+  worker: ['core', 'store.ts', 'observe', 'client', 'keeper'],
+  keeper: ['core', 'store.ts', 'observe'],
+  manager: ['core', 'store.ts', 'observe'],
+  singleton: ['core', 'store.ts', 'observe'],
+  bridges: ['core', 'store.ts', 'observe'],
+  'stores/memory': ['core', 'store.ts'],
+  'stores/sqlite': ['core', 'store.ts'],
+  'stores/postgres': ['core', 'store.ts'],
+  'stores/redis': ['core', 'store.ts'],
+  'stores/http': ['core', 'store.ts'],
+  cli: 'anything',
+  testing: 'anything',
+}
+
+/** Files directly in `src/` (but `store.ts`) join the parts for users. */
+const allowedAtTop: readonly string[] = ['core', 'store.ts', 'observe', 'client', 'worker']
+
+/** The database clients, each of which belongs to one store. */
+const peers: Readonly<Record<string, string>> = {
+  'node:sqlite': 'stores/sqlite',
+  'better-sqlite3': 'stores/sqlite',
+  pg: 'stores/postgres',
+  ioredis: 'stores/redis',
+}
+
+/** What the core may import from outside: pure functions and types only. */
+const allowedPackagesInCore: readonly string[] = ['@standard-schema/spec', 'ms']
+const allowedFromCryptoInCore: readonly string[] = ['createHash', 'hash']
+
+const impureInCore: readonly RegExp[] = [
+  /\bDate\.now\b/,
+  /\bnew Date\(\s*\)/,
+  /\bMath\.random\b/,
+  /\bset(?:Timeout|Interval|Immediate)\b/,
+  /\bperformance\.now\b/,
+  /\bcrypto\.(?:randomUUID|getRandomValues)\b/,
+  /\bprocess\./,
+]
+
+const files = [...filesUnder('src'), ...filesUnder('test')]
+const tests = files.filter(({ path }) => path.startsWith('test/') || isTest(path))
+const sources = files.filter(({ path }) => path.startsWith('src/') && !isTest(path))
+const core = sources.filter(({ path }) => partOf(path) === 'core')
+
+test('every file of src belongs to a part that the layout knows', () => {
+  assertNone(
+    sources
+      .filter(({ path }) => !isAtTop(path) && allowedParts[partOf(path)] === undefined)
+      .map(({ path }) => `${path}: '${partOf(path)}' is not in the layout; add it to allowedParts`),
+  )
+})
+
+test('a part imports only the parts that the layout allows it', () => {
+  assertNone(
+    sources.flatMap((file) =>
+      importsOf(file).flatMap(({ line, specifier }) => {
+        const target = partImported(file.path, specifier)
+        if (target === undefined || mayImport(file.path, target)) return []
+        return [
+          `${file.path}:${line}: '${partOf(file.path)}' may not import '${target}' (${specifier})`,
+        ]
+      }),
+    ),
+  )
+})
+
+test('a database client is imported by its own store only', () => {
+  assertNone(
+    sources.flatMap((file) =>
+      importsOf(file).flatMap(({ line, specifier }) => {
+        const owner = peers[specifier] ?? peers[packageOf(specifier)]
+        if (owner === undefined || owner === partOf(file.path)) return []
+        if (allowedParts[partOf(file.path)] === 'anything') return []
+        return [`${file.path}:${line}: '${specifier}' belongs to ${owner}`]
+      }),
+    ),
+  )
+})
+
+test('the core imports no package but pure ones, and from Node only hashing', () => {
+  assertNone(
+    core.flatMap((file) =>
+      importsOf(file).flatMap(({ line, specifier }) => {
+        if (specifier.startsWith('.') || allowedPackagesInCore.includes(specifier)) return []
+        if (specifier === 'node:crypto' && importsOnlyHashing(file.text)) return []
+        return [
+          `${file.path}:${line}: the core may not import '${specifier}'; pass in what it gives`,
+        ]
+      }),
+    ),
+  )
+})
+
+test('the core reads no clock and no randomness, and sets no timer', () => {
+  assertNone(
+    core.flatMap((file) =>
+      linesMatching(withoutComments(file.text), impureInCore).map(
+        ({ line, match }) =>
+          `${file.path}:${line}: '${match}' in the core; pass in now, random or an answer`,
+      ),
+    ),
+  )
+})
+
+test(`no source is over ${maxSourceLines} lines, no test over ${maxTestLines}`, () => {
+  assertNone([...tooLong(sources, maxSourceLines), ...tooLong(tests, maxTestLines)])
+})
+
+test('nothing is left to be done in the sources', () => {
+  assertNone(
+    sources.flatMap((file) =>
+      linesMatching(file.text, [/\b(?:TODO|FIXME|XXX)\b/]).map(
+        ({ line, match }) => `${file.path}:${line}: ${match}; do it now or file an issue`,
+      ),
+    ),
+  )
+})
+
+function filesUnder(folder: string): SourceFile[] {
+  return readdirSync(join(root, folder), { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile() && entry.name.endsWith('.ts'))
+    .map((entry) => {
+      const file = join(entry.parentPath, entry.name)
+      const text = readFileSync(file, 'utf8')
+      const path = relative(root, file).replaceAll(sep, '/')
+      return { path, text, lines: text.trimEnd().split('\n').length }
+    })
+    .toSorted((a, b) => a.path.localeCompare(b.path))
+}
+
+function isTest(path: string): boolean {
+  return /\.test(?:-d)?\.ts$/.test(path)
+}
+
+/** A file directly in `src/` is its own part, a store is one part each, otherwise the folder is the part. */
+function partOf(path: string): string {
+  const [first = '', second = '', third] = path.replace(/^src\//, '').split('/')
+  return first === 'stores' && third !== undefined ? `stores/${second}` : first
+}
+
+function isAtTop(path: string): boolean {
+  return path.split('/').length === 2
+}
+
+function partImported(from: string, specifier: string): string | undefined {
+  if (specifier === 'errand' || specifier.startsWith('errand/'))
+    return 'the package by its own name'
+  if (!specifier.startsWith('.')) return undefined
+  return partOf(relative(root, resolve(root, dirname(from), specifier)).replaceAll(sep, '/'))
+}
+
+function mayImport(from: string, target: string): boolean {
+  const own = partOf(from)
+  const allowed = allowedParts[own] ?? (isAtTop(from) ? allowedAtTop : [])
+  return allowed === 'anything' || target === own || allowed.includes(target)
+}
+
+function packageOf(specifier: string): string {
+  if (builtinModules.includes(specifier)) return `node:${specifier}`
+  return specifier.split('/', specifier.startsWith('@') ? 2 : 1).join('/')
+}
+
+/** Every static, dynamic and type-only import and re-export of a file. */
+function importsOf(file: SourceFile): Import[] {
+  const text = withoutComments(file.text)
+  const found = text.matchAll(
+    /(?:^\s*(?:import|export)\b[^'"`;=()]*?\bfrom\s*|^\s*import\s*|\bimport\(\s*)(['"])([^'"]+)\1/gm,
+  )
+  return [...found].map(({ 0: match, 2: specifier = '', index }) => ({
+    line: lineAt(text, index + match.length),
+    specifier,
+  }))
+}
+
+function importsOnlyHashing(text: string): boolean {
+  const named = [...text.matchAll(/\bimport\s*\{([^}]*)\}\s*from\s*['"]node:crypto['"]/g)]
+  const mentions = [...text.matchAll(/['"]node:crypto['"]/g)]
+  const names = named.flatMap(([, list = '']) => list.split(',').map((name) => name.trim()))
+  return (
+    named.length === mentions.length &&
+    names.every((name) => name === '' || allowedFromCryptoInCore.includes(name))
+  )
+}
+
+/** Blanks comments but keeps strings and line breaks, so that places stay true. */
+function withoutComments(text: string): string {
+  return text.replaceAll(
+    /'(?:\\.|[^'\\\n])*'|"(?:\\.|[^"\\\n])*"|`(?:\\[^]|[^`\\])*`|\/\*[^]*?\*\/|\/\/[^\n]*/g,
+    (piece) => (piece.startsWith('/') ? piece.replaceAll(/[^\n]/g, ' ') : piece),
+  )
+}
+
+function linesMatching(
+  text: string,
+  patterns: readonly RegExp[],
+): { readonly line: number; readonly match: string }[] {
+  return text.split('\n').flatMap((content, index) =>
+    patterns.flatMap((pattern) => {
+      const match = pattern.exec(content)?.[0]
+      return match === undefined ? [] : [{ line: index + 1, match }]
+    }),
+  )
+}
+
+function lineAt(text: string, index: number): number {
+  return text.slice(0, index).split('\n').length
+}
+
+function tooLong(checked: readonly SourceFile[], limit: number): string[] {
+  return checked
+    .filter(({ lines }) => lines > limit)
+    .map(({ path, lines }) => `${path}: ${lines} lines, the limit is ${limit}; split it by role`)
+}
+
+function assertNone(complaints: readonly string[]): void {
+  assert.equal(complaints.length, 0, `\n${complaints.join('\n')}`)
+}
