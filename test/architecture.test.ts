@@ -44,7 +44,7 @@ const allowedParts: Readonly<Record<string, readonly string[] | 'anything'>> = {
   testing: 'anything',
 }
 
-/** Files directly in `src/` (but `store.ts`) join the parts for users. */
+/** Files directly in `src/` (but `store.ts`) join the parts for users, and may import each other. */
 const allowedAtTop: readonly string[] = ['core', 'store.ts', 'observe', 'client', 'worker']
 
 /** The database clients, each of which belongs to one store. */
@@ -93,6 +93,23 @@ test('a part imports only the parts that the layout allows it', () => {
         ]
       }),
     ),
+  )
+})
+
+test('the public surface is re-exports only', () => {
+  const reExport =
+    /\bexport\s+(?:type\s+)?(?:\*(?:\s+as\s+\w+)?|\{[^}]*\})\s*from\s*(['"])[^'"]+\1;?/g
+  assertNone(
+    sources
+      .filter(({ path }) => path === 'src/index.ts')
+      .map(({ path, text }) => ({
+        path,
+        rest: withoutComments(text).replaceAll(reExport, '').trim(),
+      }))
+      .filter(({ rest }) => rest !== '')
+      .map(
+        ({ path, rest }) => `${path}: move this into the part that owns it: ${rest.slice(0, 80)}`,
+      ),
   )
 })
 
@@ -183,6 +200,7 @@ function partImported(from: string, specifier: string): string | undefined {
 
 function mayImport(from: string, target: string): boolean {
   const own = partOf(from)
+  if (own !== 'store.ts' && isAtTop(from) && target.endsWith('.ts')) return true
   const allowed = allowedParts[own] ?? (isAtTop(from) ? allowedAtTop : [])
   return allowed === 'anything' || target === own || allowed.includes(target)
 }
