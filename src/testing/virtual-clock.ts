@@ -51,7 +51,12 @@ export class VirtualClock implements Clock {
     let first: Timer | null = null
     for (const timer of this.#timers) {
       if (timer.at > end) continue
-      if (first === null || timer.at < first.at || (timer.at === first.at && timer.sequence < first.sequence)) first = timer
+      if (
+        first === null ||
+        timer.at < first.at ||
+        (timer.at === first.at && timer.sequence < first.sequence)
+      )
+        first = timer
     }
     return first
   }

@@ -1,0 +1,117 @@
+/** How jobs come under a lease: `claim` for ready ones, `expired` for those that were lost or waited too long. */
+import type { Claimed, ClaimedJob, ClaimRequest, ExpiredRequest } from '../../store.ts'
+import {
+  inLine,
+  isOverdue,
+  move,
+  promote,
+  queueOf,
+  type MemoryDatabase,
+  type Row,
+} from './state.ts'
+
+interface Lease {
+  readonly worker: string
+  readonly leaseUntil: number
+  readonly token: number
+}
+
+/**
+ * Leases ready jobs in order. A suspect is leased alone: it comes only as the first job of a call, and then it is the
+ * only one; otherwise ordinary jobs go on as if suspects were not there.
+ */
+export function claim(db: MemoryDatabase, request: ClaimRequest, now: number): Claimed {
+  promote(db, now)
+  const lease = { worker: request.worker, leaseUntil: now + request.leaseMs, token: db.nextToken() }
+  const jobs: ClaimedJob[] = []
+  for (const { name, limit } of asked(db, request)) {
+    const queue = db.queues.get(name)
+    if (queue === undefined || queue.paused) continue
+    const most = Math.min(limit, request.limit - jobs.length)
+    if (most <= 0) continue
+    const suspect = jobs.length === 0 ? suspectBeforeOthers(db, name, request.suspects) : null
+    if (suspect !== null)
+      return { now, jobs: [run(db, suspect, lease, { startedAt: now }, 'ready', now)] }
+    for (let count = 0; count < most; count += 1) {
+      const row = queue.ready.first()
+      if (row === undefined) break
+      jobs.push(run(db, row, lease, { startedAt: null }, 'ready', now))
+    }
+  }
+  return { now, jobs }
+}
+
+/** The queues of a request with their limits: the named ones in their order, then the others by name. */
+function asked(db: MemoryDatabase, request: ClaimRequest): ClaimRequest['queues'] {
+  if (request.others <= 0) return request.queues
+  const named = new Set(request.queues.map((queue) => queue.name))
+  const others = [...db.queues.keys()].filter((name) => !named.has(name)).sort()
+  return [...request.queues, ...others.map((name) => ({ name, limit: request.others }))]
+}
+
+function suspectBeforeOthers(db: MemoryDatabase, name: string, mostLosses: number): Row | null {
+  const queue = queueOf(db, name)
+  let first: Row | null = null
+  for (const row of queue.suspects) {
+    if (row.counters.losses <= mostLosses && (first === null || inLine(row, first) < 0)) first = row
+  }
+  const ordinary = queue.ready.first()
+  return first !== null && (ordinary === undefined || inLine(first, ordinary) < 0) ? first : null
+}
+
+/** Leases to the caller what other workers lost, oldest lease first, then what waited too long. */
+export function expired(db: MemoryDatabase, request: ExpiredRequest, now: number): Claimed {
+  const tasks = new Set(request.tasks)
+  const lease = { worker: request.worker, leaseUntil: now + request.leaseMs, token: db.nextToken() }
+  const lost = [...db.running]
+    .filter((row) => isLost(row, now) && tasks.has(row.task))
+    .sort((a, b) => (a.leaseUntil ?? 0) - (b.leaseUntil ?? 0) || a.sequence - b.sequence)
+    .slice(0, request.limit)
+    .map((row) => run(db, row, lease, {}, row.overdue ? 'overdue' : 'lost', now))
+  const overdue = [...db.bounded]
+    .filter((row) => isOverdue(row, now) && tasks.has(row.task))
+    .sort((a, b) => a.sequence - b.sequence)
+    .slice(0, request.limit - lost.length)
+    .map((row) => run(db, row, lease, { overdue: true, startedAt: null }, 'overdue', now))
+  return { now, jobs: [...lost, ...overdue] }
+}
+
+/** Whether `expired` would find anything, were all tasks asked for. */
+export function needsSweep(db: MemoryDatabase, now: number): boolean {
+  for (const row of db.running) if (isLost(row, now)) return true
+  for (const row of db.bounded) if (isOverdue(row, now)) return true
+  return false
+}
+
+function isLost(row: Row, now: number): boolean {
+  return row.leaseUntil !== null && row.leaseUntil <= now
+}
+
+function run(
+  db: MemoryDatabase,
+  row: Row,
+  lease: Lease,
+  change: Partial<Row>,
+  why: ClaimedJob['why'],
+  now: number,
+): ClaimedJob {
+  move(db, row, 'running', { ...lease, ...change }, now)
+  const { id, token, task, queue, priority, input, codec, options, parent, createdAt, dueAt } = row
+  const { startBy, deadlineAt, counters, startedAt, cancelAsked } = row
+  const uniqueKey = row.unique?.key ?? null
+  const job = {
+    id,
+    token,
+    task,
+    queue,
+    priority,
+    input,
+    codec,
+    options,
+    parent,
+    uniqueKey,
+    createdAt,
+    dueAt,
+  }
+  return { ...job, startBy, deadlineAt, counters: { ...counters }, startedAt, cancelAsked, why }
+}

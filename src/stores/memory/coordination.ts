@@ -1,0 +1,52 @@
+/** What workers and operators share beside jobs: queues, workers, tasks. */
+import type { RegisteredTask, Tended, WorkerRecord } from '../../store.ts'
+import { needsSweep } from './claims.ts'
+import { needsPrune } from './operators.ts'
+import { promote, queueOf, type MemoryDatabase } from './state.ts'
+
+/** Writes a worker's heartbeat and tells it what there is to do. */
+export function tend(db: MemoryDatabase, worker: WorkerRecord, now: number): Tended {
+  promote(db, now)
+  db.workers.set(worker.id, structuredClone({ ...worker, lastSeenAt: now }))
+  const queues = queueList(db)
+  const nextDueAt = db.scheduled.first()?.dueAt
+  const serves = (name: string): boolean =>
+    worker.queues.includes('*') || worker.queues.includes(name)
+  return {
+    now,
+    paused: queues.filter((queue) => queue.paused).map((queue) => queue.name),
+    queues: queues.map((queue) => queue.name),
+    nextDueMs: nextDueAt === undefined ? null : Math.max(0, nextDueAt - now),
+    ready: [...db.queues.values()].some(
+      (queue) => !queue.paused && serves(queue.name) && queue.ready.size + queue.suspects.size > 0,
+    ),
+    sweep: needsSweep(db, now),
+    prune: needsPrune(db, now),
+  }
+}
+
+export function setPaused(db: MemoryDatabase, names: readonly string[], paused: boolean): void {
+  for (const name of names) queueOf(db, name).paused = paused
+  db.hints.give('paused')
+  if (!paused) db.hints.give('work')
+}
+
+export function queueList(db: MemoryDatabase): { name: string; paused: boolean }[] {
+  return [...db.queues.values()].map(({ name, paused }) => ({ name, paused })).sort(byName)
+}
+
+export function workerList(db: MemoryDatabase): WorkerRecord[] {
+  return [...db.workers.values()].map((worker) => structuredClone(worker))
+}
+
+export function registerTasks(db: MemoryDatabase, tasks: readonly RegisteredTask[]): void {
+  for (const task of tasks) db.tasks.set(task.name, structuredClone(task))
+}
+
+export function taskList(db: MemoryDatabase): RegisteredTask[] {
+  return [...db.tasks.values()].map((task) => structuredClone(task)).sort(byName)
+}
+
+function byName(a: { readonly name: string }, b: { readonly name: string }): number {
+  return a.name < b.name ? -1 : a.name > b.name ? 1 : 0
+}

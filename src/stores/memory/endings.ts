@@ -1,0 +1,91 @@
+/** How a job ends, and what that means for the jobs that need it. */
+import type { FinalState } from '../../core/job.ts'
+import { isFinal } from '../../core/job.ts'
+import type { Keep } from '../../store.ts'
+import { erase, move, type MemoryDatabase, type Row } from './state.ts'
+
+/** Brings a job into a final state. `release` must follow in the same step. */
+export function finish(
+  db: MemoryDatabase,
+  row: Row,
+  ending: {
+    readonly state: FinalState
+    readonly output: string | null
+    readonly reason: string | null
+    readonly keepMs: Keep
+  },
+  now: number,
+): void {
+  const { state, output, reason, keepMs } = ending
+  const ended = {
+    output,
+    reason,
+    finishedAt: now,
+    expiresAt: keepMs === null ? null : now + keepMs,
+    leaseUntil: null,
+  }
+  move(db, row, state, { ...ended, cancelAsked: false, overdue: false, suspect: false }, now)
+  row.unmet.clear()
+}
+
+/**
+ * Settles the needs of the jobs that waited for an ended one, then of those that were cancelled for it, and so on.
+ * Jobs that are not to be kept go.
+ */
+export function release(db: MemoryDatabase, ended: Row, now: number): void {
+  const endings = [ended]
+  for (let row = endings.pop(); row !== undefined; row = endings.pop()) {
+    for (const dependant of db.dependants.get(row.id) ?? []) {
+      if (answerNeed(db, dependant, row.id, row.state === 'completed') === 'cancel') {
+        cancelForNeed(db, dependant, now)
+        endings.push(dependant)
+      } else if (dependant.state === 'blocked' && dependant.unmet.size === 0) {
+        unblock(db, dependant, now)
+      }
+    }
+    if (row.expiresAt !== null && row.expiresAt <= now) erase(db, row, true, now)
+  }
+}
+
+/** Weighs a job's unmet needs by what the store knows now: strikes those that are met, or failed and may fail. */
+export function weighNeeds(db: MemoryDatabase, row: Row): 'met' | 'open' | 'cancel' {
+  for (const [need, onFailed] of row.unmet) {
+    const needed = db.jobs.get(need)
+    if (needed !== undefined && !isFinal(needed.state)) continue
+    if (needed?.state !== 'completed' && onFailed === 'cancel') return 'cancel'
+    strike(db, row, need)
+  }
+  return row.unmet.size === 0 ? 'met' : 'open'
+}
+
+/** Ends a job whose need failed. `release` must follow in the same step. */
+export function cancelForNeed(db: MemoryDatabase, row: Row, now: number): void {
+  finish(
+    db,
+    row,
+    { state: 'cancelled', output: null, reason: 'need-failed', keepMs: row.keepCancelledMs },
+    now,
+  )
+}
+
+/** Tells a dependant that its need ended. One that is leased as overdue keeps a failed need until it is put back. */
+function answerNeed(
+  db: MemoryDatabase,
+  row: Row,
+  need: string,
+  isMet: boolean,
+): 'cancel' | 'go on' {
+  if (!isMet && row.unmet.get(need) === 'cancel')
+    return row.state === 'blocked' ? 'cancel' : 'go on'
+  strike(db, row, need)
+  return 'go on'
+}
+
+function strike(db: MemoryDatabase, row: Row, need: string): void {
+  row.unmet.delete(need)
+  db.dependants.get(need)?.delete(row)
+}
+
+function unblock(db: MemoryDatabase, row: Row, now: number): void {
+  move(db, row, row.dueAt > now ? 'scheduled' : 'ready', { place: Math.max(row.dueAt, now) }, now)
+}

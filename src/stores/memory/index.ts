@@ -1,0 +1,20 @@
+/** `errand/memory`: jobs in the memory of one process, for tests and for trying things out. */
+import type { Clock } from '../../core/clock.ts'
+import type { Store } from '../../store.ts'
+import { systemClock } from '../system-clock.ts'
+import { MemoryDatabase } from './state.ts'
+import { memoryStore } from './store.ts'
+
+export { MemoryDatabase }
+
+/**
+ * A store in memory. Nothing survives the process.
+ *
+ * It is also the executable specification of the store contract: where prose and this store disagree, one is wrong.
+ * Stores that are given the same `database` are clients of the same data.
+ */
+export function memory(
+  options: { readonly clock?: Clock; readonly database?: MemoryDatabase } = {},
+): Store {
+  return memoryStore(options.database ?? new MemoryDatabase(), options.clock ?? systemClock)
+}

@@ -1,0 +1,77 @@
+/** The memory store: hands each call of the contract to its function, with the time. */
+import type { Clock } from '../../core/clock.ts'
+import { ErrandError } from '../../core/errors.ts'
+import type { Store } from '../../store.ts'
+import { claim, expired } from './claims.ts'
+import { queueList, registerTasks, setPaused, taskList, tend, workerList } from './coordination.ts'
+import { insert } from './intake.ts'
+import { note, renew } from './leases.ts'
+import { cancel, prune, remove, retry, take } from './operators.ts'
+import { counts, get, list, logs } from './readers.ts'
+import { settle } from './settling.ts'
+import type { MemoryDatabase } from './state.ts'
+
+/**
+ * Makes a client of the data. A call runs to its end before it answers, and functions of JavaScript are not
+ * interrupted: that is what makes each call one atomic step.
+ */
+export function memoryStore(db: MemoryDatabase, clock: Clock): Store {
+  let isClosed = false
+  const unwatches = new Set<() => void>()
+
+  const open = (): MemoryDatabase => {
+    if (isClosed) throw new ErrandError('closed', 'The store is closed.')
+    return db
+  }
+  const openWithout = (tx: unknown): MemoryDatabase => {
+    if (tx !== undefined)
+      throw new ErrandError('tx-unsupported', 'The memory store has no transactions.')
+    return open()
+  }
+
+  return {
+    info: { kind: 'memory', location: 'this process', durability: 'nothing survives the process' },
+    clock,
+    connector: null,
+    setup: async () => void open(),
+    close: async () => {
+      isClosed = true
+      for (const unwatch of unwatches) unwatch()
+    },
+
+    insert: async (jobs, tx) => insert(openWithout(tx), jobs, clock.now()),
+
+    claim: async (request) => claim(open(), request, clock.now()),
+    settle: async (settlements, tx) => settle(openWithout(tx), settlements, clock.now()),
+    renew: async (leases, leaseMs) => renew(open(), leases, leaseMs, clock.now()),
+    note: async (notes) => note(open(), notes, clock.now()),
+    expired: async (request) => expired(open(), request, clock.now()),
+    tend: async (worker) => tend(open(), worker, clock.now()),
+    watch: (on) => {
+      const unwatch = open().hints.watch(on)
+      unwatches.add(unwatch)
+      return () => {
+        unwatches.delete(unwatch)
+        unwatch()
+      }
+    },
+
+    get: async (ids) => get(open(), ids),
+    list: async (query) => list(open(), query),
+    counts: async () => counts(open()),
+    logs: async (id) => logs(open(), id),
+
+    cancel: async (ids, reason) => cancel(open(), ids, reason, clock.now()),
+    retry: async (ids) => retry(open(), ids, clock.now()),
+    remove: async (ids) => remove(open(), ids, clock.now()),
+    take: async (ids) => take(open(), ids, clock.now()),
+    prune: async (request) => prune(open(), request, clock.now()),
+
+    pause: async (queues) => setPaused(open(), queues, true),
+    resume: async (queues) => setPaused(open(), queues, false),
+    queues: async () => queueList(open()),
+    workers: async () => workerList(open()),
+    registerTasks: async (tasks) => registerTasks(open(), tasks),
+    tasks: async () => taskList(open()),
+  }
+}
