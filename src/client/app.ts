@@ -1,0 +1,203 @@
+/** One app: its configuration read and checked, shared by the client and the workers made from it. */
+import type { Codec } from '../core/codec.ts'
+import { toMs, type Duration } from '../core/duration.ts'
+import { ErrandError } from '../core/errors.ts'
+import { nearest, refuseUnknownKeys } from '../core/nearest.ts'
+import { normalise, resolve, type CommonOptions, type Layer, type Policy, type Unique } from '../core/options.ts'
+import { collectTasks, type TaskRegistry } from '../core/registry.ts'
+import type { Task } from '../core/task.ts'
+import { normaliseUnique, type UniqueLayer } from '../core/unique.ts'
+import { EventHub } from '../observe/events.ts'
+import { logEvents, type Log } from '../observe/log.ts'
+import type { Store } from '../store.ts'
+import { ContextHolder } from './context.ts'
+import { loadTasks } from './load-tasks.ts'
+
+/** A task of an app whose context is `Context`. */
+// oxlint-disable-next-line typescript/no-explicit-any -- tasks of all inputs and outputs lie in one list
+type TaskIn<Context> = Task<any, any, any, Context>
+
+/** Tasks, modules that export tasks, or a glob of such modules, relative to the file that calls `createErrand`. */
+export type TaskSource<Context = never> = string | TaskIn<Context> | Readonly<Record<string, unknown>>
+
+/** Settings of one queue: its slots in each worker, and defaults for its jobs. */
+export interface QueueOptions extends CommonOptions {
+  /** How many of its jobs one worker runs at a time. Default: the worker's slots. */
+  readonly slots?: number
+  readonly unique?: Unique<unknown>
+}
+
+/** What `createErrand` takes. Only `store` is needed. */
+export interface ErrandConfig<Context> extends CommonOptions {
+  readonly store: Store
+  readonly tasks?: TaskSource<NoInfer<Context>> | readonly TaskSource<NoInfer<Context>>[]
+  /** Queues by name; `'*'` opens the app to queues of any name. A queue named `default` always exists. */
+  readonly queues?: Readonly<Record<string, QueueOptions>>
+  /** Jobs that one worker runs at a time, over all queues. Default 10. */
+  readonly slots?: number
+  /** How long a worker's right to a job lasts without renewal. Default 30 s; renewed at a third of it. */
+  readonly lease?: Duration
+  /** The longest an idle worker waits before it looks for work unasked. Default 30 s. */
+  readonly poll?: Duration
+  /** Shared by all handlers of a process; made once when the first worker or inline run needs it. Disposed, with its disposable members, at stop. */
+  readonly context?: () => Context | Promise<Context>
+  /** Encodes input, output and kept errors. Default: plain JSON. */
+  readonly codec?: Codec
+  /** Further codecs for jobs that were written with them. */
+  readonly codecs?: readonly Codec[]
+  /** The newest finished jobs that are kept beside what `retention` says. Default 1,000,000. */
+  readonly keepAtMost?: number
+  /** Default: silent. */
+  readonly log?: Log
+}
+
+const configKeys = ['store', 'tasks', 'queues', 'slots', 'lease', 'poll', 'context', 'codec', 'codecs', 'keepAtMost', 'log']
+
+/** A queue's settings, read. */
+export interface QueueSettings {
+  readonly slots: number | null
+  readonly layer: Layer
+  readonly unique: UniqueLayer | null | undefined
+}
+
+/** Timing and bounds of the app, in milliseconds where the name says so. */
+export const appDefaults = {
+  slots: 10,
+  leaseMs: 30_000,
+  pollMs: 30_000,
+  sweepMs: 5_000,
+  keepAtMost: 1_000_000,
+} as const
+
+export class App {
+  readonly store: Store
+  readonly events: EventHub = new EventHub()
+  readonly context: ContextHolder
+  readonly queues: ReadonlyMap<string, QueueSettings>
+  readonly slots: number
+  readonly leaseMs: number
+  readonly pollMs: number
+  readonly keepAtMost: number
+  readonly codec: Codec | null
+  readonly #codecs = new Map<string, Codec>()
+  readonly #layer: Layer
+  readonly #sources: readonly TaskSource[]
+  readonly #root: string
+  readonly #policies = new Map<string, Policy>()
+  #registry: TaskRegistry | null = null
+  #loading: Promise<TaskRegistry> | null = null
+
+  /** `root` is the folder that globs are relative to. Throws `invalid-option` for a configuration that cannot work. */
+  constructor(config: ErrandConfig<unknown>, root: string) {
+    const where = 'createErrand()'
+    if (typeof config?.store?.claim !== 'function') {
+      throw new ErrandError('invalid-option', `${where} needs a store, such as sqlite('errand.db') from 'errand/sqlite'.`)
+    }
+    this.#layer = normalise(config, where, configKeys)
+    this.store = config.store
+    this.context = new ContextHolder(config.context ?? (() => ({})))
+    this.slots = readCount(config.slots ?? appDefaults.slots, `${where}.slots`)
+    this.leaseMs = toMs(config.lease ?? appDefaults.leaseMs, `${where}.lease`)
+    if (this.leaseMs < 500) throw new ErrandError('invalid-option', `${where}.lease must be at least 500 ms.`)
+    this.pollMs = toMs(config.poll ?? appDefaults.pollMs, `${where}.poll`)
+    this.keepAtMost = readCount(config.keepAtMost ?? appDefaults.keepAtMost, `${where}.keepAtMost`)
+    this.codec = config.codec ?? null
+    for (const codec of [...(config.codecs ?? []), ...(config.codec ? [config.codec] : [])]) this.#codecs.set(codec.name, codec)
+    this.queues = readQueues(config.queues ?? {})
+    this.#sources = ([config.tasks ?? []] as readonly TaskSource[]).flat() as readonly TaskSource[]
+    this.#root = root
+    if (config.log !== undefined) logEvents(this.events, config.log)
+  }
+
+  /** The app's tasks; loads modules named by globs at the first call. Rejects with the error of a module that fails to load. */
+  tasks(): Promise<TaskRegistry> {
+    this.#loading ??= loadTasks(this.#sources, this.#root).then((tasks) => {
+      this.#registry = collectTasks(tasks)
+      for (const { definition } of tasks) {
+        if (definition.codec !== null) this.#codecs.set(definition.codec.name, definition.codec)
+      }
+      return this.#registry
+    })
+    return this.#loading
+  }
+
+  /** The app's tasks, once they are loaded; null before. */
+  get loaded(): TaskRegistry | null {
+    return this.#registry
+  }
+
+  /** Finds a codec by the name that a job recorded. */
+  findCodec(name: string): Codec | undefined {
+    return this.#codecs.get(name)
+  }
+
+  /** Lets jobs written by a codec be read. */
+  addCodec(codec: Codec): void {
+    this.#codecs.set(codec.name, codec)
+  }
+
+  /** Options of a job: those of the call over those of its task, its queue, the app, and the defaults. */
+  policy(call: Layer | null, task: { readonly name: string; readonly layer: Layer } | null, queue: string): Policy {
+    const levels = [task?.layer, this.queueSettings(queue)?.layer, this.#layer]
+    if (call !== null) return resolve(call, ...levels)
+    const key = `${queue}\n${task?.name ?? ''}`
+    let policy = this.#policies.get(key)
+    if (policy === undefined) this.#policies.set(key, (policy = resolve(...levels)))
+    return policy
+  }
+
+  /** Settings of a queue: its own, or those of `'*'`; undefined for a queue that the app does not name. */
+  queueSettings(queue: string): QueueSettings | undefined {
+    return this.queues.get(queue) ?? this.queues.get('*')
+  }
+
+  /** Every queue that the app names: in `queues`, by a task, and `default`. Without `'*'`. */
+  queueNames(): readonly string[] {
+    const names = new Set([...this.queues.keys(), 'default'])
+    for (const task of this.#registry?.tasks ?? []) {
+      if (task.definition.queue !== null) names.add(task.definition.queue)
+    }
+    names.delete('*')
+    return [...names]
+  }
+
+  /** Whether the app takes queues of any name. */
+  get open(): boolean {
+    return this.queues.has('*')
+  }
+
+  /** Throws `unknown-queue` for a queue that neither a task nor `queues` names, unless the app is open to any. */
+  checkQueue(queue: string): void {
+    const names = this.queueNames()
+    if (this.open || names.includes(queue)) return
+    const meant = nearest(queue, names)
+    throw new ErrandError(
+      'unknown-queue',
+      `No queue is called ${queue}. ${meant === null ? `Add it to \`queues\`; known are ${names.join(', ')}.` : `Did you mean ${meant}?`}`,
+      { details: { queue } },
+    )
+  }
+}
+
+function readQueues(queues: Readonly<Record<string, QueueOptions>>): ReadonlyMap<string, QueueSettings> {
+  const read = new Map<string, QueueSettings>()
+  for (const [name, options] of Object.entries(queues)) {
+    const where = `queues[${JSON.stringify(name)}]`
+    if (name === '' || name.length > 200) throw new ErrandError('invalid-option', `${where}: a queue's name has 1 to 200 characters.`)
+    refuseUnknownKeys(options, ['slots', 'unique', 'priority', 'retry', 'postpone', 'timeout', 'startWithin', 'deadline', 'losses', 'retention'], where)
+    const { slots, unique, ...common } = options
+    read.set(name, {
+      slots: slots === undefined ? null : readCount(slots, `${where}.slots`),
+      layer: normalise(common, where),
+      unique: normaliseUnique(unique as Unique | undefined, `${where}.unique`),
+    })
+  }
+  return read
+}
+
+/** Checks a count of slots or the like: a whole number from 1 up. */
+export function readCount(value: number, where: string): number {
+  if (Number.isInteger(value) && value >= 1) return value
+  throw new ErrandError('invalid-option', `${where} must be a whole number from 1 up, not ${JSON.stringify(value)}.`)
+}
+

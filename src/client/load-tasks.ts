@@ -1,0 +1,50 @@
+/** Finds the tasks that a configuration names: given as they are, as modules, or as globs of modules. */
+import { glob } from 'node:fs/promises'
+import { resolve } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import { ErrandError } from '../core/errors.ts'
+import { isTask, type AnyTask } from '../core/task.ts'
+import type { TaskSource } from './app.ts'
+
+/** Loads all sources. A module that fails to load rejects with `invalid-task`, its own error as the cause. */
+export async function loadTasks(sources: readonly TaskSource[], root: string): Promise<readonly AnyTask[]> {
+  const tasks: AnyTask[] = []
+  for (const source of sources) {
+    if (typeof source === 'string') tasks.push(...(await loadGlob(source, root)))
+    else if (isTask(source)) tasks.push(source)
+    else tasks.push(...tasksOf(source as Readonly<Record<string, unknown>>, 'a module given in `tasks`'))
+  }
+  return tasks
+}
+
+async function loadGlob(pattern: string, root: string): Promise<readonly AnyTask[]> {
+  const files = await findFiles(pattern, root)
+  if (files.length === 0) {
+    throw new ErrandError('invalid-task', `No file matches ${pattern} in ${root}. Mend the glob in \`tasks\`.`)
+  }
+  const tasks: AnyTask[] = []
+  for (const file of files) {
+    const path = resolve(root, file)
+    const module = (await import(pathToFileURL(path).href).catch((cause: unknown) => {
+      const message = cause instanceof Error ? cause.message : String(cause)
+      throw new ErrandError('invalid-task', `${path} failed to load: ${message}`, { cause })
+    })) as Readonly<Record<string, unknown>>
+    tasks.push(...tasksOf(module, null))
+  }
+  return tasks
+}
+
+async function findFiles(pattern: string, root: string): Promise<readonly string[]> {
+  const files: string[] = []
+  for await (const file of glob(pattern, { cwd: root })) {
+    if (!/\.d\.[cm]?ts$/.test(file)) files.push(file)
+  }
+  return files.toSorted()
+}
+
+/** The tasks that a module exports, alone or in arrays. `whole` names it for the error when it exports none; null lets that pass. */
+function tasksOf(module: Readonly<Record<string, unknown>>, whole: string | null): readonly AnyTask[] {
+  const found = Object.values(module).flat().filter(isTask)
+  if (found.length > 0 || whole === null) return found
+  throw new ErrandError('invalid-task', `${whole} exports no task. Export what task() answers.`)
+}

@@ -1,0 +1,140 @@
+/** From a call of `enqueue`, or a follow-up, to the job that enters the store. */
+import { v7 as uuidv7 } from 'uuid'
+import type { Codec } from '../core/codec.ts'
+import { toMs } from '../core/duration.ts'
+import { callOptionNames, type EnqueueOptions, type FollowUps } from '../core/enqueue-options.ts'
+import { ErrandError } from '../core/errors.ts'
+import { normalise, type Layer, type Unique } from '../core/options.ts'
+import { normaliseUnique, uniqueKey, type UniqueLayer } from '../core/unique.ts'
+import type { NewJob, UniqueRule } from '../store.ts'
+import type { App } from './app.ts'
+import { encodePayload } from './payload.ts'
+
+/** What is known of a task where a job of it is made: from its definition or from the tasks registry. */
+export interface TaskFacts {
+  readonly name: string
+  readonly queue: string | null
+  readonly layer: Layer
+  readonly unique: UniqueLayer | null | undefined
+  readonly codec: Codec | null
+}
+
+/** Facts about a task of which nothing but its name is known. */
+export function bareFacts(name: string): TaskFacts {
+  return { name, queue: null, layer: {}, unique: undefined, codec: null }
+}
+
+/** The part of a call's options that travels with the job, as `NewJob.options` holds it in JSON. */
+export interface StoredOptions {
+  readonly layer?: Layer
+  readonly onSuccess?: readonly string[]
+  readonly onFailure?: readonly string[]
+}
+
+const noOptions: EnqueueOptions = {}
+const notUnique: UniqueRule | null = null
+
+/**
+ * Makes the job of one call, resolving its options. The input must have been validated.
+ * Throws `invalid-option`, `unknown-queue`, `not-json` and `too-large`.
+ */
+export function makeJob(
+  app: App,
+  task: TaskFacts,
+  input: unknown,
+  options: EnqueueOptions = noOptions,
+  origin: { readonly id?: string; readonly parent?: string; readonly worker?: string } = {},
+): NewJob {
+  const call = options === noOptions ? null : readCall(options)
+  const queue = options.queue ?? task.queue ?? 'default'
+  app.checkQueue(queue)
+  const policy = app.policy(call?.layer ?? null, task, queue)
+  const codec = task.codec ?? app.codec
+  return {
+    id: origin.id ?? uuidv7(),
+    task: task.name,
+    queue,
+    priority: policy.priority,
+    input: encodePayload(app, input, codec, 'input'),
+    codec: codec?.name ?? null,
+    options: call?.stored ?? null,
+    parent: origin.parent ?? null,
+    delayMs: call?.delayMs ?? 0,
+    runAt: call?.runAt ?? null,
+    startWithinMs: policy.startWithinMs,
+    deadlineMs: policy.deadlineMs,
+    keepCancelledMs: policy.keepMs.cancelled,
+    unique: makeUnique(app, call?.unique, task, queue, input),
+    needs: [],
+    lease: origin.worker === undefined ? null : { worker: origin.worker, leaseMs: app.leaseMs },
+  }
+}
+
+interface Call {
+  readonly layer: Layer
+  readonly stored: string | null
+  readonly delayMs: number
+  readonly runAt: number | null
+  readonly unique: UniqueLayer | null | undefined
+}
+
+function readCall(options: EnqueueOptions): Call {
+  const where = 'enqueue()'
+  const layer = normalise(options, where, callOptionNames)
+  const custom = layer.retryWhen ?? (typeof layer.backoff === 'function' ? layer.backoff : undefined)
+  if (custom !== undefined) {
+    throw new ErrandError('invalid-option', `${where}.retry can hold no function, since it is stored with the job. Put it on the task.`)
+  }
+  const { runAt } = options
+  if (runAt !== undefined && !(runAt instanceof Date && Number.isFinite(runAt.getTime()))) {
+    throw new ErrandError('invalid-option', `${where}.runAt must be a valid Date.`)
+  }
+  if (runAt !== undefined && options.delay !== undefined) {
+    throw new ErrandError('invalid-option', `${where} takes either delay or runAt, not both.`)
+  }
+  if (options.queue !== undefined && (typeof options.queue !== 'string' || options.queue === '' || options.queue.length > 200)) {
+    throw new ErrandError('invalid-option', `${where}.queue must be the name of a queue.`)
+  }
+  return {
+    layer,
+    stored: storedText(layer, options),
+    delayMs: options.delay === undefined ? 0 : toMs(options.delay, `${where}.delay`),
+    runAt: runAt?.getTime() ?? null,
+    unique: normaliseUnique(options.unique as Unique | undefined, `${where}.unique`),
+  }
+}
+
+function storedText(layer: Layer, options: EnqueueOptions): string | null {
+  const stored: StoredOptions = {
+    ...(Object.keys(layer).length === 0 ? {} : { layer }),
+    ...(options.onSuccess === undefined ? {} : { onSuccess: followUpNames(options.onSuccess) }),
+    ...(options.onFailure === undefined ? {} : { onFailure: followUpNames(options.onFailure) }),
+  }
+  return Object.keys(stored).length === 0 ? null : JSON.stringify(stored)
+}
+
+function followUpNames(followUps: FollowUps): readonly string[] {
+  return [followUps].flat().map((one) => (typeof one === 'string' ? one : one.name))
+}
+
+/** Reads what `storedText` wrote. */
+export function readStoredOptions(text: string | null): StoredOptions {
+  return text === null ? {} : (JSON.parse(text) as StoredOptions)
+}
+
+function makeUnique(
+  app: App,
+  call: UniqueLayer | null | undefined,
+  task: TaskFacts,
+  queue: string,
+  input: unknown,
+): UniqueRule | null {
+  const layer = call !== undefined ? call : task.unique !== undefined ? task.unique : app.queueSettings(queue)?.unique
+  if (layer === null || layer === undefined) return notUnique
+  return {
+    key: uniqueKey(task.name, layer, input),
+    during: layer.during,
+    forMs: layer.forMs,
+    onConflict: layer.onConflict,
+  }
+}

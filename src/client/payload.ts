@@ -1,0 +1,70 @@
+/** Payloads on their way into and out of a store: checked, written as JSON, encoded, bounded. */
+import type { StandardSchemaV1 } from '@standard-schema/spec'
+import type { Codec } from '../core/codec.ts'
+import { ErrandError, type ErrandErrorCode } from '../core/errors.ts'
+import { fromJson, toJson } from '../core/json.ts'
+import type { App } from './app.ts'
+
+/** Bounds of one payload, in bytes of UTF-8, as it is stored. */
+export const payloadBounds: { readonly warnBytes: number; readonly refuseBytes: number } = { warnBytes: 256 * 1024, refuseBytes: 1024 * 1024 }
+
+/** Writes a value as the text that a store keeps. Throws `not-json` and `too-large`. */
+export function encodePayload(app: App, value: unknown, codec: Codec | null, what: string): string {
+  const json = toJson(value, what)
+  const text = codec === null ? json : codec.encode(json)
+  // A text of n characters has between n and 3n bytes, so most need no second look.
+  if (text.length * 3 > payloadBounds.warnBytes) checkSize(app, Buffer.byteLength(text), what)
+  return text
+}
+
+/** Reads what `encodePayload` wrote. Throws `unknown-codec`, and the codec's own errors. */
+export function decodePayload(app: App, text: string, codecName: string | null, what: string): unknown {
+  if (codecName === null) return fromJson(text, what)
+  const codec = app.findCodec(codecName)
+  if (codec === undefined) throw unknownCodec(codecName)
+  return fromJson(codec.decode(text), what)
+}
+
+/** The error for a codec that the app does not have. */
+export function unknownCodec(name: string): ErrandError {
+  return new ErrandError('unknown-codec', `No codec is called ${name}. Add it to \`codecs\` of createErrand().`, { details: { codec: name } })
+}
+
+/**
+ * Checks a value against a schema and answers what the schema makes of it.
+ * Throws `invalid-input` or `invalid-output` with the path and the reason of each issue.
+ */
+export function validate(
+  schema: StandardSchemaV1,
+  value: unknown,
+  code: Extract<ErrandErrorCode, 'invalid-input' | 'invalid-output'>,
+  what: string,
+): unknown {
+  const result = schema['~standard'].validate(value)
+  if (result instanceof Promise) return result.then((settled) => unwrap(settled, code, what))
+  return unwrap(result, code, what)
+}
+
+function unwrap(result: StandardSchemaV1.Result<unknown>, code: ErrandErrorCode, what: string): unknown {
+  if (result.issues === undefined) return result.value
+  const issues = result.issues.map(({ message, path }) => ({ path: pathText(path), message }))
+  const text = issues.map(({ path, message }) => (path === '' ? message : `${path}: ${message}`)).join('; ')
+  throw new ErrandError(code, `${what} does not fit its schema: ${text}`, { details: { issues } })
+}
+
+function pathText(path: StandardSchemaV1.Issue['path']): string {
+  return (path ?? []).map((part) => String(typeof part === 'object' ? part.key : part)).join('.')
+}
+
+function checkSize(app: App, bytes: number, what: string): void {
+  if (bytes > payloadBounds.refuseBytes) {
+    throw new ErrandError(
+      'too-large',
+      `${what} has ${bytes} bytes; at most ${payloadBounds.refuseBytes} are stored. Keep large data elsewhere and pass a reference to it.`,
+      { details: { bytes } },
+    )
+  }
+  if (bytes > payloadBounds.warnBytes) {
+    app.events.emit('warning', { code: 'large-payload', message: `${what} has ${bytes} bytes; jobs are fastest below ${payloadBounds.warnBytes}.` })
+  }
+}

@@ -1,0 +1,86 @@
+/** How long to wait before a retry. */
+import { toMs, type Duration } from './duration.ts'
+import { ErrandError } from './errors.ts'
+
+/** A backoff as data, so that it can be stored with a job. Times in milliseconds. */
+export type Backoff =
+  | { readonly kind: 'constant'; readonly delayMs: number }
+  | { readonly kind: 'linear'; readonly stepMs: number; readonly maxMs: number }
+  | {
+      readonly kind: 'exponential'
+      readonly firstMs: number
+      readonly maxMs: number
+      readonly factor: number
+      readonly jitter: 'full' | 'none'
+    }
+
+/** What a custom backoff is told of the job. */
+export interface BackoffJob {
+  readonly id: string
+  readonly task: string
+  readonly queue: string
+  /** The number of the attempt that failed, from 1. */
+  readonly attempt: number
+  /** Failures so far, this one included. */
+  readonly failures: number
+}
+
+/** Decides after each failure: a delay, or the end of the job. When it throws, the default backoff applies. */
+export type CustomBackoff = (error: unknown, job: BackoffJob) => Duration | 'fail' | 'discard'
+
+/** Waits the same time before each retry. */
+export function constant(delay: Duration): Backoff {
+  return { kind: 'constant', delayMs: toMs(delay, 'constant()') }
+}
+
+/** Waits `step` before the first retry, twice that before the second, and so on up to `max` (default 1 h). */
+export function linear(step: Duration | { readonly step: Duration; readonly max?: Duration }): Backoff {
+  const given = typeof step === 'object' ? step : { step }
+  return {
+    kind: 'linear',
+    stepMs: toMs(given.step, 'linear().step'),
+    maxMs: toMs(given.max ?? '1h', 'linear().max'),
+  }
+}
+
+/**
+ * Doubles the wait (or multiplies it by `factor`, default 2) from `first` (default 5 s) up to `max` (default 1 h).
+ * With full jitter, the default, each wait is drawn evenly between zero and that time.
+ */
+export function exponential(
+  options: {
+    readonly first?: Duration
+    readonly max?: Duration
+    readonly factor?: number
+    readonly jitter?: 'full' | 'none'
+  } = {},
+): Backoff {
+  const factor = options.factor ?? 2
+  if (!(factor >= 1) || !Number.isFinite(factor)) {
+    throw new ErrandError('invalid-option', `exponential().factor must be a number from 1 up, not ${factor}.`)
+  }
+  return {
+    kind: 'exponential',
+    firstMs: toMs(options.first ?? '5s', 'exponential().first'),
+    maxMs: toMs(options.max ?? '1h', 'exponential().max'),
+    factor,
+    jitter: options.jitter ?? 'full',
+  }
+}
+
+/** The backoff where nothing else is said: exponential from 5 s to 1 h with full jitter. */
+export const defaultBackoff: Backoff = exponential()
+
+/** Milliseconds before the retry that follows failure number `failures` (from 1). `random` gives [0, 1). */
+export function backoffMs(backoff: Backoff, failures: number, random: () => number): number {
+  switch (backoff.kind) {
+    case 'constant':
+      return backoff.delayMs
+    case 'linear':
+      return Math.min(backoff.stepMs * failures, backoff.maxMs)
+    case 'exponential': {
+      const ceiling = Math.min(backoff.firstMs * backoff.factor ** (failures - 1), backoff.maxMs)
+      return Math.round(backoff.jitter === 'full' ? ceiling * random() : ceiling)
+    }
+  }
+}

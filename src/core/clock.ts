@@ -1,0 +1,23 @@
+/** Time as the parts see it. A store brings its clock; tests bring one that they move by hand. */
+
+/** Tells the time and wakes callers. All of a worker's timers come from its store's clock. */
+export interface Clock {
+  /** Milliseconds since the epoch. */
+  now(): number
+  /** Calls `wake` once after `ms`, unless the answer is called first. Does not keep the process alive. */
+  after(ms: number, wake: () => void): () => void
+}
+
+/** Waits `ms` on a clock; resolves early, without error, when the signal aborts. */
+export function sleep(clock: Clock, ms: number, signal?: AbortSignal): Promise<void> {
+  if (signal?.aborted) return Promise.resolve()
+  return new Promise((resolve) => {
+    const finish = (): void => {
+      stop()
+      signal?.removeEventListener('abort', finish)
+      resolve()
+    }
+    const stop = clock.after(ms, finish)
+    signal?.addEventListener('abort', finish, { once: true })
+  })
+}

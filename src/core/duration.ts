@@ -1,0 +1,41 @@
+/** Durations as users write them, turned into milliseconds once, at the edge. */
+import ms, { type StringValue } from 'ms'
+import { ErrandError } from './errors.ts'
+
+/** `'10s'`-style text as the package `ms` reads it, or milliseconds. */
+export type Duration = number | StringValue
+
+/**
+ * Turns a duration into whole milliseconds.
+ * Throws `invalid-option`, naming `what`, for text it cannot read, negative or non-finite values.
+ */
+export function toMs(value: Duration, what: string): number {
+  const parsed = typeof value === 'number' ? value : parse(value)
+  if (parsed === undefined || !Number.isFinite(parsed) || parsed < 0) {
+    throw new ErrandError(
+      'invalid-option',
+      `${what} must be a duration such as '30s', '5m', '2h' or milliseconds, not ${JSON.stringify(value)}.`,
+    )
+  }
+  return Math.round(parsed)
+}
+
+function parse(text: unknown): number | undefined {
+  if (typeof text !== 'string' || text.length === 0 || text.length > 100) return undefined
+  const trimmed = text.trim()
+  return /\d/.test(trimmed) ? (ms as (value: string) => number | undefined)(trimmed) : undefined
+}
+
+/** Writes milliseconds for people: `'850 ms'`, `'4.2 s'`, `'12 min'`, `'3.5 h'`, `'2 d'`. */
+export function formatMs(value: number): string {
+  const units: readonly [number, string][] = [
+    [86_400_000, 'd'],
+    [3_600_000, 'h'],
+    [60_000, 'min'],
+    [1_000, 's'],
+  ]
+  for (const [size, unit] of units) {
+    if (value >= size) return `${Number((value / size).toFixed(1))} ${unit}`
+  }
+  return `${Math.round(value)} ms`
+}

@@ -1,0 +1,64 @@
+/** The one error class of Errand and its stable codes. */
+
+/** What went wrong. Codes are stable: match on them, never on messages. */
+export type ErrandErrorCode =
+  // Mistakes in a program or its configuration.
+  | 'invalid-option'
+  | 'invalid-task'
+  | 'duplicate-task'
+  | 'unknown-task'
+  | 'unknown-queue'
+  | 'unknown-codec'
+  | 'invalid-config'
+  | 'missing-peer'
+  | 'tx-not-immediate'
+  | 'tx-unsupported'
+  // Input and output of jobs.
+  | 'invalid-input'
+  | 'invalid-output'
+  | 'not-json'
+  | 'too-large'
+  // What became of a job.
+  | 'job-failed'
+  | 'job-cancelled'
+  | 'job-discarded'
+  | 'job-missing'
+  | 'result-gone'
+  | 'result-timeout'
+  | 'not-committed'
+  // The store.
+  | 'store-busy'
+  | 'store-unavailable'
+  | 'store-corrupt'
+  | 'store-too-new'
+  | 'unknown-outcome'
+  // The program's own state.
+  | 'overloaded'
+  | 'closed'
+  | 'timeout'
+  | 'cancelled'
+  | 'lease-lost'
+  | 'interrupted'
+
+/** An error of Errand's own: a stable `code`, a message that says what to do, and its cause. */
+export class ErrandError extends Error {
+  override readonly name = 'ErrandError'
+  readonly code: ErrandErrorCode
+  /** Facts that belong to the error, such as the id of a job or the path of a wrong value. */
+  readonly details: Readonly<Record<string, unknown>>
+
+  constructor(
+    code: ErrandErrorCode,
+    message: string,
+    options: { readonly cause?: unknown; readonly details?: Record<string, unknown> } = {},
+  ) {
+    super(message, 'cause' in options ? { cause: options.cause } : undefined)
+    this.code = code
+    this.details = options.details ?? {}
+  }
+}
+
+/** Tells whether a value is an `ErrandError`, with the given code if one is named. */
+export function isErrandError(value: unknown, code?: ErrandErrorCode): value is ErrandError {
+  return value instanceof ErrandError && (code === undefined || value.code === code)
+}

@@ -1,0 +1,104 @@
+/**
+ * The job as everyone outside a store sees it: its states, its counters and its records.
+ * Times are milliseconds since the epoch, by the store's clock, unless a name says otherwise.
+ */
+
+/** Where a job stands. The last four are final. */
+export type JobState = 'blocked' | 'scheduled' | 'ready' | 'running' | FinalState
+
+/** A state that only an operator's retry leaves. */
+export type FinalState = 'completed' | 'failed' | 'cancelled' | 'discarded'
+
+/** A state in which a job waits for its next run. */
+export type WaitingState = 'blocked' | 'scheduled' | 'ready'
+
+/** Every state, in the order in which a job may pass them. */
+export const jobStates: readonly JobState[] = [
+  'blocked',
+  'scheduled',
+  'ready',
+  'running',
+  'completed',
+  'failed',
+  'cancelled',
+  'discarded',
+]
+
+/** The final states. */
+export const finalStates: readonly FinalState[] = ['completed', 'failed', 'cancelled', 'discarded']
+
+/** Tells whether a state is final. */
+export function isFinal(state: JobState): state is FinalState {
+  return (finalStates as readonly JobState[]).includes(state)
+}
+
+/**
+ * What a job went through so far. The counters are separate: none resets another,
+ * and only an operator's retry sets them back to zero.
+ */
+export interface Counters {
+  /** Attempts that ended with an outcome of their own (returned, threw, timed out, discarded, lost after start). */
+  readonly attempts: number
+  /** Attempts that threw or timed out; the retry limit counts these. */
+  readonly failures: number
+  /** Runs that asked to be run later. */
+  readonly postpones: number
+  /** Runs whose lease expired after their start was written. */
+  readonly losses: number
+  /** Runs cut off because their worker stopped. */
+  readonly interruptions: number
+  /** Times a worker gave the job back because it did not know its task or codec. */
+  readonly deferrals: number
+}
+
+/** The counters of a job that never ran. */
+export const noCounters: Counters = {
+  attempts: 0,
+  failures: 0,
+  postpones: 0,
+  losses: 0,
+  interruptions: 0,
+  deferrals: 0,
+}
+
+/** One error of a job's history, as it is kept: plain data, truncated to a bounded size. */
+export interface KeptError {
+  /** The error's class name, `'Error'` at least; `typeof` of what was thrown when it was no error. */
+  readonly type: string
+  readonly message: string
+  readonly stack: string | null
+  /** The error's own `code`, when it has a textual one. */
+  readonly code: string | null
+  /** The number of the attempt that it ended, from 1. */
+  readonly attempt: number
+  /** When it was caught, by the store's clock as the worker knows it. */
+  readonly at: number
+}
+
+/** One line that a handler wrote with `job.log`. */
+export interface LogLine {
+  readonly at: number
+  readonly level: LogLevel
+  readonly text: string
+}
+
+export type LogLevel = 'debug' | 'info' | 'warn' | 'error'
+
+/** Why a job that failed, was cancelled or was discarded ended, when the error alone does not tell. */
+export type FailureReason =
+  | 'error'
+  | 'timeout'
+  | 'poison'
+  | 'lost'
+  | 'postpone-limit'
+  | 'start-within'
+  | 'deadline'
+  | 'invalid-input'
+  | 'invalid-output'
+  | 'not-committed'
+
+/** How many errors a job keeps; older ones fall out first. */
+export const keptErrors = 10
+
+/** How many log lines a job keeps; later ones fall out. */
+export const keptLogLines = 1_000

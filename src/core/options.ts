@@ -1,0 +1,248 @@
+/**
+ * Options as users give them, at four levels, and the one function that resolves them.
+ * Durations are read once, by `normalise`; inside, every time is in milliseconds.
+ */
+import { defaultBackoff, type Backoff, type BackoffJob, type CustomBackoff } from './backoff.ts'
+import { toMs, type Duration } from './duration.ts'
+import { ErrandError } from './errors.ts'
+import type { FinalState, JobState } from './job.ts'
+import { refuseUnknownKeys } from './nearest.ts'
+import { jobStates } from './job.ts'
+
+/** A count, or `'none'` for no limit. */
+export type Limit = number | 'none'
+/** How long to keep a finished job: `'none'` removes it at once. */
+export type Retention = Duration | 'none' | 'forever'
+/** `never` fails at the first error, `once` retries one time, `always` retries without limit. */
+export type RetryPreset = 'never' | 'once' | 'always'
+
+/** An error class, as listed in `retry.when`. */
+export type ErrorClass = abstract new (...args: never[]) => unknown
+
+/** Retry rules that can be stored with a job. */
+export interface StorableRetry {
+  /** Retries after the first attempt: 5 means six runs at most. Default 10. */
+  readonly limit?: Limit
+  /** Default: exponential from 5 s to 1 h with full jitter. */
+  readonly backoff?: Backoff
+}
+
+/** Retry rules of a task, a queue or the app. */
+export interface Retry extends Omit<StorableRetry, 'backoff'> {
+  readonly backoff?: Backoff | CustomBackoff
+  /** Which errors are retried: a predicate, or classes of errors. Default: all. */
+  readonly when?: ((error: unknown, job: BackoffJob) => boolean) | readonly ErrorClass[]
+}
+
+/** Who may wait beside whom. `true` is the same task and the same canonical JSON of the input. */
+export type Unique<Input = never> =
+  | boolean
+  | {
+      /** Text, or a function of the input. Default: the canonical JSON of the input. Keys of different tasks never meet. */
+      readonly key?: string | ((input: Input) => string)
+      /** The states in which the key is held. Default: blocked, scheduled, ready. */
+      readonly during?: readonly JobState[]
+      /** Hold the key at least this long after the enqueue, whatever becomes of the job. */
+      readonly for?: Duration
+      /** `skip` (default) answers the job that is there; `replace` changes it, if it still waits. */
+      readonly onConflict?: 'skip' | 'replace'
+    }
+
+/** Options that may be given for a call, a task, a queue and the app; the nearest to the call wins. */
+export interface CommonOptions {
+  /** −1000…1000, default 0; lower runs first. */
+  readonly priority?: number
+  readonly retry?: Retry | RetryPreset
+  /** How often and after how long a `Postpone` runs again. Default: limit 15, delay 5 s. */
+  readonly postpone?: { readonly limit?: Limit; readonly delay?: Duration }
+  /** How long one attempt may take. Default 10 min. */
+  readonly timeout?: Duration | 'none'
+  /** The first attempt must start this long after the job was due. Default `'none'`. */
+  readonly startWithin?: Duration | 'none'
+  /** No attempt starts later than this after the enqueue. Default `'none'`. */
+  readonly deadline?: Duration | 'none'
+  /** How many dead workers a job survives; the next one makes it fail as `poison`. 0 makes it at most once. Default 3. */
+  readonly losses?: Limit
+  /** How long finished jobs are kept. Default: completed 24 h, failed 14 d, others 24 h. */
+  readonly retention?: Retention | { readonly [state in FinalState]?: Retention }
+}
+
+/** Common options with everything that can't be stored left out. */
+export interface StorableOptions extends Omit<CommonOptions, 'retry'> {
+  readonly retry?: StorableRetry | RetryPreset
+}
+
+const commonKeys = ['priority', 'retry', 'postpone', 'timeout', 'startWithin', 'deadline', 'losses', 'retention'] as const
+
+/** One level's options in milliseconds. What is absent is decided by the next level. */
+export interface Layer {
+  readonly priority?: number
+  readonly retryLimit?: number | null
+  readonly backoff?: Backoff | CustomBackoff
+  readonly retryWhen?: (error: unknown, job: BackoffJob) => boolean
+  readonly postponeLimit?: number | null
+  readonly postponeDelayMs?: number
+  readonly timeoutMs?: number | null
+  readonly startWithinMs?: number | null
+  readonly deadlineMs?: number | null
+  readonly losses?: number | null
+  readonly keepMs?: { readonly [state in FinalState]?: number | null }
+}
+
+/** Everything decided. `null` means without limit. */
+export interface Policy {
+  readonly priority: number
+  readonly retryLimit: number | null
+  readonly backoff: Backoff | CustomBackoff
+  readonly retryWhen: (error: unknown, job: BackoffJob) => boolean
+  readonly postponeLimit: number | null
+  readonly postponeDelayMs: number
+  readonly timeoutMs: number | null
+  readonly startWithinMs: number | null
+  readonly deadlineMs: number | null
+  readonly losses: number | null
+  readonly keepMs: { readonly [state in FinalState]: number | null }
+}
+
+const hour = 3_600_000
+
+/** What holds where no level says otherwise. */
+export const defaultPolicy: Policy = {
+  priority: 0,
+  retryLimit: 10,
+  backoff: defaultBackoff,
+  retryWhen: () => true,
+  postponeLimit: 15,
+  postponeDelayMs: 5_000,
+  timeoutMs: 600_000,
+  startWithinMs: null,
+  deadlineMs: null,
+  losses: 3,
+  keepMs: { completed: 24 * hour, failed: 14 * 24 * hour, cancelled: 24 * hour, discarded: 24 * hour },
+}
+
+/** Resolves the levels of one job: call over task over queue over app over default, field by field. */
+export function resolve(...levels: readonly (Layer | null | undefined)[]): Policy {
+  const policy = { ...defaultPolicy, keepMs: { ...defaultPolicy.keepMs } } as Record<string, unknown>
+  for (const level of levels.toReversed()) {
+    if (!level) continue
+    for (const [key, value] of Object.entries(level)) {
+      if (value === undefined) continue
+      policy[key] = key === 'keepMs' ? { ...(policy[key] as object), ...value } : value
+    }
+  }
+  return policy as unknown as Policy
+}
+
+/**
+ * Reads one level's options. Throws `invalid-option` for unknown names and values out of range.
+ * `others` are further option names that the level allows.
+ */
+export function normalise(options: CommonOptions, where: string, others: readonly string[] = []): Layer {
+  refuseUnknownKeys(options, [...commonKeys, ...others], where)
+  return defined({
+    priority: options.priority === undefined ? undefined : readPriority(options.priority, where),
+    ...readRetry(options.retry, where),
+    ...readPostpone(options.postpone, where),
+    timeoutMs: readBound(options.timeout, `${where}.timeout`),
+    startWithinMs: readBound(options.startWithin, `${where}.startWithin`),
+    deadlineMs: readBound(options.deadline, `${where}.deadline`),
+    losses: readLimit(options.losses, `${where}.losses`),
+    keepMs: readRetention(options.retention, `${where}.retention`),
+  })
+}
+
+/** Checks a priority. */
+export function readPriority(value: number, where: string): number {
+  if (Number.isInteger(value) && value >= -1000 && value <= 1000) return value
+  throw new ErrandError('invalid-option', `${where}.priority must be a whole number from -1000 to 1000, not ${value}.`)
+}
+
+function readRetry(retry: CommonOptions['retry'], where: string): Layer {
+  if (retry === undefined) return {}
+  if (typeof retry === 'string') {
+    switch (retry) {
+      case 'never':
+        return { retryLimit: 0 }
+      case 'once':
+        return { retryLimit: 1 }
+      case 'always':
+        return { retryLimit: null }
+    }
+    throw new ErrandError('invalid-option', `${where}.retry must be 'never', 'once', 'always' or an object, not '${String(retry)}'.`)
+  }
+  refuseUnknownKeys(retry, ['limit', 'backoff', 'when'], `${where}.retry`)
+  const retryLimit = readLimit(retry.limit, `${where}.retry.limit`)
+  return defined({
+    retryLimit,
+    backoff: readBackoff(retry.backoff, where),
+    retryWhen: readWhen(retry.when, where),
+  })
+}
+
+function readBackoff(backoff: Retry['backoff'], where: string): Retry['backoff'] {
+  if (backoff === undefined || typeof backoff === 'function') return backoff
+  if (['constant', 'linear', 'exponential'].includes(backoff.kind)) return backoff
+  throw new ErrandError('invalid-option', `${where}.retry.backoff must come from constant(), linear() or exponential(), or be a function.`)
+}
+
+function readWhen(when: Retry['when'], where: string): Layer['retryWhen'] {
+  if (when === undefined || typeof when === 'function') return when
+  if (Array.isArray(when) && when.length > 0 && when.every((one) => typeof one === 'function')) {
+    return (error) => when.some((one) => error instanceof one)
+  }
+  throw new ErrandError('invalid-option', `${where}.retry.when must be a function or a list of at least one error class.`)
+}
+
+function readPostpone(postpone: CommonOptions['postpone'], where: string): Layer {
+  if (postpone === undefined) return {}
+  refuseUnknownKeys(postpone, ['limit', 'delay'], `${where}.postpone`)
+  return defined({
+    postponeLimit: readLimit(postpone.limit, `${where}.postpone.limit`),
+    postponeDelayMs: postpone.delay === undefined ? undefined : toMs(postpone.delay, `${where}.postpone.delay`),
+  })
+}
+
+function readLimit(limit: Limit | undefined, where: string): number | null | undefined {
+  if (limit === undefined) return undefined
+  if (limit === 'none') return null
+  if (Number.isInteger(limit) && limit >= 0) return limit
+  throw new ErrandError('invalid-option', `${where} must be a whole number from 0 up, or 'none', not ${JSON.stringify(limit)}.`)
+}
+
+function readBound(bound: Duration | 'none' | undefined, where: string): number | null | undefined {
+  if (bound === undefined) return undefined
+  return bound === 'none' ? null : toMs(bound, where)
+}
+
+function readRetention(retention: CommonOptions['retention'], where: string): Layer['keepMs'] {
+  if (retention === undefined) return undefined
+  if (typeof retention !== 'object') {
+    const keep = readKeep(retention, where)
+    return { completed: keep, failed: keep, cancelled: keep, discarded: keep }
+  }
+  refuseUnknownKeys(retention, ['completed', 'failed', 'cancelled', 'discarded'], where)
+  return Object.fromEntries(
+    Object.entries(retention).map(([state, keep]) => [state, readKeep(keep as Retention, `${where}.${state}`)]),
+  )
+}
+
+function readKeep(retention: Retention, where: string): number | null {
+  if (retention === 'none') return 0
+  if (retention === 'forever') return null
+  return toMs(retention, where)
+}
+
+/** Checks the states listed in a unique rule. */
+export function readStates(states: readonly JobState[], where: string): readonly JobState[] {
+  for (const state of states) {
+    if (!jobStates.includes(state)) {
+      throw new ErrandError('invalid-option', `${where} lists '${String(state)}', which is no state. States are: ${jobStates.join(', ')}.`)
+    }
+  }
+  return states
+}
+
+function defined(layer: { readonly [key in keyof Layer]: Layer[key] | undefined }): Layer {
+  return Object.fromEntries(Object.entries(layer).filter(([, value]) => value !== undefined))
+}

@@ -1,0 +1,69 @@
+/** What Errand tells about itself while it works. Logging, metrics and dashboards subscribe; nothing else speaks. */
+
+/** Everything that can be observed, by name. */
+export interface Events {
+  /** An attempt's handler is about to be called. */
+  'run-started': RunFacts
+  /** An attempt ended and its settlement was accepted, or refused as stale. */
+  'run-ended': RunFacts & {
+    readonly outcome: 'completed' | 'failed' | 'retry' | 'postponed' | 'discarded' | 'cancelled' | 'interrupted' | 'stale'
+    readonly durationMs: number
+    readonly error: unknown
+    /** Milliseconds until the next run, when there is one. */
+    readonly againMs: number | null
+  }
+  /** The sweeper settled a job whose worker died or whose clock ran out. */
+  'job-rescued': { readonly id: string; readonly task: string; readonly queue: string; readonly why: 'lost' | 'overdue'; readonly to: string }
+  /** A job was given back because this worker does not know its task or codec. */
+  'job-unknown': { readonly id: string; readonly task: string; readonly queue: string; readonly againMs: number }
+  /** A handler ignored its abort; its slot stays taken and its lease is no longer renewed. */
+  'run-stuck': RunFacts & { readonly ranMs: number }
+  'worker-started': { readonly worker: string; readonly queues: readonly string[]; readonly slots: number }
+  'worker-stopping': { readonly worker: string; readonly running: number }
+  'worker-stopped': { readonly worker: string; readonly clean: boolean }
+  /** A part of a worker failed and will try again. */
+  'part-failed': { readonly part: string; readonly error: unknown; readonly againMs: number }
+  /** A part that had failed works again. */
+  'part-recovered': { readonly part: string; readonly failures: number }
+  /** Something a person should know. */
+  warning: { readonly code: string; readonly message: string }
+}
+
+interface RunFacts {
+  readonly worker: string
+  readonly id: string
+  readonly task: string
+  readonly queue: string
+  readonly attempt: number
+}
+
+export type EventName = keyof Events
+type Listener<Name extends EventName> = (event: Events[Name]) => void
+
+/** Hands events to their listeners, in the order of subscription. A listener that throws is reported as a `warning`, never to the sender. */
+export class EventHub {
+  readonly #listeners = new Map<EventName, Set<Listener<never>>>()
+
+  /** Subscribes; the answer unsubscribes. */
+  on<Name extends EventName>(name: Name, listener: Listener<Name>): () => void {
+    const listeners = this.#listeners.get(name) ?? new Set()
+    this.#listeners.set(name, listeners)
+    listeners.add(listener)
+    return () => void listeners.delete(listener)
+  }
+
+  /** Tells whether anybody listens, so that a busy sender can spare itself the event. */
+  has(name: EventName): boolean {
+    return (this.#listeners.get(name)?.size ?? 0) > 0
+  }
+
+  emit<Name extends EventName>(name: Name, event: Events[Name]): void {
+    for (const listener of this.#listeners.get(name) ?? []) {
+      try {
+        ;(listener as Listener<Name>)(event)
+      } catch (error) {
+        if (name !== 'warning') this.emit('warning', { code: 'listener-failed', message: `A listener of ${name} threw: ${String(error)}` })
+      }
+    }
+  }
+}

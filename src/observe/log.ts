@@ -1,0 +1,65 @@
+/** Turns events into log lines. */
+import { formatMs } from '../core/duration.ts'
+import type { LogLevel } from '../core/job.ts'
+import type { EventHub } from './events.ts'
+
+/** Anything with level methods, such as pino, winston or the console; or one function that takes a line. */
+export type Log =
+  | { readonly [level in LogLevel]: (fields: object, message: string) => void }
+  | ((line: string) => void)
+
+type Write = (level: LogLevel, message: string, fields: object) => void
+
+/** Writes a line at the start and the end of each run, and for whatever a person should see. The answer unsubscribes. */
+export function logEvents(events: EventHub, log: Log): () => void {
+  const write = writer(log)
+  const stops = [
+    events.on('run-started', ({ task, id, attempt, worker, queue }) =>
+      write('info', `${task} ${id} started`, { task, id, queue, attempt, worker }),
+    ),
+    events.on('run-ended', ({ task, id, attempt, worker, queue, outcome, durationMs, error, againMs }) => {
+      const level = outcome === 'failed' ? 'error' : outcome === 'retry' || outcome === 'stale' ? 'warn' : 'info'
+      const why = error === undefined ? '' : `: ${messageOf(error)}`
+      const next = againMs === null ? '' : `, again in ${formatMs(againMs)}`
+      write(level, `${task} ${id} ${outcome} after ${formatMs(durationMs)}${why}${next}`, {
+        task, id, queue, attempt, worker, outcome, durationMs,
+        ...(error === undefined ? {} : { err: error }),
+      })
+    }),
+    events.on('job-rescued', (event) =>
+      write('warn', `${event.task} ${event.id} was ${event.why}, now ${event.to}`, event),
+    ),
+    events.on('job-unknown', (event) =>
+      write('warn', `${event.task} ${event.id} is of a task or codec that this worker does not know, looked at again in ${formatMs(event.againMs)}`, event),
+    ),
+    events.on('run-stuck', (event) =>
+      write('error', `${event.task} ${event.id} ignores its abort after ${formatMs(event.ranMs)}; its slot stays taken`, event),
+    ),
+    events.on('worker-started', (event) =>
+      write('info', `worker ${event.worker} started: ${event.slots} slots on ${event.queues.join(', ')}`, event),
+    ),
+    events.on('worker-stopping', (event) =>
+      write('info', `worker ${event.worker} stops, ${event.running} running`, event),
+    ),
+    events.on('worker-stopped', (event) => write('info', `worker ${event.worker} stopped`, event)),
+    events.on('part-failed', ({ part, error, againMs }) =>
+      write('error', `${part} failed: ${messageOf(error)}; again in ${formatMs(againMs)}`, { part, err: error }),
+    ),
+    events.on('part-recovered', ({ part, failures }) =>
+      write('info', `${part} works again after ${failures} failures`, { part, failures }),
+    ),
+    events.on('warning', ({ code, message }) => write('warn', message, { code })),
+  ]
+  return () => {
+    for (const stop of stops) stop()
+  }
+}
+
+function writer(log: Log): Write {
+  if (typeof log === 'function') return (_level, message) => log(message)
+  return (level, message, fields) => log[level](fields, message)
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
+}

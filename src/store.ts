@@ -1,0 +1,392 @@
+/**
+ * The boundary between Errand and the places where jobs live.
+ *
+ * A store is a dumb, atomic, batch-first executor: it carries out what the pure functions of `core/` decided
+ * and decides nothing itself. Payloads are opaque text to it. Every stored time is the store's own: callers
+ * hand in delays in milliseconds, and only `runAt` is absolute. `errand/conformance` proves an implementation.
+ *
+ * Three rules hold throughout:
+ * - Every call is a batch and answers in the order of its arguments.
+ * - Every transition of a running job is a compare-and-set on (id, token). A stale caller gets `'stale'`
+ *   and changes nothing.
+ * - A transition is one atomic step: state, counters, output, follow-ups, unique key, needs.
+ */
+import type { Clock } from './core/clock.ts'
+import type { Counters, FinalState, JobState, LogLevel, LogLine } from './core/job.ts'
+
+/** Everything a store offers, put together from what its users need. */
+export interface Store extends Intake, Runs, Readers, Operators, Coordination {
+  /** What the store is, for people and for `doctor`. */
+  readonly info: StoreInfo
+  readonly clock: Clock
+  /** How a thread or another process of this program opens the same store; null when it cannot (a live client was handed in). */
+  readonly connector: Connector | null
+  /** Creates or upgrades what the store needs; safe from many processes at once. Other calls do it themselves when it is missing. */
+  setup(): Promise<void>
+  /** Lets go of connections, files and timers. Later calls reject with `closed`. */
+  close(): Promise<void>
+}
+
+export interface StoreInfo {
+  /** `'memory'`, `'sqlite'`, `'postgres'`, `'redis'`, `'http'`, or the name of someone's own. */
+  readonly kind: string
+  /** Where it is, without credentials. */
+  readonly location: string
+  /** What survives when `enqueue` has resolved, in a few words. */
+  readonly durability: string
+}
+
+/** Names a module whose `connect(argument)` answers the same store again. Both parts can be sent to a thread. */
+export interface Connector {
+  readonly module: string
+  readonly argument: unknown
+}
+
+// ───────────────────────────── new work ─────────────────────────────
+
+/** The one door for new work. */
+export interface Intake {
+  /**
+   * Adds jobs, each atomically. Repeating the insert of an id adds nothing while the job is known and answers `created` again.
+   * With `tx` the whole batch belongs to the caller's own transaction.
+   */
+  insert(jobs: readonly NewJob[], tx?: unknown): Promise<readonly Inserted[]>
+}
+
+/** A job as it enters a store. */
+export interface NewJob {
+  /** UUIDv7. */
+  readonly id: string
+  readonly task: string
+  readonly queue: string
+  /** −1000…1000, lower runs first. */
+  readonly priority: number
+  /** Encoded input. */
+  readonly input: string
+  /** Name of the codec of input, output and errors; null for plain JSON. */
+  readonly codec: string | null
+  /** The call's own options as JSON; null when it gave none. The store only keeps it. */
+  readonly options: string | null
+  /** The job whose settlement or handler inserted this one. */
+  readonly parent: string | null
+  /** Due this long after the insert, by the store's clock; 0 is now. Not used when `runAt` is set. */
+  readonly delayMs: number
+  /** Due at this time; null for `delayMs`. */
+  readonly runAt: number | null
+  /** The first attempt must start this long after the first due time; null for no bound. */
+  readonly startWithinMs: number | null
+  /** Retries end this long after the insert; null for no bound. */
+  readonly deadlineMs: number | null
+  /** How long to keep the job if it is cancelled before it runs. */
+  readonly keepCancelledMs: Keep
+  readonly unique: UniqueRule | null
+  /** Jobs that must be final before this one is due. Without any, the job is never `blocked`. */
+  readonly needs: readonly Need[]
+  /** Inserts the job as running under a lease of the caller, for inline runs; null for the ordinary way. */
+  readonly lease: { readonly worker: string; readonly leaseMs: number } | null
+}
+
+/** Milliseconds to keep a finished job: 0 removes it at once, null keeps it for ever. */
+export type Keep = number | null
+
+/** At most one job holds a unique key. It is held while the job is in a listed state, and at least until `forMs` after the insert. */
+export interface UniqueRule {
+  readonly key: string
+  readonly during: readonly JobState[]
+  readonly forMs: number | null
+  /** `replace` gives a waiting holder this job's input, options, priority, due time and clocks; the holder keeps its id. */
+  readonly onConflict: 'skip' | 'replace'
+}
+
+/** An edge of a workflow: this job waits for `id`. A need that is cancelled, discarded, failed or unknown has failed. */
+export interface Need {
+  readonly id: string
+  readonly onFailed: 'cancel' | 'run'
+}
+
+/** What became of one insert. `duplicate` and `replaced` answer the id of the job that holds the key. */
+export interface Inserted {
+  readonly id: string
+  readonly status: 'created' | 'duplicate' | 'replaced'
+  /** The lease's token when the job was inserted as running, else null. */
+  readonly token: number | null
+}
+
+// ───────────────────────────── running work ─────────────────────────────
+
+/** The hot path: what a worker calls. */
+export interface Runs {
+  /** Promotes what is due, then leases ready jobs of queues that are not paused, in order, in one step. */
+  claim(request: ClaimRequest): Promise<Claimed>
+  /** Writes decisions. Any subset of a claim, in any order; follow-ups are inserted only if their settlement is accepted. */
+  settle(settlements: readonly Settlement[], tx?: unknown): Promise<readonly SettleAnswer[]>
+  /** Extends the named leases to `leaseMs` from now; extends nothing else. */
+  renew(leases: readonly LeaseRef[], leaseMs: number): Promise<readonly RenewAnswer[]>
+  /** Writes starts, progress and log lines of running jobs. */
+  note(notes: readonly Note[]): Promise<readonly NoteAnswer[]>
+  /**
+   * Re-leases to the caller, under new tokens, running jobs whose lease has expired and waiting jobs whose `startBy` or
+   * `deadlineAt` has passed, if their task is listed. The caller decides and settles them.
+   */
+  expired(request: ExpiredRequest): Promise<Claimed>
+  /** Writes the worker's heartbeat and answers what it should know; called each few seconds and once with `stoppedAt` at the end. */
+  tend(worker: WorkerRecord): Promise<Tended>
+  /** Calls back when something may have happened. Only a hint: it may come late, twice, for nothing, or never. */
+  watch(on: (hint: Hint) => void): Unwatch
+}
+
+export interface ClaimRequest {
+  /** Id of the worker. */
+  readonly worker: string
+  /** Queues in the order in which they are asked, with the most jobs each may give. */
+  readonly queues: readonly { readonly name: string; readonly limit: number }[]
+  /** The most jobs from each queue that is not named; 0 for named queues only. */
+  readonly others: number
+  /** The most jobs in all. */
+  readonly limit: number
+  readonly leaseMs: number
+  /**
+   * A job that was lost is a suspect: it is claimed alone, with its start already written. This is the highest loss count
+   * of a suspect that the caller can start at once; −1 when it can start none.
+   */
+  readonly suspects: number
+}
+
+export interface Claimed {
+  /** The store's clock. */
+  readonly now: number
+  readonly jobs: readonly ClaimedJob[]
+}
+
+/** A leased job: all that is needed to run it and to decide what comes next. */
+export interface ClaimedJob {
+  readonly id: string
+  /** The fencing number: greater than any that this job had before. */
+  readonly token: number
+  readonly task: string
+  readonly queue: string
+  readonly priority: number
+  readonly input: string
+  readonly codec: string | null
+  readonly options: string | null
+  readonly parent: string | null
+  readonly uniqueKey: string | null
+  readonly createdAt: number
+  readonly dueAt: number
+  readonly startBy: number | null
+  readonly deadlineAt: number | null
+  readonly counters: Counters
+  /** When this lease's run, or the expired one before it, was written as started; null when it was not. */
+  readonly startedAt: number | null
+  readonly cancelAsked: boolean
+  /** Why the job was handed out: `claim` gives `ready`, `expired` one of the others. */
+  readonly why: 'ready' | 'lost' | 'overdue'
+}
+
+export interface LeaseRef {
+  readonly id: string
+  readonly token: number
+}
+
+export type Settlement = Finish | Again
+
+interface Settling extends LeaseRef {
+  /** Whether a cancel that was asked for wins: then the answer is `cancel-asked` and nothing changes. */
+  readonly yieldsToCancel: boolean
+  readonly counters: Counters
+  /** An encoded error to append to the job's history, or null. */
+  readonly error: string | null
+  readonly followUps: readonly NewJob[]
+}
+
+/** Ends the job. */
+export interface Finish extends Settling {
+  readonly kind: 'finish'
+  readonly state: FinalState
+  /** Encoded output of a completed job. */
+  readonly output: string | null
+  /** Why it ended so; null for completed jobs. */
+  readonly reason: string | null
+  readonly keepMs: Keep
+}
+
+/** Puts the job back: retry, postpone, give-back, loss, interruption, deferral. */
+export interface Again extends Settling {
+  readonly kind: 'again'
+  /** 0 makes it ready now. */
+  readonly delayMs: number
+  /** `keep` leaves its place in the line, `due` lines it up by its new due time. */
+  readonly place: 'keep' | 'due'
+  /** Whether the run had begun, so that `startBy` no longer matters. */
+  readonly started: boolean
+  /** Whether the job was lost and is claimed alone from now on. */
+  readonly suspect: boolean
+}
+
+/** `settled` also answers the repeat of an accepted settlement, while the job is known. */
+export type SettleAnswer = 'settled' | 'stale' | 'cancel-asked'
+export type RenewAnswer = 'renewed' | 'stale' | 'cancel-asked'
+export type NoteAnswer = 'noted' | 'stale'
+
+export type Note = LeaseRef &
+  (
+    | { readonly kind: 'start'; readonly agoMs: number }
+    | { readonly kind: 'progress'; readonly value: string }
+    | { readonly kind: 'log'; readonly agoMs: number; readonly level: LogLevel; readonly text: string }
+  )
+
+export interface ExpiredRequest {
+  readonly worker: string
+  readonly tasks: readonly string[]
+  readonly limit: number
+  readonly leaseMs: number
+}
+
+/** A worker as the registry shows it. Kept 24 hours after its end. */
+export interface WorkerRecord {
+  readonly id: string
+  readonly host: string
+  readonly pid: number
+  readonly version: string
+  readonly queues: readonly string[]
+  readonly slots: number
+  /** Ids of the jobs that it runs, at most 100. */
+  readonly running: readonly string[]
+  /** By the store's clock; the store fills `lastSeenAt` itself. */
+  readonly startedAt: number
+  readonly lastSeenAt: number
+  readonly stopped: boolean
+}
+
+export interface Tended {
+  readonly now: number
+  /** Names of all paused queues. */
+  readonly paused: readonly string[]
+  /** Names of all queues that the store has seen. */
+  readonly queues: readonly string[]
+  /** Milliseconds until the next scheduled job is due; null when there is none. */
+  readonly nextDueMs: number | null
+  /** Whether a queue that is not paused has ready work. */
+  readonly ready: boolean
+  /** Whether leases have expired, or waiting jobs are overdue. */
+  readonly sweep: boolean
+  /** Whether finished jobs have outlived their retention. */
+  readonly prune: boolean
+}
+
+export type Hint = 'work' | 'cancel' | 'paused' | 'finished'
+export type Unwatch = () => void
+
+// ───────────────────────────── readers and operators ─────────────────────────────
+
+export interface Readers {
+  get(ids: readonly string[]): Promise<readonly (StoredJob | null)[]>
+  /** Newest first. A page may be short, even empty, while `next` is not null: the store bounds the work of one call. */
+  list(query: ListQuery): Promise<Page>
+  counts(): Promise<readonly QueueCount[]>
+  /** The log lines of one job, oldest first. */
+  logs(id: string): Promise<readonly LogLine[]>
+}
+
+/** A job as it lies in the store, its texts still encoded. */
+export interface StoredJob {
+  readonly id: string
+  readonly task: string
+  readonly queue: string
+  readonly state: JobState
+  readonly priority: number
+  readonly input: string
+  readonly codec: string | null
+  readonly options: string | null
+  readonly parent: string | null
+  readonly uniqueKey: string | null
+  readonly createdAt: number
+  readonly dueAt: number
+  readonly startBy: number | null
+  readonly deadlineAt: number | null
+  readonly counters: Counters
+  /** The last token, 0 before the first claim. */
+  readonly token: number
+  /** The worker that runs it, or ran it last. */
+  readonly worker: string | null
+  readonly leaseUntil: number | null
+  readonly startedAt: number | null
+  readonly finishedAt: number | null
+  /** When retention ends; null for ever, and for jobs that are not final. */
+  readonly expiresAt: number | null
+  readonly cancelAsked: boolean
+  /** JSON of the last progress. */
+  readonly progress: string | null
+  /** Encoded errors, oldest first, at most `keptErrors`. */
+  readonly errors: readonly string[]
+  readonly output: string | null
+  readonly reason: string | null
+}
+
+export interface ListQuery {
+  readonly states?: readonly JobState[]
+  readonly task?: string
+  readonly queue?: string
+  readonly uniqueKey?: string
+  readonly parent?: string
+  readonly createdFrom?: number
+  readonly createdTo?: number
+  readonly finishedFrom?: number
+  readonly finishedTo?: number
+  /** `next` of the page before. */
+  readonly after?: string
+  readonly limit: number
+}
+
+export interface Page {
+  readonly jobs: readonly StoredJob[]
+  readonly next: string | null
+}
+
+export interface QueueCount {
+  readonly queue: string
+  readonly state: JobState
+  readonly count: number
+}
+
+/** What people do to jobs. Callers send at most 1,000 ids a call. */
+export interface Operators {
+  /** Cancels waiting jobs at once and asks running ones to end. */
+  cancel(ids: readonly string[], reason: string | null): Promise<readonly CancelAnswer[]>
+  /** Makes failed, cancelled and discarded jobs ready again: counters and clocks start anew, errors are kept. */
+  retry(ids: readonly string[]): Promise<readonly RetryAnswer[]>
+  /** Removes jobs that are not running, with their unique key and log. */
+  remove(ids: readonly string[]): Promise<readonly RemoveAnswer[]>
+  /** Reads jobs and removes those that are final, in one step: of two takers one gets the job. */
+  take(ids: readonly string[]): Promise<readonly (StoredJob | null)[]>
+  /** Removes up to `limit` finished jobs beyond their retention or beyond the newest `cap`, and stale worker records. */
+  prune(request: { readonly limit: number; readonly cap: number }): Promise<{ readonly removed: number; readonly more: boolean }>
+}
+
+export type CancelAnswer = 'cancelled' | 'asked' | 'final' | 'missing'
+/** `unfit` is a job that is waiting, running or completed. */
+export type RetryAnswer = 'retried' | 'duplicate' | 'unfit' | 'missing'
+export type RemoveAnswer = 'removed' | 'running' | 'missing'
+
+// ───────────────────────────── coordination ─────────────────────────────
+
+export interface Coordination {
+  pause(queues: readonly string[]): Promise<void>
+  resume(queues: readonly string[]): Promise<void>
+  queues(): Promise<readonly { readonly name: string; readonly paused: boolean }[]>
+  workers(): Promise<readonly WorkerRecord[]>
+  /** Adds or replaces entries of the tasks registry. */
+  registerTasks(tasks: readonly RegisteredTask[]): Promise<void>
+  tasks(): Promise<readonly RegisteredTask[]>
+}
+
+/** What the registry tells about a task to those who do not have its code. */
+export interface RegisteredTask {
+  readonly name: string
+  readonly aliases: readonly string[]
+  readonly queue: string
+  /** JSON Schema of the input as text; null when the schema library gives none. */
+  readonly inputSchema: string | null
+  /** The task's and its queue's options that hold at enqueue, as JSON. */
+  readonly options: string
+}
