@@ -72,7 +72,7 @@ function replace(db: MemoryDatabase, row: Row, job: NewJob, now: number): void {
     priority,
     queue,
     keepCancelledMs,
-    unique: structuredClone(unique),
+    unique,
   }
   move(db, row, state, { ...payload, ...clocks }, now)
 }
@@ -130,7 +130,7 @@ function newRow(db: MemoryDatabase, job: NewJob, now: number): Row {
     reason: null,
     sequence: db.nextSequence(),
     keepCancelledMs,
-    unique: structuredClone(job.unique),
+    unique: job.unique,
     unmet: new Map(job.needs.map((need) => [need.id, need.onFailed])),
     suspect: false,
     overdue: false,

@@ -13,7 +13,8 @@ import type { MemoryDatabase } from './state.ts'
 
 /**
  * Makes a client of the data. A call runs to its end before it answers, and functions of JavaScript are not
- * interrupted: that is what makes each call one atomic step.
+ * interrupted: that is what makes each call one atomic step. What a call may not be able to read or keep is copied
+ * first, so that it fails before it has changed anything.
  */
 export function memoryStore(db: MemoryDatabase, clock: Clock): Store {
   let isClosed = false
@@ -39,10 +40,11 @@ export function memoryStore(db: MemoryDatabase, clock: Clock): Store {
       for (const unwatch of unwatches) unwatch()
     },
 
-    insert: async (jobs, tx) => insert(openWithout(tx), jobs, clock.now()),
+    insert: async (jobs, tx) => insert(openWithout(tx), structuredClone(jobs), clock.now()),
 
     claim: async (request) => claim(open(), request, clock.now()),
-    settle: async (settlements, tx) => settle(openWithout(tx), settlements, clock.now()),
+    settle: async (settlements, tx) =>
+      settle(openWithout(tx), structuredClone(settlements), clock.now()),
     renew: async (leases, leaseMs) => renew(open(), leases, leaseMs, clock.now()),
     note: async (notes) => note(open(), notes, clock.now()),
     expired: async (request) => expired(open(), request, clock.now()),

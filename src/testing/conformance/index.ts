@@ -24,8 +24,9 @@
  */
 import type { Rule } from './harness.ts'
 import { insertRules } from './insert-rules.ts'
+import { stateTableRules } from './state-table-rules.ts'
 
 export { runRules, type Rule, type StoreFixture, type StoreHarness } from './harness.ts'
 
 /** Every rule that holds for one store at a time, whoever calls it. */
-export const storeRules: readonly Rule[] = [...insertRules]
+export const storeRules: readonly Rule[] = [...insertRules, ...stateTableRules]
