@@ -1,0 +1,100 @@
+/** What SQLite's errors mean to Errand; by their numbers, never by their texts. */
+import { ErrandError } from '../../core/errors.ts'
+
+const BUSY = 5
+const LOCKED = 6
+const PERM = 3
+const NOMEM = 7
+const READONLY = 8
+const IOERR = 10
+const CORRUPT = 11
+const FULL = 13
+const CANTOPEN = 14
+const TOOBIG = 18
+const AUTH = 23
+const NOTADB = 26
+
+function primaryCode(error: unknown): number | null {
+  if (!(error instanceof Error) || !('errcode' in error)) return null
+  return typeof error.errcode === 'number' ? error.errcode & 0xff : null
+}
+
+/** Tells whether another connection holds the lock, so that trying again helps. */
+export function isBusy(error: unknown): boolean {
+  const code = primaryCode(error)
+  return code === BUSY || code === LOCKED
+}
+
+/** Turns an error of SQLite into Errand's own, with what to do about it; passes others through. */
+export function storeError(error: unknown, file: string): unknown {
+  switch (primaryCode(error)) {
+    case BUSY:
+    case LOCKED:
+      return busyError(file, error)
+    case CORRUPT:
+    case NOTADB:
+      return new ErrandError(
+        'store-corrupt',
+        `${file} is not an intact SQLite database: restore it from a backup, or name another file`,
+        { cause: error, details: { file } },
+      )
+    case READONLY:
+    case PERM:
+    case AUTH:
+    case CANTOPEN:
+      return new ErrandError(
+        'store-unavailable',
+        `${file} cannot be opened for writing: make sure that its folder exists and that this user may write to both`,
+        { cause: error, details: { file } },
+      )
+    case FULL:
+      return new ErrandError('store-unavailable', `The disk of ${file} is full: free some space`, {
+        cause: error,
+        details: { file },
+      })
+    case IOERR:
+    case NOMEM:
+      return new ErrandError(
+        'store-unavailable',
+        `${file} could not be read or written: check its disk and the memory of this machine`,
+        { cause: error, details: { file } },
+      )
+    case TOOBIG:
+      return new ErrandError(
+        'too-large',
+        'A value is larger than SQLite stores: keep it elsewhere and hand over a reference',
+        {
+          cause: error,
+          details: { file },
+        },
+      )
+    default:
+      return error
+  }
+}
+
+/** The error of a call that could not write in time. */
+export function busyError(file: string, cause: unknown, waitedMs?: number): ErrandError {
+  const waited = waitedMs === undefined ? '' : ` for ${Math.round(waitedMs)} ms`
+  return new ErrandError(
+    'store-busy',
+    `Another program held the write lock of ${file}${waited}, and nothing was written: end its long transaction, then call again`,
+    { cause, details: { file } },
+  )
+}
+
+/** The error of a call after `close()`. */
+export function closedError(file: string): ErrandError {
+  return new ErrandError('closed', `The store on ${file} is closed: make a new one with sqlite()`, {
+    details: { file },
+  })
+}
+
+/** The error of a `tx` that does not hold the write lock. */
+export function notImmediate(cause?: unknown): ErrandError {
+  return new ErrandError(
+    'tx-not-immediate',
+    'The transaction does not hold the write lock of the file: begin with BEGIN IMMEDIATE',
+    { cause },
+  )
+}

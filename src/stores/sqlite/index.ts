@@ -1,0 +1,67 @@
+/** `errand/sqlite`: jobs in one SQLite file, shared by any number of processes of one machine. */
+import { resolve } from 'node:path'
+import type { Clock } from '../../core/clock.ts'
+import { ErrandError } from '../../core/errors.ts'
+import { refuseUnknownKeys } from '../../core/nearest.ts'
+import type { Store } from '../../store.ts'
+import { systemClock } from '../system-clock.ts'
+import type { Durability } from './database.ts'
+import { sqliteStore } from './store.ts'
+
+export type { Durability }
+
+export interface SqliteOptions {
+  /**
+   * What survives once `enqueue` has resolved. `'process'` (the default): a killed process. `'power'`: a power failure as well;
+   * each commit waits for the disk.
+   */
+  readonly durability?: Durability
+  readonly clock?: Clock
+  /** How long a call waits for other programs' transactions before it rejects with `store-busy`, in ms. Default 30,000. */
+  readonly callDeadlineMs?: number
+}
+
+const defaultCallDeadlineMs = 30_000
+
+/**
+ * A store in a file, which is made at the first call. Its tables start with `errand_`, so that it may be the file of your own
+ * tables: then `tx` takes your `DatabaseSync` in a transaction begun with `BEGIN IMMEDIATE`.
+ *
+ * Throws `invalid-option` for unknown options and for a database in memory.
+ */
+export function sqlite(file: string, options: SqliteOptions = {}): Store {
+  refuseUnknownKeys(options, ['durability', 'clock', 'callDeadlineMs'], 'sqlite()')
+  if (file === '' || file.startsWith(':memory:') || file.startsWith('file:')) {
+    throw new ErrandError(
+      'invalid-option',
+      `sqlite() needs the path of a file, not ${JSON.stringify(file)}: for jobs in memory use memory() of errand/memory`,
+    )
+  }
+  const {
+    durability = 'process',
+    clock = systemClock,
+    callDeadlineMs = defaultCallDeadlineMs,
+  } = options
+  if (durability !== 'process' && durability !== 'power') {
+    throw new ErrandError(
+      'invalid-option',
+      `sqlite().durability must be 'process' or 'power', not ${JSON.stringify(durability)}`,
+    )
+  }
+  const path = resolve(file)
+  const argument: Argument = { file: path, durability, callDeadlineMs }
+  const connector = clock === systemClock ? { module: import.meta.url, argument } : null
+  return sqliteStore(path, { durability, clock, callDeadlineMs }, connector)
+}
+
+interface Argument {
+  readonly file: string
+  readonly durability: Durability
+  readonly callDeadlineMs: number
+}
+
+/** Opens the same store again, in a thread or another process: see `Connector`. */
+export function connect(argument: unknown): Store {
+  const { file, ...options } = argument as Argument
+  return sqlite(file, options)
+}

@@ -1,0 +1,50 @@
+/** What a worker says about jobs while they run: `renew` and `note`. */
+import { keptLogLines } from '../../core/job.ts'
+import type { LeaseRef, Note, NoteAnswer, RenewAnswer } from '../../store.ts'
+import type { Transaction } from './transaction.ts'
+
+/** Walks the unique index of ids, then the rowid. */
+const RENEW = `UPDATE errand_running SET lease_until = ?1
+  WHERE seq = (SELECT seq FROM errand_jobs WHERE id = ?2) AND token = ?3 RETURNING cancel_asked`
+const START = `UPDATE errand_running SET started_at = coalesce(started_at, ?1)
+  WHERE seq = (SELECT seq FROM errand_jobs WHERE id = ?2) AND token = ?3`
+const LEASED = `SELECT seq FROM errand_running WHERE seq = (SELECT seq FROM errand_jobs WHERE id = ?) AND token = ?`
+const WRITE_PROGRESS = `INSERT OR REPLACE INTO errand_progress (seq, value) VALUES (?, ?)`
+/** The number of the next line: the last entry of the job in the primary key. */
+const NEXT_LINE = `SELECT coalesce(max(line) + 1, 0) FROM errand_log WHERE seq = ?`
+const ADD_LINE = `INSERT INTO errand_log (seq, line, at, level, text) VALUES (?, ?, ?, ?, ?)`
+
+/** Extends leases. One that expired is still its holder's until another took it. */
+export function renew(
+  tx: Transaction,
+  leases: readonly LeaseRef[],
+  leaseMs: number,
+): RenewAnswer[] {
+  const until = tx.now + leaseMs
+  return leases.map(({ id, token }) => {
+    const row = tx.row(RENEW, until, id, token)
+    if (row === undefined) return 'stale'
+    return row[0] === 1 ? 'cancel-asked' : 'renewed'
+  })
+}
+
+export function note(tx: Transaction, notes: readonly Note[]): NoteAnswer[] {
+  return notes.map((one) => (write(tx, one) ? 'noted' : 'stale'))
+}
+
+function write(tx: Transaction, one: Note): boolean {
+  if (one.kind === 'start') return tx.run(START, tx.now - one.agoMs, one.id, one.token) > 0
+  const seq = tx.row(LEASED, one.id, one.token)?.[0] as number | undefined
+  if (seq === undefined) return false
+  switch (one.kind) {
+    case 'progress':
+      tx.run(WRITE_PROGRESS, seq, one.value)
+      break
+    case 'log': {
+      const line = tx.row(NEXT_LINE, seq)?.[0] as number
+      if (line < keptLogLines) tx.run(ADD_LINE, seq, line, tx.now - one.agoMs, one.level, one.text)
+      break
+    }
+  }
+  return true
+}

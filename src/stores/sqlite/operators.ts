@@ -1,0 +1,101 @@
+/** What people do to jobs: cancel, retry, remove, take. */
+import type { CancelAnswer, RemoveAnswer, RetryAnswer, StoredJob } from '../../store.ts'
+import { cancelWaiting, dropProgress, erase, release, unfinish } from './endings.ts'
+import { bind, lineUp, stepOut, unbind } from './lines.ts'
+import { get } from './readers.ts'
+import { readRecord, RECORD_BY_ID, type Record } from './rows.ts'
+import { CANCELLED, COMPLETED, lists, READY, RUNNING } from './states.ts'
+import type { Transaction } from './transaction.ts'
+import { holderOf, rekey } from './uniques.ts'
+
+const ASK_TO_CANCEL = `UPDATE errand_running SET cancel_asked = 1, cancel_reason = ? WHERE seq = ? AND cancel_asked = 0`
+/** Tells watchers in other processes that something was asked. */
+const SIGNAL_CANCEL = `UPDATE errand_meta SET value = value + 1 WHERE name = 'cancels'`
+const RESTART = `UPDATE errand_jobs SET due_at = ?1, place = ?1, start_by = ?2, deadline_at = ?3, counters = NULL, suspect = 0,
+  token = ?4, worker = ?5 WHERE seq = ?6`
+
+export function cancel(
+  tx: Transaction,
+  ids: readonly string[],
+  reason: string | null,
+): CancelAnswer[] {
+  const answers = ids.map((id) => cancelOne(tx, id, reason))
+  if (tx.hints.has('cancel')) tx.run(SIGNAL_CANCEL)
+  return answers
+}
+
+function cancelOne(tx: Transaction, id: string, reason: string | null): CancelAnswer {
+  const job = recordOf(tx, id)
+  if (job === null) return 'missing'
+  if (job.state > RUNNING) return 'final'
+  if (job.state === RUNNING) {
+    if (tx.run(ASK_TO_CANCEL, reason, job.seq) > 0) tx.hints.add('cancel')
+    return 'asked'
+  }
+  cancelWaiting(tx, job, reason)
+  release(tx, job, CANCELLED, job.keepCancelledMs)
+  return 'cancelled'
+}
+
+export function retry(tx: Transaction, ids: readonly string[]): RetryAnswer[] {
+  return ids.map((id) => {
+    const job = recordOf(tx, id)
+    if (job === null) return 'missing'
+    if (job.state <= COMPLETED) return 'unfit'
+    if (job.key !== null && lists(job.during, READY)) {
+      const holder = holderOf(tx, job.key)
+      if (holder !== null && holder !== id) return 'duplicate'
+    }
+    restart(tx, job)
+    return 'retried'
+  })
+}
+
+function restart(tx: Transaction, old: Record): void {
+  const { now } = tx
+  const job = {
+    ...old,
+    dueAt: now,
+    place: now,
+    startBy: old.startWithinMs === null ? null : now + old.startWithinMs,
+    deadlineAt: old.deadlineMs === null ? null : now + old.deadlineMs,
+    suspect: false,
+    counters: null,
+  }
+  unfinish(tx, job.seq)
+  dropProgress(tx, job.seq)
+  tx.run(RESTART, now, job.startBy, job.deadlineAt, job.settledToken, job.lastWorker, job.seq)
+  lineUp(tx, job, READY)
+  bind(tx, job)
+  tx.moved(job.queue, old.state, READY)
+  rekey(tx, job, READY)
+}
+
+export function remove(tx: Transaction, ids: readonly string[]): RemoveAnswer[] {
+  return ids.map((id) => {
+    const job = recordOf(tx, id)
+    if (job === null) return 'missing'
+    if (job.state === RUNNING) return 'running'
+    if (job.state < RUNNING) {
+      stepOut(tx, job)
+      unbind(tx, job)
+    }
+    erase(tx, job, job.state, false)
+    release(tx, job, null, null)
+    return 'removed'
+  })
+}
+
+export function take(tx: Transaction, ids: readonly string[]): (StoredJob | null)[] {
+  return ids.map((id) => {
+    const [found = null] = get(tx.connection, [id])
+    const job = found === null || found.finishedAt === null ? null : recordOf(tx, id)
+    if (job !== null) erase(tx, job, job.state, true)
+    return found
+  })
+}
+
+function recordOf(tx: Transaction, id: string): Record | null {
+  const row = tx.row(RECORD_BY_ID, id)
+  return row === undefined ? null : readRecord(row)
+}

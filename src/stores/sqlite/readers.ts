@@ -1,0 +1,109 @@
+/** Reading jobs. */
+import type { JobState, LogLevel, LogLine } from '../../core/job.ts'
+import type { ListQuery, Page, QueueCount, StoredJob } from '../../store.ts'
+import type { Connection, Value } from './connection.ts'
+import { readStored, stateColumn, storedColumns, storedSeq, storedTables } from './rows.ts'
+import { codeOf, COMPLETED, RUNNING, stateOf } from './states.ts'
+
+/** How many jobs one page looks at, at most. */
+const scannedPerPage = 5_000
+
+const GET = `SELECT ${storedColumns} FROM ${storedTables} WHERE j.id = ?`
+const COUNTS = `SELECT queue, state, count FROM errand_tally WHERE count <> 0 ORDER BY queue, state`
+const LOGS = `SELECT at, level, text FROM errand_log WHERE seq = (SELECT seq FROM errand_jobs WHERE id = ?) ORDER BY line`
+
+export function get(connection: Connection, ids: readonly string[]): (StoredJob | null)[] {
+  return ids.map((id) => {
+    const row = connection.row(GET, id)
+    return row === undefined ? null : readStored(row)
+  })
+}
+
+export function counts(connection: Connection): QueueCount[] {
+  return connection.rows(COUNTS).map(([queue, state, count]) => ({
+    queue: queue as string,
+    state: stateOf(state as number),
+    count: count as number,
+  }))
+}
+
+export function logs(connection: Connection, id: string): LogLine[] {
+  return connection.rows(LOGS, id).map(([at, level, text]) => ({
+    at: at as number,
+    level: level as LogLevel,
+    text: text as string,
+  }))
+}
+
+/**
+ * Pages by insertion, newest first; the cursor is a rowid, so that new jobs do not shift pages.
+ * Looks at a bounded stretch of the narrowest index that holds all answers.
+ */
+export function list(connection: Connection, query: ListQuery): Page {
+  const before = query.after === undefined ? Number.MAX_SAFE_INTEGER : Number(query.after)
+  const [candidates, values] = candidatesOf(query, before)
+  const edge = connection.once(
+    `${candidates} ORDER BY seq DESC LIMIT 1 OFFSET ${scannedPerPage - 1}`,
+    ...values,
+  )
+  const lowest = (edge[0]?.[0] as number | undefined) ?? null
+  const [conditions, wanted] = conditionsOf(query)
+  if (lowest !== null) conditions.push(`c.seq >= ${lowest}`)
+  const where = conditions.length === 0 ? '' : `WHERE ${conditions.join(' AND ')}`
+  const rows = connection.once(
+    `SELECT ${storedColumns} FROM (${candidates}) c CROSS JOIN errand_jobs j ON j.seq = c.seq
+     ${storedTables.replace('errand_jobs j', '')} ${where} ORDER BY c.seq DESC LIMIT ${query.limit + 1}`,
+    ...values,
+    ...wanted,
+  )
+  const page = rows.slice(0, query.limit)
+  const last = page.at(-1)
+  const next =
+    rows.length > page.length && last !== undefined ? (last[storedSeq] as number) : lowest
+  return { jobs: page.map(readStored), next: next === null ? null : String(next) }
+}
+
+/** The rowids among which all answers lie, as a statement without order, with its values. */
+function candidatesOf(query: ListQuery, before: number): [string, Value[]] {
+  if (query.parent !== undefined)
+    return [`SELECT seq FROM errand_jobs WHERE parent = ? AND seq < ?`, [query.parent, before]]
+  if (query.uniqueKey !== undefined)
+    return [
+      `SELECT seq FROM errand_jobs WHERE unique_key = ? AND seq < ?`,
+      [query.uniqueKey, before],
+    ]
+  const states = (query.states ?? []).map((state: JobState) => codeOf(state))
+  if (states.length > 0 && states.every((state) => state >= RUNNING && state !== COMPLETED)) {
+    const parts = states.map((state) =>
+      state === RUNNING
+        ? `SELECT seq FROM errand_running WHERE seq < ?`
+        : `SELECT seq FROM errand_finished WHERE state = ${state} AND state > 4 AND seq < ?`,
+    )
+    return [parts.join(' UNION ALL '), parts.map(() => before)]
+  }
+  return [`SELECT seq FROM errand_jobs WHERE seq < ?`, [before]]
+}
+
+/** Bounds of time include their first and exclude their last instant. */
+function conditionsOf(query: ListQuery): [string[], Value[]] {
+  const conditions: string[] = []
+  const values: Value[] = []
+  const add = (condition: string, value: Value | undefined): void => {
+    if (value === undefined) return
+    conditions.push(condition)
+    values.push(value)
+  }
+  if (query.states !== undefined)
+    conditions.push(
+      `(${stateColumn}) IN (${query.states.map((state) => codeOf(state)).join(', ')})`,
+    )
+  add('j.task = ?', query.task)
+  add('j.queue = ?', query.queue)
+  add('j.unique_key = ?', query.uniqueKey)
+  add('j.parent = ?', query.parent)
+  add('j.created_at >= ?', query.createdFrom)
+  add('j.created_at < ?', query.createdTo)
+  add('f.finished_at >= ?', query.finishedFrom)
+  add('f.finished_at < ?', query.finishedTo)
+  return [conditions, values]
+}

@@ -1,0 +1,70 @@
+/** Which finished jobs have been kept long enough, and their removal in chunks. */
+import type { Row } from './connection.ts'
+import { erase } from './endings.ts'
+import { COMPLETED } from './states.ts'
+import type { Transaction } from './transaction.ts'
+import { pruneKeys } from './uniques.ts'
+
+const workerKeptMs = 24 * 60 * 60 * 1_000
+
+/** How long jobs are kept, each length once: jumps from one to the next in the index (keep_ms, finished_at). */
+const KEEPS = `WITH RECURSIVE keeps (ms) AS (
+    SELECT min(keep_ms) FROM errand_finished
+    UNION ALL SELECT (SELECT min(keep_ms) FROM errand_finished WHERE keep_ms > ms) FROM keeps WHERE ms IS NOT NULL)
+  SELECT ms FROM keeps WHERE ms IS NOT NULL`
+const DOOMED = `j.seq, j.id, j.queue, j.unique_key, j.unique_during, j.unique_until, f.state, f.finished_at`
+/** Jobs of one length of keeping whose time is over, oldest first: walks that index. */
+const EXPIRED = `SELECT ${DOOMED} FROM errand_finished f CROSS JOIN errand_jobs j ON j.seq = f.seq
+  WHERE f.keep_ms = ?1 AND f.finished_at <= ?2 - ?1 ORDER BY f.finished_at, f.seq LIMIT ?3`
+/** The oldest jobs of one length of keeping, or of those kept for ever: walks that index. */
+const OLDEST = `SELECT ${DOOMED} FROM errand_finished f CROSS JOIN errand_jobs j ON j.seq = f.seq
+  WHERE f.keep_ms IS ? ORDER BY f.finished_at, f.seq LIMIT ?`
+const ANY_EXPIRED = `SELECT EXISTS (SELECT 1 FROM errand_finished WHERE keep_ms = ?1 AND finished_at <= ?2 - ?1)`
+const FINISHED = `SELECT coalesce(sum(count), 0) FROM errand_tally WHERE state >= ${COMPLETED}`
+const PRUNE_WORKERS = `DELETE FROM errand_workers WHERE last_seen_at < ?`
+
+/** Removes finished jobs: first those beyond their retention, then the oldest beyond the newest `cap`. */
+export function prune(
+  tx: Transaction,
+  request: { readonly limit: number; readonly cap: number },
+): { removed: number; more: boolean } {
+  const finished = tx.row(FINISHED)?.[0] as number
+  const keeps = tx.rows(KEEPS).map(([ms]) => ms as number)
+  let removed = 0
+  for (const ms of keeps) {
+    const room = request.limit - removed
+    if (room > 0) removed += eraseAll(tx, tx.rows(EXPIRED, ms, tx.now, room))
+  }
+  const excess = Math.min(finished - removed - request.cap, request.limit - removed)
+  if (excess > 0) {
+    const oldest = [null, ...keeps].flatMap((ms) => [...tx.rows(OLDEST, ms, excess)])
+    removed += eraseAll(tx, oldest.sort(byEnd).slice(0, excess))
+  }
+  tx.run(PRUNE_WORKERS, tx.now - workerKeptMs)
+  pruneKeys(tx)
+  return { removed, more: removed === request.limit }
+}
+
+/** Whether finished jobs have outlived their retention. */
+export function needsPrune(tx: Transaction): boolean {
+  return tx.rows(KEEPS).some(([ms]) => tx.row(ANY_EXPIRED, ms as number, tx.now)?.[0] === 1)
+}
+
+function eraseAll(tx: Transaction, rows: readonly Row[]): number {
+  for (const row of rows) {
+    const job = {
+      seq: row[0] as number,
+      id: row[1] as string,
+      queue: row[2] as string,
+      key: row[3] as string | null,
+      during: (row[4] as number | null) ?? 0,
+      until: (row[5] as number | null) ?? 0,
+    }
+    erase(tx, job, row[6] as number, true)
+  }
+  return rows.length
+}
+
+function byEnd(a: Row, b: Row): number {
+  return (a[7] as number) - (b[7] as number) || (a[0] as number) - (b[0] as number)
+}

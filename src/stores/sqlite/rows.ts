@@ -1,0 +1,214 @@
+/** From rows of the file to values, and back. */
+import { noCounters } from '../../core/job.ts'
+import type { Counters } from '../../core/job.ts'
+import type { ClaimedJob, StoredJob } from '../../store.ts'
+import type { Row } from './connection.ts'
+import { stateOf, type StateCode } from './states.ts'
+
+// ───────────────────────────── counters ─────────────────────────────
+
+const decoded = new Map<string, Counters>()
+const mostDecoded = 1_000
+
+/** Packs counters into text; null when all are zero. */
+export function packCounters(counters: Counters): string | null {
+  const { attempts, failures, postpones, losses, interruptions, deferrals } = counters
+  const packed = `${attempts},${failures},${postpones},${losses},${interruptions},${deferrals}`
+  return packed === '0,0,0,0,0,0' ? null : packed
+}
+
+/** Reads packed counters. The same few occur again and again, so they are kept. */
+export function readCounters(packed: string | null): Counters {
+  if (packed === null) return noCounters
+  let counters = decoded.get(packed)
+  if (counters === undefined) {
+    const [
+      attempts = 0,
+      failures = 0,
+      postpones = 0,
+      losses = 0,
+      interruptions = 0,
+      deferrals = 0,
+    ] = packed.split(',').map(Number)
+    counters = { attempts, failures, postpones, losses, interruptions, deferrals }
+    if (decoded.size >= mostDecoded) decoded.clear()
+    decoded.set(packed, counters)
+  }
+  return { ...counters }
+}
+
+// ───────────────────────────── claimed jobs ─────────────────────────────
+
+/** Columns of a job that is handed out, in the order that `readClaimed` and `Keyed` readers expect; `j` is `errand_jobs`. */
+export const claimedColumns = `j.seq, j.id, j.task, j.queue, j.priority, j.input, j.codec, j.options, j.parent,
+  j.unique_key, j.created_at, j.due_at, j.start_by, j.deadline_at, j.counters, j.unique_during, j.unique_until`
+
+/** How many columns `claimedColumns` are. */
+export const claimedWidth = 17
+
+/** Reads a row of `claimedColumns`. */
+export function readClaimed(
+  row: Row,
+  token: number,
+  why: ClaimedJob['why'],
+  startedAt: number | null,
+  cancelAsked: boolean,
+): ClaimedJob {
+  return {
+    id: row[1] as string,
+    token,
+    task: row[2] as string,
+    queue: row[3] as string,
+    priority: row[4] as number,
+    input: row[5] as string,
+    codec: row[6] as string | null,
+    options: row[7] as string | null,
+    parent: row[8] as string | null,
+    uniqueKey: row[9] as string | null,
+    createdAt: row[10] as number,
+    dueAt: row[11] as number,
+    startBy: row[12] as number | null,
+    deadlineAt: row[13] as number | null,
+    counters: readCounters(row[14] as string | null),
+    startedAt,
+    cancelAsked,
+    why,
+  }
+}
+
+// ───────────────────────────── records ─────────────────────────────
+
+/** The unique rule of a job as it is stored. */
+export interface Keyed {
+  readonly id: string
+  readonly key: string | null
+  readonly during: number
+  readonly until: number
+}
+
+/** A job as the store's own verbs see it: all but its payload. */
+export interface Record extends Keyed {
+  readonly seq: number
+  readonly task: string
+  readonly queue: string
+  readonly state: StateCode
+  readonly priority: number
+  readonly dueAt: number
+  readonly place: number
+  readonly startBy: number | null
+  readonly deadlineAt: number | null
+  readonly startWithinMs: number | null
+  readonly deadlineMs: number | null
+  readonly keepCancelledMs: number | null
+  readonly suspect: boolean
+  /** Packed, as of the last time that it was put back. */
+  readonly counters: string | null
+  /** The token of the last accepted settlement, 0 for none. */
+  readonly settledToken: number
+  /** The worker that put it back last. */
+  readonly lastWorker: string | null
+  /** The running lease, or 0. */
+  readonly token: number
+  readonly startedAt: number | null
+  readonly cancelAsked: boolean
+  /** Whether it was inserted as running, under this lease. */
+  readonly born: boolean
+}
+
+/** A job's state, from the tables that hold it: `j` is `errand_jobs`, `r` and `f` are joined to it. */
+export const stateColumn = `CASE
+    WHEN r.seq IS NOT NULL THEN 3
+    WHEN f.seq IS NOT NULL THEN f.state
+    WHEN EXISTS (SELECT 1 FROM errand_scheduled s WHERE s.due_at = j.due_at AND s.seq = j.seq) THEN 1
+    WHEN EXISTS (SELECT 1 FROM errand_needs n WHERE n.seq = j.seq) THEN 0
+    ELSE 2 END`
+
+const recordColumns = `j.seq, j.id, j.task, j.queue, ${stateColumn}, j.priority, j.due_at, j.place, j.start_by, j.deadline_at,
+  j.start_within_ms, j.deadline_ms, j.keep_cancelled_ms, j.unique_key, j.unique_during, j.unique_until, j.suspect, j.counters,
+  coalesce(f.token, j.token), coalesce(f.worker, j.worker), r.token, r.started_at, r.cancel_asked, r.born`
+
+const recordTables = `errand_jobs j LEFT JOIN errand_running r ON r.seq = j.seq LEFT JOIN errand_finished f ON f.seq = j.seq`
+
+/** One record by id: walks the unique index of ids, then rowids. */
+export const RECORD_BY_ID: string = `SELECT ${recordColumns} FROM ${recordTables} WHERE j.id = ?`
+/** One record by rowid. */
+export const RECORD_BY_SEQ: string = `SELECT ${recordColumns} FROM ${recordTables} WHERE j.seq = ?`
+
+/** Reads a row of the two statements above. */
+export function readRecord(row: Row): Record {
+  return {
+    seq: row[0] as number,
+    id: row[1] as string,
+    task: row[2] as string,
+    queue: row[3] as string,
+    state: row[4] as StateCode,
+    priority: row[5] as number,
+    dueAt: row[6] as number,
+    place: row[7] as number,
+    startBy: row[8] as number | null,
+    deadlineAt: row[9] as number | null,
+    startWithinMs: row[10] as number | null,
+    deadlineMs: row[11] as number | null,
+    keepCancelledMs: row[12] as number | null,
+    key: row[13] as string | null,
+    during: (row[14] as number | null) ?? 0,
+    until: (row[15] as number | null) ?? 0,
+    suspect: row[16] === 1,
+    counters: row[17] as string | null,
+    settledToken: row[18] as number,
+    lastWorker: row[19] as string | null,
+    token: (row[20] as number | null) ?? 0,
+    startedAt: row[21] as number | null,
+    cancelAsked: row[22] === 1,
+    born: row[23] === 1,
+  }
+}
+
+// ───────────────────────────── stored jobs ─────────────────────────────
+
+/** Columns of a job as readers show it. */
+export const storedColumns: string = `j.id, j.task, j.queue, ${stateColumn}, j.priority, j.input, j.codec, j.options, j.parent, j.unique_key,
+  j.created_at, j.due_at, j.start_by, j.deadline_at, coalesce(f.counters, j.counters), coalesce(r.token, f.token, j.token),
+  coalesce(r.worker, f.worker, j.worker), r.lease_until, coalesce(r.started_at, f.started_at), f.finished_at, f.keep_ms,
+  r.cancel_asked, p.value, j.errors, f.output, f.reason, j.seq`
+
+/** The tables that `storedColumns` read. */
+export const storedTables = `errand_jobs j LEFT JOIN errand_running r ON r.seq = j.seq
+  LEFT JOIN errand_finished f ON f.seq = j.seq LEFT JOIN errand_progress p ON p.seq = j.seq`
+
+/** Where `storedColumns` hold the rowid. */
+export const storedSeq = 26
+
+/** Reads a row of `storedColumns`. */
+export function readStored(row: Row): StoredJob {
+  const finishedAt = row[19] as number | null
+  const keepMs = row[20] as number | null
+  return {
+    id: row[0] as string,
+    task: row[1] as string,
+    queue: row[2] as string,
+    state: stateOf(row[3] as StateCode),
+    priority: row[4] as number,
+    input: row[5] as string,
+    codec: row[6] as string | null,
+    options: row[7] as string | null,
+    parent: row[8] as string | null,
+    uniqueKey: row[9] as string | null,
+    createdAt: row[10] as number,
+    dueAt: row[11] as number,
+    startBy: row[12] as number | null,
+    deadlineAt: row[13] as number | null,
+    counters: readCounters(row[14] as string | null),
+    token: row[15] as number,
+    worker: row[16] as string | null,
+    leaseUntil: row[17] as number | null,
+    startedAt: row[18] as number | null,
+    finishedAt,
+    expiresAt: finishedAt === null || keepMs === null ? null : finishedAt + keepMs,
+    cancelAsked: row[21] === 1,
+    progress: row[22] as string | null,
+    errors: row[23] === null ? [] : (JSON.parse(row[23] as string) as string[]),
+    output: row[24] as string | null,
+    reason: row[25] as string | null,
+  }
+}

@@ -1,0 +1,84 @@
+/** The SQLite store: hands each call of the contract to its function, in a transaction. */
+import type { Connector, Store } from '../../store.ts'
+import { claim, expired } from './claims.ts'
+import { queueList, registerTasks, setPaused, taskList, tend, workerList } from './coordination.ts'
+import { Database, type DatabaseOptions } from './database.ts'
+import { closedError } from './errors.ts'
+import { Hints } from './hints.ts'
+import { insert } from './intake.ts'
+import { note, renew } from './leases.ts'
+import { cancel, remove, retry, take } from './operators.ts'
+import { counts, get, list, logs } from './readers.ts'
+import { prune } from './retention.ts'
+import { settle } from './settling.ts'
+import { FileWatch } from './watch.ts'
+
+const durabilities = {
+  process:
+    'survives a killed process; a power failure may take the last moments (synchronous = NORMAL)',
+  power: 'survives a power failure (synchronous = FULL)',
+}
+
+export function sqliteStore(
+  file: string,
+  options: DatabaseOptions,
+  connector: Connector | null,
+): Store {
+  const hints = new Hints()
+  const db = new Database(file, options, hints)
+  const files = new FileWatch(db, hints)
+
+  return {
+    info: { kind: 'sqlite', location: file, durability: durabilities[options.durability] },
+    clock: options.clock,
+    connector,
+    setup: () => db.read(() => undefined),
+    close: async () => {
+      hints.clear()
+      files.stop()
+      db.close()
+    },
+
+    insert: (jobs, tx) =>
+      tx === undefined
+        ? db.write((own) => insert(own, jobs))
+        : db.within(tx, (own) => insert(own, jobs)),
+
+    claim: (request) => db.write((tx) => claim(tx, request)),
+    settle: (settlements, tx) =>
+      tx === undefined
+        ? db.write((own) => settle(own, settlements))
+        : db.within(tx, (own) => settle(own, settlements)),
+    renew: (leases, leaseMs) => db.write((tx) => renew(tx, leases, leaseMs)),
+    note: (notes) => db.write((tx) => note(tx, notes)),
+    expired: (request) => db.write((tx) => expired(tx, request)),
+    tend: (worker) => db.write((tx) => tend(tx, worker)),
+    watch: (on) => {
+      if (db.isClosed) throw closedError(file)
+      const unwatch = hints.add(on)
+      files.start()
+      return () => {
+        unwatch()
+        if (!hints.isWatched) files.stop()
+      }
+    },
+
+    get: (ids) => db.read((connection) => get(connection, ids)),
+    list: (query) => db.read((connection) => list(connection, query)),
+    counts: () => db.read(counts),
+    logs: (id) => db.read((connection) => logs(connection, id)),
+
+    cancel: (ids, reason) => db.write((tx) => cancel(tx, ids, reason)),
+    retry: (ids) => db.write((tx) => retry(tx, ids)),
+    remove: (ids) => db.write((tx) => remove(tx, ids)),
+    take: (ids) => db.write((tx) => take(tx, ids)),
+    prune: (request) => db.write((tx) => prune(tx, request)),
+
+    pause: (queues) => db.write((tx) => setPaused(tx, queues, true)),
+    resume: (queues) => db.write((tx) => setPaused(tx, queues, false)),
+    queues: () => db.read(queueList),
+    workers: () => db.read(workerList),
+    registerTasks: (tasks) => db.write((tx) => registerTasks(tx, tasks)),
+    tasks: () => db.read(taskList),
+  }
+}

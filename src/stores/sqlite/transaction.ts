@@ -1,0 +1,89 @@
+/** One write transaction: the store's time in it, and what it will have changed once it is committed. */
+import type { Hint } from '../../store.ts'
+import type { Connection, Row, Value } from './connection.ts'
+import type { StateCode } from './states.ts'
+
+const COUNT = `INSERT INTO errand_tally (queue, state, count) VALUES (?, ?, ?)
+  ON CONFLICT (queue, state) DO UPDATE SET count = count + excluded.count`
+const ADD_QUEUE = `INSERT INTO errand_queues (name) VALUES (?) ON CONFLICT (name) DO NOTHING`
+const NEXT_TOKEN = `UPDATE errand_meta SET value = value + 1 WHERE name = 'token' RETURNING value`
+const ANY_NEEDS = `SELECT EXISTS (SELECT 1 FROM errand_needs)`
+const ANY_TRACES = `SELECT EXISTS (SELECT 1 FROM errand_log) OR EXISTS (SELECT 1 FROM errand_progress)`
+
+/** What a store's verbs are handed: statements, the time, and the books to keep. */
+export class Transaction {
+  readonly connection: Connection
+  readonly now: number
+  readonly hints: Set<Hint> = new Set()
+  readonly newQueues: Set<string> = new Set()
+  readonly #tally = new Map<string, number[]>()
+  #token = 0
+  #anyNeeds: boolean | null = null
+  #anyTraces: boolean | null = null
+
+  constructor(connection: Connection, now: number) {
+    this.connection = connection
+    this.now = now
+  }
+
+  run(sql: string, ...values: Value[]): number {
+    return this.connection.run(sql, ...values)
+  }
+
+  row(sql: string, ...values: Value[]): Row | undefined {
+    return this.connection.row(sql, ...values)
+  }
+
+  rows(sql: string, ...values: Value[]): readonly Row[] {
+    return this.connection.rows(sql, ...values)
+  }
+
+  /** Keeps count of jobs that pass from one state to another; null for new and for removed jobs. */
+  moved(queue: string, from: StateCode | null, to: StateCode | null, count = 1): void {
+    let counts = this.#tally.get(queue)
+    if (counts === undefined) this.#tally.set(queue, (counts = [0, 0, 0, 0, 0, 0, 0, 0]))
+    if (from !== null) counts[from] = (counts[from] ?? 0) - count
+    if (to !== null) counts[to] = (counts[to] ?? 0) + count
+  }
+
+  /** Makes sure that a queue is known by name. */
+  seen(queue: string): void {
+    if (this.connection.knownQueues.has(queue) || this.newQueues.has(queue)) return
+    this.run(ADD_QUEUE, queue)
+    this.newQueues.add(queue)
+  }
+
+  /** Answers the token of the leases that this transaction gives: greater than any before. */
+  token(): number {
+    if (this.#token === 0) this.#token = this.row(NEXT_TOKEN)?.[0] as number
+    return this.#token
+  }
+
+  /** Tells whether any job waits for another; most stores have none, which saves a look-up for each finished job. */
+  anyNeeds(): boolean {
+    this.#anyNeeds ??= this.row(ANY_NEEDS)?.[0] === 1
+    return this.#anyNeeds
+  }
+
+  /** Tells `anyNeeds` that there is one now. */
+  needed(): void {
+    this.#anyNeeds = true
+  }
+
+  /** Tells whether any job has log lines or progress. */
+  anyTraces(): boolean {
+    this.#anyTraces ??= this.row(ANY_TRACES)?.[0] === 1
+    return this.#anyTraces
+  }
+
+  /** Writes the counts; the last thing before a commit. */
+  flush(): void {
+    for (const [queue, counts] of this.#tally) {
+      for (let state = 0; state < counts.length; state += 1) {
+        const count = counts[state]
+        if (count) this.run(COUNT, queue, state, count)
+      }
+    }
+    this.#tally.clear()
+  }
+}

@@ -1,0 +1,112 @@
+/**
+ * Notices what other connections commit. The write-ahead log is watched: on an event the file is looked at, and again a little
+ * later, because the log is written before the commit can be seen. Under that lies a slow timer. Runs only while someone watches.
+ */
+import { watch as watchFile, type FSWatcher } from 'node:fs'
+import type { Database } from './database.ts'
+import type { Hints } from './hints.ts'
+
+const secondLookMs = 2
+const slowLookMs = 500
+
+/** Changes with each commit of another connection. */
+const DATA_VERSION = `PRAGMA data_version`
+const SIGNALS = `SELECT name, value FROM errand_meta WHERE name IN ('cancels', 'pauses')`
+
+interface Seen {
+  readonly version: number
+  readonly cancels: number
+  readonly pauses: number
+}
+
+export class FileWatch {
+  readonly #database: Database
+  readonly #hints: Hints
+  #seen: Seen | null = null
+  #files: FSWatcher | null = null
+  #slow: NodeJS.Timeout | null = null
+  #second: NodeJS.Timeout | null = null
+  #hasNews = false
+
+  constructor(database: Database, hints: Hints) {
+    this.#database = database
+    this.#hints = hints
+  }
+
+  start(): void {
+    if (this.#slow !== null) return
+    this.#slow = setInterval(() => this.#lookSlowly(), slowLookMs)
+    this.#slow.unref()
+    // Not at once: a watcher must not make the call in which it starts wait for the file.
+    setImmediate(() => this.#lookSlowly())
+  }
+
+  stop(): void {
+    if (this.#slow !== null) clearInterval(this.#slow)
+    if (this.#second !== null) clearTimeout(this.#second)
+    this.#files?.close()
+    this.#slow = this.#second = this.#files = this.#seen = null
+  }
+
+  #lookSlowly(): void {
+    if (this.#slow === null) return
+    this.#look()
+    this.#files ??= this.#watchLog()
+  }
+
+  #watchLog(): FSWatcher | null {
+    try {
+      const files = watchFile(`${this.#database.file}-wal`, { persistent: false }, (event) => {
+        if (event === 'rename') this.#unwatchLog()
+        this.#noticed()
+      })
+      files.on('error', () => this.#unwatchLog())
+      return files
+    } catch {
+      // There is no log yet, or no watch to be had: the slow timer looks, and tries again.
+      return null
+    }
+  }
+
+  #unwatchLog(): void {
+    this.#files?.close()
+    this.#files = null
+  }
+
+  #noticed(): void {
+    if (this.#second !== null) {
+      this.#hasNews = true
+      return
+    }
+    this.#look()
+    this.#second = setTimeout(() => {
+      this.#second = null
+      if (this.#hasNews) {
+        this.#hasNews = false
+        this.#noticed()
+      } else this.#look()
+    }, secondLookMs)
+    this.#second.unref()
+  }
+
+  #look(): void {
+    const before = this.#seen
+    const seen = this.#database.glance((connection) => {
+      const version = connection.row(DATA_VERSION)?.[0] as number
+      if (version === before?.version) return before
+      const signals = new Map(connection.rows(SIGNALS).map(([name, value]) => [name, value]))
+      return {
+        version,
+        cancels: signals.get('cancels') as number,
+        pauses: signals.get('pauses') as number,
+      }
+    })
+    if (seen === null || seen === before) return
+    this.#seen = seen
+    if (before === null) return
+    this.#hints.give('work')
+    this.#hints.give('finished')
+    if (seen.cancels !== before.cancels) this.#hints.give('cancel')
+    if (seen.pauses !== before.pauses) this.#hints.give('paused')
+  }
+}
