@@ -23,10 +23,27 @@
  * the store's own affair.
  */
 import type { Rule } from './harness.ts'
+import { againRules } from './again-rules.ts'
+import { claimRules } from './claim-rules.ts'
+import { settleRules } from './settle-rules.ts'
+import { suspectRules } from './suspect-rules.ts'
+import { expiredRules } from './expired-rules.ts'
+import { leaseRules } from './lease-rules.ts'
+import { uniqueRules } from './unique-rules.ts'
 import { insertRules } from './insert-rules.ts'
 import { stateTableRules } from './state-table-rules.ts'
 
 export { runRules, type Rule, type StoreFixture, type StoreHarness } from './harness.ts'
 
 /** Every rule that holds for one store at a time, whoever calls it. */
-export const storeRules: readonly Rule[] = [...insertRules, ...stateTableRules]
+export const storeRules: readonly Rule[] = [
+  ...insertRules,
+  ...uniqueRules,
+  ...leaseRules,
+  ...expiredRules,
+  ...claimRules,
+  ...suspectRules,
+  ...settleRules,
+  ...againRules,
+  ...stateTableRules,
+]
