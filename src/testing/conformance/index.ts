@@ -30,6 +30,10 @@ import { suspectRules } from './suspect-rules.ts'
 import { expiredRules } from './expired-rules.ts'
 import { leaseRules } from './lease-rules.ts'
 import { uniqueRules } from './unique-rules.ts'
+import { coordinationRules } from './coordination-rules.ts'
+import { needsRules } from './needs-rules.ts'
+import { operatorRules } from './operator-rules.ts'
+import { readerRules } from './reader-rules.ts'
 import { insertRules } from './insert-rules.ts'
 import { stateTableRules } from './state-table-rules.ts'
 
@@ -45,5 +49,9 @@ export const storeRules: readonly Rule[] = [
   ...suspectRules,
   ...settleRules,
   ...againRules,
+  ...operatorRules,
+  ...needsRules,
+  ...readerRules,
+  ...coordinationRules,
   ...stateTableRules,
 ]
