@@ -1,15 +1,23 @@
 /** The public face of an app, and how one is made. */
-import type { EnqueueOptions } from './core/enqueue-options.ts'
-import type { EnqueueRest } from './core/handler.ts'
-import type { AnyTask, OutputOf } from './core/task.ts'
+import { App, type ErrandConfig } from './client/app.ts'
+import { callerFolder } from './client/caller.ts'
+import { Client } from './client/client.ts'
+import { createJobs } from './client/jobs.ts'
 import type {
   CheckedEntries,
   EnqueuedJob,
+  EnqueuedJobs,
   Entry,
   Jobs,
   Queues,
   WorkerInfo,
 } from './client/public.ts'
+import { createQueues } from './client/queues.ts'
+import { listWorkers } from './client/workers.ts'
+import type { EnqueueOptions } from './core/enqueue-options.ts'
+import { ErrandError } from './core/errors.ts'
+import type { EnqueueRest } from './core/handler.ts'
+import type { AnyTask, OutputOf } from './core/task.ts'
 import type { EventName, Events } from './observe/events.ts'
 import type { RegisteredTask, Store } from './store.ts'
 import type { Worker, WorkerOptions } from './worker/public.ts'
@@ -18,18 +26,25 @@ import type { Worker, WorkerOptions } from './worker/public.ts'
 export interface Errand extends AsyncDisposable {
   readonly store: Store
   /**
-   * Stores one job and answers when it is as durable as the store is configured to be.
+   * Stores one job and answers when it is as durable as the store is configured to be. With `inline`, when it has run.
    * Rejects with `invalid-input`, `not-json`, `too-large`, `invalid-option`, `unknown-task`, `unknown-queue`, `overloaded`,
    * `closed` or an error of the store; then nothing was stored, except after `unknown-outcome`, which carries the job's id.
    */
-  enqueue<T extends AnyTask>(task: T, ...rest: EnqueueRest<T, EnqueueOptions>): Promise<EnqueuedJob<OutputOf<T>>>
+  enqueue<T extends AnyTask>(
+    task: T,
+    ...rest: EnqueueRest<T, EnqueueOptions>
+  ): Promise<EnqueuedJob<OutputOf<T>>>
   /** Enqueues by name: checked by the task's definition, or else by the JSON Schema in the tasks registry. */
   enqueue(task: string, input?: unknown, options?: EnqueueOptions): Promise<EnqueuedJob<unknown>>
-  /** Stores many jobs; a bad one rejects the call before anything is stored. Batches of 1,000 are each atomic. */
+  /**
+   * Stores many jobs; a bad one rejects the call before anything is stored, and is named by `details.index`. Batches of
+   * 1,000 (fewer when their inputs are longer than 16 MB) are each atomic; an error in a later one tells in
+   * `details.stored` how many jobs are stored.
+   */
   enqueueMany<const Entries extends readonly Entry[]>(
     entries: Entries & CheckedEntries<Entries>,
     options?: { readonly tx?: unknown },
-  ): Promise<readonly EnqueuedJob<unknown>[]>
+  ): Promise<EnqueuedJobs<Entries>>
   readonly jobs: Jobs
   readonly queues: Queues
   readonly workers: { list(): Promise<readonly WorkerInfo[]> }
@@ -38,7 +53,59 @@ export interface Errand extends AsyncDisposable {
   worker(options?: WorkerOptions): Worker
   /** Subscribes to events; the answer unsubscribes. */
   on<Name extends EventName>(name: Name, listener: (event: Events[Name]) => void): () => void
+  /** Makes another app of the same configuration on another store. */
+  withStore(store: Store): Errand
   /** Stops the app's workers, waits for calls in flight, disposes the context and closes the store. */
   close(): Promise<void>
 }
 
+/**
+ * Makes an app. Opens nothing: the first call connects. Globs in `tasks` are relative to the folder of the calling file.
+ * Throws `invalid-option` for a configuration that cannot work.
+ *
+ * @example
+ * const errand = createErrand({ store: sqlite('errand.db'), tasks: [resize] })
+ * const job = await errand.enqueue(resize, { path: 'a.png', width: 200 })
+ */
+export function createErrand<Context>(config: ErrandConfig<Context>): Errand {
+  return createErrandIn(config as ErrandConfig<unknown>, callerFolder([import.meta.url]))
+}
+
+/** `createErrand` with the folder that globs are relative to. */
+export function createErrandIn(config: ErrandConfig<unknown>, root: string): Errand {
+  const app = new App(config, root)
+  const client = new Client(app)
+  const jobs = createJobs(client)
+  const workers = new Set<Worker>()
+  let closing: Promise<void> | null = null
+
+  const close = async (): Promise<void> => {
+    try {
+      await Promise.all([...workers].map((worker) => worker.stop()))
+    } finally {
+      await client.close()
+      await app.store.close()
+    }
+  }
+
+  return {
+    store: app.store,
+    enqueue: (task: AnyTask | string, input?: unknown, options?: EnqueueOptions) =>
+      client.enqueue(task, input, options) as Promise<EnqueuedJob<never>>,
+    enqueueMany: <Entries extends readonly Entry[]>(
+      entries: Entries,
+      options?: { readonly tx?: unknown },
+    ) => client.enqueueMany(entries, options) as Promise<EnqueuedJobs<Entries>>,
+    jobs,
+    queues: createQueues(client, jobs),
+    workers: { list: () => listWorkers(client) },
+    tasks: { list: async () => client.store.tasks() },
+    worker: () => {
+      throw new ErrandError('invalid-option', 'Workers are not part of this build.')
+    },
+    on: (name, listener) => app.events.on(name, listener),
+    withStore: (store) => createErrandIn({ ...config, store }, root),
+    close: () => (closing ??= close()),
+    [Symbol.asyncDispose]: () => (closing ??= close()),
+  }
+}

@@ -3,7 +3,14 @@ import type { Codec } from '../core/codec.ts'
 import { toMs, type Duration } from '../core/duration.ts'
 import { ErrandError } from '../core/errors.ts'
 import { nearest, refuseUnknownKeys } from '../core/nearest.ts'
-import { normalise, resolve, type CommonOptions, type Layer, type Policy, type Unique } from '../core/options.ts'
+import {
+  normalise,
+  resolve,
+  type CommonOptions,
+  type Layer,
+  type Policy,
+  type Unique,
+} from '../core/options.ts'
 import { collectTasks, type TaskRegistry } from '../core/registry.ts'
 import type { Task } from '../core/task.ts'
 import { normaliseUnique, type UniqueLayer } from '../core/unique.ts'
@@ -18,7 +25,10 @@ import { loadTasks } from './load-tasks.ts'
 type TaskIn<Context> = Task<any, any, any, Context>
 
 /** Tasks, modules that export tasks, or a glob of such modules, relative to the file that calls `createErrand`. */
-export type TaskSource<Context = never> = string | TaskIn<Context> | Readonly<Record<string, unknown>>
+export type TaskSource<Context = never> =
+  | string
+  | TaskIn<Context>
+  | Readonly<Record<string, unknown>>
 
 /** Settings of one queue: its slots in each worker, and defaults for its jobs. */
 export interface QueueOptions extends CommonOptions {
@@ -51,7 +61,19 @@ export interface ErrandConfig<Context> extends CommonOptions {
   readonly log?: Log
 }
 
-const configKeys = ['store', 'tasks', 'queues', 'slots', 'lease', 'poll', 'context', 'codec', 'codecs', 'keepAtMost', 'log']
+const configKeys = [
+  'store',
+  'tasks',
+  'queues',
+  'slots',
+  'lease',
+  'poll',
+  'context',
+  'codec',
+  'codecs',
+  'keepAtMost',
+  'log',
+]
 
 /** A queue's settings, read. */
 export interface QueueSettings {
@@ -69,6 +91,11 @@ export const appDefaults = {
   keepAtMost: 1_000_000,
 } as const
 
+const noLayer: Layer = {}
+
+/** Queues whose policies are remembered for one task; an app may be open to any number. */
+const cachedQueues = 1_000
+
 export class App {
   readonly store: Store
   readonly events: EventHub = new EventHub()
@@ -83,7 +110,8 @@ export class App {
   readonly #layer: Layer
   readonly #sources: readonly TaskSource[]
   readonly #root: string
-  readonly #policies = new Map<string, Policy>()
+  /** By the task's layer, not by its name: the same name may be known from a definition and from the registry. */
+  readonly #policies = new WeakMap<Layer, Map<string, Policy>>()
   #registry: TaskRegistry | null = null
   #loading: Promise<TaskRegistry> | null = null
 
@@ -91,20 +119,25 @@ export class App {
   constructor(config: ErrandConfig<unknown>, root: string) {
     const where = 'createErrand()'
     if (typeof config?.store?.claim !== 'function') {
-      throw new ErrandError('invalid-option', `${where} needs a store, such as sqlite('errand.db') from 'errand/sqlite'.`)
+      throw new ErrandError(
+        'invalid-option',
+        `${where} needs a store, such as sqlite('errand.db') from 'errand/sqlite'.`,
+      )
     }
     this.#layer = normalise(config, where, configKeys)
     this.store = config.store
     this.context = new ContextHolder(config.context ?? (() => ({})))
     this.slots = readCount(config.slots ?? appDefaults.slots, `${where}.slots`)
     this.leaseMs = toMs(config.lease ?? appDefaults.leaseMs, `${where}.lease`)
-    if (this.leaseMs < 500) throw new ErrandError('invalid-option', `${where}.lease must be at least 500 ms.`)
+    if (this.leaseMs < 500)
+      throw new ErrandError('invalid-option', `${where}.lease must be at least 500 ms.`)
     this.pollMs = toMs(config.poll ?? appDefaults.pollMs, `${where}.poll`)
     this.keepAtMost = readCount(config.keepAtMost ?? appDefaults.keepAtMost, `${where}.keepAtMost`)
     this.codec = config.codec ?? null
-    for (const codec of [...(config.codecs ?? []), ...(config.codec ? [config.codec] : [])]) this.#codecs.set(codec.name, codec)
+    for (const codec of [...(config.codecs ?? []), ...(config.codec ? [config.codec] : [])])
+      this.#codecs.set(codec.name, codec)
     this.queues = readQueues(config.queues ?? {})
-    this.#sources = ([config.tasks ?? []] as readonly TaskSource[]).flat() as readonly TaskSource[]
+    this.#sources = [config.tasks ?? []].flat() as readonly TaskSource[]
     this.#root = root
     if (config.log !== undefined) logEvents(this.events, config.log)
   }
@@ -137,12 +170,21 @@ export class App {
   }
 
   /** Options of a job: those of the call over those of its task, its queue, the app, and the defaults. */
-  policy(call: Layer | null, task: { readonly name: string; readonly layer: Layer } | null, queue: string): Policy {
+  policy(
+    call: Layer | null,
+    task: { readonly name: string; readonly layer: Layer } | null,
+    queue: string,
+  ): Policy {
     const levels = [task?.layer, this.queueSettings(queue)?.layer, this.#layer]
     if (call !== null) return resolve(call, ...levels)
-    const key = `${queue}\n${task?.name ?? ''}`
-    let policy = this.#policies.get(key)
-    if (policy === undefined) this.#policies.set(key, (policy = resolve(...levels)))
+    const layer = task?.layer ?? noLayer
+    const byQueue = this.#policies.get(layer) ?? new Map<string, Policy>()
+    this.#policies.set(layer, byQueue)
+    let policy = byQueue.get(queue)
+    if (policy === undefined) {
+      if (byQueue.size >= cachedQueues) byQueue.clear()
+      byQueue.set(queue, (policy = resolve(...levels)))
+    }
     return policy
   }
 
@@ -168,8 +210,9 @@ export class App {
 
   /** Throws `unknown-queue` for a queue that neither a task nor `queues` names, unless the app is open to any. */
   checkQueue(queue: string): void {
+    if (this.open || this.queues.has(queue) || queue === 'default') return
     const names = this.queueNames()
-    if (this.open || names.includes(queue)) return
+    if (names.includes(queue)) return
     const meant = nearest(queue, names)
     throw new ErrandError(
       'unknown-queue',
@@ -179,17 +222,35 @@ export class App {
   }
 }
 
-function readQueues(queues: Readonly<Record<string, QueueOptions>>): ReadonlyMap<string, QueueSettings> {
+function readQueues(
+  queues: Readonly<Record<string, QueueOptions>>,
+): ReadonlyMap<string, QueueSettings> {
   const read = new Map<string, QueueSettings>()
   for (const [name, options] of Object.entries(queues)) {
     const where = `queues[${JSON.stringify(name)}]`
-    if (name === '' || name.length > 200) throw new ErrandError('invalid-option', `${where}: a queue's name has 1 to 200 characters.`)
-    refuseUnknownKeys(options, ['slots', 'unique', 'priority', 'retry', 'postpone', 'timeout', 'startWithin', 'deadline', 'losses', 'retention'], where)
+    if (name === '' || name.length > 200)
+      throw new ErrandError('invalid-option', `${where}: a queue's name has 1 to 200 characters.`)
+    refuseUnknownKeys(
+      options,
+      [
+        'slots',
+        'unique',
+        'priority',
+        'retry',
+        'postpone',
+        'timeout',
+        'startWithin',
+        'deadline',
+        'losses',
+        'retention',
+      ],
+      where,
+    )
     const { slots, unique, ...common } = options
     read.set(name, {
       slots: slots === undefined ? null : readCount(slots, `${where}.slots`),
       layer: normalise(common, where),
-      unique: normaliseUnique(unique as Unique | undefined, `${where}.unique`),
+      unique: normaliseUnique(unique, `${where}.unique`),
     })
   }
   return read
@@ -198,6 +259,8 @@ function readQueues(queues: Readonly<Record<string, QueueOptions>>): ReadonlyMap
 /** Checks a count of slots or the like: a whole number from 1 up. */
 export function readCount(value: number, where: string): number {
   if (Number.isInteger(value) && value >= 1) return value
-  throw new ErrandError('invalid-option', `${where} must be a whole number from 1 up, not ${JSON.stringify(value)}.`)
+  throw new ErrandError(
+    'invalid-option',
+    `${where} must be a whole number from 1 up, not ${JSON.stringify(value)}.`,
+  )
 }
-

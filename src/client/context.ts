@@ -45,7 +45,8 @@ async function dispose(context: unknown): Promise<void> {
       failures.push(error)
     }
   }
-  if (failures.length > 0) throw new AggregateError(failures, 'Members of the context failed to be disposed.')
+  if (failures.length > 0)
+    throw new AggregateError(failures, 'Members of the context failed to be disposed.')
 }
 
 function disposerOf(value: unknown): (() => unknown) | null {

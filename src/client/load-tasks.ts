@@ -7,12 +7,18 @@ import { isTask, type AnyTask } from '../core/task.ts'
 import type { TaskSource } from './app.ts'
 
 /** Loads all sources. A module that fails to load rejects with `invalid-task`, its own error as the cause. */
-export async function loadTasks(sources: readonly TaskSource[], root: string): Promise<readonly AnyTask[]> {
+export async function loadTasks(
+  sources: readonly TaskSource[],
+  root: string,
+): Promise<readonly AnyTask[]> {
   const tasks: AnyTask[] = []
   for (const source of sources) {
     if (typeof source === 'string') tasks.push(...(await loadGlob(source, root)))
     else if (isTask(source)) tasks.push(source)
-    else tasks.push(...tasksOf(source as Readonly<Record<string, unknown>>, 'a module given in `tasks`'))
+    else
+      tasks.push(
+        ...tasksOf(source as Readonly<Record<string, unknown>>, 'a module given in `tasks`'),
+      )
   }
   return tasks
 }
@@ -20,7 +26,10 @@ export async function loadTasks(sources: readonly TaskSource[], root: string): P
 async function loadGlob(pattern: string, root: string): Promise<readonly AnyTask[]> {
   const files = await findFiles(pattern, root)
   if (files.length === 0) {
-    throw new ErrandError('invalid-task', `No file matches ${pattern} in ${root}. Mend the glob in \`tasks\`.`)
+    throw new ErrandError(
+      'invalid-task',
+      `No file matches ${pattern} in ${root}. Mend the glob in \`tasks\`.`,
+    )
   }
   const tasks: AnyTask[] = []
   for (const file of files) {
@@ -43,7 +52,10 @@ async function findFiles(pattern: string, root: string): Promise<readonly string
 }
 
 /** The tasks that a module exports, alone or in arrays. `whole` names it for the error when it exports none; null lets that pass. */
-function tasksOf(module: Readonly<Record<string, unknown>>, whole: string | null): readonly AnyTask[] {
+function tasksOf(
+  module: Readonly<Record<string, unknown>>,
+  whole: string | null,
+): readonly AnyTask[] {
   const found = Object.values(module).flat().filter(isTask)
   if (found.length > 0 || whole === null) return found
   throw new ErrandError('invalid-task', `${whole} exports no task. Export what task() answers.`)

@@ -4,7 +4,7 @@ import type { Codec } from '../core/codec.ts'
 import { toMs } from '../core/duration.ts'
 import { callOptionNames, type EnqueueOptions, type FollowUps } from '../core/enqueue-options.ts'
 import { ErrandError } from '../core/errors.ts'
-import { normalise, type Layer, type Unique } from '../core/options.ts'
+import { normalise, type Layer } from '../core/options.ts'
 import { normaliseUnique, uniqueKey, type UniqueLayer } from '../core/unique.ts'
 import type { NewJob, UniqueRule } from '../store.ts'
 import type { App } from './app.ts'
@@ -31,6 +31,15 @@ export interface StoredOptions {
   readonly onFailure?: readonly string[]
 }
 
+/** Where a job comes from, when it is not a producer's call. */
+export interface JobOrigin {
+  /** For ids that follow from others. Default: a new one. */
+  readonly id?: string
+  readonly parent?: string
+  /** Inserts the job as running under a lease of this worker. */
+  readonly worker?: string
+}
+
 const noOptions: EnqueueOptions = {}
 const notUnique: UniqueRule | null = null
 
@@ -43,11 +52,12 @@ export function makeJob(
   task: TaskFacts,
   input: unknown,
   options: EnqueueOptions = noOptions,
-  origin: { readonly id?: string; readonly parent?: string; readonly worker?: string } = {},
+  origin: JobOrigin = {},
 ): NewJob {
   const call = options === noOptions ? null : readCall(options)
   const queue = options.queue ?? task.queue ?? 'default'
-  app.checkQueue(queue)
+  // A task's own queue is known by the task, even where the task is not the app's.
+  if (queue !== task.queue) app.checkQueue(queue)
   const policy = app.policy(call?.layer ?? null, task, queue)
   const codec = task.codec ?? app.codec
   return {
@@ -81,9 +91,13 @@ interface Call {
 function readCall(options: EnqueueOptions): Call {
   const where = 'enqueue()'
   const layer = normalise(options, where, callOptionNames)
-  const custom = layer.retryWhen ?? (typeof layer.backoff === 'function' ? layer.backoff : undefined)
+  const custom =
+    layer.retryWhen ?? (typeof layer.backoff === 'function' ? layer.backoff : undefined)
   if (custom !== undefined) {
-    throw new ErrandError('invalid-option', `${where}.retry can hold no function, since it is stored with the job. Put it on the task.`)
+    throw new ErrandError(
+      'invalid-option',
+      `${where}.retry can hold no function, since it is stored with the job. Put it on the task.`,
+    )
   }
   const { runAt } = options
   if (runAt !== undefined && !(runAt instanceof Date && Number.isFinite(runAt.getTime()))) {
@@ -92,7 +106,10 @@ function readCall(options: EnqueueOptions): Call {
   if (runAt !== undefined && options.delay !== undefined) {
     throw new ErrandError('invalid-option', `${where} takes either delay or runAt, not both.`)
   }
-  if (options.queue !== undefined && (typeof options.queue !== 'string' || options.queue === '' || options.queue.length > 200)) {
+  if (
+    options.queue !== undefined &&
+    (typeof options.queue !== 'string' || options.queue === '' || options.queue.length > 200)
+  ) {
     throw new ErrandError('invalid-option', `${where}.queue must be the name of a queue.`)
   }
   return {
@@ -100,7 +117,7 @@ function readCall(options: EnqueueOptions): Call {
     stored: storedText(layer, options),
     delayMs: options.delay === undefined ? 0 : toMs(options.delay, `${where}.delay`),
     runAt: runAt?.getTime() ?? null,
-    unique: normaliseUnique(options.unique as Unique | undefined, `${where}.unique`),
+    unique: normaliseUnique(options.unique, `${where}.unique`),
   }
 }
 
@@ -129,7 +146,12 @@ function makeUnique(
   queue: string,
   input: unknown,
 ): UniqueRule | null {
-  const layer = call !== undefined ? call : task.unique !== undefined ? task.unique : app.queueSettings(queue)?.unique
+  const layer =
+    call !== undefined
+      ? call
+      : task.unique !== undefined
+        ? task.unique
+        : app.queueSettings(queue)?.unique
   if (layer === null || layer === undefined) return notUnique
   return {
     key: uniqueKey(task.name, layer, input),

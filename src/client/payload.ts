@@ -6,7 +6,10 @@ import { fromJson, toJson } from '../core/json.ts'
 import type { App } from './app.ts'
 
 /** Bounds of one payload, in bytes of UTF-8, as it is stored. */
-export const payloadBounds: { readonly warnBytes: number; readonly refuseBytes: number } = { warnBytes: 256 * 1024, refuseBytes: 1024 * 1024 }
+export const payloadBounds: { readonly warnBytes: number; readonly refuseBytes: number } = {
+  warnBytes: 256 * 1024,
+  refuseBytes: 1024 * 1024,
+}
 
 /** Writes a value as the text that a store keeps. Throws `not-json` and `too-large`. */
 export function encodePayload(app: App, value: unknown, codec: Codec | null, what: string): string {
@@ -18,7 +21,12 @@ export function encodePayload(app: App, value: unknown, codec: Codec | null, wha
 }
 
 /** Reads what `encodePayload` wrote. Throws `unknown-codec`, and the codec's own errors. */
-export function decodePayload(app: App, text: string, codecName: string | null, what: string): unknown {
+export function decodePayload(
+  app: App,
+  text: string,
+  codecName: string | null,
+  what: string,
+): unknown {
   if (codecName === null) return fromJson(text, what)
   const codec = app.findCodec(codecName)
   if (codec === undefined) throw unknownCodec(codecName)
@@ -27,7 +35,11 @@ export function decodePayload(app: App, text: string, codecName: string | null, 
 
 /** The error for a codec that the app does not have. */
 export function unknownCodec(name: string): ErrandError {
-  return new ErrandError('unknown-codec', `No codec is called ${name}. Add it to \`codecs\` of createErrand().`, { details: { codec: name } })
+  return new ErrandError(
+    'unknown-codec',
+    `No codec is called ${name}. Add it to \`codecs\` of createErrand().`,
+    { details: { codec: name } },
+  )
 }
 
 /**
@@ -45,10 +57,16 @@ export function validate(
   return unwrap(result, code, what)
 }
 
-function unwrap(result: StandardSchemaV1.Result<unknown>, code: ErrandErrorCode, what: string): unknown {
+function unwrap(
+  result: StandardSchemaV1.Result<unknown>,
+  code: ErrandErrorCode,
+  what: string,
+): unknown {
   if (result.issues === undefined) return result.value
   const issues = result.issues.map(({ message, path }) => ({ path: pathText(path), message }))
-  const text = issues.map(({ path, message }) => (path === '' ? message : `${path}: ${message}`)).join('; ')
+  const text = issues
+    .map(({ path, message }) => (path === '' ? message : `${path}: ${message}`))
+    .join('; ')
   throw new ErrandError(code, `${what} does not fit its schema: ${text}`, { details: { issues } })
 }
 
@@ -65,6 +83,9 @@ function checkSize(app: App, bytes: number, what: string): void {
     )
   }
   if (bytes > payloadBounds.warnBytes) {
-    app.events.emit('warning', { code: 'large-payload', message: `${what} has ${bytes} bytes; jobs are fastest below ${payloadBounds.warnBytes}.` })
+    app.events.emit('warning', {
+      code: 'large-payload',
+      message: `${what} has ${bytes} bytes; jobs are fastest below ${payloadBounds.warnBytes}.`,
+    })
   }
 }

@@ -2,17 +2,28 @@
 import type { Duration } from '../core/duration.ts'
 import type { EnqueueOptions } from '../core/enqueue-options.ts'
 import type { Counters, JobState, KeptError, LogLine } from '../core/job.ts'
-import type { AnyTask, InputOf } from '../core/task.ts'
+import type { EnqueueRest } from '../core/handler.ts'
+import type { AnyTask, OutputOf } from '../core/task.ts'
 import type { CancelAnswer, QueueCount, RemoveAnswer, RetryAnswer } from '../store.ts'
 
+/** Options of one entry of `enqueueMany`. */
+export type EntryOptions = Omit<EnqueueOptions, 'tx' | 'inline'>
+
 /** One entry of `enqueueMany`. */
-export type Entry = readonly [task: AnyTask | string, input?: unknown, options?: Omit<EnqueueOptions, 'tx' | 'inline'>]
+export type Entry = readonly [task: AnyTask | string, input?: unknown, options?: EntryOptions]
 
 /** Ties each entry's input to its task. */
 export type CheckedEntries<Entries extends readonly Entry[]> = {
   readonly [I in keyof Entries]: Entries[I] extends readonly [infer T extends AnyTask, ...unknown[]]
-    ? readonly [T, InputOf<T>?, Omit<EnqueueOptions, 'tx' | 'inline'>?]
+    ? readonly [T, ...EnqueueRest<T, EntryOptions>]
     : Entry
+}
+
+/** The jobs of entries, each with the output of its task. */
+export type EnqueuedJobs<Entries extends readonly Entry[]> = {
+  readonly [I in keyof Entries]: EnqueuedJob<
+    Entries[I] extends readonly [infer T extends AnyTask, ...unknown[]] ? OutputOf<T> : unknown
+  >
 }
 
 /** A job as its producer holds it. */
@@ -92,13 +103,18 @@ export interface Jobs {
   /** Null when the job is unknown: never stored, removed, or beyond its retention. */
   get(id: string): Promise<JobRecord | null>
   /** Newest first. `limit` default 100, at most 1,000. */
-  list(filter?: JobFilter & { readonly limit?: number; readonly after?: string }): Promise<{ readonly jobs: readonly JobRecord[]; readonly next: string | null }>
+  list(
+    filter?: JobFilter & { readonly limit?: number; readonly after?: string },
+  ): Promise<{ readonly jobs: readonly JobRecord[]; readonly next: string | null }>
   counts(): Promise<readonly QueueCount[]>
   logs(id: string): Promise<readonly LogLine[]>
   /** Waits for the end and answers the output, from any process. Rejects with `job-failed`, `job-cancelled`, `job-discarded`, `job-missing` or `result-timeout`. */
   result(id: string, options?: ResultOptions): Promise<unknown>
   /** Cancels waiting jobs, asks running ones to end. */
-  cancel(target: JobTarget, options?: BulkOptions & { readonly reason?: string }): Promise<Tally<CancelAnswer>>
+  cancel(
+    target: JobTarget,
+    options?: BulkOptions & { readonly reason?: string },
+  ): Promise<Tally<CancelAnswer>>
   /** Makes failed, cancelled and discarded jobs ready again. */
   retry(target: JobTarget, options?: BulkOptions): Promise<Tally<RetryAnswer>>
   /** Removes jobs that are not running. */

@@ -1,0 +1,276 @@
+/** The producing side of an app: from calls of `enqueue` to jobs in the store. */
+import { v7 as uuidv7 } from 'uuid'
+import type { EnqueueOptions } from '../core/enqueue-options.ts'
+import { ErrandError, isErrandError } from '../core/errors.ts'
+import { noCounters } from '../core/job.ts'
+import type { AnyTask } from '../core/task.ts'
+import type { ClaimedJob, Inserted, NewJob, Store } from '../store.ts'
+import type { App } from './app.ts'
+import { Coalescer, withId } from './coalescer.ts'
+import type { InlineRunner } from './inline-runner.ts'
+import { bareFacts, makeJob, type JobOrigin, type TaskFacts } from './new-job.ts'
+import type { EnqueuedJob, Entry } from './public.ts'
+import { Results } from './results.ts'
+import { TaskCatalog, type KnownTask } from './task-catalog.ts'
+
+/** Bounds of one insert of `enqueueMany`, and of the wait for calls in flight at close. */
+const clientBounds = { batchJobs: 1_000, batchChars: 16_000_000, drainMs: 10_000 } as const
+
+/** Enqueues jobs and waits for their results. Opens nothing until it is used. */
+export class Client {
+  readonly app: App
+  readonly results: Results
+  readonly #catalog: TaskCatalog
+  readonly #coalescer: Coalescer
+  readonly #inlineWorker = `inline-${uuidv7()}`
+  #inline: InlineRunner | null = null
+  #isClosed = false
+
+  constructor(app: App) {
+    this.app = app
+    this.results = new Results(app)
+    this.#catalog = new TaskCatalog(app)
+    this.#coalescer = new Coalescer((jobs) => app.store.insert(jobs))
+  }
+
+  /** The store, for calls of operators. Throws `closed`. */
+  get store(): Store {
+    if (this.#isClosed) throw new ErrandError('closed', 'The app is closed.')
+    return this.app.store
+  }
+
+  /** Hands in how jobs with `inline: true` are run. */
+  runInlineWith(runner: InlineRunner): void {
+    this.#inline = runner
+  }
+
+  async enqueue(
+    task: AnyTask | string,
+    input: unknown,
+    options?: EnqueueOptions,
+  ): Promise<EnqueuedJob<unknown>> {
+    const { store } = this
+    if (options?.inline === true) return this.#enqueueInline(await this.#find(task), input, options)
+    const job = await this.prepare(task, input, options)
+    const inserted =
+      options?.tx === undefined
+        ? await this.#coalescer.add(job)
+        : await insertOne(store, job, options.tx)
+    return this.#enqueued(inserted)
+  }
+
+  /** Makes every job before it inserts the first; answers in the order of the entries. */
+  async enqueueMany(
+    entries: readonly Entry[],
+    options: { readonly tx?: unknown } = {},
+  ): Promise<readonly EnqueuedJob<unknown>[]> {
+    const { store } = this
+    const jobs: NewJob[] = []
+    for (const [index, entry] of entries.entries()) {
+      jobs.push(await this.#prepareEntry(entry, index))
+      // Others get a turn while a long list is made.
+      if (index % clientBounds.batchJobs === clientBounds.batchJobs - 1)
+        await new Promise(setImmediate)
+    }
+    const enqueued: EnqueuedJob<unknown>[] = []
+    for (const batch of batchesOf(jobs)) {
+      const inserted = await store.insert(batch, options.tx).catch((error: unknown) => {
+        throw enqueued.length === 0 ? error : partlyStored(error, enqueued.length, jobs.length)
+      })
+      for (const one of inserted) enqueued.push(this.#enqueued(one))
+    }
+    return enqueued
+  }
+
+  /**
+   * Makes the job of a call: finds the task, checks the input, resolves the options. Stores nothing.
+   * Rejects as `enqueue` does.
+   */
+  async prepare(
+    task: AnyTask | string,
+    input: unknown,
+    options?: EnqueueOptions,
+    origin?: JobOrigin,
+  ): Promise<NewJob> {
+    const found = this.#find(task)
+    const known = found instanceof Promise ? await found : found
+    return this.#make(known, input, options, origin)
+  }
+
+  /** What is known of a task, for jobs that must be made even when it is nothing but its name, such as follow-ups. */
+  taskFacts(task: AnyTask | string): TaskFacts | Promise<TaskFacts> {
+    if (typeof task !== 'string') return this.#catalog.ofTask(task).facts
+    const own = this.app.loaded?.find(task)
+    if (own !== undefined) return this.#catalog.ofTask(own).facts
+    return this.#factsByName(task)
+  }
+
+  /** Refuses new calls, waits a bounded time for those in flight, and ends all waits for results. */
+  async close(): Promise<void> {
+    this.#isClosed = true
+    const { clock } = this.app.store
+    const { promise: late, resolve } = Promise.withResolvers<void>()
+    const stop = clock.after(clientBounds.drainMs, resolve)
+    await Promise.race([this.#coalescer.drain(), late])
+    stop()
+    this.results.close()
+  }
+
+  async #factsByName(name: string): Promise<TaskFacts> {
+    try {
+      return (await this.#catalog.find(name)).facts
+    } catch (error) {
+      if (isErrandError(error, 'unknown-task')) return bareFacts(name)
+      throw error
+    }
+  }
+
+  #find(task: AnyTask | string): KnownTask | Promise<KnownTask> {
+    return this.#catalog.find(task)
+  }
+
+  async #make(
+    known: KnownTask,
+    input: unknown,
+    options?: EnqueueOptions,
+    origin?: JobOrigin,
+  ): Promise<NewJob> {
+    const checking = known.check(input)
+    if (checking instanceof Promise) await checking
+    // A queue may be one that only a task names.
+    if (options?.queue !== undefined && this.app.loaded === null) await this.app.tasks()
+    return makeJob(this.app, known.facts, input, options, origin)
+  }
+
+  async #prepareEntry(entry: Entry, index: number): Promise<NewJob> {
+    try {
+      const [task, input, options] = entry
+      for (const name of ['tx', 'inline']) {
+        if (options === undefined || !(name in options)) continue
+        throw new ErrandError('invalid-option', `an entry takes no ${name}.`, {
+          details: { option: name },
+        })
+      }
+      return await this.prepare(task, input, options)
+    } catch (error) {
+      if (!isErrandError(error)) throw error
+      throw new ErrandError(error.code, `enqueueMany(), entry ${index}: ${error.message}`, {
+        cause: error,
+        details: { ...error.details, index },
+      })
+    }
+  }
+
+  /** The stored options keep the job from being run again, wherever it ends up. */
+  async #enqueueInline(
+    known: KnownTask,
+    input: unknown,
+    options: EnqueueOptions,
+  ): Promise<EnqueuedJob<unknown>> {
+    for (const name of ['tx', 'delay', 'runAt'] as const) {
+      if (options[name] === undefined) continue
+      throw new ErrandError(
+        'invalid-option',
+        `enqueue() takes either inline or ${name}, not both.`,
+        { details: { option: name } },
+      )
+    }
+    const { task } = known
+    if (this.#inline === null || task === null || task.definition.handler === null) {
+      throw new ErrandError(
+        'invalid-task',
+        `${known.facts.name} cannot run inline: its handler is not known in this process.`,
+      )
+    }
+    const once: EnqueueOptions = { ...options, retry: 'never', postpone: { limit: 0 } }
+    const job = await this.#make(known, input, once, { worker: this.#inlineWorker })
+    const inserted = await this.#coalescer.add(job)
+    if (inserted.token !== null)
+      await this.#inline.run(claimed(job, inserted.token, this.app.store.clock.now()), task)
+    return this.#enqueued(inserted)
+  }
+
+  #enqueued({ id, status }: Inserted): EnqueuedJob<unknown> {
+    return { id, inserted: status, result: (options) => this.results.wait(id, options, true) }
+  }
+}
+
+async function insertOne(store: Store, job: NewJob, tx: unknown): Promise<Inserted> {
+  try {
+    const [inserted] = await store.insert([job], tx)
+    if (inserted === undefined)
+      throw new ErrandError('store-corrupt', 'The store answered nothing.')
+    return inserted
+  } catch (error) {
+    throw isErrandError(error, 'unknown-outcome') ? withId(error, job) : error
+  }
+}
+
+function* batchesOf(jobs: readonly NewJob[]): Generator<readonly NewJob[]> {
+  let batch: NewJob[] = []
+  let chars = 0
+  for (const job of jobs) {
+    const size = job.input.length + (job.options?.length ?? 0)
+    if (
+      batch.length === clientBounds.batchJobs ||
+      (batch.length > 0 && chars + size > clientBounds.batchChars)
+    ) {
+      yield batch
+      batch = []
+      chars = 0
+    }
+    batch.push(job)
+    chars += size
+  }
+  if (batch.length > 0) yield batch
+}
+
+/** Tells how far a call came whose later batch failed. */
+function partlyStored(error: unknown, stored: number, all: number): unknown {
+  if (!isErrandError(error)) return error
+  return new ErrandError(
+    error.code,
+    `${error.message} The first ${stored} of ${all} jobs were stored.`,
+    {
+      cause: error,
+      details: { ...error.details, stored },
+    },
+  )
+}
+
+/** The lease that an inline job was inserted with. */
+function claimed(job: NewJob, token: number, now: number): ClaimedJob {
+  const {
+    id,
+    task,
+    queue,
+    priority,
+    input,
+    codec,
+    options,
+    parent,
+    unique,
+    startWithinMs,
+    deadlineMs,
+  } = job
+  return {
+    id,
+    token,
+    task,
+    queue,
+    priority,
+    input,
+    codec,
+    options,
+    parent,
+    uniqueKey: unique?.key ?? null,
+    createdAt: now,
+    dueAt: now,
+    startBy: startWithinMs === null ? null : now + startWithinMs,
+    deadlineAt: deadlineMs === null ? null : now + deadlineMs,
+    counters: noCounters,
+    startedAt: now,
+    cancelAsked: false,
+    why: 'ready',
+  }
+}

@@ -1,0 +1,78 @@
+/** Reads filters of jobs. */
+import { ErrandError } from '../core/errors.ts'
+import type { JobState } from '../core/job.ts'
+import { refuseUnknownKeys } from '../core/nearest.ts'
+import { readStates } from '../core/options.ts'
+import type { ListQuery } from '../store.ts'
+import type { JobFilter } from './public.ts'
+
+const filterKeys = ['state', 'task', 'queue', 'key', 'parent', 'created', 'finished']
+
+/** Turns a filter into a query. Throws `invalid-option` for unknown keys and for values that are no value. */
+export function readFilter(
+  filter: JobFilter,
+  where: string,
+  others: readonly string[] = [],
+): Omit<ListQuery, 'limit'> {
+  refuseUnknownKeys(filter, [...filterKeys, ...others], where)
+  for (const [key, value] of Object.entries(filter)) {
+    // A filter that lost its value by accident would fit far more jobs than was meant.
+    if (value === undefined || value === null) {
+      throw new ErrandError(
+        'invalid-option',
+        `${where}.${key} has no value; leave it out to fit any.`,
+        { details: { option: key } },
+      )
+    }
+  }
+  const states =
+    filter.state === undefined ? undefined : readStates([filter.state].flat(), `${where}.state`)
+  return {
+    ...(states === undefined ? {} : { states }),
+    ...text('task', filter.task, where),
+    ...text('queue', filter.queue, where),
+    ...text('parent', filter.parent, where),
+    ...rename(text('key', filter.key, where)),
+    ...span('created', filter.created, where),
+    ...span('finished', filter.finished, where),
+  }
+}
+
+/** The states of a filter that a verb fits: all that it fits when the filter names none. */
+export function statesFor(
+  states: readonly JobState[] | undefined,
+  fitting: readonly JobState[],
+): readonly JobState[] {
+  return states === undefined ? fitting : states.filter((state) => fitting.includes(state))
+}
+
+function text<Key extends string>(
+  key: Key,
+  value: string | undefined,
+  where: string,
+): { readonly [key in Key]?: string } {
+  if (value === undefined) return {}
+  if (typeof value !== 'string')
+    throw new ErrandError('invalid-option', `${where}.${key} must be a text.`)
+  return { [key]: value } as { readonly [key in Key]?: string }
+}
+
+function rename({ key }: { readonly key?: string }): { readonly uniqueKey?: string } {
+  return key === undefined ? {} : { uniqueKey: key }
+}
+
+function span<Key extends 'created' | 'finished'>(
+  key: Key,
+  value: { readonly from?: Date; readonly to?: Date } | undefined,
+  where: string,
+): { readonly [bound in `${Key}From` | `${Key}To`]?: number } {
+  if (value === undefined) return {}
+  refuseUnknownKeys(value, ['from', 'to'], `${where}.${key}`)
+  const bounds = Object.entries(value).map(([bound, date]) => {
+    if (!(date instanceof Date) || !Number.isFinite(date.getTime())) {
+      throw new ErrandError('invalid-option', `${where}.${key}.${bound} must be a valid Date.`)
+    }
+    return [`${key}${bound === 'from' ? 'From' : 'To'}`, date.getTime()]
+  })
+  return Object.fromEntries(bounds) as { readonly [bound in `${Key}From` | `${Key}To`]?: number }
+}

@@ -1,0 +1,158 @@
+/** Reading jobs, and the operators' calls on them. */
+import { ErrandError } from '../core/errors.ts'
+import { finalStates, isFinal, type JobState } from '../core/job.ts'
+import type { Client } from './client.ts'
+import { readFilter, statesFor } from './job-filter.ts'
+import type { BulkOptions, JobFilter, Jobs, JobTarget, Tally } from './public.ts'
+import { toRecord } from './records.ts'
+
+/** Most jobs of one page, and of one call of a verb. */
+const jobsBounds = { page: 1_000, defaultPage: 100, chunk: 500 } as const
+
+/** What a verb does to a chunk, and which states it fits. */
+interface Verb<Answer extends string> {
+  readonly name: string
+  readonly fits: readonly JobState[]
+  readonly act: (ids: readonly string[]) => Promise<readonly Answer[]>
+}
+
+/** Makes `errand.jobs`. */
+export function createJobs(client: Client): Jobs {
+  const { app } = client
+  return {
+    async get(id) {
+      checkId(id, 'jobs.get()')
+      const [job] = await client.store.get([id])
+      return job ? toRecord(app, job) : null
+    },
+
+    async list(filter = {}) {
+      const where = 'jobs.list()'
+      const { limit = jobsBounds.defaultPage, after, ...rest } = filter
+      if (!Number.isInteger(limit) || limit < 1 || limit > jobsBounds.page) {
+        throw new ErrandError(
+          'invalid-option',
+          `${where}.limit must be a whole number from 1 to ${jobsBounds.page}.`,
+        )
+      }
+      const query = readFilter(rest, where, ['limit', 'after'])
+      const page = await client.store.list({
+        ...query,
+        limit,
+        ...(after === undefined ? {} : { after }),
+      })
+      return { jobs: page.jobs.map((job) => toRecord(app, job)), next: page.next }
+    },
+
+    async counts() {
+      return client.store.counts()
+    },
+
+    async logs(id) {
+      checkId(id, 'jobs.logs()')
+      return client.store.logs(id)
+    },
+
+    async result(id, options) {
+      checkId(id, 'jobs.result()')
+      return client.results.wait(id, options)
+    },
+
+    async cancel(
+      target,
+      { reason = null, ...options }: BulkOptions & { readonly reason?: string | null } = {},
+    ) {
+      return apply(client, target, options, {
+        name: 'jobs.cancel()',
+        fits: ['blocked', 'scheduled', 'ready', 'running'],
+        act: (ids) => client.store.cancel(ids, reason),
+      })
+    },
+
+    async retry(target, options) {
+      return apply(client, target, options, {
+        name: 'jobs.retry()',
+        fits: ['failed', 'cancelled', 'discarded'],
+        act: (ids) => client.store.retry(ids),
+      })
+    },
+
+    async remove(target, options) {
+      return apply(client, target, options, {
+        name: 'jobs.remove()',
+        fits: ['blocked', 'scheduled', 'ready', ...finalStates],
+        act: (ids) => client.store.remove(ids),
+      })
+    },
+
+    async take(id) {
+      checkId(id, 'jobs.take()')
+      const [job] = await client.store.take([id])
+      return job && isFinal(job.state) ? toRecord(app, job) : null
+    },
+  }
+}
+
+/** Applies a verb in chunks, counting its answers. */
+async function apply<Answer extends string>(
+  client: Client,
+  target: JobTarget,
+  options: BulkOptions = {},
+  verb: Verb<Answer>,
+): Promise<Tally<Answer>> {
+  const tally: Partial<Record<Answer, number>> = {}
+  let done = 0
+  for await (const ids of chunksOf(client, target, verb)) {
+    options.signal?.throwIfAborted()
+    for (const answer of await verb.act(ids)) tally[answer] = (tally[answer] ?? 0) + 1
+    done += ids.length
+    options.onProgress?.(done)
+  }
+  return tally
+}
+
+function chunksOf(
+  client: Client,
+  target: JobTarget,
+  verb: Verb<string>,
+): AsyncIterable<readonly string[]> | Iterable<readonly string[]> {
+  if (typeof target === 'string') return chunksOfIds([target], verb.name)
+  if (Array.isArray(target)) return chunksOfIds(target as readonly string[], verb.name)
+  if (typeof target === 'object' && target !== null)
+    return pagesOf(client, target as JobFilter, verb)
+  throw new ErrandError(
+    'invalid-option',
+    `${verb.name} needs an id, a list of ids or a filter; {} fits all jobs.`,
+  )
+}
+
+function* chunksOfIds(ids: readonly string[], where: string): Generator<readonly string[]> {
+  for (const id of ids) checkId(id, where)
+  for (let from = 0; from < ids.length; from += jobsBounds.chunk)
+    yield ids.slice(from, from + jobsBounds.chunk)
+}
+
+/** A cursor goes by the order of inserts, so what the verb does to a page shifts no later one. */
+async function* pagesOf(
+  client: Client,
+  filter: JobFilter,
+  verb: Verb<string>,
+): AsyncGenerator<readonly string[]> {
+  const query = readFilter(filter, verb.name)
+  const states = statesFor(query.states, verb.fits)
+  if (states.length === 0) return
+  for (let after: string | null | undefined; after !== null;) {
+    const cursor = after === undefined ? {} : { after }
+    const page = await client.store.list({ ...query, states, limit: jobsBounds.chunk, ...cursor })
+    if (page.jobs.length > 0) yield page.jobs.map((job) => job.id)
+    after = page.next
+  }
+}
+
+function checkId(id: unknown, where: string): void {
+  if (typeof id === 'string' && id !== '') return
+  throw new ErrandError(
+    'invalid-option',
+    `${where} needs the id of a job, not ${JSON.stringify(id)}.`,
+  )
+}

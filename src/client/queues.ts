@@ -1,0 +1,50 @@
+/** The operators' calls on queues. */
+import { ErrandError } from '../core/errors.ts'
+import type { JobState } from '../core/job.ts'
+import type { Client } from './client.ts'
+import type { Jobs, QueueInfo, Queues } from './public.ts'
+
+/** Makes `errand.queues`. */
+export function createQueues(client: Client, jobs: Jobs): Queues {
+  return {
+    async list() {
+      const [queues, counts] = await Promise.all([client.store.queues(), client.store.counts()])
+      const found = new Map<
+        string,
+        QueueInfo & { readonly counts: Partial<Record<JobState, number>> }
+      >()
+      for (const { name, paused } of queues) found.set(name, { name, paused, counts: {} })
+      for (const { queue, state, count } of counts) {
+        const info = found.get(queue) ?? { name: queue, paused: false, counts: {} }
+        info.counts[state] = count
+        found.set(queue, info)
+      }
+      return [...found.values()].toSorted((a, b) => (a.name < b.name ? -1 : 1))
+    },
+
+    async pause(...queues) {
+      checkNames(queues, 'queues.pause()')
+      if (queues.length > 0) await client.store.pause(queues)
+    },
+
+    async resume(...queues) {
+      checkNames(queues, 'queues.resume()')
+      if (queues.length > 0) await client.store.resume(queues)
+    },
+
+    async purge(queue, options) {
+      checkNames([queue], 'queues.purge()')
+      return jobs.remove({ queue, state: ['blocked', 'scheduled', 'ready'] }, options)
+    },
+  }
+}
+
+function checkNames(queues: readonly string[], where: string): void {
+  for (const name of queues as readonly unknown[]) {
+    if (typeof name === 'string' && name !== '' && name.length <= 200) continue
+    throw new ErrandError(
+      'invalid-option',
+      `${where} takes names of queues, not ${JSON.stringify(name)}.`,
+    )
+  }
+}

@@ -1,0 +1,260 @@
+/**
+ * Waiting for results: all waits of an app share one read.
+ *
+ * While somebody waits, a loop reads the awaited jobs, then pauses until something may have changed: a `finished`
+ * hint of the store, a new wait, or a slow timer that grows from 25 ms to 1 s. A read follows another after 2 ms
+ * at the earliest, and after as long as the last one took, so that waiting never takes more than half of a store.
+ * The loop ends with the last wait.
+ */
+import { toMs } from '../core/duration.ts'
+import { ErrandError, isErrandError, type ErrandErrorCode } from '../core/errors.ts'
+import { isFinal } from '../core/job.ts'
+import { refuseUnknownKeys } from '../core/nearest.ts'
+import type { StoredJob } from '../store.ts'
+import type { App } from './app.ts'
+import { attemptScope, type AttemptScope } from './attempt-scope.ts'
+import { keepAlive } from './keep-alive.ts'
+import type { ResultOptions } from './public.ts'
+import { missing, outputOf, timedOut } from './result-errors.ts'
+
+/** Timing of waits. */
+export const resultDefaults = {
+  timeoutMs: 30_000,
+  gapMs: 2,
+  firstPollMs: 25,
+  lastPollMs: 1_000,
+  /** How long the last look, at the deadline, may take. */
+  lastLookMs: 500,
+  readJobs: 1_000,
+} as const
+
+interface Wait {
+  readonly id: string
+  readonly take: boolean
+  readonly timeoutMs: number
+  readonly scope: AttemptScope | undefined
+  /** Whether the job was seen in the store, or stored by this process. */
+  known: boolean
+  last: StoredJob | null
+  readonly settle: (end: () => unknown) => void
+}
+
+export class Results {
+  readonly #app: App
+  readonly #waits = new Set<Wait>()
+  #isServing = false
+  #isClosed = false
+  #isWoken = false
+  #wakeUp: (() => void) | null = null
+  #pollMs: number = resultDefaults.firstPollMs
+  #failure: unknown = undefined
+
+  constructor(app: App) {
+    this.#app = app
+  }
+
+  /** Waits for a job's end and answers its output. `stored` tells that this process stored it. */
+  async wait(id: string, options: ResultOptions = {}, stored = false): Promise<unknown> {
+    refuseUnknownKeys(options, ['timeout', 'take', 'signal'], 'result()')
+    const asked =
+      options.timeout === undefined
+        ? resultDefaults.timeoutMs
+        : toMs(options.timeout, 'result().timeout')
+    if (this.#isClosed) throw closed()
+    const { clock } = this.#app.store
+    const scope = attemptScope.getStore()
+    const timeoutMs = Math.max(0, Math.min(asked, (scope?.deadline ?? Infinity) - clock.now()))
+    const signals = [options.signal, scope?.signal].filter((signal) => signal !== undefined)
+    const signal = signals.length > 1 ? AbortSignal.any(signals) : signals[0]
+    signal?.throwIfAborted()
+
+    const { promise, resolve, reject } = Promise.withResolvers<unknown>()
+    const settle = (end: () => unknown): void => {
+      if (!this.#waits.delete(wait)) return
+      try {
+        resolve(end())
+      } catch (error) {
+        reject(error)
+      }
+      if (this.#waits.size === 0) this.#wake()
+    }
+    const wait: Wait = {
+      id,
+      take: options.take === true,
+      timeoutMs,
+      scope,
+      known: stored,
+      last: null,
+      settle,
+    }
+    const abort = (): void => settle(() => signal?.throwIfAborted())
+    signal?.addEventListener('abort', abort, { once: true })
+    const stopTimer = clock.after(timeoutMs, () => void this.#lookOnceMore(wait))
+    this.#add(wait)
+    try {
+      return await promise
+    } finally {
+      stopTimer()
+      signal?.removeEventListener('abort', abort)
+    }
+  }
+
+  /** Ends all waits with `closed`. */
+  close(): void {
+    this.#isClosed = true
+    this.#endAll(closed())
+  }
+
+  #add(wait: Wait): void {
+    this.#waits.add(wait)
+    this.#pollMs = resultDefaults.firstPollMs
+    this.#wake()
+    if (!this.#isServing) void this.#serve()
+  }
+
+  #wake(): void {
+    this.#isWoken = true
+    this.#wakeUp?.()
+  }
+
+  #endAll(error: unknown): void {
+    for (const wait of this.#waits) {
+      wait.settle(() => {
+        throw error
+      })
+    }
+  }
+
+  async #serve(): Promise<void> {
+    this.#isServing = true
+    const letGo = keepAlive()
+    let unwatch = (): void => undefined
+    try {
+      unwatch = this.#app.store.watch((hint) => {
+        if (hint === 'finished') this.#wake()
+      })
+      while (this.#waits.size > 0) {
+        // Waits that begin in the same turn as the first share its read.
+        await new Promise(setImmediate)
+        this.#isWoken = false
+        const began = performance.now()
+        await this.#read([...this.#waits])
+        await this.#pause(performance.now() - began)
+      }
+    } catch (error) {
+      this.#endAll(error)
+    } finally {
+      unwatch()
+      letGo()
+      this.#isServing = false
+    }
+  }
+
+  /** Rests for the gap, measured in real time since it protects real resources, then until something may have changed. */
+  async #pause(lastReadMs: number): Promise<void> {
+    if (this.#waits.size === 0) return
+    await delay(Math.max(resultDefaults.gapMs, lastReadMs))
+    if (this.#isWoken || this.#waits.size === 0) return
+    const { promise, resolve } = Promise.withResolvers<void>()
+    this.#wakeUp = resolve
+    const stop = this.#app.store.clock.after(this.#pollMs, resolve)
+    this.#pollMs = Math.min(this.#pollMs * 2, resultDefaults.lastPollMs)
+    await promise
+    this.#wakeUp = null
+    stop()
+  }
+
+  /** Reads the jobs of these waits once. A store that is away for now ends no wait; its deadline does. */
+  async #read(waits: readonly Wait[]): Promise<void> {
+    try {
+      const byId = Map.groupBy(waits, (wait) => wait.id)
+      const ids = [...byId.keys()]
+      for (let from = 0; from < ids.length; from += resultDefaults.readJobs) {
+        await this.#readSome(ids.slice(from, from + resultDefaults.readJobs), byId)
+      }
+      this.#failure = undefined
+    } catch (error) {
+      this.#failure = error
+      if (isPassing(error)) return
+      for (const wait of waits) {
+        wait.settle(() => {
+          throw error
+        })
+      }
+    }
+  }
+
+  async #readSome(
+    ids: readonly string[],
+    byId: ReadonlyMap<string, readonly Wait[]>,
+  ): Promise<void> {
+    const { store } = this.#app
+    const jobs = await store.get(ids)
+    const ended = ids.filter((id, i) => this.#deliver(jobs[i] ?? null, byId.get(id) ?? []))
+    if (ended.length === 0) return
+    const taken = await store.take(ended)
+    for (const [i, id] of ended.entries()) this.#handOver(taken[i] ?? null, byId.get(id) ?? [])
+  }
+
+  /** Answers the waits for one job; tells whether the job has ended and is still to be taken. */
+  #deliver(job: StoredJob | null, waits: readonly Wait[]): boolean {
+    let isWanted = false
+    for (const wait of waits) {
+      if (job === null) {
+        wait.settle(() => {
+          throw missing(wait.id, wait.known)
+        })
+        continue
+      }
+      wait.known = true
+      wait.last = job
+      if (!isFinal(job.state) || !this.#waits.has(wait)) continue
+      if (wait.take) isWanted = true
+      else wait.settle(() => outputOf(this.#app, job))
+    }
+    return isWanted
+  }
+
+  /** Gives a taken job to the first of its takers; the others find it gone. */
+  #handOver(job: StoredJob | null, waits: readonly Wait[]): void {
+    if (job !== null && !isFinal(job.state)) return
+    let left = job
+    for (const wait of waits) {
+      if (!wait.take || !this.#waits.has(wait)) continue
+      const own = left
+      left = null
+      wait.settle(() => {
+        if (own === null) throw missing(wait.id, true)
+        return outputOf(this.#app, own)
+      })
+    }
+  }
+
+  /** At the deadline: reads once more, so that nothing is reported late that has ended in time. */
+  async #lookOnceMore(wait: Wait): Promise<void> {
+    await Promise.race([this.#read([wait]), delay(resultDefaults.lastLookMs)])
+    wait.settle(() => {
+      throw timedOut(wait.id, wait.last, wait.timeoutMs, wait.scope, this.#failure)
+    })
+  }
+}
+
+const passing: readonly ErrandErrorCode[] = [
+  'store-busy',
+  'store-unavailable',
+  'timeout',
+  'overloaded',
+  'unknown-outcome',
+]
+
+function isPassing(error: unknown): boolean {
+  return isErrandError(error) && passing.includes(error.code)
+}
+
+function closed(): ErrandError {
+  return new ErrandError('closed', 'The app was closed.')
+}
+
+function delay(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms))
+}

@@ -1,0 +1,133 @@
+/** Finds what is known of a task: from its definition, from the app, or from the tasks registry in the store. */
+import { ErrandError } from '../core/errors.ts'
+import { unknownTask } from '../core/registry.ts'
+import { isTask, type AnyTask } from '../core/task.ts'
+import type { RegisteredTask } from '../store.ts'
+import type { App } from './app.ts'
+import { compileSchema, type JsonCheck } from './json-schema.ts'
+import type { TaskFacts } from './new-job.ts'
+import { validate } from './payload.ts'
+import { readRegistered } from './registered-tasks.ts'
+
+/** A task that jobs can be made of. */
+export interface KnownTask {
+  readonly facts: TaskFacts
+  /** The task itself; null when only its registry entry is known. */
+  readonly task: AnyTask | null
+  /** Throws, or rejects the promise that it answers, with `invalid-input`. */
+  readonly check: (input: unknown) => unknown
+}
+
+/** How long the registry's entries are believed. */
+const registryTrustMs = 10_000
+
+interface Registry {
+  readonly readAt: number
+  /** By name and alias. */
+  readonly entries: ReadonlyMap<string, RegisteredTask>
+}
+
+export class TaskCatalog {
+  readonly #app: App
+  readonly #byTask = new WeakMap<AnyTask, KnownTask>()
+  readonly #byEntry = new WeakMap<RegisteredTask, Promise<KnownTask>>()
+  #registry: Registry | null = null
+  #reading: Promise<Registry> | null = null
+
+  constructor(app: App) {
+    this.#app = app
+  }
+
+  /** Rejects with `unknown-task`, naming the nearest, when nobody knows the name. */
+  find(task: AnyTask | string): KnownTask | Promise<KnownTask> {
+    return typeof task === 'string' ? this.#findByName(task) : this.ofTask(task)
+  }
+
+  /** What the definition says. Lets the app read jobs written with the task's codec. */
+  ofTask(task: AnyTask): KnownTask {
+    const known = this.#byTask.get(task)
+    if (known !== undefined) return known
+    if (!isTask(task))
+      throw new ErrandError('invalid-task', 'enqueue() takes a task or the name of one.')
+    const { definition } = task
+    const { codec, input } = definition
+    if (codec !== null) this.#app.addCodec(codec)
+    const made: KnownTask = {
+      facts: definition,
+      task,
+      check:
+        input === null
+          ? () => undefined
+          : (value) => validate(input, value, 'invalid-input', 'input'),
+    }
+    this.#byTask.set(task, made)
+    return made
+  }
+
+  async #findByName(name: string): Promise<KnownTask> {
+    const own = (await this.#app.tasks()).find(name)
+    if (own !== undefined) return this.ofTask(own)
+    const entry = await this.#findEntry(name)
+    if (entry !== undefined) return this.#ofEntry(entry)
+    const names = [...(this.#app.loaded?.names ?? []), ...(this.#registry?.entries.keys() ?? [])]
+    throw unknownTask(name, names)
+  }
+
+  async #findEntry(name: string): Promise<RegisteredTask | undefined> {
+    const registry = this.#registry
+    const isFresh =
+      registry !== null && this.#app.store.clock.now() - registry.readAt < registryTrustMs
+    const entry = isFresh ? registry.entries.get(name) : undefined
+    return entry ?? (await this.#read()).entries.get(name)
+  }
+
+  /** Reads the registry; calls that come while it is read share the answer. */
+  #read(): Promise<Registry> {
+    this.#reading ??= this.#readNow().finally(() => (this.#reading = null))
+    return this.#reading
+  }
+
+  async #readNow(): Promise<Registry> {
+    const tasks = await this.#app.store.tasks()
+    const before = this.#registry?.entries
+    const entries = new Map<string, RegisteredTask>()
+    for (const task of tasks) {
+      // An entry that has not changed keeps its identity, and with it its compiled schema.
+      const old = before?.get(task.name)
+      const entry = old !== undefined && isSame(old, task) ? old : task
+      for (const alias of entry.aliases) if (!entries.has(alias)) entries.set(alias, entry)
+      entries.set(entry.name, entry)
+    }
+    return (this.#registry = { readAt: this.#app.store.clock.now(), entries })
+  }
+
+  #ofEntry(entry: RegisteredTask): Promise<KnownTask> {
+    let known = this.#byEntry.get(entry)
+    if (known === undefined) this.#byEntry.set(entry, (known = this.#readEntry(entry)))
+    return known
+  }
+
+  async #readEntry(entry: RegisteredTask): Promise<KnownTask> {
+    const check =
+      entry.inputSchema === null ? null : await this.#compile(entry.name, entry.inputSchema)
+    return { facts: readRegistered(entry), task: null, check: check ?? (() => undefined) }
+  }
+
+  /** A schema that cannot be read stops no job: the worker checks the input once more. */
+  async #compile(name: string, schema: string): Promise<JsonCheck | null> {
+    try {
+      return await compileSchema(schema)
+    } catch (error) {
+      const message = `The registered schema of ${name} cannot be used, its inputs are checked only where they run: ${String(error)}`
+      this.#app.events.emit('warning', { code: 'unusable-schema', message })
+      return null
+    }
+  }
+}
+
+function isSame(a: RegisteredTask, b: RegisteredTask): boolean {
+  return (
+    JSON.stringify([a.inputSchema, a.options, a.queue, a.aliases]) ===
+    JSON.stringify([b.inputSchema, b.options, b.queue, b.aliases])
+  )
+}

@@ -1,0 +1,31 @@
+/** The workers registry as people read it. */
+import type { WorkerRecord } from '../store.ts'
+import type { Client } from './client.ts'
+import type { WorkerInfo } from './public.ts'
+
+/** A worker that was not seen for this long, and has not said that it stops, is lost. */
+const lostAfterMs = 30_000
+
+/** Reads the workers registry, the newest first. */
+export async function listWorkers(client: Client): Promise<readonly WorkerInfo[]> {
+  const { store } = client
+  const records = await store.workers()
+  const now = store.clock.now()
+  return records.toSorted((a, b) => b.startedAt - a.startedAt).map((record) => toInfo(record, now))
+}
+
+function toInfo(record: WorkerRecord, now: number): WorkerInfo {
+  const { id, host, pid, version, queues, slots, running, startedAt, lastSeenAt, stopped } = record
+  return {
+    id,
+    host,
+    pid,
+    version,
+    queues,
+    slots,
+    running,
+    startedAt: new Date(startedAt),
+    lastSeenAt: new Date(lastSeenAt),
+    state: stopped ? 'stopped' : now - lastSeenAt > lostAfterMs ? 'lost' : 'running',
+  }
+}

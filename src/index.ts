@@ -1,0 +1,64 @@
+/** `errand`: background jobs for TypeScript. */
+export type { ErrandConfig, QueueOptions, TaskSource } from './client/app.ts'
+export type {
+  BulkOptions,
+  EnqueuedJob,
+  Entry,
+  EntryOptions,
+  JobFilter,
+  JobRecord,
+  Jobs,
+  JobTarget,
+  QueueInfo,
+  Queues,
+  ResultOptions,
+  Tally,
+  WorkerInfo,
+} from './client/public.ts'
+export {
+  constant,
+  exponential,
+  linear,
+  type Backoff,
+  type BackoffJob,
+  type CustomBackoff,
+} from './core/backoff.ts'
+export type { Clock } from './core/clock.ts'
+export type { Codec } from './core/codec.ts'
+export type { Duration } from './core/duration.ts'
+export type { EnqueueOptions, FailureReport } from './core/enqueue-options.ts'
+export { ErrandError, isErrandError, type ErrandErrorCode } from './core/errors.ts'
+export type { FollowUpOptions, Handler, JobLog, RunningJob } from './core/handler.ts'
+export { Discard, Postpone, RetryAfter, Unrecoverable } from './core/instructions.ts'
+export type {
+  Counters,
+  FailureReason,
+  FinalState,
+  JobState,
+  KeptError,
+  LogLevel,
+  LogLine,
+} from './core/job.ts'
+export type {
+  CommonOptions,
+  Limit,
+  Retention,
+  Retry,
+  RetryPreset,
+  StorableOptions,
+  Unique,
+} from './core/options.ts'
+export {
+  task,
+  tasksWith,
+  type AnyTask,
+  type InputOf,
+  type OutputOf,
+  type Task,
+  type TaskOptions,
+} from './core/task.ts'
+export { createErrand, type Errand } from './errand.ts'
+export type { EventName, Events } from './observe/events.ts'
+export type { Log } from './observe/log.ts'
+export type { RegisteredTask, Store } from './store.ts'
+export type { StopOptions, Worker, WorkerOptions, WorkerStatus } from './worker/public.ts'
