@@ -41,8 +41,8 @@ export interface FailureReport {
   readonly inputTruncated: boolean
   /** Why it failed, such as `error`, `timeout` or `poison`. */
   readonly reason: string
-  /** The error of the last attempt; null when no attempt failed. */
-  readonly error: {
+  /** The errors of its attempts, oldest first, at most 10; without their stacks when the report would be too large. */
+  readonly errors: readonly {
     readonly type: string
     readonly message: string
     readonly stack: string | null
@@ -50,7 +50,7 @@ export interface FailureReport {
     readonly attempt: number
     /** ISO 8601. */
     readonly at: string
-  } | null
+  }[]
   readonly attempts: number
   readonly failures: number
   readonly losses: number

@@ -1,0 +1,198 @@
+/**
+ * One attempt: a claimed job on its way through its handler to an outcome. An attempt ends only when its handler has;
+ * an abort asks it to, and tells by its reason what the end will count as.
+ */
+import { attemptScope, type AttemptScope } from '../client/attempt-scope.ts'
+import type { App } from '../client/app.ts'
+import { decodePayload, encodePayload, validate } from '../client/payload.ts'
+import type { Outcome } from '../core/decide.ts'
+import { ErrandError, type ErrandErrorCode } from '../core/errors.ts'
+import { Discard, Postpone, RetryAfter, Unrecoverable } from '../core/instructions.ts'
+import type { Policy } from '../core/options.ts'
+import type { Definition } from '../core/task.ts'
+import type { StoredOptions } from '../client/new-job.ts'
+import type { ClaimedJob, NewJob } from '../store.ts'
+import type { JobNotes } from './notes.ts'
+import { JobView, type ViewServices } from './job-view.ts'
+
+/** Why an attempt was aborted. */
+export type AbortCause = Extract<ErrandErrorCode, 'timeout' | 'cancelled' | 'interrupted' | 'lease-lost'>
+
+/** What an attempt came to, with what its settlement carries. */
+export interface Ended {
+  readonly outcome: Outcome
+  /** Encoded output of a completed attempt, and the value itself for its follow-ups. */
+  readonly output: string | null
+  readonly value: unknown
+}
+
+/** What an attempt needs beside its job. */
+export interface AttemptParts {
+  readonly app: App
+  readonly definition: Definition
+  readonly policy: Policy
+  readonly stored: StoredOptions
+  readonly context: unknown
+  readonly notes: JobNotes
+  readonly services: ViewServices
+}
+
+export class Attempt implements AttemptScope {
+  readonly job: ClaimedJob
+  readonly parts: AttemptParts
+  /** Jobs to insert with the settlement. */
+  readonly enqueued: NewJob[] = []
+  /** When the handler was started, by the worker's ticks. */
+  startedAt = 0
+  /** Where it is in the lease table. */
+  lease = -1
+  /** Whether its lease is known to be someone else's. */
+  leaseLost = false
+  /** The cause of the first abort. */
+  abortCause: AbortCause | null = null
+  abortedAt = 0
+  /** Whether it has ignored its abort for longer than the grace. */
+  stuck = false
+  /** Whether `job.complete` was called: the settlement went with the user's transaction. */
+  completedInTx: { readonly output: string; readonly value: unknown } | null = null
+  #controller: AbortController | null = null
+  #ended = false
+
+  constructor(job: ClaimedJob, parts: AttemptParts) {
+    this.job = job
+    this.parts = parts
+  }
+
+  /** Made when the handler first looks at it: most handlers never do. */
+  get signal(): AbortSignal {
+    if (this.#controller === null) {
+      this.#controller = new AbortController()
+      if (this.abortCause !== null) this.#controller.abort(abortError(this.abortCause, this.job))
+    }
+    return this.#controller.signal
+  }
+
+  /** When the attempt times out, by the store's clock. */
+  get deadline(): number {
+    const { app, policy, services } = this.parts
+    if (policy.timeoutMs === null) return Infinity
+    return app.store.clock.now() + this.startedAt + policy.timeoutMs - services.ticks()
+  }
+
+  get ended(): boolean {
+    return this.#ended
+  }
+
+  /** Asks the handler to end. The first cause stays, but a lost lease is always remembered. */
+  abort(cause: AbortCause, now: number): void {
+    if (cause === 'lease-lost') this.leaseLost = true
+    if (this.abortCause !== null || this.#ended) return
+    this.abortCause = cause
+    this.abortedAt = now
+    this.#controller?.abort(abortError(cause, this.job))
+  }
+
+  /** Runs the handler to its end. Never rejects. */
+  async run(): Promise<Ended> {
+    const { definition } = this.parts
+    try {
+      const parsed = this.#readInput()
+      const input = parsed instanceof Promise ? await parsed : parsed
+      const view = new JobView(this)
+      const result = attemptScope.run(this, callHandler, definition, input, view)
+      const value: unknown = isPromise(result) ? await result : result
+      return await this.#returned(value)
+    } catch (error) {
+      return this.#threw(error)
+    } finally {
+      this.#ended = true
+    }
+  }
+
+  #readInput(): unknown {
+    const { app, definition } = this.parts
+    try {
+      const input = decodePayload(app, this.job.input, this.job.codec, 'input')
+      if (definition.input === null) return input
+      const parsed = validate(definition.input, input, 'invalid-input', 'input')
+      return parsed instanceof Promise ? parsed.catch(asInvalidInput) : parsed
+    } catch (error) {
+      return asInvalidInput(error)
+    }
+  }
+
+  async #returned(value: unknown): Promise<Ended> {
+    if (this.completedInTx !== null) return { outcome: { kind: 'completed' }, ...this.completedInTx }
+    if (this.abortCause === 'timeout') return this.#threw(null)
+    const output = await this.encodeOutput(value)
+    return { outcome: { kind: 'completed' }, ...output }
+  }
+
+  /** Checks and encodes an output. Throws a marked error that no retry mends. */
+  async encodeOutput(value: unknown): Promise<{ output: string; value: unknown }> {
+    const { app, definition } = this.parts
+    try {
+      const parsed =
+        definition.output === null ? value : await validate(definition.output, value, 'invalid-output', 'output')
+      const codec = this.job.codec === null ? null : (app.findCodec(this.job.codec) ?? null)
+      return { output: encodePayload(app, parsed, codec, 'output'), value: parsed }
+    } catch (error) {
+      throw new InvalidPayload('invalid-output', error)
+    }
+  }
+
+  #threw(error: unknown): Ended {
+    return { outcome: this.#outcomeOf(error), output: null, value: undefined }
+  }
+
+  #outcomeOf(error: unknown): Outcome {
+    if (this.abortCause === 'timeout') {
+      return { kind: 'failed', reason: 'timeout', error: abortError('timeout', this.job, this.parts.policy.timeoutMs) }
+    }
+    if (error instanceof InvalidPayload) return { kind: 'unrecoverable', reason: error.reason, error: error.cause }
+    if (error instanceof Discard) return { kind: 'discarded', reason: error.message }
+    if (this.abortCause === 'cancelled') return { kind: 'cancelled' }
+    if (this.abortCause === 'interrupted') return { kind: 'interrupted' }
+    if (error instanceof Postpone) return { kind: 'postponed', delayMs: error.delayMs }
+    if (error instanceof Unrecoverable) return { kind: 'unrecoverable', reason: 'error', error }
+    if (error instanceof RetryAfter) return { kind: 'retry-after', error, delayMs: error.delayMs }
+    return { kind: 'failed', reason: 'error', error }
+  }
+}
+
+/** The error that a handler's signal carries. */
+export function abortError(cause: AbortCause, job: { readonly task: string; readonly id: string }, timeoutMs?: number | null): ErrandError {
+  const which = `${job.task} ${job.id}`
+  switch (cause) {
+    case 'timeout':
+      return new ErrandError('timeout', `${which} took longer than its timeout${timeoutMs == null ? '' : ` of ${timeoutMs} ms`}.`)
+    case 'cancelled':
+      return new ErrandError('cancelled', `${which} was asked to cancel.`)
+    case 'interrupted':
+      return new ErrandError('interrupted', `${which} was cut off because its worker stops; it runs again elsewhere.`)
+    case 'lease-lost':
+      return new ErrandError('lease-lost', `${which} is no longer this worker's; its outcome will be refused.`)
+  }
+}
+
+/** Marks a payload that no retry mends. */
+class InvalidPayload extends Error {
+  readonly reason: 'invalid-input' | 'invalid-output'
+
+  constructor(reason: 'invalid-input' | 'invalid-output', cause: unknown) {
+    super(reason, { cause })
+    this.reason = reason
+  }
+}
+
+function asInvalidInput(error: unknown): never {
+  throw new InvalidPayload('invalid-input', error)
+}
+
+function callHandler(definition: Definition, input: unknown, view: JobView): unknown {
+  return definition.handler?.(input, view)
+}
+
+function isPromise(value: unknown): value is Promise<unknown> {
+  return typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function'
+}

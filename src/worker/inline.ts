@@ -1,0 +1,98 @@
+/** Runs jobs in the process that enqueues them: one attempt, no retries, the outcome stored like any other. */
+import type { App } from '../client/app.ts'
+import type { InlineRunner } from '../client/inline-runner.ts'
+import { readStoredOptions, type TaskFacts } from '../client/new-job.ts'
+import type { Outcome } from '../core/decide.ts'
+import { ErrandError } from '../core/errors.ts'
+import type { Policy } from '../core/options.ts'
+import type { AnyTask } from '../core/task.ts'
+import type { ClaimedJob } from '../store.ts'
+import { Attempt, type Ended } from './attempt.ts'
+import type { ViewServices } from './job-view.ts'
+import { LeaseTable } from './lease-table.ts'
+import { Notes } from './notes.ts'
+import { RenewLoop } from './renew-loop.ts'
+import { makeSettlement } from './settlement.ts'
+import { abortGraceMs } from './slots.ts'
+import { ticksOf } from './time.ts'
+
+type FindFacts = (task: AnyTask | string) => TaskFacts | Promise<TaskFacts>
+
+/** Makes the runner for an app; its jobs were inserted under a lease and are renewed on the event loop. */
+export function createInlineRunner(app: App, taskFacts: FindFacts): InlineRunner {
+  return { run: (job, task) => runInline(app, taskFacts, job, task) }
+}
+
+async function runInline(app: App, taskFacts: FindFacts, job: ClaimedJob, task: AnyTask): Promise<void> {
+  const { store } = app
+  const ticks = ticksOf(store)
+  const context = await app.context.acquire()
+  const table = new LeaseTable()
+  const notes = new Notes(store, app.events, ticks)
+  const stored = readStoredOptions(job.options)
+  const policy: Policy = {
+    ...app.policy(stored.layer ?? null, task.definition, job.queue),
+    retryLimit: 0,
+    postponeLimit: 0,
+  }
+  const services: ViewServices = { ticks, taskFacts, completeIn: refuseTx }
+  const attempt = new Attempt(job, { app, definition: task.definition, policy, stored, context, notes, services })
+  const entry = table.hold(job.id, job.token, true)
+  const renewals = new RenewLoop({
+    store,
+    clock: store.clock,
+    ticks,
+    shared: table.shared,
+    leaseMs: app.leaseMs,
+    report: ({ kind }) => {
+      if (kind === 'lost') attempt.abort('lease-lost', ticks())
+      if (kind === 'cancel') attempt.abort('cancelled', ticks())
+    },
+  })
+  const unwatch = store.watch((hint) => {
+    if (hint === 'cancel') renewals.check()
+  })
+  attempt.startedAt = ticks()
+  const endsInMs = policy.timeoutMs ?? Infinity
+  table.start(entry.index, attempt.startedAt, attempt.startedAt + endsInMs + abortGraceMs)
+  renewals.add([entry])
+  const stopTimer = endsInMs === Infinity ? () => undefined : store.clock.after(endsInMs, () => attempt.abort('timeout', ticks()))
+  try {
+    const ended = await attempt.run()
+    await notes.flush(attempt)
+    await settle(attempt, ended)
+  } finally {
+    stopTimer()
+    unwatch()
+    notes.stop()
+    table.drop(entry.index)
+    await renewals.stop()
+    await app.context.release()
+  }
+}
+
+async function settle(attempt: Attempt, ended: Ended): Promise<void> {
+  const { job, parts, enqueued } = attempt
+  const { app } = parts
+  const { settlement } = await makeSettlement({
+    ...parts,
+    ...ended,
+    job,
+    begun: true,
+    enqueued,
+    now: app.store.clock.now(),
+    taskFacts: parts.services.taskFacts,
+  })
+  const [answer] = await app.store.settle([settlement])
+  if (answer === 'cancel-asked') {
+    const outcome: Outcome = { kind: 'cancelled' }
+    return settle(attempt, { outcome, output: null, value: undefined })
+  }
+  if (answer === 'stale') {
+    throw new ErrandError('lease-lost', `${job.task} ${job.id} was taken over by a worker; its result comes from there.`)
+  }
+}
+
+function refuseTx(): Promise<void> {
+  return Promise.reject(new ErrandError('tx-unsupported', 'job.complete() works in workers only, not in inline runs.'))
+}

@@ -1,0 +1,109 @@
+/** The job as its handler sees it. */
+import { makeJob, type TaskFacts } from '../client/new-job.ts'
+import { validate } from '../client/payload.ts'
+import { ErrandError } from '../core/errors.ts'
+import type { FollowUpOptions, JobLog, RunningJob } from '../core/handler.ts'
+import { followUpId } from '../core/id.ts'
+import { toJson } from '../core/json.ts'
+import type { LogLevel } from '../core/job.ts'
+import { isTask, type AnyTask } from '../core/task.ts'
+import type { Attempt } from './attempt.ts'
+import type { Ticks } from './time.ts'
+
+/** What a view asks of its worker. */
+export interface ViewServices {
+  readonly ticks: Ticks
+  /** What is known of a task, by its definition or by name. */
+  readonly taskFacts: (task: AnyTask | string) => TaskFacts | Promise<TaskFacts>
+  /** Settles an attempt as completed inside the user's transaction. */
+  readonly completeIn: (tx: unknown, attempt: Attempt, output: string, value: unknown) => Promise<void>
+}
+
+/** How many jobs one attempt may enqueue. */
+const mostEnqueued = 1_000
+
+export class JobView implements RunningJob {
+  readonly state = 'running'
+  readonly id: string
+  readonly task: string
+  readonly queue: string
+  readonly priority: number
+  readonly attempt: number
+  readonly token: number
+  readonly parent: string | null
+  readonly #attempt: Attempt
+  #log: JobLog | null = null
+  #edges = 0
+
+  constructor(attempt: Attempt) {
+    const { job } = attempt
+    this.#attempt = attempt
+    this.id = job.id
+    this.task = job.task
+    this.queue = job.queue
+    this.priority = job.priority
+    this.attempt = job.counters.attempts + 1
+    this.token = job.token
+    this.parent = job.parent
+  }
+
+  get createdAt(): Date {
+    return new Date(this.#attempt.job.createdAt)
+  }
+
+  get dueAt(): Date {
+    return new Date(this.#attempt.job.dueAt)
+  }
+
+  get signal(): AbortSignal {
+    return this.#attempt.signal
+  }
+
+  get context(): unknown {
+    return this.#attempt.parts.context
+  }
+
+  get log(): JobLog {
+    const write = (level: LogLevel) => (text: string, fields?: object) => {
+      const line = fields === undefined ? String(text) : `${text} ${toJson(fields, 'fields')}`
+      this.#attempt.parts.notes.log(this.#attempt, level, line)
+    }
+    this.#log ??= { debug: write('debug'), info: write('info'), warn: write('warn'), error: write('error') }
+    return this.#log
+  }
+
+  progress(value: unknown): void {
+    this.#attempt.parts.notes.progress(this.#attempt, toJson(value, 'progress'))
+  }
+
+  async enqueue(task: AnyTask | string, input?: unknown, options?: FollowUpOptions): Promise<string> {
+    const attempt = this.#attempt
+    const { app, services } = attempt.parts
+    this.#refuseWhenOver('enqueue')
+    const edge = `enqueue-${this.#edges++}`
+    const facts = await services.taskFacts(task)
+    const definition = isTask(task) ? task.definition : app.loaded?.find(task)?.definition
+    if (definition?.input) await validate(definition.input, input, 'invalid-input', `input of ${facts.name}`)
+    const id = followUpId(this.id, this.token, edge)
+    const job = makeJob(app, facts, input, options, { id, parent: this.id })
+    this.#refuseWhenOver('enqueue')
+    if (attempt.enqueued.length >= mostEnqueued) {
+      throw new ErrandError('overloaded', `One attempt enqueues at most ${mostEnqueued} jobs with its settlement; enqueue more through the app.`)
+    }
+    attempt.enqueued.push(job)
+    return id
+  }
+
+  async complete(tx: unknown, output: unknown): Promise<void> {
+    const attempt = this.#attempt
+    this.#refuseWhenOver('complete')
+    if (attempt.completedInTx !== null) throw new ErrandError('not-committed', 'job.complete() was called before; an attempt completes once.')
+    const encoded = await attempt.encodeOutput(output)
+    await attempt.parts.services.completeIn(tx, attempt, encoded.output, encoded.value)
+    attempt.completedInTx = encoded
+  }
+
+  #refuseWhenOver(verb: string): void {
+    if (this.#attempt.ended) throw new ErrandError('lease-lost', `job.${verb}() was called after the attempt had ended.`)
+  }
+}

@@ -1,0 +1,49 @@
+/** The thread of the renewer: opens the store anew and runs the renew loop on it. */
+import { parentPort, workerData } from 'node:worker_threads'
+import type { Connector, Store } from '../store.ts'
+import type { LeaseEntry, SharedLeases } from './lease-table.ts'
+import { RenewLoop, type RenewReport } from './renew-loop.ts'
+import { machineTicks } from './time.ts'
+
+/** What the worker hands to the thread at its start. */
+export interface ThreadData {
+  readonly connector: Connector
+  readonly shared: SharedLeases
+  readonly leaseMs: number
+}
+
+/** What the worker sends. */
+export type ToThread =
+  | { readonly kind: 'add'; readonly entries: readonly LeaseEntry[] }
+  | { readonly kind: 'check' }
+  | { readonly kind: 'stop' }
+
+const port = parentPort
+if (port === null) throw new Error('renewer-thread.ts runs as a thread only')
+
+const { connector, shared, leaseMs } = workerData as ThreadData
+const { connect } = (await import(connector.module)) as { connect: (argument: unknown) => Store }
+const store = connect(connector.argument)
+const loop = new RenewLoop({
+  store,
+  clock: store.clock,
+  ticks: machineTicks,
+  shared,
+  leaseMs,
+  report: (report: RenewReport) => port.postMessage(sendable(report)),
+})
+
+port.on('message', (message: ToThread) => {
+  switch (message.kind) {
+    case 'add':
+      return loop.add(message.entries)
+    case 'check':
+      return loop.check()
+    case 'stop':
+      void loop.stop().then(() => store.close()).finally(() => port.close())
+  }
+})
+
+function sendable(report: RenewReport): RenewReport {
+  return report.kind === 'failed' ? { kind: 'failed', error: String(report.error) } : report
+}

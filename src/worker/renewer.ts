@@ -1,0 +1,112 @@
+/** The worker's side of lease renewal: a thread when the store can be opened again, the event loop otherwise. */
+import { Worker as Thread } from 'node:worker_threads'
+import type { EventHub } from '../observe/events.ts'
+import type { LeaseRef, Store } from '../store.ts'
+import type { LeaseTable } from './lease-table.ts'
+import type { LeaseEntry } from './lease-table.ts'
+import { RenewLoop, type RenewReport } from './renew-loop.ts'
+import type { ThreadData, ToThread } from './renewer-thread.ts'
+import { Health } from './supervised.ts'
+import { ticksOf } from './time.ts'
+
+export interface RenewerOptions {
+  readonly store: Store
+  readonly events: EventHub
+  readonly table: LeaseTable
+  readonly leaseMs: number
+  /** Leases that are no longer this worker's. */
+  readonly lost: (leases: readonly LeaseRef[]) => void
+  /** Jobs that someone asked to cancel. */
+  readonly cancelAsked: (leases: readonly LeaseRef[]) => void
+}
+
+/** How long a stopping thread may take before it is ended. */
+const stopThreadMs = 2_000
+
+export class Renewer {
+  readonly health: Health
+  readonly mode: 'thread' | 'event-loop'
+  readonly #options: RenewerOptions
+  #loop: RenewLoop | null = null
+  #thread: Thread | null = null
+  #stopped = false
+
+  constructor(options: RenewerOptions) {
+    this.#options = options
+    this.health = new Health('renewer', options.events)
+    this.mode = options.store.connector === null ? 'event-loop' : 'thread'
+  }
+
+  start(): void {
+    const { store, table, leaseMs } = this.#options
+    if (store.connector !== null) return this.#startThread()
+    this.#loop = new RenewLoop({
+      store,
+      clock: store.clock,
+      ticks: ticksOf(store),
+      shared: table.shared,
+      leaseMs,
+      report: (report) => this.#take(report),
+    })
+  }
+
+  /** Renews these leases from now on; called before their handlers start. */
+  add(entries: readonly LeaseEntry[]): void {
+    this.#send({ kind: 'add', entries })
+  }
+
+  /** Asks the store at once whether a cancel was asked for. */
+  check(): void {
+    this.#send({ kind: 'check' })
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true
+    await this.#loop?.stop()
+    const thread = this.#thread
+    if (thread === null) return
+    const ended = new Promise<void>((resolve) => thread.once('exit', () => resolve()))
+    this.#send({ kind: 'stop' })
+    const timer = setTimeout(() => void thread.terminate(), stopThreadMs)
+    await ended
+    clearTimeout(timer)
+  }
+
+  #send(message: ToThread): void {
+    if (this.#thread !== null) return this.#thread.postMessage(message)
+    if (message.kind === 'add') this.#loop?.add(message.entries)
+    if (message.kind === 'check') this.#loop?.check()
+  }
+
+  #startThread(): void {
+    const { store, table, leaseMs } = this.#options
+    if (store.connector === null || this.#stopped) return
+    const file = import.meta.url.endsWith('.ts') ? './renewer-thread.ts' : './renewer-thread.js'
+    const data: ThreadData = { connector: store.connector, shared: table.shared, leaseMs }
+    const thread = new Thread(new URL(file, import.meta.url), { workerData: data })
+    thread.unref()
+    this.#thread = thread
+    thread.on('message', (report: RenewReport) => this.#take(report))
+    thread.on('error', (error) => this.health.failed(error))
+    thread.on('exit', () => {
+      this.#thread = null
+      if (this.#stopped) return
+      const againMs = this.health.failed(new Error('the thread that renews leases ended'))
+      this.#options.store.clock.after(againMs, () => this.#startThread())
+    })
+    this.add(table.entries)
+  }
+
+  #take(report: RenewReport): void {
+    switch (report.kind) {
+      case 'lost':
+        return this.#options.lost(report.leases)
+      case 'cancel':
+        return this.#options.cancelAsked(report.leases)
+      case 'failed':
+        return void this.health.failed(report.error)
+      case 'worked':
+        return this.health.worked()
+    }
+  }
+}

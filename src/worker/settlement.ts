@@ -1,0 +1,212 @@
+/** From an outcome to the settlement that carries it: decision, error, follow-ups, all encoded. */
+import type { App } from '../client/app.ts'
+import { makeJob, type StoredOptions, type TaskFacts } from '../client/new-job.ts'
+import { payloadBounds } from '../client/payload.ts'
+import type { Codec } from '../core/codec.ts'
+import { decide, type Decision, type Outcome } from '../core/decide.ts'
+import type { FailureReport } from '../core/enqueue-options.ts'
+import { followUpId } from '../core/id.ts'
+import { fromJson } from '../core/json.ts'
+import type { KeptError } from '../core/job.ts'
+import { keepError } from '../core/kept-error.ts'
+import type { Policy } from '../core/options.ts'
+import type { AnyTask, Definition } from '../core/task.ts'
+import type { ClaimedJob, NewJob, Settlement } from '../store.ts'
+
+/** All that a settlement is made from. */
+export interface Settling {
+  readonly app: App
+  readonly job: ClaimedJob
+  /** Null for a task that is not known here. */
+  readonly definition: Definition | null
+  readonly policy: Policy
+  readonly stored: StoredOptions
+  readonly outcome: Outcome
+  /** Whether the handler was started, or for a lost job: whether its start was written. */
+  readonly begun: boolean
+  readonly output: string | null
+  /** The output itself, for follow-ups. */
+  readonly value: unknown
+  /** Jobs that the attempt enqueued. */
+  readonly enqueued: readonly NewJob[]
+  /** The store's time. */
+  readonly now: number
+  readonly taskFacts: (task: AnyTask | string) => TaskFacts | Promise<TaskFacts>
+}
+
+/** A settlement, with what it was made from for events. */
+export interface Settled {
+  readonly settlement: Settlement
+  readonly decision: Decision
+  readonly error: unknown
+}
+
+/** Makes the settlement. Rejects only when the store fails while errors of earlier attempts are read. */
+export function makeSettlement(given: Settling): Settled | Promise<Settled> {
+  const { job, outcome, policy, now } = given
+  const decision = decide(
+    {
+      id: job.id,
+      task: job.task,
+      queue: job.queue,
+      counters: job.counters,
+      deadlineAt: job.deadlineAt,
+      started: given.begun,
+    },
+    outcome,
+    policy,
+    now,
+    Math.random,
+  )
+  const error = 'error' in outcome ? outcome.error : undefined
+  const kept = error === undefined ? null : keepError(error, job.counters.attempts + 1, now)
+  const tasks = decision.kind === 'finish' ? followersOf(given, decision) : []
+  const carried = carriesEnqueued(outcome) ? given.enqueued : []
+  if (tasks.length === 0) return assemble(given, decision, kept, error, carried)
+  return followUps(given, decision, kept, tasks).then((made) =>
+    assemble(given, decision, kept, error, [...carried, ...made]),
+  )
+}
+
+function assemble(
+  given: Settling,
+  decision: Decision,
+  kept: KeptError | null,
+  error: unknown,
+  followUps: readonly NewJob[],
+): Settled {
+  const { id, token } = given.job
+  const common = { id, token, error: kept === null ? null : encodeError(kept, codecOf(given)), followUps }
+  const settlement: Settlement =
+    decision.kind === 'finish'
+      ? { ...common, ...decision, output: decision.state === 'completed' ? given.output : null }
+      : { ...common, ...decision }
+  return { settlement, decision, error }
+}
+
+/** What a handler enqueued goes with an attempt that did its work, or chose not to; not with one that failed. */
+function carriesEnqueued(outcome: Outcome): boolean {
+  return outcome.kind === 'completed' || outcome.kind === 'postponed' || outcome.kind === 'discarded'
+}
+
+type Follower = readonly [edge: string, task: AnyTask | string]
+
+function followersOf(given: Settling, decision: Extract<Decision, { kind: 'finish' }>): readonly Follower[] {
+  const { definition, stored } = given
+  switch (decision.state) {
+    case 'completed':
+      return named('success', definition?.onSuccess, stored.onSuccess)
+    case 'failed':
+      return named('failure', definition?.onFailure, stored.onFailure)
+    case 'cancelled':
+    case 'discarded':
+      return []
+  }
+}
+
+const nobody: readonly Follower[] = []
+
+function named(
+  edge: string,
+  ofTask: readonly (AnyTask | string)[] = [],
+  ofCall: readonly string[] = [],
+): readonly Follower[] {
+  if (ofTask.length + ofCall.length === 0) return nobody
+  return [
+    ...ofTask.map((task, i): Follower => [`${edge}-task-${i}`, task]),
+    ...ofCall.map((task, i): Follower => [`${edge}-call-${i}`, task]),
+  ]
+}
+
+async function followUps(
+  given: Settling,
+  decision: Decision,
+  kept: KeptError | null,
+  followers: readonly Follower[],
+): Promise<NewJob[]> {
+  const succeeded = decision.kind === 'finish' && decision.state === 'completed'
+  const input = succeeded ? given.value : await failureReport(given, decision, kept)
+  const made: NewJob[] = []
+  for (const [edge, task] of followers) made.push(await followUp(given, edge, task, input))
+  return made
+}
+
+/** A follow-up is never lost to a mistake in its own options: then it goes without them, and a warning tells. */
+async function followUp(given: Settling, edge: string, task: AnyTask | string, input: unknown): Promise<NewJob> {
+  const { app, job } = given
+  const origin = { id: followUpId(job.id, job.token, edge), parent: job.id }
+  const facts = await given.taskFacts(task)
+  try {
+    return makeJob(app, facts, input, undefined, origin)
+  } catch (error) {
+    app.events.emit('warning', {
+      code: 'follow-up-options',
+      message: `The follow-up ${facts.name} of ${job.task} ${job.id} goes to the queue default without its own options: ${String(error)}`,
+    })
+    return makeJob(app, { ...facts, queue: 'default', layer: {}, unique: null }, input, undefined, origin)
+  }
+}
+
+async function failureReport(given: Settling, decision: Decision, kept: KeptError | null): Promise<FailureReport> {
+  const { app, job } = given
+  const { counters } = decision
+  const [record] = job.counters.failures > 0 ? await app.store.get([job.id]) : []
+  const earlier = (record?.errors ?? []).map((text) => decodeError(app, text, job.codec))
+  const errors = [...earlier, kept]
+    .filter((error) => error !== null)
+    .slice(-10)
+    .map((error) => ({ ...error, at: new Date(error.at).toISOString() }))
+  const input = readInput(app, job)
+  const report: FailureReport = {
+    job: { id: job.id, task: job.task, queue: job.queue, parent: job.parent, createdAt: new Date(job.createdAt).toISOString() },
+    input,
+    inputTruncated: false,
+    reason: (decision.kind === 'finish' ? decision.reason : null) ?? 'error',
+    errors,
+    attempts: counters.attempts,
+    failures: counters.failures,
+    losses: counters.losses,
+  }
+  return bounded(report)
+}
+
+const half = payloadBounds.refuseBytes / 2
+
+/** Truncates rather than refuses: first the input, then the stacks. Sizes are of characters, with room for three bytes each. */
+function bounded(report: FailureReport): FailureReport {
+  const input = JSON.stringify(report.input) ?? 'null'
+  const cut =
+    input.length * 3 <= half
+      ? report
+      : { ...report, input: input.slice(0, Math.floor(half / 12)), inputTruncated: true }
+  if (JSON.stringify(cut.errors).length * 3 <= half / 2) return cut
+  return { ...cut, errors: cut.errors.map((error) => ({ ...error, stack: null })) }
+}
+
+function readInput(app: App, job: ClaimedJob): unknown {
+  try {
+    const codec = job.codec === null ? null : app.findCodec(job.codec)
+    if (codec === undefined) return null
+    return fromJson(codec === null ? job.input : codec.decode(job.input), 'input')
+  } catch {
+    return null
+  }
+}
+
+function codecOf(given: Settling): Codec | null {
+  return given.job.codec === null ? null : (given.app.findCodec(given.job.codec) ?? null)
+}
+
+function encodeError(error: KeptError, codec: Codec | null): string {
+  const json = JSON.stringify(error)
+  return codec === null ? json : codec.encode(json)
+}
+
+function decodeError(app: App, text: string, codecName: string | null): KeptError | null {
+  try {
+    const codec = codecName === null ? null : app.findCodec(codecName)
+    return JSON.parse(codec ? codec.decode(text) : text) as KeptError
+  } catch {
+    return null
+  }
+}

@@ -1,0 +1,96 @@
+/** Keeps a part of a worker at work: it outlives failures of any length, with jittered back-off, and shows its health. */
+import { sleep, type Clock } from '../core/clock.ts'
+import type { EventHub } from '../observe/events.ts'
+
+/** Back-off after failures in a row: doubled from the first, drawn between half and all of it. */
+export const backoffBounds: { readonly firstMs: number; readonly maxMs: number } = { firstMs: 100, maxMs: 4_000 }
+
+/** The health of one part. */
+export class Health {
+  readonly part: string
+  readonly #events: EventHub
+  #failures = 0
+
+  constructor(part: string, events: EventHub) {
+    this.part = part
+    this.#events = events
+  }
+
+  /** Failures in a row. */
+  get failures(): number {
+    return this.#failures
+  }
+
+  /** Reports a failure; answers the milliseconds to wait. */
+  failed(error: unknown): number {
+    this.#failures++
+    const ceiling = Math.min(backoffBounds.firstMs * 2 ** Math.min(this.#failures - 1, 10), backoffBounds.maxMs)
+    const againMs = ceiling / 2 + (Math.random() * ceiling) / 2
+    this.#events.emit('part-failed', { part: this.part, error, againMs })
+    return againMs
+  }
+
+  worked(): void {
+    if (this.#failures === 0) return
+    this.#events.emit('part-recovered', { part: this.part, failures: this.#failures })
+    this.#failures = 0
+  }
+}
+
+/**
+ * Runs `pass` again and again until the signal aborts. A pass answers how many milliseconds to rest before the next one;
+ * `wake` on the answer of `loop` cuts the rest short. A pass that throws is repeated after the back-off.
+ */
+export class Loop {
+  readonly health: Health
+  readonly #clock: Clock
+  readonly #pass: () => Promise<number>
+  readonly #stop = new AbortController()
+  #rest = new AbortController()
+  #woken = false
+  #done: Promise<void> | null = null
+
+  constructor(part: string, events: EventHub, clock: Clock, pass: () => Promise<number>) {
+    this.health = new Health(part, events)
+    this.#clock = clock
+    this.#pass = pass
+  }
+
+  start(): void {
+    this.#done ??= this.#run()
+  }
+
+  /** Runs the next pass now, or right after the one under way. During a back-off it has no effect. */
+  wake(): void {
+    this.#woken = true
+    this.#rest.abort()
+  }
+
+  /** Starts no further pass and resolves when the one under way has ended. */
+  async stop(): Promise<void> {
+    this.#stop.abort()
+    this.#rest.abort()
+    await this.#done
+  }
+
+  async #run(): Promise<void> {
+    while (!this.#stop.signal.aborted) {
+      try {
+        this.#woken = false
+        const restMs = await this.#pass()
+        this.health.worked()
+        if (!this.#woken) await this.#sleep(restMs)
+      } catch (error) {
+        await sleep(this.#clock, this.health.failed(error), this.#stop.signal)
+      }
+    }
+  }
+
+  async #sleep(ms: number): Promise<void> {
+    if (this.#stop.signal.aborted) return
+    // Without a rest the event loop still gets its turn.
+    if (ms <= 0) return new Promise((resolve) => setImmediate(resolve))
+    this.#rest = new AbortController()
+    await sleep(this.#clock, ms, this.#rest.signal)
+  }
+}

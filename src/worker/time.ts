@@ -1,0 +1,16 @@
+/** Time inside a worker: one that no change of the wall clock moves, shared by all threads of a process. */
+import type { Store } from '../store.ts'
+
+/** Milliseconds on a scale of its own, for measuring only. */
+export type Ticks = () => number
+
+/** The monotonic clock of the machine. */
+export const machineTicks: Ticks = () => {
+  const [seconds, nanoseconds] = process.hrtime()
+  return seconds * 1_000 + nanoseconds / 1_000_000
+}
+
+/** The scale for workers of a store: the machine's, unless the store lives in this process alone and its clock may be moved by hand. */
+export function ticksOf(store: Store): Ticks {
+  return store.connector === null ? () => store.clock.now() : machineTicks
+}
