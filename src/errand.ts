@@ -25,6 +25,8 @@ import type { Worker, WorkerOptions } from './worker/public.ts'
 /** An app: enqueues jobs, makes workers, and looks after both. */
 export interface Errand extends AsyncDisposable {
   readonly store: Store
+  /** Whether the configuration has a `log`. */
+  readonly hasLog: boolean
   /**
    * Stores one job and answers when it is as durable as the store is configured to be. With `inline`, when it has run.
    * Rejects with `invalid-input`, `not-json`, `too-large`, `invalid-option`, `unknown-task`, `unknown-queue`, `overloaded`,
@@ -48,7 +50,12 @@ export interface Errand extends AsyncDisposable {
   readonly jobs: Jobs
   readonly queues: Queues
   readonly workers: { list(): Promise<readonly WorkerInfo[]> }
-  readonly tasks: { list(): Promise<readonly RegisteredTask[]> }
+  readonly tasks: {
+    /** Reads the tasks registry: what workers of this store registered. */
+    list(): Promise<readonly RegisteredTask[]>
+    /** Loads the app's own tasks and answers their names. Rejects with `invalid-task` and `duplicate-task`. */
+    load(): Promise<readonly string[]>
+  }
   /** Makes a worker; it does nothing until it is started. Throws `invalid-option` and `unknown-queue`. */
   worker(options?: WorkerOptions): Worker
   /** Subscribes to events; the answer unsubscribes. */
@@ -90,6 +97,7 @@ export function createErrandIn(config: ErrandConfig<unknown>, root: string): Err
 
   return {
     store: app.store,
+    hasLog: config.log !== undefined,
     enqueue: (task: AnyTask | string, input?: unknown, options?: EnqueueOptions) =>
       client.enqueue(task, input, options) as Promise<EnqueuedJob<never>>,
     enqueueMany: <Entries extends readonly Entry[]>(
@@ -99,7 +107,10 @@ export function createErrandIn(config: ErrandConfig<unknown>, root: string): Err
     jobs,
     queues: createQueues(client, jobs),
     workers: { list: () => listWorkers(client) },
-    tasks: { list: async () => client.store.tasks() },
+    tasks: {
+      list: async () => client.store.tasks(),
+      load: async () => (await app.tasks()).names,
+    },
     worker: () => {
       throw new ErrandError('invalid-option', 'Workers are not part of this build.')
     },

@@ -11,7 +11,7 @@ export type Log =
 type Write = (level: LogLevel, message: string, fields: object) => void
 
 /** Writes a line at the start and the end of each run, and for whatever a person should see. The answer unsubscribes. */
-export function logEvents(events: EventHub, log: Log): () => void {
+export function logEvents(events: Pick<EventHub, 'on'>, log: Log): () => void {
   const write = writer(log)
   const stops = [
     events.on('run-started', ({ task, id, attempt, worker, queue }) =>

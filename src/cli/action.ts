@@ -1,0 +1,65 @@
+/** What every command shares: the global options, and the way from a handler to an exit code. */
+import type { Command } from 'commander'
+import type { Errand } from '../errand.ts'
+import { describeError, exitCodeOf, type ExitCode } from './exit.ts'
+import { flushed, remark } from './terminal.ts'
+
+/** Options that every command takes. */
+export interface Globals {
+  readonly config?: string
+  readonly store?: string
+  readonly json?: boolean
+  readonly verbose?: boolean
+  readonly logLevel?: string
+  readonly logFormat?: 'pretty' | 'json'
+}
+
+/** How long the end of a command waits for its store to let go. */
+const closeWithinMs = 2_000
+
+/**
+ * Makes commander's action of a handler: runs it, reports its error on one line, and ends the process with its exit code.
+ * The process is ended and not awaited, since a configuration may hold connections of its own.
+ */
+export function action<Options extends object, Args extends readonly unknown[]>(
+  handler: (options: Options & Globals, ...args: Args) => Promise<ExitCode>,
+): (...given: unknown[]) => Promise<void> {
+  return async (...given) => {
+    const command = given.at(-1) as Command
+    const options = command.optsWithGlobals<Options & Globals>()
+    await end(await outcome(options, () => handler(options, ...(given.slice(0, -2) as never))))
+  }
+}
+
+async function outcome(globals: Globals, run: () => Promise<ExitCode>): Promise<ExitCode> {
+  try {
+    return await run()
+  } catch (error) {
+    remark(describeError(error, globals.verbose === true))
+    return exitCodeOf(error)
+  }
+}
+
+/** Ends the process once its output has left it. */
+export async function end(code: number): Promise<never> {
+  await flushed()
+  process.exit(code)
+}
+
+/** Opens the app, hands it to `use`, and closes it whatever comes. */
+export async function withApp<Result>(
+  globals: Globals,
+  use: (errand: Errand) => Promise<Result>,
+): Promise<Result> {
+  const { openApp } = await import('./open-app.ts')
+  const errand = await openApp(globals)
+  try {
+    return await use(errand)
+  } finally {
+    await Promise.race([errand.close().catch(() => {}), timeout(closeWithinMs)])
+  }
+}
+
+function timeout(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms).unref())
+}

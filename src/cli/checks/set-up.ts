@@ -1,0 +1,115 @@
+/** Checks of the set-up: Node, tasks, and what the store can do. */
+import { randomUUID } from 'node:crypto'
+import type { Errand } from '../../errand.ts'
+import { formatMs } from '../../core/duration.ts'
+import { oneLine } from '../exit.ts'
+import { counted } from '../job-words.ts'
+import { fail, ok, warn, type Check, type Finding } from './finding.ts'
+
+const leastNode = [22, 18] as const
+const slowStoreMs = 1_000
+const clockSlackMs = 5_000
+
+/** Whether this Node can run Errand. */
+export function checkNode(): Finding {
+  const version = process.versions.node
+  const [major = 0, minor = 0] = version.split('.').map(Number)
+  return major > leastNode[0] || (major === leastNode[0] && minor >= leastNode[1])
+    ? ok('node', `version ${version}`)
+    : fail('node', `version ${version} is too old`, `Install Node ${leastNode.join('.')} or newer.`)
+}
+
+/** Whether the configured tasks load. */
+export const checkTasks: Check<Errand> = async ({ tasks }) => {
+  try {
+    const names = await tasks.load()
+    return names.length === 0
+      ? [
+          warn(
+            'tasks',
+            'none are configured',
+            'Only workers whose configuration lists tasks run jobs.',
+          ),
+        ]
+      : [ok('tasks', `${names.length} loaded: ${shortened(names)}`)]
+  } catch (error) {
+    return [fail('tasks', messageOf(error), 'No worker starts before they load.')]
+  }
+}
+
+/** Whether the store answers, is up to date and can be written. Later checks are useless when it cannot. */
+export const checkStore: Check<Errand> = async ({ store }) => {
+  const { kind, location } = store.info
+  try {
+    await store.setup()
+  } catch (error) {
+    return [fail('store', messageOf(error), `The ${kind} store at ${location} cannot be used.`)]
+  }
+  return [
+    ok('store', `${kind} at ${location}`),
+    ok('schema', 'up to date'),
+    await checkWrites(store),
+  ]
+}
+
+/** Removing a job that cannot exist takes the way of a write and changes nothing. */
+async function checkWrites(store: Errand['store']): Promise<Finding> {
+  const startedAt = performance.now()
+  try {
+    await store.remove([randomUUID()])
+  } catch (error) {
+    return fail('writes', messageOf(error), 'No job can be enqueued or finished.')
+  }
+  const tookMs = performance.now() - startedAt
+  const text = `answered in ${formatMs(tookMs)}`
+  return tookMs < slowStoreMs
+    ? ok('writes', text)
+    : warn('writes', text, 'Something holds the store: look for long transactions, or a slow disk.')
+}
+
+/** What the store promises, and how leases are renewed. */
+export const checkPromises: Check<Errand> = ({ store }) => [
+  ok('durability', store.info.durability),
+  store.connector === null
+    ? warn(
+        'renewer',
+        'leases are renewed on the event loop',
+        'A handler that blocks it longer than the lease loses its job. Make the store from a file name or URL.',
+      )
+    : ok('renewer', 'leases are renewed by a thread'),
+]
+
+/** Whether the store's clock and this machine's agree, and time did not go back. */
+export const checkClock: Check<Errand> = async ({ store, jobs }) => {
+  const now = store.clock.now()
+  const apartMs = Math.abs(now - Date.now())
+  if (apartMs > clockSlackMs) {
+    return [
+      warn(
+        'clock',
+        `the store is ${formatMs(apartMs)} apart from this machine`,
+        'Let both set their clocks by NTP.',
+      ),
+    ]
+  }
+  const [newest] = (await jobs.list({ limit: 1 })).jobs
+  const aheadMs = newest === undefined ? 0 : newest.createdAt.getTime() - now
+  return aheadMs > clockSlackMs
+    ? [
+        warn(
+          'clock',
+          `the newest job was enqueued ${formatMs(aheadMs)} from now`,
+          'A clock went back: set it by NTP.',
+        ),
+      ]
+    : [ok('clock', 'agrees with the store')]
+}
+
+function shortened(names: readonly string[]): string {
+  const shown = names.slice(0, 5).join(', ')
+  return names.length > 5 ? `${shown} and ${counted(names.length - 5, 'other')}` : shown
+}
+
+function messageOf(error: unknown): string {
+  return oneLine(error instanceof Error ? error.message : String(error))
+}

@@ -1,0 +1,128 @@
+/** `errand jobs show`: everything about one job. */
+import { inspect } from 'node:util'
+import type { Command } from 'commander'
+import type { JobRecord } from '../../client/public.ts'
+import type { LogLine } from '../../core/job.ts'
+import { action, withApp } from '../action.ts'
+import { oneLine } from '../exit.ts'
+import { examples } from '../help.ts'
+import { stateWord } from '../job-words.ts'
+import { facts } from '../table.ts'
+import { paint, print, printJson, remark } from '../terminal.ts'
+import { clockTime, fromNow, fullTime } from '../times.ts'
+
+export function addJobsShow(jobs: Command): void {
+  const command = jobs
+    .command('show')
+    .description(
+      'Show one job: its input and output, what happened to it and when, its errors and log lines.',
+    )
+    .argument('<id>')
+    .action(
+      action<object, [string]>(async (options, id) => {
+        const found = await withApp(options, async ({ jobs }) => ({
+          job: await jobs.get(id),
+          log: await jobs.logs(id),
+        }))
+        if (found.job === null) {
+          remark(
+            `error: No job has the id ${id}: it was never stored, was removed, or is beyond its retention.`,
+          )
+          return 1
+        }
+        if (options.json) printJson({ ...found.job, log: found.log })
+        else printJob(found.job, found.log)
+        return 0
+      }),
+    )
+  examples(command, [['errand jobs show 0198c5d4-…', 'everything about this job']])
+}
+
+function printJob(job: JobRecord, log: readonly LogLine[]): void {
+  print(
+    facts([
+      ['id', job.id],
+      ['task', job.task],
+      ['queue', job.queue],
+      [
+        'state',
+        `${stateWord(job.state)}${job.reason === null ? '' : ` (${job.reason})`}${job.cancelAsked ? ', asked to end' : ''}`,
+      ],
+      ['priority', String(job.priority)],
+      ['attempt', String(job.attempt)],
+      ['counts', counts(job)],
+      ['key', job.key],
+      ['parent', job.parent],
+      ['worker', job.worker],
+      ['token', job.token === 0 ? null : String(job.token)],
+      ['due', job.finishedAt === null ? fullTime(job.dueAt) : null],
+      ['start by', time(job.startBy)],
+      ['deadline', time(job.deadlineAt)],
+      ['lease until', time(job.leaseUntil)],
+      ['kept until', job.finishedAt === null ? null : (time(job.expiresAt) ?? 'removed by hand')],
+      ['codec', job.codec],
+      ['progress', json(job.progress)],
+      [
+        'input',
+        job.input === undefined
+          ? `cannot be read: codec ${job.codec} is not configured`
+          : json(job.input),
+      ],
+      ['output', job.state === 'completed' ? json(job.output) : null],
+    ]),
+  )
+  print(`\n${paint('bold', 'Timeline')}`)
+  for (const line of timeline(job, log)) print(line)
+  const stack = job.errors.at(-1)?.stack
+  if (stack) print(`\n${paint('bold', 'Last error')}\n${stack}`)
+}
+
+function counts(job: JobRecord): string | null {
+  const { failures, postpones, losses, interruptions, deferrals } = job
+  const shown = Object.entries({ failures, postpones, losses, interruptions, deferrals }).filter(
+    ([, count]) => count > 0,
+  )
+  return shown.map(([name, count]) => `${count} ${name}`).join(', ')
+}
+
+/** What is known to have happened, in order. */
+function timeline(job: JobRecord, log: readonly LogLine[]): readonly string[] {
+  const events: { readonly at: Date; readonly text: string }[] = [
+    { at: job.createdAt, text: 'enqueued' },
+  ]
+  for (const { at, attempt, type, message } of job.errors) {
+    events.push({
+      at: new Date(at),
+      text: paint('red', `attempt ${attempt}: ${type}: ${oneLine(message)}`),
+    })
+  }
+  if (job.startedAt !== null) {
+    events.push({
+      at: job.startedAt,
+      text: `attempt ${job.attempt} started${job.worker === null ? '' : ` on ${job.worker}`}`,
+    })
+  }
+  for (const { at, level, text } of log)
+    events.push({ at: new Date(at), text: `${paint('dim', level.padEnd(5))} ${text}` })
+  if (job.finishedAt !== null) events.push({ at: job.finishedAt, text: stateWord(job.state) })
+  else if (job.state === 'scheduled')
+    events.push({ at: job.dueAt, text: `due ${fromNow(job.dueAt)}` })
+  return events
+    .toSorted((a, b) => a.at.getTime() - b.at.getTime())
+    .map(({ at, text }) => `  ${paint('dim', clockTime(at))}  ${text}`)
+}
+
+function time(date: Date | null): string | null {
+  return date === null ? null : fullTime(date)
+}
+
+function json(value: unknown): string | null {
+  if (value === null || value === undefined) return null
+  return typeof value === 'object'
+    ? inspect(value, {
+        depth: 4,
+        breakLength: 100,
+        colors: process.stdout.isTTY && process.stdout.hasColors(),
+      })
+    : JSON.stringify(value)
+}

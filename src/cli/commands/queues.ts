@@ -1,0 +1,110 @@
+/** `errand queues`: see, pause, resume and empty queues. */
+import type { Command } from 'commander'
+import type { QueueInfo } from '../../client/public.ts'
+import { ErrandError } from '../../core/errors.ts'
+import { jobStates } from '../../core/job.ts'
+import { nearest } from '../../core/nearest.ts'
+import type { Errand } from '../../errand.ts'
+import { action, withApp } from '../action.ts'
+import { examples } from '../help.ts'
+import { counted } from '../job-words.ts'
+import { progressBar } from '../progress-bar.ts'
+import { table } from '../table.ts'
+import { paint, print, printJson } from '../terminal.ts'
+
+export function addQueues(program: Command): void {
+  const queues = program.command('queues').description('See, pause, resume and empty queues.')
+  addList(queues)
+  addSwitch(
+    queues,
+    'pause',
+    'Stop workers from taking jobs of these queues, everywhere and until resumed. Running jobs go on.',
+  )
+  addSwitch(queues, 'resume', 'Let workers take jobs of these queues again.')
+  addPurge(queues)
+}
+
+function addList(queues: Command): void {
+  const command = queues
+    .command('list')
+    .description('List queues with how many jobs are in each state.')
+    .action(
+      action<object, []>(async (options) => {
+        const found = await withApp(options, (errand) => errand.queues.list())
+        if (options.json) printJson(found)
+        else print(found.length === 0 ? 'No queues: nothing was enqueued yet.' : queueTable(found))
+        return 0
+      }),
+    )
+  examples(command, [['errand queues list', 'how much waits where']])
+}
+
+function queueTable(queues: readonly QueueInfo[]): string {
+  return table(
+    [
+      { title: 'queue', shrinks: true },
+      { title: '' },
+      ...jobStates.map((title) => ({ title, align: 'right' as const })),
+    ],
+    queues.map(({ name, paused, counts }) => [
+      name,
+      paused ? paint('yellow', 'paused') : '',
+      ...jobStates.map((state) => (counts[state] ?? 0).toLocaleString('en')),
+    ]),
+  )
+}
+
+function addSwitch(queues: Command, name: 'pause' | 'resume', description: string): void {
+  const command = queues
+    .command(name)
+    .description(description)
+    .argument('<queue...>')
+    .action(
+      action<object, [string[]]>(async (options, names) => {
+        await withApp(options, async (errand) => {
+          await checkNames(errand, names)
+          await errand.queues[name](...names)
+        })
+        if (options.json) printJson({ [`${name}d`]: names })
+        else print(`${name}d ${names.join(', ')}`)
+        return 0
+      }),
+    )
+  examples(command, [[`errand queues ${name} mail`, `${name}s one queue`]])
+}
+
+function addPurge(queues: Command): void {
+  const command = queues
+    .command('purge')
+    .description('Remove all waiting jobs of a queue. Running and ended ones stay.')
+    .argument('<queue>')
+    .action(
+      action<object, [string]>(async (options, name) => {
+        const tally = await withApp(options, async (errand) => {
+          await checkNames(errand, [name])
+          const bar = progressBar(`purge ${name}`, null)
+          try {
+            return await errand.queues.purge(name, { onProgress: (done) => bar.update(done) })
+          } finally {
+            bar.end()
+          }
+        })
+        if (options.json) printJson(tally)
+        else print(`${counted(tally.removed ?? 0, 'job')} removed`)
+        return 0
+      }),
+    )
+  examples(command, [['errand queues purge mail', 'drops what waits in it']])
+}
+
+/** A slip of the pen must not pause a queue that nobody has. */
+async function checkNames(errand: Errand, names: readonly string[]): Promise<void> {
+  const known = (await errand.queues.list()).map(({ name }) => name)
+  for (const name of names) {
+    if (known.includes(name)) continue
+    const meant = nearest(name, known)
+    const hint =
+      meant === null ? `Known are ${known.join(', ') || 'none yet'}.` : `Did you mean ${meant}?`
+    throw new ErrandError('unknown-queue', `No queue is called ${name}. ${hint}`)
+  }
+}

@@ -1,0 +1,106 @@
+/** `errand worker`: run jobs until told to stop. */
+import { constants } from 'node:os'
+import type { Command } from 'commander'
+import type { Duration } from '../../core/duration.ts'
+import type { Errand } from '../../errand.ts'
+import type { StopOptions, Worker, WorkerOptions } from '../../worker/public.ts'
+import { action, type Globals } from '../action.ts'
+import type { ExitCode } from '../exit.ts'
+import { examples } from '../help.ts'
+import { count, duration, durationOrNone, several } from '../options.ts'
+import { remark } from '../terminal.ts'
+
+interface Options {
+  readonly slots?: number
+  readonly queue?: readonly string[]
+  readonly poll?: Duration
+  readonly grace?: Duration | 'none'
+  readonly abortGrace?: Duration
+}
+
+const signals = ['SIGTERM', 'SIGINT'] as const
+
+export function addWorker(program: Command): void {
+  const command = program
+    .command('worker')
+    .description(
+      'Run jobs until SIGTERM or SIGINT: then finish what runs, within --grace, and exit with 0. A second signal exits at once, with 130 for SIGINT and 143 for SIGTERM.',
+    )
+    .option('--slots <n>', 'jobs at a time, over all queues', count)
+    .option('--queue <name>', 'serve this queue only; may be repeated', several)
+    .option('--poll <duration>', 'the longest wait before it looks for work unasked', duration)
+    .option(
+      '--grace <duration>',
+      'how long running jobs may go on at a stop, or none for no limit',
+      durationOrNone,
+      '25s' as Duration,
+    )
+    .option(
+      '--abort-grace <duration>',
+      'how long they may take to end once they are aborted',
+      duration,
+      '5s' as Duration,
+    )
+    .action(action<Options, []>(work))
+  examples(command, [
+    ['errand worker', 'all queues of the configuration'],
+    ['errand worker --queue mail --queue images --slots 4', 'these two only, four jobs at a time'],
+    ['errand worker --log-level warn', 'only what needs attention'],
+  ])
+}
+
+async function work(options: Options & Globals): Promise<ExitCode> {
+  const { openConfiguredApp } = await import('../open-app.ts')
+  const [errand] = await Promise.all([openConfiguredApp(options), import('../logger.ts')])
+  await startLog(errand, options)
+  let isClean = true
+  errand.on('worker-stopped', ({ clean }) => (isClean = clean))
+  const worker = errand.worker(workerOptions(options))
+  const stopped = stopOnSignal(worker, stopOptions(options))
+  await errand.store.setup()
+  await Promise.race([worker.start(), stopped])
+  await stopped
+  await errand.close()
+  return isClean ? 0 : 1
+}
+
+/** A log of the configuration's own speaks for itself. */
+async function startLog(errand: Errand, options: Globals): Promise<void> {
+  if (errand.hasLog) return
+  const [{ logEvents }, { makeLogger }] = await Promise.all([
+    import('../../observe/log.ts'),
+    import('../logger.ts'),
+  ])
+  const usual = process.stdout.isTTY && !options.json ? 'pretty' : 'json'
+  logEvents(errand, await makeLogger(options.logLevel ?? 'info', options.logFormat ?? usual))
+}
+
+/** Resolves once a signal has stopped the worker; a second signal ends the process. */
+function stopOnSignal(worker: Worker, options: StopOptions): Promise<void> {
+  return new Promise((resolve, reject) => {
+    let isStopping = false
+    for (const signal of signals) {
+      process.on(signal, () => {
+        if (isStopping) process.exit(128 + constants.signals[signal])
+        isStopping = true
+        if (process.stderr.isTTY) remark('Stopping; once more to exit at once.')
+        worker.stop(options).then(resolve, reject)
+      })
+    }
+  })
+}
+
+function workerOptions({ slots, queue, poll }: Options): WorkerOptions {
+  return {
+    ...(slots === undefined ? {} : { slots }),
+    ...(queue === undefined ? {} : { queues: queue }),
+    ...(poll === undefined ? {} : { poll }),
+  }
+}
+
+function stopOptions({ grace, abortGrace }: Options): StopOptions {
+  return {
+    ...(grace === undefined ? {} : { grace }),
+    ...(abortGrace === undefined ? {} : { abortGrace }),
+  }
+}

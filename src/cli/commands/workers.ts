@@ -1,0 +1,62 @@
+/** `errand workers`: who runs jobs, or did within the last day. */
+import type { Command } from 'commander'
+import type { WorkerInfo } from '../../client/public.ts'
+import { action, withApp } from '../action.ts'
+import { examples } from '../help.ts'
+import { table } from '../table.ts'
+import { paint, print, printJson } from '../terminal.ts'
+import { fromNow } from '../times.ts'
+
+const colours = { running: 'green', stopped: 'dim', lost: 'red' } as const
+const order = ['running', 'lost', 'stopped']
+
+export function addWorkers(program: Command): void {
+  const command = program
+    .command('workers')
+    .description('List the workers that run, and those of the last day that stopped or were lost.')
+    .action(
+      action<object, []>(async (options) => {
+        const found = await withApp(options, (errand) => errand.workers.list())
+        const workers = found.toSorted(
+          (a, b) =>
+            order.indexOf(a.state) - order.indexOf(b.state) ||
+            b.lastSeenAt.getTime() - a.lastSeenAt.getTime(),
+        )
+        if (options.json) printJson(workers)
+        else
+          print(
+            workers.length === 0 ? 'No workers. Start one: errand worker' : workerTable(workers),
+          )
+        return 0
+      }),
+    )
+  examples(command, [['errand workers', 'who runs jobs, and on which queues']])
+}
+
+function workerTable(workers: readonly WorkerInfo[]): string {
+  const now = Date.now()
+  return table(
+    [
+      { title: 'id' },
+      { title: 'state' },
+      { title: 'host', shrinks: true, optional: true },
+      { title: 'pid', align: 'right' },
+      { title: 'slots', align: 'right' },
+      { title: 'running', align: 'right' },
+      { title: 'queues', shrinks: true },
+      { title: 'started', optional: true },
+      { title: 'seen', optional: true },
+    ],
+    workers.map((worker) => [
+      worker.id,
+      paint(colours[worker.state], worker.state),
+      worker.host,
+      String(worker.pid),
+      String(worker.slots),
+      String(worker.running.length),
+      worker.queues.join(', '),
+      fromNow(worker.startedAt, now),
+      fromNow(worker.lastSeenAt, now),
+    ]),
+  )
+}

@@ -1,0 +1,78 @@
+/** How a command tells the shell how it went: the exit codes, and errors as one line. */
+import { inspect } from 'node:util'
+import type { ErrandErrorCode } from '../core/errors.ts'
+
+/** What each code means; `--help` and docs/command-line.md show the same words. */
+export const exitCodes = {
+  0: 'fine',
+  1: 'the command ran and found trouble: a job failed, doctor found a problem, nothing matched',
+  2: 'wrong use or configuration, or a store that cannot be opened',
+  3: 'the store stopped answering in the middle: what was done is not known',
+} as const
+
+export type ExitCode = keyof typeof exitCodes
+
+const codeOf: Readonly<Record<ErrandErrorCode, ExitCode>> = {
+  'invalid-option': 2,
+  'invalid-task': 2,
+  'duplicate-task': 2,
+  'unknown-task': 2,
+  'unknown-queue': 2,
+  'unknown-codec': 2,
+  'invalid-config': 2,
+  'missing-peer': 2,
+  'tx-not-immediate': 2,
+  'tx-unsupported': 2,
+  'invalid-input': 2,
+  'invalid-output': 1,
+  'not-json': 2,
+  'too-large': 2,
+  'job-failed': 1,
+  'job-cancelled': 1,
+  'job-discarded': 1,
+  'job-missing': 1,
+  'result-gone': 1,
+  'result-timeout': 1,
+  'not-committed': 1,
+  'store-busy': 2,
+  'store-unavailable': 2,
+  'store-corrupt': 2,
+  'store-too-new': 2,
+  'unknown-outcome': 3,
+  overloaded: 3,
+  closed: 1,
+  timeout: 3,
+  cancelled: 1,
+  'lease-lost': 1,
+  interrupted: 1,
+}
+
+/** The exit code that an error leads to; 1 for errors that are not Errand's own. */
+export function exitCodeOf(error: unknown): ExitCode {
+  const code = errandCode(error)
+  return code === null ? 1 : codeOf[code]
+}
+
+/** Writes an error as one line, or with its stack and causes. */
+export function describeError(error: unknown, verbose: boolean): string {
+  if (!(error instanceof Error)) return `error: ${oneLine(String(error))}`
+  const line = `error: ${oneLine(error.message || error.name)}`
+  return verbose ? [line, ...stacks(error)].join('\n') : line
+}
+
+/** Joins a text's lines. */
+export function oneLine(text: string): string {
+  return text.trim().replaceAll(/\s*\n\s*/g, ' ')
+}
+
+/** By name and not by class: a configuration may bring its own copy of the package. */
+function errandCode(error: unknown): ErrandErrorCode | null {
+  if (!(error instanceof Error) || error.name !== 'ErrandError' || !('code' in error)) return null
+  const { code } = error
+  return typeof code === 'string' && Object.hasOwn(codeOf, code) ? (code as ErrandErrorCode) : null
+}
+
+function stacks(error: unknown): readonly string[] {
+  if (!(error instanceof Error)) return error === undefined ? [] : [`caused by ${inspect(error)}`]
+  return [error.stack ?? error.message, ...stacks(error.cause)]
+}

@@ -1,0 +1,46 @@
+/** The log of a worker: pretty on a terminal, JSON otherwise. */
+import { pino, type Logger } from 'pino'
+
+/** Fields that the message tells already. */
+const toldByMessage = [
+  'pid',
+  'hostname',
+  'task',
+  'id',
+  'queue',
+  'queues',
+  'attempt',
+  'worker',
+  'outcome',
+  'durationMs',
+  'againMs',
+  'ranMs',
+  'slots',
+  'running',
+  'clean',
+  'part',
+  'failures',
+  'code',
+  'why',
+  'to',
+]
+
+/** Makes the log. pino-pretty is loaded only where it is shown. */
+export async function makeLogger(level: string, format: 'pretty' | 'json'): Promise<Logger> {
+  switch (format) {
+    case 'json':
+      return pino({ level }, pino.destination({ dest: 1, sync: false }))
+    case 'pretty': {
+      const { default: pretty } = await import('pino-pretty')
+      return pino(
+        { level },
+        pretty({
+          sync: true,
+          colorize: process.stdout.isTTY && process.stdout.hasColors(),
+          translateTime: 'SYS:HH:MM:ss.l',
+          ignore: toldByMessage.join(','),
+        }),
+      )
+    }
+  }
+}

@@ -1,0 +1,36 @@
+/** Readers of option values, for commander: each answers the value or says what is wrong with it. */
+import { InvalidArgumentError } from 'commander'
+import { toMs, type Duration } from '../core/duration.ts'
+
+/** Reads a whole number from 1 up. */
+export function count(text: string): number {
+  const value = Number(text)
+  if (Number.isSafeInteger(value) && value >= 1) return value
+  throw new InvalidArgumentError('It must be a whole number from 1 up.')
+}
+
+/** Reads a priority. */
+export function priority(text: string): number {
+  const value = Number(text)
+  if (text.trim() !== '' && Number.isInteger(value) && Math.abs(value) <= 1000) return value
+  throw new InvalidArgumentError('It must be a whole number from -1000 to 1000; lower runs first.')
+}
+
+/** Reads a duration such as `30s`; plain digits are milliseconds. */
+export function duration(text: string): Duration {
+  try {
+    return toMs(/^\d+$/.test(text) ? Number(text) : (text as Duration), 'It')
+  } catch {
+    throw new InvalidArgumentError('It must be a duration such as 500ms, 30s, 5m or 2h.')
+  }
+}
+
+/** Reads a duration or `none`. */
+export function durationOrNone(text: string): Duration | 'none' {
+  return text === 'none' ? 'none' : duration(text)
+}
+
+/** Gathers the values of an option that may be repeated. */
+export function several(text: string, before: readonly string[] | undefined): readonly string[] {
+  return [...(before ?? []), text]
+}
