@@ -1,5 +1,10 @@
 import test from 'node:test'
-import { runRules, storeRules, type StoreHarness } from '../../testing/conformance/index.ts'
+import {
+  raceRules,
+  runRules,
+  storeRules,
+  type StoreHarness,
+} from '../../testing/conformance/index.ts'
 import { VirtualClock } from '../../testing/virtual-clock.ts'
 import { memory, MemoryDatabase } from './index.ts'
 
@@ -23,4 +28,4 @@ const harness: StoreHarness = {
   },
 }
 
-runRules({ test, harness, rules: storeRules })
+runRules({ test, harness, rules: [...storeRules, ...raceRules] })

@@ -2,7 +2,7 @@
  * `errand/conformance`: what every store does, as rules that run under any test runner.
  *
  *     import test from 'node:test'
- *     import { runRules, storeRules, raceRules } from 'errand/conformance'
+ *     import { raceRules, runRules, storeRules } from 'errand/conformance'
  *
  *     const harness = {
  *       async create() {
@@ -12,46 +12,56 @@
  *           store: myStore(place, { clock }),
  *           another: async () => myStore(place, { clock }),   // a second client of the same data
  *           advance: (ms) => clock.advance(ms),
- *           dispose: () => place.remove(),
+ *           dispose: () => place.remove(),                    // and closes the clients
  *         }
  *       },
  *     }
  *     runRules({ test, harness, rules: [...storeRules, ...raceRules] })
  *
  * A rule gets an empty store of its own, uses the public `Store` contract alone, and moves time only by `advance`.
- * A store whose time is a server's own passes `slackMs`. The rules speak of what can be observed; how rows lie is
- * the store's own affair.
+ * A store whose time is a server's own passes `slackMs`; `rounds` says how often each race is run. The rules speak
+ * of what can be observed: how rows lie is the store's own affair.
+ *
+ * The table of states is the heart: every situation of a job × everything that can be done to it. What is legal
+ * must end as the table says, and whatever is not must change nothing that can be read.
  */
-import type { Rule } from './harness.ts'
 import { againRules } from './again-rules.ts'
 import { claimRules } from './claim-rules.ts'
-import { settleRules } from './settle-rules.ts'
-import { suspectRules } from './suspect-rules.ts'
-import { expiredRules } from './expired-rules.ts'
-import { leaseRules } from './lease-rules.ts'
-import { uniqueRules } from './unique-rules.ts'
 import { coordinationRules } from './coordination-rules.ts'
+import { crashRules } from './crash-rules.ts'
+import { expiredRules } from './expired-rules.ts'
+import type { Rule } from './harness.ts'
+import { insertRules } from './insert-rules.ts'
+import { leaseRules } from './lease-rules.ts'
 import { needsRules } from './needs-rules.ts'
 import { operatorRules } from './operator-rules.ts'
+import { pairRaceRules } from './race-rules.ts'
 import { readerRules } from './reader-rules.ts'
-import { insertRules } from './insert-rules.ts'
+import { settleRules } from './settle-rules.ts'
+import { soakRules } from './soak-rules.ts'
 import { stateTableRules } from './state-table-rules.ts'
+import { suspectRules } from './suspect-rules.ts'
+import { uniqueRules } from './unique-rules.ts'
 
 export { runRules, type Rule, type StoreFixture, type StoreHarness } from './harness.ts'
 
-/** Every rule that holds for one store at a time, whoever calls it. */
+/** Every rule whose calls come one after the other. */
 export const storeRules: readonly Rule[] = [
   ...insertRules,
   ...uniqueRules,
-  ...leaseRules,
-  ...expiredRules,
   ...claimRules,
   ...suspectRules,
   ...settleRules,
   ...againRules,
-  ...operatorRules,
+  ...leaseRules,
+  ...expiredRules,
   ...needsRules,
+  ...operatorRules,
   ...readerRules,
   ...coordinationRules,
+  ...crashRules,
   ...stateTableRules,
 ]
+
+/** Clients at the same thing at the same time, `rounds` times over. */
+export const raceRules: readonly Rule[] = [...pairRaceRules, ...soakRules]
