@@ -35,8 +35,11 @@ import { insertRules } from './insert-rules.ts'
 import { leaseRules } from './lease-rules.ts'
 import { needsRules } from './needs-rules.ts'
 import { operatorRules } from './operator-rules.ts'
+import { operatorRaceRules } from './operator-race-rules.ts'
 import { pairRaceRules } from './race-rules.ts'
 import { readerRules } from './reader-rules.ts'
+import { removalRules } from './removal-rules.ts'
+import { replaceRules } from './replace-rules.ts'
 import { settleRules } from './settle-rules.ts'
 import { soakRules } from './soak-rules.ts'
 import { stateTableRules } from './state-table-rules.ts'
@@ -49,6 +52,7 @@ export { runRules, type Rule, type StoreFixture, type StoreHarness } from './har
 export const storeRules: readonly Rule[] = [
   ...insertRules,
   ...uniqueRules,
+  ...replaceRules,
   ...claimRules,
   ...suspectRules,
   ...settleRules,
@@ -57,6 +61,7 @@ export const storeRules: readonly Rule[] = [
   ...expiredRules,
   ...needsRules,
   ...operatorRules,
+  ...removalRules,
   ...readerRules,
   ...coordinationRules,
   ...crashRules,
@@ -64,4 +69,4 @@ export const storeRules: readonly Rule[] = [
 ]
 
 /** Clients at the same thing at the same time, `rounds` times over. */
-export const raceRules: readonly Rule[] = [...pairRaceRules, ...soakRules]
+export const raceRules: readonly Rule[] = [...pairRaceRules, ...operatorRaceRules, ...soakRules]

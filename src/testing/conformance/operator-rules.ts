@@ -1,10 +1,8 @@
 import assert from 'node:assert/strict'
 import { noCounters } from '../../core/job.ts'
 import type { Rule } from './harness.ts'
-import { again, counted, finish, hour, leaseMs, minute, newJob } from './jobs.ts'
+import { again, counted, finish, hour, leaseMs, minute, newJob, workerOf } from './jobs.ts'
 import { rulesOf } from './rule.ts'
-import { only } from './scene.ts'
-import { situationNames, situations } from './situations.ts'
 
 const cancelRules: readonly Rule[] = rulesOf('cancel', {
   'a cancelled job keeps its reason, is kept for its own time, and never runs': async (scene) => {
@@ -19,7 +17,7 @@ const cancelRules: readonly Rule[] = rulesOf('cancel', {
     await scene.shows(ids[1]!, { ...ended, expiresAt: null })
     await scene.advance(hour)
     assert.deepEqual(await scene.claim(), [])
-    assert.equal((await scene.store.tend({ ...worker, id: 'w' })).nextDueMs, null)
+    assert.equal((await scene.store.tend(workerOf())).nextDueMs, null)
   },
 
   'a cancelled job that is kept for no time is gone at once': async (scene) => {
@@ -155,168 +153,4 @@ const retryRules: readonly Rule[] = rulesOf('retry', {
   },
 })
 
-const removeRules: readonly Rule[] = rulesOf('remove and take', {
-  'a removed job is gone from every reader, and is not claimed, promoted, swept or counted': async (
-    scene,
-  ) => {
-    const ids = [
-      await scene.enqueue({ startWithinMs: 1 }),
-      await scene.enqueue({ delayMs: minute, deadlineMs: 1 }),
-    ]
-    assert.deepEqual(await scene.store.remove(ids), ['removed', 'removed'])
-    await scene.advance(hour)
-    assert.deepEqual(await scene.picture(), { jobs: [], counts: [], logs: [] })
-    assert.deepEqual(await scene.claim(), [])
-    assert.deepEqual(await scene.expired(), [])
-    const tended = await scene.store.tend(worker)
-    assert.deepEqual(
-      [tended.ready, tended.nextDueMs, tended.sweep, tended.prune],
-      [false, null, false, false],
-    )
-  },
-
-  'a removed id may be inserted again as a new job': async (scene) => {
-    const job = newJob({ input: '1' })
-    await scene.store.insert([job])
-    await scene.settle(finish(await scene.claimOne(), { error: '"e"' }))
-    await scene.store.remove([job.id])
-    await scene.store.insert([{ ...job, input: '2' }])
-    await scene.shows(job.id, {
-      state: 'ready',
-      input: '2',
-      token: 0,
-      errors: [],
-      counters: noCounters,
-    })
-  },
-
-  'a running job is not removed': async (scene) => {
-    const job = await scene.running()
-    assert.deepEqual(await scene.changesNothing(() => scene.store.remove([job.id])), ['running'])
-    assert.equal(await scene.settle(finish(job)), 'settled')
-  },
-
-  'take reads a finished job as it was and removes it': async (scene) => {
-    const job = await scene.running()
-    await scene.settle(finish(job, { output: '{"a":1}' }))
-    const stored = await scene.job(job.id)
-    const other = await scene.another()
-    assert.deepEqual(await other.take([job.id]), [stored])
-    assert.deepEqual(await scene.store.take([job.id]), [null])
-    assert.deepEqual(await scene.picture(), { jobs: [], counts: [], logs: [] })
-  },
-
-  'of the same id twice in one take the first gets the job': async (scene) => {
-    const job = await scene.running()
-    await scene.settle(finish(job))
-    const [first, second] = await scene.store.take([job.id, job.id])
-    assert.deepEqual([first?.state, second], ['completed', null])
-  },
-
-  'take shows a job that is not final and leaves it': async (scene) => {
-    for (const name of situationNames) {
-      if (name === 'unknown' || situations[name].state === 'running') continue
-      const { id } = await situations[name].reach(scene, {})
-      const before = await scene.job(id)
-      if (before.finishedAt === null)
-        assert.deepEqual(await scene.changesNothing(() => scene.store.take([id])), [before])
-      await scene.store.remove([id])
-    }
-  },
-})
-
-const pruneRules: readonly Rule[] = rulesOf('prune', {
-  'a finished job is kept for its time and then pruned': async (scene) => {
-    const job = await scene.running()
-    await scene.settle(finish(job, { keepMs: minute }))
-    await scene.advance(minute - scene.slackMs - 1)
-    assert.deepEqual(
-      await scene.changesNothing(() => scene.store.prune({ limit: 9, cap: 9 })),
-      none,
-    )
-    assert.equal((await scene.store.tend(worker)).prune, false)
-    await scene.advance(scene.slackMs + 1)
-    assert.equal((await scene.store.tend(worker)).prune, true)
-    assert.deepEqual(await scene.store.prune({ limit: 9, cap: 9 }), { removed: 1, more: false })
-    assert.equal(await scene.isKnown(job.id), false)
-    assert.equal((await scene.store.tend(worker)).prune, false)
-  },
-
-  'a job that is kept for ever is never pruned by time': async (scene) => {
-    const job = await scene.running()
-    await scene.settle(finish(job, { keepMs: null }))
-    await scene.advance(100_000 * hour)
-    assert.equal((await scene.store.tend(worker)).prune, false)
-    assert.deepEqual(await scene.store.prune({ limit: 9, cap: 9 }), none)
-    assert.equal(await scene.isKnown(job.id), true)
-  },
-
-  'beyond the cap the oldest endings go, whatever their retention': async (scene) => {
-    const ids: string[] = []
-    for (const keepMs of [null, hour, minute, hour]) {
-      const job = await scene.running()
-      await scene.settle(finish(job, { keepMs }))
-      ids.push(job.id)
-      await scene.advance(10)
-    }
-    assert.deepEqual(await scene.store.prune({ limit: 9, cap: 2 }), { removed: 2, more: false })
-    assert.deepEqual(
-      (await scene.store.get(ids)).map((job) => job !== null),
-      [false, false, true, true],
-    )
-  },
-
-  'prune works in chunks and tells whether to come back': async (scene) => {
-    await scene.store.insert(Array.from({ length: 10 }, () => newJob()))
-    await scene.store.settle((await scene.claim()).map((job) => finish(job, { keepMs: minute })))
-    await scene.advance(minute + 1)
-    const removed: number[] = []
-    for (let more = true, calls = 0; more && calls < 9; calls += 1) {
-      const answer = await scene.store.prune({ limit: 4, cap: 100 })
-      removed.push(answer.removed)
-      more = answer.more
-    }
-    assert.deepEqual(removed, [4, 4, 2])
-  },
-
-  'jobs that are not final are never pruned': async (scene) => {
-    const names = ['blocked', 'scheduled', 'scheduled again', 'suspect'] as const
-    for (const name of names) await situations[name].reach(scene, {})
-    await scene.store.cancel([(await scene.running({ queue: 'x' })).id], null)
-    await scene.advance(100_000 * hour)
-    assert.deepEqual(
-      await scene.changesNothing(() => scene.store.prune({ limit: 100, cap: 0 })),
-      none,
-    )
-  },
-
-  'records of workers go a day after they were seen last': async (scene) => {
-    await scene.store.tend({ ...worker, id: 'old', stopped: true })
-    await scene.advance(hour)
-    await scene.store.tend({ ...worker, id: 'young' })
-    await scene.advance(23 * hour + minute)
-    await scene.store.prune({ limit: 9, cap: 9 })
-    assert.equal(only(await scene.store.workers()).id, 'young')
-  },
-})
-
-const none = { removed: 0, more: false }
-const worker = {
-  id: 'worker',
-  host: 'host',
-  pid: 1,
-  version: '1',
-  queues: ['queue'],
-  slots: 1,
-  running: [],
-  startedAt: 0,
-  lastSeenAt: 0,
-  stopped: false,
-}
-
-export const operatorRules: readonly Rule[] = [
-  ...cancelRules,
-  ...retryRules,
-  ...removeRules,
-  ...pruneRules,
-]
+export const operatorRules: readonly Rule[] = [...cancelRules, ...retryRules]

@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict'
-import type { Claimed, NewJob, Store } from '../../store.ts'
+import type { Claimed, NewJob } from '../../store.ts'
 import type { Rule } from './harness.ts'
 import { again, claimOf, expiredOf, finish, hour, leaseMs, minute, newJob, unique } from './jobs.ts'
+import { assertSame, both, drain, twoClients } from './race.ts'
 import { rulesOf } from './rule.ts'
-import { only, type Scene } from './scene.ts'
+import { only } from './scene.ts'
 
 /** Two or more clients at the same thing, many rounds over. `rounds` of the harness says how many. */
 export const pairRaceRules: readonly Rule[] = rulesOf('races', {
@@ -109,38 +110,6 @@ export const pairRaceRules: readonly Rule[] = rulesOf('races', {
     }
   },
 
-  'cancel against claim: the job is cancelled and not claimed, or claimed and asked': async (
-    scene,
-  ) => {
-    const [a, b] = await twoClients(scene)
-    for (let round = 0; round < scene.rounds; round += 1) {
-      const id = await scene.enqueue()
-      const [claimed, cancelled] = await both(
-        round,
-        () => a.claim(claimOf()),
-        () => b.cancel([id], null),
-      )
-      const outcome = `${claimed.jobs.length} ${only(cancelled)}`
-      assert.ok(['1 asked', '0 cancelled'].includes(outcome), outcome)
-      await scene.store.settle(claimed.jobs.map((job) => finish(job)))
-    }
-  },
-
-  'remove against claim: the job is gone, or it runs': async (scene) => {
-    const [a, b] = await twoClients(scene)
-    for (let round = 0; round < scene.rounds; round += 1) {
-      const id = await scene.enqueue()
-      const [claimed, removed] = await both(
-        round,
-        () => a.claim(claimOf()),
-        () => b.remove([id]),
-      )
-      const outcome = `${claimed.jobs.length} ${only(removed)} ${await scene.isKnown(id)}`
-      assert.ok(['1 running true', '0 removed false'].includes(outcome), outcome)
-      await scene.store.settle(claimed.jobs.map((job) => finish(job)))
-    }
-  },
-
   'a late settlement against the sweep: it is accepted, or the job goes to the sweeper': async (
     scene,
   ) => {
@@ -214,45 +183,6 @@ export const pairRaceRules: readonly Rule[] = rulesOf('races', {
     }
   },
 
-  'of two takers one gets the job': async (scene) => {
-    const clients = await scene.clients(3)
-    for (let round = 0; round < scene.rounds; round += 1) {
-      const job = await scene.running()
-      await scene.settle(finish(job, { output: '1' }))
-      const taken = await Promise.all(clients.map((client) => client.take([job.id])))
-      assert.equal(only(taken.flat().filter((one) => one !== null)).output, '1')
-    }
-  },
-
-  'of two operators one retries the job': async (scene) => {
-    const clients = await scene.clients(3)
-    const job = await scene.running()
-    let running = job
-    for (let round = 0; round < scene.rounds; round += 1) {
-      await scene.settle(finish(running, { state: 'failed' }))
-      const answers = (await Promise.all(clients.map((client) => client.retry([job.id])))).flat()
-      assert.deepEqual(answers.sort(), ['retried', 'unfit', 'unfit'])
-      running = await scene.claimOne()
-    }
-  },
-
-  'prune against retry: the job is gone, or it is ready': async (scene) => {
-    const [a, b] = await twoClients(scene)
-    for (let round = 0; round < scene.rounds; round += 1) {
-      const job = await scene.running()
-      await scene.settle(finish(job, { state: 'failed', keepMs: 1 }))
-      await scene.advance(2)
-      const [pruned, retried] = await both(
-        round,
-        () => a.prune({ limit: 9, cap: 9 }),
-        () => b.retry([job.id]),
-      )
-      const outcome = `${pruned.removed} ${only(retried)} ${(await scene.claim()).length}`
-      assert.ok(['1 missing 0', '0 retried 1'].includes(outcome), outcome)
-      await scene.advance(1)
-    }
-  },
-
   'both sides of a diamond settled at once make the join ready once': async (scene) => {
     const [a, b] = await twoClients(scene)
     for (let round = 0; round < scene.rounds; round += 1) {
@@ -319,47 +249,4 @@ export const pairRaceRules: readonly Rule[] = rulesOf('races', {
       await scene.advance(minute + 1)
     }
   },
-
-  'a claim made after a pause was answered gets nothing': async (scene) => {
-    const [a, b] = await twoClients(scene)
-    for (let round = 0; round < scene.rounds; round += 1) {
-      await scene.enqueue()
-      await both(
-        round,
-        () => a.claim(claimOf()).then(({ jobs }) => a.settle(jobs.map((job) => again(job)))),
-        () => b.pause(['queue']),
-      )
-      assert.deepEqual((await a.claim(claimOf())).jobs, [])
-      await b.resume(['queue'])
-      await scene.store.settle((await scene.claim()).map((job) => finish(job)))
-    }
-  },
 })
-
-async function twoClients(scene: Scene): Promise<[Store, Store]> {
-  return [await scene.another(), await scene.another()]
-}
-
-/** Makes two calls at once, the first one first in even rounds and last in odd ones. */
-async function both<A, B>(
-  round: number,
-  first: () => Promise<A>,
-  second: () => Promise<B>,
-): Promise<[A, B]> {
-  if (round % 2 === 0) return Promise.all([first(), second()])
-  const answer = second()
-  return Promise.all([first(), answer])
-}
-
-async function drain(client: Store): Promise<Claimed['jobs'][number][]> {
-  const all: Claimed['jobs'][number][] = []
-  for (;;) {
-    const { jobs } = await client.claim(claimOf({ limit: 3 }))
-    if (jobs.length === 0) return all
-    all.push(...jobs)
-  }
-}
-
-function assertSame(actual: readonly string[], expected: readonly string[]): void {
-  assert.deepEqual([...actual].sort(), [...expected].sort())
-}

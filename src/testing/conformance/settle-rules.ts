@@ -5,7 +5,7 @@ import type { Rule } from './harness.ts'
 import { again, counted, finish, hour, leaseMs, minute, newJob, unique } from './jobs.ts'
 import { rulesOf } from './rule.ts'
 import { only } from './scene.ts'
-import { everySettlement } from './verbs.ts'
+import { everySettlement } from './lease-verbs.ts'
 
 /** Settlements: accepted once, by the token, in one step. */
 export const settleRules: readonly Rule[] = rulesOf('settle', {

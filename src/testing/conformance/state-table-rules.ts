@@ -7,7 +7,8 @@ import { newJob } from './jobs.ts'
 import { rulesOf } from './rule.ts'
 import type { Scene } from './scene.ts'
 import { situationNames, situations, type SituationName } from './situations.ts'
-import { verbs, type Verb } from './verbs.ts'
+import type { Verb } from './verb.ts'
+import { verbs } from './verbs.ts'
 
 export const stateTableRules: readonly Rule[] = [
   ...situationNames.flatMap((name) =>

@@ -1,0 +1,36 @@
+/** What races have in common. */
+import assert from 'node:assert/strict'
+import type { ClaimedJob, Store } from '../../store.ts'
+import { claimOf } from './jobs.ts'
+import type { Scene } from './scene.ts'
+
+/** Two clients beside the scene's own. */
+export async function twoClients(scene: Scene): Promise<[Store, Store]> {
+  return [await scene.another(), await scene.another()]
+}
+
+/** Makes two calls at once, the first one first in even rounds and last in odd ones. */
+export async function both<A, B>(
+  round: number,
+  first: () => Promise<A>,
+  second: () => Promise<B>,
+): Promise<[A, B]> {
+  if (round % 2 === 0) return Promise.all([first(), second()])
+  const answer = second()
+  return Promise.all([first(), answer])
+}
+
+/** Claims, three at a time, until nothing is left. */
+export async function drain(client: Store): Promise<ClaimedJob[]> {
+  const all: ClaimedJob[] = []
+  for (;;) {
+    const { jobs } = await client.claim(claimOf({ limit: 3 }))
+    if (jobs.length === 0) return all
+    all.push(...jobs)
+  }
+}
+
+/** The same ids, in whatever order. */
+export function assertSame(actual: readonly string[], expected: readonly string[]): void {
+  assert.deepEqual([...actual].sort(), [...expected].sort())
+}
