@@ -1,8 +1,15 @@
 /** Handing jobs out: `claim` for those that are ready, `expired` for those that were lost or waited too long. */
 import type { Claimed, ClaimedJob, ClaimRequest, ExpiredRequest } from '../../store.ts'
 import type { Row } from './connection.ts'
-import { promote, stepOut, unbind } from './lines.ts'
-import { claimedColumns, claimedWidth, readClaimed, readRecord, RECORD_BY_SEQ } from './rows.ts'
+import { promote, stepOut, unbind, type Bounded } from './lines.ts'
+import {
+  claimedColumns,
+  claimedWidth,
+  readClaimed,
+  readRecord,
+  RECORD_BY_SEQ,
+  type Keyed,
+} from './rows.ts'
 import { READY, RUNNING } from './states.ts'
 import type { Transaction } from './transaction.ts'
 import { rekey } from './uniques.ts'
@@ -101,27 +108,25 @@ function leaseHead(
   tx.moved(queue, READY, RUNNING, rows.length)
   for (const row of rows) {
     jobs.push(readClaimed(row, token, 'ready', null, false))
-    started(tx, row)
+    if (row[START_BY] !== null || row[DEADLINE_AT] !== null) unbind(tx, boundsOf(row))
+    if (row[KEY] !== null) rekey(tx, keyOf(row), RUNNING)
   }
 }
 
-/** What a job lets go of when it runs. */
-function started(tx: Transaction, row: Row): void {
-  if (row[START_BY] !== null || row[DEADLINE_AT] !== null) {
-    unbind(tx, {
-      seq: row[0] as number,
-      startBy: row[START_BY] as number | null,
-      deadlineAt: row[DEADLINE_AT] as number | null,
-    })
+function boundsOf(row: Row): Omit<Bounded, 'task'> {
+  return {
+    seq: row[0] as number,
+    startBy: row[START_BY] as number | null,
+    deadlineAt: row[DEADLINE_AT] as number | null,
   }
-  if (row[KEY] !== null) {
-    const key = {
-      id: row[1] as string,
-      key: row[KEY] as string,
-      during: (row[15] as number | null) ?? 0,
-      until: (row[16] as number | null) ?? 0,
-    }
-    rekey(tx, key, RUNNING)
+}
+
+function keyOf(row: Row): Keyed {
+  return {
+    id: row[1] as string,
+    key: row[KEY] as string | null,
+    during: (row[15] as number | null) ?? 0,
+    until: (row[16] as number | null) ?? 0,
   }
 }
 
@@ -164,7 +169,8 @@ function leaseWaiting(
     lease.why === 'overdue' ? 1 : 0,
   )
   tx.moved(record.queue, record.state, RUNNING)
-  started(tx, row)
+  unbind(tx, boundsOf(row))
+  rekey(tx, keyOf(row), RUNNING)
   return readClaimed(row, token, lease.why, startedAt, false)
 }
 

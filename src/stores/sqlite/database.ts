@@ -22,8 +22,8 @@ export interface DatabaseOptions {
 
 /** Kibibytes of pages that a connection keeps in memory. */
 const cacheKib = 32_768
-/** Pages in the write-ahead log after which a commit moves them into the file. */
-const checkpointPages = 4_000
+/** Pages in the write-ahead log after which a commit moves them into the file; more make longer pauses and are not faster. */
+const checkpointPages = 1_000
 
 interface Waiting {
   readonly attempt: () => void
@@ -41,7 +41,7 @@ export class Database {
   #handle: DatabaseSync | null = null
   #connection: Connection | null = null
   #isClosed = false
-  #waiting: Waiting[] = []
+  readonly #waiting: Waiting[] = []
   #isPumping = false
 
   constructor(file: string, options: DatabaseOptions, hints: Hints) {

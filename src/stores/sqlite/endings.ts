@@ -1,7 +1,7 @@
 /** How a job ends, and what that means for the jobs that need it. */
 import type { Keep, Need } from '../../store.ts'
 import { lineUp, stepOut, unbind } from './lines.ts'
-import { readRecord, RECORD_BY_SEQ, type Keyed, type Record } from './rows.ts'
+import { readRecord, RECORD_BY_SEQ, type Keyed, type PackedCounters, type Record } from './rows.ts'
 import {
   BLOCKED,
   CANCELLED,
@@ -30,7 +30,7 @@ export interface Ending {
   readonly worker: string | null
   readonly startedAt: number | null
   /** Packed. */
-  readonly counters: string | null
+  readonly counters: PackedCounters
 }
 
 const ADD_FINISHED = `INSERT INTO errand_finished

@@ -14,9 +14,10 @@ const TOOBIG = 18
 const AUTH = 23
 const NOTADB = 26
 
-function primaryCode(error: unknown): number | null {
-  if (!(error instanceof Error) || !('errcode' in error)) return null
-  return typeof error.errcode === 'number' ? error.errcode & 0xff : null
+/** The primary result code, without its extension; 0 for what is no error of SQLite. */
+function primaryCode(error: unknown): number {
+  if (!(error instanceof Error) || !('errcode' in error)) return 0
+  return typeof error.errcode === 'number' ? error.errcode & 0xff : 0
 }
 
 /** Tells whether another connection holds the lock, so that trying again helps. */

@@ -2,7 +2,7 @@
  * Where waiting jobs stand: `errand_ready`, or `errand_suspects` for those that were lost, or `errand_scheduled`; and, for those
  * that may not wait for ever, `errand_overdue` beside it. A blocked job stands in none but the last.
  */
-import { readCounters, type Keyed } from './rows.ts'
+import { readCounters, type Keyed, type PackedCounters } from './rows.ts'
 import { READY, SCHEDULED, type StateCode } from './states.ts'
 import type { Transaction } from './transaction.ts'
 import { rekey } from './uniques.ts'
@@ -15,7 +15,7 @@ export interface Standing {
   readonly place: number
   readonly dueAt: number
   readonly suspect: boolean
-  readonly counters: string | null
+  readonly counters: PackedCounters
 }
 
 /** How long a job may wait. */
@@ -96,7 +96,7 @@ export function promote(tx: Transaction): void {
       priority: row[3] as number,
       place: row[4] as number,
       suspect: row[5] === 1,
-      counters: row[6] as string | null,
+      counters: row[6] as PackedCounters,
       id: row[7] as string,
       key: row[8] as string | null,
       during: (row[9] as number | null) ?? 0,

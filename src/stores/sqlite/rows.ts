@@ -7,19 +7,21 @@ import { stateOf, type StateCode } from './states.ts'
 
 // ───────────────────────────── counters ─────────────────────────────
 
-const decoded = new Map<string, Counters>()
+/** Counters in one column: null when all are zero, a number when only attempts are not, else all six as text. */
+export type PackedCounters = number | string | null
+
+const decoded = new Map<PackedCounters, Counters>()
 const mostDecoded = 1_000
 
-/** Packs counters into text; null when all are zero. */
-export function packCounters(counters: Counters): string | null {
+export function packCounters(counters: Counters): PackedCounters {
   const { attempts, failures, postpones, losses, interruptions, deferrals } = counters
-  const packed = `${attempts},${failures},${postpones},${losses},${interruptions},${deferrals}`
-  return packed === '0,0,0,0,0,0' ? null : packed
+  if (failures + postpones + losses + interruptions + deferrals === 0) return attempts || null
+  return `${attempts},${failures},${postpones},${losses},${interruptions},${deferrals}`
 }
 
 /** Reads packed counters. The same few occur again and again, so they are kept. */
-export function readCounters(packed: string | null): Counters {
-  if (packed === null) return noCounters
+export function readCounters(packed: PackedCounters): Counters {
+  if (packed === null) return { ...noCounters }
   let counters = decoded.get(packed)
   if (counters === undefined) {
     const [
@@ -29,7 +31,7 @@ export function readCounters(packed: string | null): Counters {
       losses = 0,
       interruptions = 0,
       deferrals = 0,
-    ] = packed.split(',').map(Number)
+    ] = String(packed).split(',').map(Number)
     counters = { attempts, failures, postpones, losses, interruptions, deferrals }
     if (decoded.size >= mostDecoded) decoded.clear()
     decoded.set(packed, counters)
@@ -69,7 +71,7 @@ export function readClaimed(
     dueAt: row[11] as number,
     startBy: row[12] as number | null,
     deadlineAt: row[13] as number | null,
-    counters: readCounters(row[14] as string | null),
+    counters: readCounters(row[14] as PackedCounters),
     startedAt,
     cancelAsked,
     why,
@@ -102,7 +104,7 @@ export interface Record extends Keyed {
   readonly keepCancelledMs: number | null
   readonly suspect: boolean
   /** Packed, as of the last time that it was put back. */
-  readonly counters: string | null
+  readonly counters: PackedCounters
   /** The token of the last accepted settlement, 0 for none. */
   readonly settledToken: number
   /** The worker that put it back last. */
@@ -154,7 +156,7 @@ export function readRecord(row: Row): Record {
     during: (row[14] as number | null) ?? 0,
     until: (row[15] as number | null) ?? 0,
     suspect: row[16] === 1,
-    counters: row[17] as string | null,
+    counters: row[17] as PackedCounters,
     settledToken: row[18] as number,
     lastWorker: row[19] as string | null,
     token: (row[20] as number | null) ?? 0,
@@ -198,7 +200,7 @@ export function readStored(row: Row): StoredJob {
     dueAt: row[11] as number,
     startBy: row[12] as number | null,
     deadlineAt: row[13] as number | null,
-    counters: readCounters(row[14] as string | null),
+    counters: readCounters(row[14] as PackedCounters),
     token: row[15] as number,
     worker: row[16] as string | null,
     leaseUntil: row[17] as number | null,

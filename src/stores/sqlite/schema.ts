@@ -33,7 +33,7 @@ const migrations: readonly string[] = [
      suspect INTEGER NOT NULL DEFAULT 0,
      token INTEGER NOT NULL DEFAULT 0,
      worker TEXT,
-     counters TEXT,
+     counters NUMERIC,
      codec TEXT,
      errors TEXT,
      options TEXT,
@@ -100,7 +100,7 @@ const migrations: readonly string[] = [
      token INTEGER NOT NULL,
      worker TEXT,
      started_at INTEGER,
-     counters TEXT,
+     counters NUMERIC,
      reason TEXT,
      output TEXT
    );

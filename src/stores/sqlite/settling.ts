@@ -2,7 +2,7 @@
 import { keptErrors } from '../../core/job.ts'
 import type { Again, Finish, SettleAnswer, Settlement } from '../../store.ts'
 import type { Row } from './connection.ts'
-import { cancelWaiting, finish, release, weighNeeds } from './endings.ts'
+import { cancelWaiting, finish, release, weighNeeds, type Endable } from './endings.ts'
 import { insert } from './intake.ts'
 import { bind, lineUp } from './lines.ts'
 import { packCounters, readRecord, RECORD_BY_ID, RECORD_BY_SEQ } from './rows.ts'
@@ -10,36 +10,75 @@ import { BLOCKED, CANCELLED, codeOf, READY, RUNNING, SCHEDULED } from './states.
 import type { Transaction } from './transaction.ts'
 import { rekey } from './uniques.ts'
 
-/** A job under a lease, if that lease still holds: walks the unique index of ids, then two rowids. */
-const LEASED = `SELECT j.seq, j.queue, r.worker, r.started_at, r.cancel_asked, r.cancel_reason,
-  j.unique_key, j.unique_during, j.unique_until
-  FROM errand_jobs j CROSS JOIN errand_running r ON r.seq = j.seq WHERE j.id = ? AND r.token = ?`
-/** Ends the lease. */
-const DROP_RUNNING = `DELETE FROM errand_running WHERE seq = ? AND token = ?`
+/** The leases of jobs: for each walks the unique index of ids, then two rowids. */
+const LEASES = `SELECT j.id, j.seq, j.queue, j.unique_key, j.unique_during, j.unique_until,
+  r.token, r.worker, r.started_at, r.cancel_asked, r.cancel_reason
+  FROM json_each(?) e CROSS JOIN errand_jobs j ON j.id = e.value CROSS JOIN errand_running r ON r.seq = j.seq`
+/** Ends leases: walks rowids. */
+const DROP_LEASES = `DELETE FROM errand_running WHERE seq IN (SELECT value FROM json_each(?))`
 const READ_ERRORS = `SELECT errors FROM errand_jobs WHERE seq = ?`
 const WRITE_ERRORS = `UPDATE errand_jobs SET errors = ? WHERE seq = ?`
 const PUT_BACK = `UPDATE errand_jobs SET due_at = ?, place = ?, start_by = ?, suspect = ?, counters = ?, token = ?, worker = ?
   WHERE seq = ?`
 
-export function settle(tx: Transaction, settlements: readonly Settlement[]): SettleAnswer[] {
-  return settlements.map((settlement) => settleOne(tx, settlement))
+/** A lease that still holds, with what must be known to end it. */
+interface Lease extends Endable {
+  readonly token: number
+  readonly worker: string
+  readonly startedAt: number | null
+  readonly cancelAsked: boolean
+  readonly cancelReason: string | null
+  /** Whether an earlier settlement of the same call has ended it. */
+  isSettled: boolean
 }
 
-function settleOne(tx: Transaction, settlement: Settlement): SettleAnswer {
-  const lease = tx.row(LEASED, settlement.id, settlement.token)
-  if (lease === undefined) return answerRepeat(tx, settlement)
-  if (settlement.yieldsToCancel && lease[4] === 1) return 'cancel-asked'
-  const seq = lease[0] as number
-  if (settlement.error !== null) appendError(tx, seq, settlement.error)
-  switch (settlement.kind) {
-    case 'finish':
-      end(tx, settlement, lease)
-      break
-    case 'again':
-      putBack(tx, settlement, seq)
-      break
+interface Accepted {
+  readonly settlement: Settlement
+  readonly lease: Lease
+}
+
+/**
+ * In four steps: what is ours, the end of those leases, the new states, and what follows from them. So every follow-up and
+ * every dependant meets jobs that are all in their new state.
+ */
+export function settle(tx: Transaction, settlements: readonly Settlement[]): SettleAnswer[] {
+  const leases = leasesOf(tx, settlements)
+  const accepted: Accepted[] = []
+  const answers = settlements.map((settlement): SettleAnswer => {
+    const lease = leases.get(settlement.id)
+    if (lease?.token !== settlement.token) return answerRepeat(tx, settlement)
+    if (settlement.yieldsToCancel && lease.cancelAsked && !lease.isSettled) return 'cancel-asked'
+    if (!lease.isSettled) accepted.push({ settlement, lease })
+    lease.isSettled = true
+    return 'settled'
+  })
+  if (accepted.length === 0) return answers
+  tx.run(DROP_LEASES, `[${accepted.map(({ lease }) => lease.seq).join()}]`)
+  for (const one of accepted) write(tx, one)
+  for (const one of accepted) follow(tx, one)
+  return answers
+}
+
+function leasesOf(tx: Transaction, settlements: readonly Settlement[]): Map<string, Lease> {
+  const ids = JSON.stringify(settlements.map(({ id }) => id))
+  return new Map(tx.rows(LEASES, ids).map((row) => [row[0] as string, readLease(row)]))
+}
+
+function readLease(row: Row): Lease {
+  return {
+    id: row[0] as string,
+    seq: row[1] as number,
+    queue: row[2] as string,
+    key: row[3] as string | null,
+    during: (row[4] as number | null) ?? 0,
+    until: (row[5] as number | null) ?? 0,
+    token: row[6] as number,
+    worker: row[7] as string,
+    startedAt: row[8] as number | null,
+    cancelAsked: row[9] === 1,
+    cancelReason: row[10] as string | null,
+    isSettled: false,
   }
-  return 'settled'
 }
 
 /** Tokens start at 1, so that a job that was never settled matches none. */
@@ -49,39 +88,54 @@ function answerRepeat(tx: Transaction, settlement: Settlement): SettleAnswer {
   return readRecord(row).settledToken === settlement.token ? 'settled' : 'stale'
 }
 
-function end(tx: Transaction, settlement: Finish, lease: Row): void {
-  const seq = lease[0] as number
-  const job = {
-    id: settlement.id,
-    seq,
-    queue: lease[1] as string,
-    key: lease[6] as string | null,
-    during: (lease[7] as number | null) ?? 0,
-    until: (lease[8] as number | null) ?? 0,
+/** Brings the job into its new state. */
+function write(tx: Transaction, { settlement, lease }: Accepted): void {
+  if (settlement.error !== null) appendError(tx, lease.seq, settlement.error)
+  switch (settlement.kind) {
+    case 'finish':
+      end(tx, settlement, lease)
+      break
+    case 'again':
+      putBack(tx, settlement, lease)
+      break
   }
-  const state = codeOf(settlement.state)
-  tx.run(DROP_RUNNING, seq, settlement.token)
-  finish(tx, job, RUNNING, {
-    state,
-    output: settlement.output,
-    reason: settlement.reason ?? (state === CANCELLED ? (lease[5] as string | null) : null),
-    keepMs: settlement.keepMs,
-    token: settlement.token,
-    worker: lease[2] as string,
-    startedAt: lease[3] as number | null,
-    counters: packCounters(settlement.counters) ?? '0,0,0,0,0,0',
-  })
-  if (settlement.followUps.length > 0) insert(tx, settlement.followUps)
-  release(tx, job, state, settlement.keepMs)
 }
 
-function putBack(tx: Transaction, again: Again, seq: number): void {
+/** Inserts follow-ups and answers the jobs that need this one. */
+function follow(tx: Transaction, { settlement, lease }: Accepted): void {
+  if (settlement.followUps.length > 0) insert(tx, settlement.followUps)
+  switch (settlement.kind) {
+    case 'finish':
+      release(tx, lease, codeOf(settlement.state), settlement.keepMs)
+      break
+    case 'again':
+      cancelIfNeedFailed(tx, lease.seq)
+      break
+  }
+}
+
+function end(tx: Transaction, finishing: Finish, lease: Lease): void {
+  const { output, keepMs, token, counters } = finishing
+  const state = codeOf(finishing.state)
+  const reason = finishing.reason ?? (state === CANCELLED ? lease.cancelReason : null)
+  const { worker, startedAt } = lease
+  const packed = packCounters(counters) ?? 0
+  finish(tx, lease, RUNNING, {
+    state,
+    output,
+    reason,
+    keepMs,
+    token,
+    worker,
+    startedAt,
+    counters: packed,
+  })
+}
+
+function putBack(tx: Transaction, again: Again, { seq, worker }: Lease): void {
   const row = readRecord(tx.row(RECORD_BY_SEQ, seq) as Row)
-  const lease = tx.row(LEASED, again.id, again.token) as Row
-  tx.run(DROP_RUNNING, seq, again.token)
   const dueAt = tx.now + again.delayMs
-  const needs = weighNeeds(tx, seq)
-  const state = needs !== 'met' ? BLOCKED : again.delayMs > 0 ? SCHEDULED : READY
+  const state = weighNeeds(tx, seq) !== 'met' ? BLOCKED : again.delayMs > 0 ? SCHEDULED : READY
   const job = {
     ...row,
     dueAt,
@@ -90,28 +144,20 @@ function putBack(tx: Transaction, again: Again, seq: number): void {
     suspect: row.suspect || again.suspect,
     counters: packCounters(again.counters),
   }
-  tx.run(
-    PUT_BACK,
-    dueAt,
-    job.place,
-    job.startBy,
-    job.suspect ? 1 : 0,
-    job.counters,
-    again.token,
-    lease[2] as string,
-    seq,
-  )
+  const { place, startBy, suspect, counters } = job
+  tx.run(PUT_BACK, dueAt, place, startBy, suspect ? 1 : 0, counters, again.token, worker, seq)
   lineUp(tx, job, state)
   bind(tx, job)
   tx.moved(job.queue, RUNNING, state)
   rekey(tx, job, state)
-  if (again.followUps.length > 0) insert(tx, again.followUps)
-  // A need that failed while the job was leased as overdue is answered now.
-  if (needs === 'open' ? weighNeeds(tx, seq) === 'cancel' : needs === 'cancel') {
-    const blocked = readRecord(tx.row(RECORD_BY_SEQ, seq) as Row)
-    cancelWaiting(tx, blocked, 'need-failed')
-    release(tx, blocked, CANCELLED, blocked.keepCancelledMs)
-  }
+}
+
+/** A need that failed while the job was leased as overdue is answered once it is put back. */
+function cancelIfNeedFailed(tx: Transaction, seq: number): void {
+  if (weighNeeds(tx, seq) !== 'cancel') return
+  const job = readRecord(tx.row(RECORD_BY_SEQ, seq) as Row)
+  cancelWaiting(tx, job, 'need-failed')
+  release(tx, job, CANCELLED, job.keepCancelledMs)
 }
 
 function appendError(tx: Transaction, seq: number, error: string): void {
