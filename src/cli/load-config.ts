@@ -42,7 +42,7 @@ export async function loadConfig(path: string): Promise<Errand> {
       },
     )
   })) as { readonly default?: unknown }
-  if (!('default' in module)) {
+  if (!('default' in module) || isEmptyScript(module)) {
     throw new ErrandError(
       'invalid-config',
       `${shown} has no default export. End it with: export default createErrand({ … })`,
@@ -55,6 +55,13 @@ export async function loadConfig(path: string): Promise<Errand> {
     )
   }
   return module.default
+}
+
+/** A file without any export is taken for CommonJS, and its exports for the default export. */
+function isEmptyScript(module: object): boolean {
+  if (!('module.exports' in module)) return false
+  const exported = module['module.exports']
+  return typeof exported === 'object' && exported !== null && Object.keys(exported).length === 0
 }
 
 /** By its looks and not by a class: the configuration may bring its own copy of the package. */

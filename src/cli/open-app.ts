@@ -27,6 +27,6 @@ export async function openConfiguredApp(globals: Globals): Promise<Errand> {
 function nothingFound(hint: string): ErrandError {
   return new ErrandError(
     'invalid-config',
-    `No configuration in ${process.cwd()} (${configNames.join(', ')}). ${hint}`,
+    `No configuration (${configNames[0]}, .mts, .js or .mjs) in ${process.cwd()}. ${hint}`,
   )
 }

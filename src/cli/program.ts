@@ -11,7 +11,7 @@ import { addWorker } from './commands/worker.ts'
 import { addWorkers } from './commands/workers.ts'
 import { exitCodes, oneLine } from './exit.ts'
 import { examples } from './help.ts'
-import { packageVersion } from './package-version.ts'
+import { version } from '../version.ts'
 
 const levels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']
 
@@ -33,7 +33,7 @@ export async function run(argv: readonly string[]): Promise<void> {
 function makeProgram(): Command {
   const program = new Command('errand')
     .description('Background jobs: run workers, and look after jobs, queues and stores.')
-    .version(packageVersion())
+    .version(version)
     .helpCommand(true)
     .configureHelp({ showGlobalOptions: true })
     .configureOutput({ outputError: (text, write) => write(`${oneLine(text)}\n`) })

@@ -35,18 +35,19 @@ export function progressBar(label: string, total: number | null): ProgressBar {
   }
 }
 
-/** One line of progress: bar, share, count, rate and the time that is left. */
+/** One line of progress: bar, share, count, rate and the time that is left. What was done before the start counts for no rate. */
 export function progressLine(
   label: string,
   done: number,
   total: number | null,
   elapsedMs: number,
+  doneBefore = 0,
 ): string {
-  const rate = elapsedMs > 0 ? (done / elapsedMs) * 1_000 : 0
+  const rate = elapsedMs > 0 ? (Math.max(0, done - doneBefore) / elapsedMs) * 1_000 : 0
   const rateText = `${Math.round(rate).toLocaleString('en')}/s`
   if (total === null) return `${label}  ${done.toLocaleString('en')}  ${rateText}`
   const share = total === 0 ? 1 : Math.min(1, done / total)
-  const filled = Math.round(share * barWidth)
+  const filled = Math.floor(share * barWidth)
   const bar = '█'.repeat(filled) + '░'.repeat(barWidth - filled)
   const left = rate > 0 && done < total ? `  ${formatMs(((total - done) / rate) * 1_000)} left` : ''
   const counted = `${done.toLocaleString('en')}/${total.toLocaleString('en')}`

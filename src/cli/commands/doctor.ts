@@ -22,6 +22,7 @@ const colours = { ok: 'green', warn: 'yellow', fail: 'red' } as const
 export function addDoctor(program: Command): void {
   const command = program
     .command('doctor')
+    .summary('look whether all is well')
     .description(
       'Check Node, configuration, store, workers and jobs. Exits with 1 when something fails; warnings do not count.',
     )

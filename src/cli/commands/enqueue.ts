@@ -26,6 +26,7 @@ interface Options {
 export function addEnqueue(program: Command): void {
   const command = program
     .command('enqueue')
+    .summary('store a job')
     .description(
       'Enqueue a job. Its input is checked by the task, or by what a worker registered of it.',
     )

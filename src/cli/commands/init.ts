@@ -1,13 +1,13 @@
 /** `errand init`: write a configuration and a first task that runs. */
 import { mkdir, readFile, writeFile, appendFile } from 'node:fs/promises'
 import { createRequire } from 'node:module'
-import { dirname, join, relative, resolve } from 'node:path'
+import { basename, dirname, join, relative, resolve } from 'node:path'
 import type { Command } from 'commander'
 import { ErrandError } from '../../core/errors.ts'
 import { action } from '../action.ts'
 import { examples } from '../help.ts'
 import { findConfigIn } from '../load-config.ts'
-import { packageVersion } from '../package-version.ts'
+import { version } from '../../version.ts'
 import { print, printJson } from '../terminal.ts'
 
 /** One file of a new project. `skipped` ones were there before. */
@@ -19,6 +19,7 @@ interface Written {
 export function addInit(program: Command): void {
   const command = program
     .command('init')
+    .summary('write a configuration and a first task')
     .description(
       'Write a configuration and a first task that runs. Files that exist are kept as they are.',
     )
@@ -81,12 +82,21 @@ export default createErrand({
 async function writeManifest(folder: string): Promise<readonly Written[]> {
   if ((await nearestManifest(folder)) !== null) return []
   const manifest = {
-    name: 'jobs',
+    name: packageName(folder),
     private: true,
     type: 'module',
-    dependencies: { errand: `^${packageVersion()}` },
+    dependencies: { errand: `^${version}` },
   }
   return [await write(folder, 'package.json', `${JSON.stringify(manifest, null, 2)}\n`)]
+}
+
+function packageName(folder: string): string {
+  return (
+    basename(folder)
+      .toLowerCase()
+      .replaceAll(/[^a-z0-9-]+/g, '-')
+      .replaceAll(/^-+|-+$/g, '') || 'jobs'
+  )
 }
 
 async function isModulePackage(folder: string): Promise<boolean> {

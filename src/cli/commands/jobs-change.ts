@@ -18,6 +18,7 @@ interface ChangeOptions extends FilterOptions {
 
 interface Change {
   readonly name: 'retry' | 'cancel' | 'remove'
+  readonly summary: string
   readonly description: string
   /** The states it works on when the filter names none. */
   readonly states: readonly JobState[]
@@ -33,6 +34,7 @@ interface Change {
 const changes: readonly Change[] = [
   {
     name: 'retry',
+    summary: 'run ended jobs again',
     description:
       'Make failed, cancelled and discarded jobs ready again; by filter only the failed ones, unless --state says otherwise.',
     states: ['failed'],
@@ -41,6 +43,7 @@ const changes: readonly Change[] = [
   },
   {
     name: 'cancel',
+    summary: 'end jobs before they are done',
     description: 'Cancel waiting jobs, and ask running ones to end.',
     states: ['blocked', 'scheduled', 'ready', 'running'],
     done: ['cancelled', 'asked'],
@@ -48,6 +51,7 @@ const changes: readonly Change[] = [
   },
   {
     name: 'remove',
+    summary: 'forget jobs',
     description: 'Remove jobs that are not running, with their results, errors and log lines.',
     states: ['blocked', 'scheduled', 'ready', 'completed', 'failed', 'cancelled', 'discarded'],
     done: ['removed'],
@@ -75,6 +79,7 @@ export function addJobsChanges(jobs: Command): void {
 function addChange(jobs: Command, change: Change): void {
   const command = jobs
     .command(change.name)
+    .summary(change.summary)
     .description(change.description)
     .argument('[id...]', 'jobs; or choose them with filters')
     .option('--all', 'without ids and filters: all of them')

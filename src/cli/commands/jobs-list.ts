@@ -21,6 +21,7 @@ const mostOnAPage = 1_000
 export function addJobsList(jobs: Command): void {
   const command = jobs
     .command('list')
+    .summary('a page of jobs')
     .description('List jobs, newest first.')
     .option('--limit <n>', `jobs on a page, at most ${mostOnAPage}`, count, 50)
     .option('--after <cursor>', 'the page after this one, as the page before tells')

@@ -18,6 +18,7 @@ interface ResultOptions {
 export function addJobsResult(jobs: Command): void {
   const command = jobs
     .command('result')
+    .summary('the output of a job')
     .description('Print the output of a completed job as JSON.')
     .argument('<id>')
     .option('--wait', 'wait for its end')

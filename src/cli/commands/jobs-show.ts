@@ -14,6 +14,7 @@ import { clockTime, fromNow, fullTime } from '../times.ts'
 export function addJobsShow(jobs: Command): void {
   const command = jobs
     .command('show')
+    .summary('everything about one job')
     .description(
       'Show one job: its input and output, what happened to it and when, its errors and log lines.',
     )

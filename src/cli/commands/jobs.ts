@@ -6,7 +6,10 @@ import { addJobsResult } from './jobs-result.ts'
 import { addJobsShow } from './jobs-show.ts'
 
 export function addJobs(program: Command): void {
-  const jobs = program.command('jobs').description('See jobs and change them.')
+  const jobs = program
+    .command('jobs')
+    .summary('see jobs and change them')
+    .description('See jobs and change them.')
   addJobsList(jobs)
   addJobsShow(jobs)
   addJobsResult(jobs)

@@ -7,6 +7,7 @@ import { print, printJson } from '../terminal.ts'
 export function addMigrate(program: Command): void {
   const command = program
     .command('migrate')
+    .summary('create or upgrade what the store needs')
     .description(
       'Create or upgrade what the store needs. Safe to run twice, and from many machines at once.',
     )

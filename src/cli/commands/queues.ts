@@ -13,7 +13,10 @@ import { table } from '../table.ts'
 import { paint, print, printJson } from '../terminal.ts'
 
 export function addQueues(program: Command): void {
-  const queues = program.command('queues').description('See, pause, resume and empty queues.')
+  const queues = program
+    .command('queues')
+    .summary('see, pause, resume and empty queues')
+    .description('See, pause, resume and empty queues.')
   addList(queues)
   addSwitch(
     queues,
@@ -27,6 +30,7 @@ export function addQueues(program: Command): void {
 function addList(queues: Command): void {
   const command = queues
     .command('list')
+    .summary('queues and their counts')
     .description('List queues with how many jobs are in each state.')
     .action(
       action<object, []>(async (options) => {
@@ -57,6 +61,7 @@ function queueTable(queues: readonly QueueInfo[]): string {
 function addSwitch(queues: Command, name: 'pause' | 'resume', description: string): void {
   const command = queues
     .command(name)
+    .summary(name === 'pause' ? 'stop taking jobs of queues' : 'take them again')
     .description(description)
     .argument('<queue...>')
     .action(
@@ -76,6 +81,7 @@ function addSwitch(queues: Command, name: 'pause' | 'resume', description: strin
 function addPurge(queues: Command): void {
   const command = queues
     .command('purge')
+    .summary('remove what waits in a queue')
     .description('Remove all waiting jobs of a queue. Running and ended ones stay.')
     .argument('<queue>')
     .action(
@@ -99,12 +105,18 @@ function addPurge(queues: Command): void {
 
 /** A slip of the pen must not pause a queue that nobody has. */
 async function checkNames(errand: Errand, names: readonly string[]): Promise<void> {
-  const known = (await errand.queues.list()).map(({ name }) => name)
+  const [queues, tasks] = await Promise.all([errand.queues.list(), errand.tasks.list()])
+  const known = [
+    ...new Set([...queues.map(({ name }) => name), ...tasks.map(({ queue }) => queue)]),
+  ]
   for (const name of names) {
     if (known.includes(name)) continue
     const meant = nearest(name, known)
-    const hint =
-      meant === null ? `Known are ${known.join(', ') || 'none yet'}.` : `Did you mean ${meant}?`
-    throw new ErrandError('unknown-queue', `No queue is called ${name}. ${hint}`)
+    const others =
+      known.length === 0 ? 'The store has seen none yet.' : `Known are ${known.join(', ')}.`
+    throw new ErrandError(
+      'unknown-queue',
+      `No queue is called ${name}. ${meant === null ? others : `Did you mean ${meant}?`}`,
+    )
   }
 }

@@ -23,6 +23,7 @@ const signals = ['SIGTERM', 'SIGINT'] as const
 export function addWorker(program: Command): void {
   const command = program
     .command('worker')
+    .summary('run jobs')
     .description(
       'Run jobs until SIGTERM or SIGINT: then finish what runs, within --grace, and exit with 0. A second signal exits at once, with 130 for SIGINT and 143 for SIGTERM.',
     )

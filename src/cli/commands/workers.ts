@@ -13,6 +13,7 @@ const order = ['running', 'lost', 'stopped']
 export function addWorkers(program: Command): void {
   const command = program
     .command('workers')
+    .summary('see who runs jobs')
     .description('List the workers that run, and those of the last day that stopped or were lost.')
     .action(
       action<object, []>(async (options) => {
