@@ -117,7 +117,7 @@ export interface Inserted {
 /** The hot path: what a worker calls. */
 export interface Runs {
   /** Promotes what is due, then leases ready jobs of queues that are not paused, in order, in one step. */
-  claim(request: ClaimRequest): Promise<Claimed>
+  claim(request: ClaimRequest): Promise<Claimed & NextDue>
   /** Writes decisions. Any subset of a claim, in any order; follow-ups are inserted only if their settlement is accepted. */
   settle(settlements: readonly Settlement[], tx?: unknown): Promise<readonly SettleAnswer[]>
   /** Extends the named leases to `leaseMs` from now; extends nothing else. */
@@ -156,6 +156,12 @@ export interface Claimed {
   /** The store's clock. */
   readonly now: number
   readonly jobs: readonly ClaimedJob[]
+}
+
+/** Told wherever a worker may be about to rest, so that it rests until then and needs no call to learn of it. */
+export interface NextDue {
+  /** Milliseconds until the next scheduled job is due, in whatever queue; null when there is none. */
+  readonly nextDueMs: number | null
 }
 
 /** A leased job: all that is needed to run it and to decide what comes next. */
@@ -232,7 +238,12 @@ export type Note = LeaseRef &
   (
     | { readonly kind: 'start'; readonly agoMs: number }
     | { readonly kind: 'progress'; readonly value: string }
-    | { readonly kind: 'log'; readonly agoMs: number; readonly level: LogLevel; readonly text: string }
+    | {
+        readonly kind: 'log'
+        readonly agoMs: number
+        readonly level: LogLevel
+        readonly text: string
+      }
   )
 
 export interface ExpiredRequest {
@@ -258,14 +269,12 @@ export interface WorkerRecord {
   readonly stopped: boolean
 }
 
-export interface Tended {
+export interface Tended extends NextDue {
   readonly now: number
   /** Names of all paused queues. */
   readonly paused: readonly string[]
   /** Names of all queues that the store has seen. */
   readonly queues: readonly string[]
-  /** Milliseconds until the next scheduled job is due; null when there is none. */
-  readonly nextDueMs: number | null
   /** Whether a queue that is not paused has ready work. */
   readonly ready: boolean
   /** Whether leases have expired, or waiting jobs are overdue. */
@@ -360,7 +369,10 @@ export interface Operators {
   /** Reads jobs and removes those that are final, in one step: of two takers one gets the job. */
   take(ids: readonly string[]): Promise<readonly (StoredJob | null)[]>
   /** Removes up to `limit` finished jobs beyond their retention or beyond the newest `cap`, and stale worker records. */
-  prune(request: { readonly limit: number; readonly cap: number }): Promise<{ readonly removed: number; readonly more: boolean }>
+  prune(request: {
+    readonly limit: number
+    readonly cap: number
+  }): Promise<{ readonly removed: number; readonly more: boolean }>
 }
 
 export type CancelAnswer = 'cancelled' | 'asked' | 'final' | 'missing'

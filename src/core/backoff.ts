@@ -34,7 +34,9 @@ export function constant(delay: Duration): Backoff {
 }
 
 /** Waits `step` before the first retry, twice that before the second, and so on up to `max` (default 1 h). */
-export function linear(step: Duration | { readonly step: Duration; readonly max?: Duration }): Backoff {
+export function linear(
+  step: Duration | { readonly step: Duration; readonly max?: Duration },
+): Backoff {
   const given = typeof step === 'object' ? step : { step }
   return {
     kind: 'linear',
@@ -57,7 +59,10 @@ export function exponential(
 ): Backoff {
   const factor = options.factor ?? 2
   if (!(factor >= 1) || !Number.isFinite(factor)) {
-    throw new ErrandError('invalid-option', `exponential().factor must be a number from 1 up, not ${factor}.`)
+    throw new ErrandError(
+      'invalid-option',
+      `exponential().factor must be a number from 1 up, not ${factor}.`,
+    )
   }
   return {
     kind: 'exponential',

@@ -11,9 +11,17 @@ import type { Policy } from './options.ts'
 export type Outcome =
   | { readonly kind: 'completed' }
   /** Threw or timed out: retried if the policy says so. */
-  | { readonly kind: 'failed'; readonly error: unknown; readonly reason: 'error' | 'timeout' | 'not-committed' }
+  | {
+      readonly kind: 'failed'
+      readonly error: unknown
+      readonly reason: 'error' | 'timeout' | 'not-committed'
+    }
   /** Failed for good. */
-  | { readonly kind: 'unrecoverable'; readonly error: unknown; readonly reason: 'error' | 'invalid-input' | 'invalid-output' }
+  | {
+      readonly kind: 'unrecoverable'
+      readonly error: unknown
+      readonly reason: 'error' | 'invalid-input' | 'invalid-output'
+    }
   | { readonly kind: 'retry-after'; readonly error: unknown; readonly delayMs: number }
   | { readonly kind: 'postponed'; readonly delayMs: number | null }
   | { readonly kind: 'discarded'; readonly reason: string }
@@ -67,7 +75,13 @@ const deferral = { firstMs: 30 * second, maxMs: 300 * second }
 const lossDelay = { firstMs: 2 * second, maxMs: 30 * second }
 
 /** Decides what an outcome means for a job. `now` is the store's time, `random` gives [0, 1). */
-export function decide(job: Facts, outcome: Outcome, policy: Policy, now: number, random: () => number): Decision {
+export function decide(
+  job: Facts,
+  outcome: Outcome,
+  policy: Policy,
+  now: number,
+  random: () => number,
+): Decision {
   const { counters } = job
   const attempted = { ...counters, attempts: counters.attempts + 1 }
   switch (outcome.kind) {
@@ -81,27 +95,41 @@ export function decide(job: Facts, outcome: Outcome, policy: Policy, now: number
     case 'retry-after':
       return retryOrFail(job, outcome, policy, now, random)
     case 'unrecoverable':
-      return finish('failed', outcome.reason, { ...attempted, failures: counters.failures + 1 }, policy, true)
+      return finish(
+        'failed',
+        outcome.reason,
+        { ...attempted, failures: counters.failures + 1 },
+        policy,
+        true,
+      )
     case 'postponed': {
       const postponed = { ...counters, postpones: counters.postpones + 1 }
-      if (over(postponed.postpones, policy.postponeLimit)) return fail('postpone-limit', postponed, policy)
+      if (over(postponed.postpones, policy.postponeLimit))
+        return fail('postpone-limit', postponed, policy)
       return again(outcome.delayMs ?? policy.postponeDelayMs, 'due', true, false, postponed)
     }
     case 'lost': {
       // Nothing is counted for a run that may never have begun, but the job is watched from now on.
       if (!job.started) return again(0, 'keep', false, true, counters)
       const lost = { ...attempted, losses: counters.losses + 1 }
-      if (over(lost.losses, policy.losses)) return fail(policy.losses === 0 ? 'lost' : 'poison', lost, policy)
+      if (over(lost.losses, policy.losses))
+        return fail(policy.losses === 0 ? 'lost' : 'poison', lost, policy)
       const ceiling = Math.min(lossDelay.firstMs * 2 ** counters.losses, lossDelay.maxMs)
       return again(Math.round(ceiling * random()), 'keep', true, true, lost)
     }
     case 'interrupted':
-      return again(0, 'keep', true, false, { ...counters, interruptions: counters.interruptions + 1 })
+      return again(0, 'keep', true, false, {
+        ...counters,
+        interruptions: counters.interruptions + 1,
+      })
     case 'unstarted':
       return again(0, 'keep', false, false, counters)
     case 'unknown': {
       const delayMs = Math.min(deferral.firstMs * 2 ** counters.deferrals, deferral.maxMs)
-      return again(delayMs, 'keep', false, false, { ...counters, deferrals: counters.deferrals + 1 })
+      return again(delayMs, 'keep', false, false, {
+        ...counters,
+        deferrals: counters.deferrals + 1,
+      })
     }
     case 'overdue':
       return fail(outcome.reason, counters, policy)
@@ -141,11 +169,14 @@ function retryOrFail(
     return fail(reason, counters, policy)
   }
   const verdict =
-    outcome.kind === 'retry-after' ? outcome.delayMs : askBackoff(policy, outcome.error, facts, random)
+    outcome.kind === 'retry-after'
+      ? outcome.delayMs
+      : askBackoff(policy, outcome.error, facts, random)
   if (verdict === 'fail') return fail(reason, counters, policy)
   if (verdict === 'discard') return finish('discarded', reason, counters, policy, true)
   // A retry that could only start too late is no retry.
-  if (job.deadlineAt !== null && now + verdict >= job.deadlineAt) return fail(reason, counters, policy)
+  if (job.deadlineAt !== null && now + verdict >= job.deadlineAt)
+    return fail(reason, counters, policy)
   return again(verdict, 'due', true, false, counters)
 }
 

@@ -24,7 +24,16 @@ export interface EnqueueOptions extends StorableOptions {
 export type FollowUps = string | AnyTask | readonly (string | AnyTask)[]
 
 /** The names of the options that belong to a call only. */
-export const callOptionNames = ['delay', 'runAt', 'queue', 'unique', 'onSuccess', 'onFailure', 'tx', 'inline'] as const
+export const callOptionNames = [
+  'delay',
+  'runAt',
+  'queue',
+  'unique',
+  'onSuccess',
+  'onFailure',
+  'tx',
+  'inline',
+] as const
 
 /** What `onFailure` tasks get as input. */
 export interface FailureReport {

@@ -33,7 +33,10 @@ export class RetryAfter extends Error {
   readonly delayMs: number
 
   constructor(delay: Duration, options?: { readonly message?: string; readonly cause?: unknown }) {
-    super(options?.message ?? `retry after ${delay}`, options && 'cause' in options ? { cause: options.cause } : undefined)
+    super(
+      options?.message ?? `retry after ${delay}`,
+      options && 'cause' in options ? { cause: options.cause } : undefined,
+    )
     this.delayMs = toMs(delay, 'RetryAfter')
   }
 }

@@ -7,7 +7,14 @@ const longestStack = 8_000
 /** Makes a bounded record of a thrown value. Never throws, whatever the value does. */
 export function keepError(thrown: unknown, attempt: number, at: number): KeptError {
   if (!(thrown instanceof Error)) {
-    return { type: typeof thrown, message: cut(describe(thrown), longestMessage), stack: null, code: null, attempt, at }
+    return {
+      type: typeof thrown,
+      message: cut(describe(thrown), longestMessage),
+      stack: null,
+      code: null,
+      attempt,
+      at,
+    }
   }
   return {
     type: read(() => thrown.name) ?? 'Error',
@@ -22,7 +29,7 @@ export function keepError(thrown: unknown, attempt: number, at: number): KeptErr
 function withCauses(error: Error): string | null {
   const parts: string[] = []
   const seen = new Set<unknown>()
-  for (let one: unknown = error; one instanceof Error && !seen.has(one) && seen.size < 5; ) {
+  for (let one: unknown = error; one instanceof Error && !seen.has(one) && seen.size < 5;) {
     seen.add(one)
     const current: Error = one
     const stack = read(() => current.stack)
@@ -54,5 +61,7 @@ function readAny(get: () => unknown): unknown {
 }
 
 function cut(text: string, longest: number): string {
-  return text.length <= longest ? text : `${text.slice(0, longest)}… (${text.length - longest} more characters)`
+  return text.length <= longest
+    ? text
+    : `${text.slice(0, longest)}… (${text.length - longest} more characters)`
 }

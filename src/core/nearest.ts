@@ -23,7 +23,9 @@ export function refuseUnknownKeys(
     if (known.includes(key)) continue
     const meant = nearest(key, known)
     const hint = meant === null ? `Known are: ${known.join(', ')}.` : `Did you mean ${meant}?`
-    throw new ErrandError(code, `${where} has no option ${key}. ${hint}`, { details: { option: key } })
+    throw new ErrandError(code, `${where} has no option ${key}. ${hint}`, {
+      details: { option: key },
+    })
   }
 }
 

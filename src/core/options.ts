@@ -72,7 +72,16 @@ export interface StorableOptions extends Omit<CommonOptions, 'retry'> {
   readonly retry?: StorableRetry | RetryPreset
 }
 
-const commonKeys = ['priority', 'retry', 'postpone', 'timeout', 'startWithin', 'deadline', 'losses', 'retention'] as const
+const commonKeys = [
+  'priority',
+  'retry',
+  'postpone',
+  'timeout',
+  'startWithin',
+  'deadline',
+  'losses',
+  'retention',
+] as const
 
 /** One level's options in milliseconds. What is absent is decided by the next level. */
 export interface Layer {
@@ -118,12 +127,20 @@ export const defaultPolicy: Policy = {
   startWithinMs: null,
   deadlineMs: null,
   losses: 3,
-  keepMs: { completed: 24 * hour, failed: 14 * 24 * hour, cancelled: 24 * hour, discarded: 24 * hour },
+  keepMs: {
+    completed: 24 * hour,
+    failed: 14 * 24 * hour,
+    cancelled: 24 * hour,
+    discarded: 24 * hour,
+  },
 }
 
 /** Resolves the levels of one job: call over task over queue over app over default, field by field. */
 export function resolve(...levels: readonly (Layer | null | undefined)[]): Policy {
-  const policy = { ...defaultPolicy, keepMs: { ...defaultPolicy.keepMs } } as Record<string, unknown>
+  const policy = { ...defaultPolicy, keepMs: { ...defaultPolicy.keepMs } } as Record<
+    string,
+    unknown
+  >
   for (const level of levels.toReversed()) {
     if (!level) continue
     for (const [key, value] of Object.entries(level)) {
@@ -138,7 +155,11 @@ export function resolve(...levels: readonly (Layer | null | undefined)[]): Polic
  * Reads one level's options. Throws `invalid-option` for unknown names and values out of range.
  * `others` are further option names that the level allows.
  */
-export function normalise(options: CommonOptions, where: string, others: readonly string[] = []): Layer {
+export function normalise(
+  options: CommonOptions,
+  where: string,
+  others: readonly string[] = [],
+): Layer {
   refuseUnknownKeys(options, [...commonKeys, ...others], where)
   return defined({
     priority: options.priority === undefined ? undefined : readPriority(options.priority, where),
@@ -155,7 +176,10 @@ export function normalise(options: CommonOptions, where: string, others: readonl
 /** Checks a priority. */
 export function readPriority(value: number, where: string): number {
   if (Number.isInteger(value) && value >= -1000 && value <= 1000) return value
-  throw new ErrandError('invalid-option', `${where}.priority must be a whole number from -1000 to 1000, not ${value}.`)
+  throw new ErrandError(
+    'invalid-option',
+    `${where}.priority must be a whole number from -1000 to 1000, not ${value}.`,
+  )
 }
 
 function readRetry(retry: CommonOptions['retry'], where: string): Layer {
@@ -169,7 +193,10 @@ function readRetry(retry: CommonOptions['retry'], where: string): Layer {
       case 'always':
         return { retryLimit: null }
     }
-    throw new ErrandError('invalid-option', `${where}.retry must be 'never', 'once', 'always' or an object, not '${String(retry)}'.`)
+    throw new ErrandError(
+      'invalid-option',
+      `${where}.retry must be 'never', 'once', 'always' or an object, not '${String(retry)}'.`,
+    )
   }
   refuseUnknownKeys(retry, ['limit', 'backoff', 'when'], `${where}.retry`)
   const retryLimit = readLimit(retry.limit, `${where}.retry.limit`)
@@ -183,7 +210,10 @@ function readRetry(retry: CommonOptions['retry'], where: string): Layer {
 function readBackoff(backoff: Retry['backoff'], where: string): Retry['backoff'] {
   if (backoff === undefined || typeof backoff === 'function') return backoff
   if (['constant', 'linear', 'exponential'].includes(backoff.kind)) return backoff
-  throw new ErrandError('invalid-option', `${where}.retry.backoff must come from constant(), linear() or exponential(), or be a function.`)
+  throw new ErrandError(
+    'invalid-option',
+    `${where}.retry.backoff must come from constant(), linear() or exponential(), or be a function.`,
+  )
 }
 
 function readWhen(when: Retry['when'], where: string): Layer['retryWhen'] {
@@ -191,7 +221,10 @@ function readWhen(when: Retry['when'], where: string): Layer['retryWhen'] {
   if (Array.isArray(when) && when.length > 0 && when.every((one) => typeof one === 'function')) {
     return (error) => when.some((one) => error instanceof one)
   }
-  throw new ErrandError('invalid-option', `${where}.retry.when must be a function or a list of at least one error class.`)
+  throw new ErrandError(
+    'invalid-option',
+    `${where}.retry.when must be a function or a list of at least one error class.`,
+  )
 }
 
 function readPostpone(postpone: CommonOptions['postpone'], where: string): Layer {
@@ -199,7 +232,8 @@ function readPostpone(postpone: CommonOptions['postpone'], where: string): Layer
   refuseUnknownKeys(postpone, ['limit', 'delay'], `${where}.postpone`)
   return defined({
     postponeLimit: readLimit(postpone.limit, `${where}.postpone.limit`),
-    postponeDelayMs: postpone.delay === undefined ? undefined : toMs(postpone.delay, `${where}.postpone.delay`),
+    postponeDelayMs:
+      postpone.delay === undefined ? undefined : toMs(postpone.delay, `${where}.postpone.delay`),
   })
 }
 
@@ -207,7 +241,10 @@ function readLimit(limit: Limit | undefined, where: string): number | null | und
   if (limit === undefined) return undefined
   if (limit === 'none') return null
   if (Number.isInteger(limit) && limit >= 0) return limit
-  throw new ErrandError('invalid-option', `${where} must be a whole number from 0 up, or 'none', not ${JSON.stringify(limit)}.`)
+  throw new ErrandError(
+    'invalid-option',
+    `${where} must be a whole number from 0 up, or 'none', not ${JSON.stringify(limit)}.`,
+  )
 }
 
 function readBound(bound: Duration | 'none' | undefined, where: string): number | null | undefined {
@@ -223,7 +260,10 @@ function readRetention(retention: CommonOptions['retention'], where: string): La
   }
   refuseUnknownKeys(retention, ['completed', 'failed', 'cancelled', 'discarded'], where)
   return Object.fromEntries(
-    Object.entries(retention).map(([state, keep]) => [state, readKeep(keep as Retention, `${where}.${state}`)]),
+    Object.entries(retention).map(([state, keep]) => [
+      state,
+      readKeep(keep as Retention, `${where}.${state}`),
+    ]),
   )
 }
 
@@ -237,7 +277,10 @@ function readKeep(retention: Retention, where: string): number | null {
 export function readStates(states: readonly JobState[], where: string): readonly JobState[] {
   for (const state of states) {
     if (!jobStates.includes(state)) {
-      throw new ErrandError('invalid-option', `${where} lists '${String(state)}', which is no state. States are: ${jobStates.join(', ')}.`)
+      throw new ErrandError(
+        'invalid-option',
+        `${where} lists '${String(state)}', which is no state. States are: ${jobStates.join(', ')}.`,
+      )
     }
   }
   return states

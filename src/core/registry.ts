@@ -36,6 +36,11 @@ export function collectTasks(tasks: readonly AnyTask[]): TaskRegistry {
 /** The error for a task name that nobody knows. */
 export function unknownTask(name: string, known: Iterable<string>): ErrandError {
   const meant = nearest(name, known)
-  const hint = meant === null ? 'Add it to `tasks`, or start a worker that has it once.' : `Did you mean ${meant}?`
-  return new ErrandError('unknown-task', `No task is called ${name}. ${hint}`, { details: { task: name } })
+  const hint =
+    meant === null
+      ? 'Add it to `tasks`, or start a worker that has it once.'
+      : `Did you mean ${meant}?`
+  return new ErrandError('unknown-task', `No task is called ${name}. ${hint}`, {
+    details: { task: name },
+  })
 }

@@ -3,12 +3,23 @@ import * as z from 'zod'
 import * as v from 'valibot'
 import { task, tasksWith, type InputOf, type OutputOf } from './task.ts'
 
-type Equal<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false
+type Equal<A, B> =
+  (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false
 const is = <T extends true>(_: T | void): void => undefined
 
 const index = task({ name: 'index', input: z.object({ bytes: z.number() }), run: () => 'ok' })
-const mail = task({ name: 'mail', async run(input: { to: string }) { return input.to.length } })
-const alert = task({ name: 'alert', run(report: { reason: string }) { return report.reason } })
+const mail = task({
+  name: 'mail',
+  async run(input: { to: string }) {
+    return input.to.length
+  },
+})
+const alert = task({
+  name: 'alert',
+  run(report: { reason: string }) {
+    return report.reason
+  },
+})
 
 const resize = task({
   name: 'resize',
@@ -43,12 +54,14 @@ bare.onSuccess(mail)
 const none = task({ name: 'none', run: () => 1 })
 is<Equal<InputOf<typeof none>, undefined>>()
 
+const empty = z.object({})
+const counted = z.object({ n: z.number() })
 // @ts-expect-error -- run must give the schema's output
-task({ name: 'x', input: z.object({}), output: z.object({ n: z.number() }), run: () => ({ n: 'no' }) })
+task({ name: 'x', input: empty, output: counted, run: () => ({ n: 'no' }) })
 // @ts-expect-error -- run must take what the schema gives
 task({ name: 'x', input: z.object({ a: z.string() }), run: (input: { a: number }) => input.a })
 // @ts-expect-error -- the output does not fit the follow-up
-task({ name: 'x', output: z.object({ other: z.number() }), onSuccess: [index], run: () => ({ other: 1 }) })
+task({ name: 'x', output: counted, onSuccess: [index], run: () => ({ n: 1 }) })
 // @ts-expect-error -- onFailure gets a failure report
 task({ name: 'x', onFailure: mail, run: () => 1 })
 // @ts-expect-error -- a task has a name
@@ -56,7 +69,9 @@ task({ run: () => 1 })
 // @ts-expect-error -- a duration is text or milliseconds
 task({ name: 'x', timeout: { seconds: 3 }, run: () => 1 })
 
-interface Context { readonly db: { query(sql: string): Promise<number> } }
+interface Context {
+  readonly db: { query(sql: string): Promise<number> }
+}
 const app = tasksWith<Context>()
 app.task({ name: 'with', run: (_: undefined, job) => job.context.db.query('select 1') })
 // @ts-expect-error -- the context has no redis

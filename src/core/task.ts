@@ -42,7 +42,8 @@ export type AnyTask = Task<any, any, any, any>
 /** What a task takes at enqueue. */
 export type InputOf<T> = T extends Task<infer Input, infer _P, infer _O, infer _C> ? Input : never
 /** What a task's result is. */
-export type OutputOf<T> = T extends Task<infer _I, infer _P, infer Output, infer _C> ? Output : never
+export type OutputOf<T> =
+  T extends Task<infer _I, infer _P, infer Output, infer _C> ? Output : never
 
 /** What `task()` takes beside schemas, handler and follow-ups. */
 export interface TaskOptions<Input> extends CommonOptions {
@@ -95,7 +96,10 @@ export interface TaskMaker<Context> {
     definition: TaskOptions<InOf<I>> &
       Schemas<I, O> &
       Follows<OutOf<O>> & {
-        readonly run?: (input: OutOf<I>, job: RunningJob<Context, InOf<O>>) => InOf<O> | Promise<InOf<O>>
+        readonly run?: (
+          input: OutOf<I>,
+          job: RunningJob<Context, InOf<O>>,
+        ) => InOf<O> | Promise<InOf<O>>
       },
   ): Task<InOf<I>, OutOf<I>, OutOf<O>, Context>
   /** With a schema for the input; the output is what `run` answers. */
@@ -113,7 +117,10 @@ export interface TaskMaker<Context> {
       Follows<OutOf<O>> & {
         readonly input?: undefined
         readonly output: O
-        readonly run?: (input: Input, job: RunningJob<Context, InOf<O>>) => InOf<O> | Promise<InOf<O>>
+        readonly run?: (
+          input: Input,
+          job: RunningJob<Context, InOf<O>>,
+        ) => InOf<O> | Promise<InOf<O>>
       },
   ): Task<Input, Input, OutOf<O>, Context>
   /** Without schemas: types come from the annotation of `run`, or from type arguments; any JSON is taken. */
@@ -147,14 +154,28 @@ type Given = TaskOptions<never> &
     readonly run?: Handler<never, unknown, never>
   }
 
-const taskKeys = ['name', 'aliases', 'queue', 'unique', 'codec', 'input', 'output', 'run', 'onSuccess', 'onFailure']
+const taskKeys = [
+  'name',
+  'aliases',
+  'queue',
+  'unique',
+  'codec',
+  'input',
+  'output',
+  'run',
+  'onSuccess',
+  'onFailure',
+]
 
 function defineTask(given: Given): AnyTask {
   const where = `task ${JSON.stringify(given.name)}`
   const place = callerPlace()
   for (const name of [given.name, ...(given.aliases ?? [])]) {
     if (typeof name !== 'string' || name === '' || name.length > 200 || name.trim() !== name) {
-      throw new ErrandError('invalid-task', `${where} at ${place}: a name must be 1 to 200 characters without surrounding spaces.`)
+      throw new ErrandError(
+        'invalid-task',
+        `${where} at ${place}: a name must be 1 to 200 characters without surrounding spaces.`,
+      )
     }
   }
   const definition = {
@@ -175,9 +196,13 @@ function defineTask(given: Given): AnyTask {
     name: given.name,
     definition,
     run(handler) {
-      if (typeof handler !== 'function') throw new ErrandError('invalid-task', `${where}: run must be a function.`)
+      if (typeof handler !== 'function')
+        throw new ErrandError('invalid-task', `${where}: run must be a function.`)
       if (definition.handler !== null) {
-        throw new ErrandError('invalid-task', `${where} at ${place} has a handler already; a task has one.`)
+        throw new ErrandError(
+          'invalid-task',
+          `${where} at ${place} has a handler already; a task has one.`,
+        )
       }
       definition.handler = handler
       return made
@@ -192,26 +217,43 @@ function defineTask(given: Given): AnyTask {
     },
   }
   if (given.run !== undefined) made.run(given.run as Handler<unknown, unknown, unknown>)
-  if (given.onSuccess !== undefined) made.onSuccess(...([given.onSuccess].flat() as (string | AnyTask)[]))
-  if (given.onFailure !== undefined) made.onFailure(...([given.onFailure].flat() as (string | AnyTask)[]))
+  if (given.onSuccess !== undefined)
+    made.onSuccess(...([given.onSuccess].flat() as (string | AnyTask)[]))
+  if (given.onFailure !== undefined)
+    made.onFailure(...([given.onFailure].flat() as (string | AnyTask)[]))
   return made
 }
 
 /** Tells whether a value came from `task()`. */
 export function isTask(value: unknown): value is AnyTask {
-  return typeof value === 'object' && value !== null && 'definition' in value && 'onFailure' in value && 'name' in value
+  return (
+    typeof value === 'object' &&
+    value !== null &&
+    'definition' in value &&
+    'onFailure' in value &&
+    'name' in value
+  )
 }
 
 function readSchema(schema: StandardSchemaV1 | undefined, where: string): StandardSchemaV1 | null {
   if (schema === undefined) return null
   if (typeof schema['~standard']?.validate === 'function') return schema
-  throw new ErrandError('invalid-task', `${where} must be a Standard Schema, such as one of zod, valibot or arktype.`)
+  throw new ErrandError(
+    'invalid-task',
+    `${where} must be a Standard Schema, such as one of zod, valibot or arktype.`,
+  )
 }
 
-function readFollowUps(tasks: readonly (string | Accepts<never>)[], where: string): readonly (string | AnyTask)[] {
+function readFollowUps(
+  tasks: readonly (string | Accepts<never>)[],
+  where: string,
+): readonly (string | AnyTask)[] {
   for (const one of tasks) {
     if (typeof one === 'string' ? one !== '' : isTask(one)) continue
-    throw new ErrandError('invalid-task', `${where} must list tasks or names of tasks. A task that is not defined yet is added later, with its name or by ${where}(...).`)
+    throw new ErrandError(
+      'invalid-task',
+      `${where} must list tasks or names of tasks. A task that is not defined yet is added later, with its name or by ${where}(...).`,
+    )
   }
   return tasks as readonly (string | AnyTask)[]
 }

@@ -21,7 +21,10 @@ const waiting: readonly JobState[] = ['blocked', 'scheduled', 'ready']
 const longestKey = 200
 
 /** Reads a unique option; null for none. Throws `invalid-option`. */
-export function normaliseUnique(unique: Unique | undefined, where: string): UniqueLayer | null | undefined {
+export function normaliseUnique(
+  unique: Unique | undefined,
+  where: string,
+): UniqueLayer | null | undefined {
   if (unique === undefined) return undefined
   if (unique === false) return null
   if (unique === true) return { key: null, during: waiting, forMs: null, onConflict: 'skip' }
@@ -48,7 +51,10 @@ function ownKey(layer: UniqueLayer, input: unknown): string {
   if (layer.key === null) return `sha256-${hash(canonicalJson(input))}`
   const key = typeof layer.key === 'function' ? layer.key(input as never) : layer.key
   if (typeof key !== 'string' || key === '') {
-    throw new ErrandError('invalid-option', 'unique.key must be, or give, a text that is not empty.')
+    throw new ErrandError(
+      'invalid-option',
+      'unique.key must be, or give, a text that is not empty.',
+    )
   }
   return key
 }

@@ -6,19 +6,42 @@ export interface Events {
   'run-started': RunFacts
   /** An attempt ended and its settlement was accepted, or refused as stale. */
   'run-ended': RunFacts & {
-    readonly outcome: 'completed' | 'failed' | 'retry' | 'postponed' | 'discarded' | 'cancelled' | 'interrupted' | 'stale'
+    readonly outcome:
+      | 'completed'
+      | 'failed'
+      | 'retry'
+      | 'postponed'
+      | 'discarded'
+      | 'cancelled'
+      | 'interrupted'
+      | 'stale'
     readonly durationMs: number
     readonly error: unknown
     /** Milliseconds until the next run, when there is one. */
     readonly againMs: number | null
   }
   /** The sweeper settled a job whose worker died or whose clock ran out. */
-  'job-rescued': { readonly id: string; readonly task: string; readonly queue: string; readonly why: 'lost' | 'overdue'; readonly to: string }
+  'job-rescued': {
+    readonly id: string
+    readonly task: string
+    readonly queue: string
+    readonly why: 'lost' | 'overdue'
+    readonly to: string
+  }
   /** A job was given back because this worker does not know its task or codec. */
-  'job-unknown': { readonly id: string; readonly task: string; readonly queue: string; readonly againMs: number }
+  'job-unknown': {
+    readonly id: string
+    readonly task: string
+    readonly queue: string
+    readonly againMs: number
+  }
   /** A handler ignored its abort; its slot stays taken and its lease is no longer renewed. */
   'run-stuck': RunFacts & { readonly ranMs: number }
-  'worker-started': { readonly worker: string; readonly queues: readonly string[]; readonly slots: number }
+  'worker-started': {
+    readonly worker: string
+    readonly queues: readonly string[]
+    readonly slots: number
+  }
   'worker-stopping': { readonly worker: string; readonly running: number }
   'worker-stopped': { readonly worker: string; readonly clean: boolean }
   /** A part of a worker failed and will try again. */
@@ -62,7 +85,11 @@ export class EventHub {
       try {
         ;(listener as Listener<Name>)(event)
       } catch (error) {
-        if (name !== 'warning') this.emit('warning', { code: 'listener-failed', message: `A listener of ${name} threw: ${String(error)}` })
+        if (name !== 'warning')
+          this.emit('warning', {
+            code: 'listener-failed',
+            message: `A listener of ${name} threw: ${String(error)}`,
+          })
       }
     }
   }

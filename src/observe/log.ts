@@ -17,33 +17,62 @@ export function logEvents(events: Pick<EventHub, 'on'>, log: Log): () => void {
     events.on('run-started', ({ task, id, attempt, worker, queue }) =>
       write('info', `${task} ${id} started`, { task, id, queue, attempt, worker }),
     ),
-    events.on('run-ended', ({ task, id, attempt, worker, queue, outcome, durationMs, error, againMs }) => {
-      const level = outcome === 'failed' ? 'error' : outcome === 'retry' || outcome === 'stale' ? 'warn' : 'info'
-      const why = error === undefined ? '' : `: ${messageOf(error)}`
-      const next = againMs === null ? '' : `, again in ${formatMs(againMs)}`
-      write(level, `${task} ${id} ${outcome} after ${formatMs(durationMs)}${why}${next}`, {
-        task, id, queue, attempt, worker, outcome, durationMs,
-        ...(error === undefined ? {} : { err: error }),
-      })
-    }),
+    events.on(
+      'run-ended',
+      ({ task, id, attempt, worker, queue, outcome, durationMs, error, againMs }) => {
+        const level =
+          outcome === 'failed'
+            ? 'error'
+            : outcome === 'retry' || outcome === 'stale'
+              ? 'warn'
+              : 'info'
+        const why = error === undefined ? '' : `: ${messageOf(error)}`
+        const next = againMs === null ? '' : `, again in ${formatMs(againMs)}`
+        write(level, `${task} ${id} ${outcome} after ${formatMs(durationMs)}${why}${next}`, {
+          task,
+          id,
+          queue,
+          attempt,
+          worker,
+          outcome,
+          durationMs,
+          ...(error === undefined ? {} : { err: error }),
+        })
+      },
+    ),
     events.on('job-rescued', (event) =>
       write('warn', `${event.task} ${event.id} was ${event.why}, now ${event.to}`, event),
     ),
     events.on('job-unknown', (event) =>
-      write('warn', `${event.task} ${event.id} is of a task or codec that this worker does not know, looked at again in ${formatMs(event.againMs)}`, event),
+      write(
+        'warn',
+        `${event.task} ${event.id} is of a task or codec that this worker does not know, looked at again in ${formatMs(event.againMs)}`,
+        event,
+      ),
     ),
     events.on('run-stuck', (event) =>
-      write('error', `${event.task} ${event.id} ignores its abort after ${formatMs(event.ranMs)}; its slot stays taken`, event),
+      write(
+        'error',
+        `${event.task} ${event.id} ignores its abort after ${formatMs(event.ranMs)}; its slot stays taken`,
+        event,
+      ),
     ),
     events.on('worker-started', (event) =>
-      write('info', `worker ${event.worker} started: ${event.slots} slots on ${event.queues.join(', ')}`, event),
+      write(
+        'info',
+        `worker ${event.worker} started: ${event.slots} slots on ${event.queues.join(', ')}`,
+        event,
+      ),
     ),
     events.on('worker-stopping', (event) =>
       write('info', `worker ${event.worker} stops, ${event.running} running`, event),
     ),
     events.on('worker-stopped', (event) => write('info', `worker ${event.worker} stopped`, event)),
     events.on('part-failed', ({ part, error, againMs }) =>
-      write('error', `${part} failed: ${messageOf(error)}; again in ${formatMs(againMs)}`, { part, err: error }),
+      write('error', `${part} failed: ${messageOf(error)}; again in ${formatMs(againMs)}`, {
+        part,
+        err: error,
+      }),
     ),
     events.on('part-recovered', ({ part, failures }) =>
       write('info', `${part} works again after ${failures} failures`, { part, failures }),

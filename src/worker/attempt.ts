@@ -16,7 +16,10 @@ import type { JobNotes } from './notes.ts'
 import { JobView, type ViewServices } from './job-view.ts'
 
 /** Why an attempt was aborted. */
-export type AbortCause = Extract<ErrandErrorCode, 'timeout' | 'cancelled' | 'interrupted' | 'lease-lost'>
+export type AbortCause = Extract<
+  ErrandErrorCode,
+  'timeout' | 'cancelled' | 'interrupted' | 'lease-lost'
+>
 
 /** What an attempt came to, with what its settlement carries. */
 export interface Ended {
@@ -122,7 +125,8 @@ export class Attempt implements AttemptScope {
   }
 
   async #returned(value: unknown): Promise<Ended> {
-    if (this.completedInTx !== null) return { outcome: { kind: 'completed' }, ...this.completedInTx }
+    if (this.completedInTx !== null)
+      return { outcome: { kind: 'completed' }, ...this.completedInTx }
     if (this.abortCause === 'timeout') return this.#threw(null)
     const output = await this.encodeOutput(value)
     return { outcome: { kind: 'completed' }, ...output }
@@ -133,7 +137,9 @@ export class Attempt implements AttemptScope {
     const { app, definition } = this.parts
     try {
       const parsed =
-        definition.output === null ? value : await validate(definition.output, value, 'invalid-output', 'output')
+        definition.output === null
+          ? value
+          : await validate(definition.output, value, 'invalid-output', 'output')
       const codec = this.job.codec === null ? null : (app.findCodec(this.job.codec) ?? null)
       return { output: encodePayload(app, parsed, codec, 'output'), value: parsed }
     } catch (error) {
@@ -147,9 +153,14 @@ export class Attempt implements AttemptScope {
 
   #outcomeOf(error: unknown): Outcome {
     if (this.abortCause === 'timeout') {
-      return { kind: 'failed', reason: 'timeout', error: abortError('timeout', this.job, this.parts.policy.timeoutMs) }
+      return {
+        kind: 'failed',
+        reason: 'timeout',
+        error: abortError('timeout', this.job, this.parts.policy.timeoutMs),
+      }
     }
-    if (error instanceof InvalidPayload) return { kind: 'unrecoverable', reason: error.reason, error: error.cause }
+    if (error instanceof InvalidPayload)
+      return { kind: 'unrecoverable', reason: error.reason, error: error.cause }
     if (error instanceof Discard) return { kind: 'discarded', reason: error.message }
     if (this.abortCause === 'cancelled') return { kind: 'cancelled' }
     if (this.abortCause === 'interrupted') return { kind: 'interrupted' }
@@ -161,17 +172,30 @@ export class Attempt implements AttemptScope {
 }
 
 /** The error that a handler's signal carries. */
-export function abortError(cause: AbortCause, job: { readonly task: string; readonly id: string }, timeoutMs?: number | null): ErrandError {
+export function abortError(
+  cause: AbortCause,
+  job: { readonly task: string; readonly id: string },
+  timeoutMs?: number | null,
+): ErrandError {
   const which = `${job.task} ${job.id}`
   switch (cause) {
     case 'timeout':
-      return new ErrandError('timeout', `${which} took longer than its timeout${timeoutMs == null ? '' : ` of ${timeoutMs} ms`}.`)
+      return new ErrandError(
+        'timeout',
+        `${which} took longer than its timeout${timeoutMs == null ? '' : ` of ${timeoutMs} ms`}.`,
+      )
     case 'cancelled':
       return new ErrandError('cancelled', `${which} was asked to cancel.`)
     case 'interrupted':
-      return new ErrandError('interrupted', `${which} was cut off because its worker stops; it runs again elsewhere.`)
+      return new ErrandError(
+        'interrupted',
+        `${which} was cut off because its worker stops; it runs again elsewhere.`,
+      )
     case 'lease-lost':
-      return new ErrandError('lease-lost', `${which} is no longer this worker's; its outcome will be refused.`)
+      return new ErrandError(
+        'lease-lost',
+        `${which} is no longer this worker's; its outcome will be refused.`,
+      )
   }
 }
 
@@ -194,5 +218,10 @@ function callHandler(definition: Definition, input: unknown, view: JobView): unk
 }
 
 function isPromise(value: unknown): value is Promise<unknown> {
-  return typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function'
+  return (
+    typeof value === 'object' &&
+    value !== null &&
+    'then' in value &&
+    typeof value.then === 'function'
+  )
 }

@@ -58,8 +58,6 @@ export interface FetcherOptions {
   readonly ticks: Ticks
   /** A claim told the store's time. */
   readonly heard: (storeNow: number) => void
-  /** A claim after a hint found nothing: something may be due later. */
-  readonly foundNothing: () => void
 }
 
 export class Fetcher {
@@ -104,12 +102,17 @@ export class Fetcher {
   }
 
   /** What the store told: whether work is ready, when the next job is due, which queues are paused. */
-  told(told: { readonly ready: boolean; readonly nextDueMs: number | null; readonly paused: readonly string[] }): void {
+  told(told: {
+    readonly ready: boolean
+    readonly nextDueMs: number | null
+    readonly paused: readonly string[]
+  }): void {
     const now = this.#options.ticks()
     this.#dueAt = told.nextDueMs === null ? Infinity : now + told.nextDueMs
     this.#pollAt = now + this.#options.pollMs
     this.#paused = new Set(told.paused)
-    for (const line of this.#lines.values()) if (this.#paused.has(line.name)) this.#giveBackLine(line)
+    for (const line of this.#lines.values())
+      if (this.#paused.has(line.name)) this.#giveBackLine(line)
     if (told.ready) this.#likely = true
     this.loop.wake()
   }
@@ -126,7 +129,7 @@ export class Fetcher {
     const slots = this.#slots
     if (slots === null) return
     const lines = this.#order
-    for (let idle = 0; idle < lines.length && this.#freeSlots() > 0; ) {
+    for (let idle = 0; idle < lines.length && this.#freeSlots() > 0;) {
       const line = lines[this.#turn++ % lines.length]
       if (line === undefined || !this.#startNext(line, slots)) idle++
       else idle = 0
@@ -157,7 +160,8 @@ export class Fetcher {
   }
 
   #adapt(line: Line, waitedMs: number): void {
-    if (waitedMs < buffer.fastMs) line.target = Math.min(buffer.most, Math.max(buffer.first, line.target * 2))
+    if (waitedMs < buffer.fastMs)
+      line.target = Math.min(buffer.most, Math.max(buffer.first, line.target * 2))
     else if (waitedMs > buffer.slowMs) line.target = Math.floor(line.target / 2)
   }
 
@@ -196,16 +200,16 @@ export class Fetcher {
   }
 
   async #claim(request: ClaimRequest): Promise<void> {
-    const { app, heard, foundNothing } = this.#options
+    const { app, heard, ticks } = this.#options
     const hints = this.#hints
     // A suspect starts at once, so the slot that was idle when it was asked for stays so.
     this.#reserved = request.suspects >= 0 ? 1 : 0
     try {
       const claimed = await app.store.claim(request)
       heard(claimed.now)
+      this.#dueAt = claimed.nextDueMs === null ? Infinity : ticks() + claimed.nextDueMs
       const exhausted = gaveLess(request, claimed.jobs)
       this.#likely = !exhausted || hints !== this.#hints
-      if (!this.#likely) foundNothing()
       this.#takeIn(claimed.jobs)
     } finally {
       this.#reserved = 0
@@ -216,7 +220,11 @@ export class Fetcher {
   #takeIn(jobs: readonly ClaimedJob[]): void {
     const { table, renewer, ticks } = this.#options
     const at = ticks()
-    const taken = jobs.map((job) => ({ job, entry: table.hold(job.id, job.token, job.startedAt !== null), at }))
+    const taken = jobs.map((job) => ({
+      job,
+      entry: table.hold(job.id, job.token, job.startedAt !== null),
+      at,
+    }))
     if (taken.length > 0) renewer.add(taken.map(({ entry }) => entry))
     if (this.#stopped) return this.#slots?.giveBack(taken)
     this.#buffered += taken.length

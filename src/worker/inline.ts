@@ -23,7 +23,12 @@ export function createInlineRunner(app: App, taskFacts: FindFacts): InlineRunner
   return { run: (job, task) => runInline(app, taskFacts, job, task) }
 }
 
-async function runInline(app: App, taskFacts: FindFacts, job: ClaimedJob, task: AnyTask): Promise<void> {
+async function runInline(
+  app: App,
+  taskFacts: FindFacts,
+  job: ClaimedJob,
+  task: AnyTask,
+): Promise<void> {
   const { store } = app
   const ticks = ticksOf(store)
   const context = await app.context.acquire()
@@ -36,7 +41,15 @@ async function runInline(app: App, taskFacts: FindFacts, job: ClaimedJob, task: 
     postponeLimit: 0,
   }
   const services: ViewServices = { ticks, taskFacts, completeIn: refuseTx }
-  const attempt = new Attempt(job, { app, definition: task.definition, policy, stored, context, notes, services })
+  const attempt = new Attempt(job, {
+    app,
+    definition: task.definition,
+    policy,
+    stored,
+    context,
+    notes,
+    services,
+  })
   const entry = table.hold(job.id, job.token, true)
   const renewals = new RenewLoop({
     store,
@@ -56,7 +69,10 @@ async function runInline(app: App, taskFacts: FindFacts, job: ClaimedJob, task: 
   const endsInMs = policy.timeoutMs ?? Infinity
   table.start(entry.index, attempt.startedAt, attempt.startedAt + endsInMs + abortGraceMs)
   renewals.add([entry])
-  const stopTimer = endsInMs === Infinity ? () => undefined : store.clock.after(endsInMs, () => attempt.abort('timeout', ticks()))
+  const stopTimer =
+    endsInMs === Infinity
+      ? () => undefined
+      : store.clock.after(endsInMs, () => attempt.abort('timeout', ticks()))
   try {
     const ended = await attempt.run()
     await notes.flush(attempt)
@@ -89,10 +105,15 @@ async function settle(attempt: Attempt, ended: Ended): Promise<void> {
     return settle(attempt, { outcome, output: null, value: undefined })
   }
   if (answer === 'stale') {
-    throw new ErrandError('lease-lost', `${job.task} ${job.id} was taken over by a worker; its result comes from there.`)
+    throw new ErrandError(
+      'lease-lost',
+      `${job.task} ${job.id} was taken over by a worker; its result comes from there.`,
+    )
   }
 }
 
 function refuseTx(): Promise<void> {
-  return Promise.reject(new ErrandError('tx-unsupported', 'job.complete() works in workers only, not in inline runs.'))
+  return Promise.reject(
+    new ErrandError('tx-unsupported', 'job.complete() works in workers only, not in inline runs.'),
+  )
 }

@@ -16,7 +16,12 @@ export interface ViewServices {
   /** What is known of a task, by its definition or by name. */
   readonly taskFacts: (task: AnyTask | string) => TaskFacts | Promise<TaskFacts>
   /** Settles an attempt as completed inside the user's transaction. */
-  readonly completeIn: (tx: unknown, attempt: Attempt, output: string, value: unknown) => Promise<void>
+  readonly completeIn: (
+    tx: unknown,
+    attempt: Attempt,
+    output: string,
+    value: unknown,
+  ) => Promise<void>
 }
 
 /** How many jobs one attempt may enqueue. */
@@ -68,7 +73,12 @@ export class JobView implements RunningJob {
       const line = fields === undefined ? String(text) : `${text} ${toJson(fields, 'fields')}`
       this.#attempt.parts.notes.log(this.#attempt, level, line)
     }
-    this.#log ??= { debug: write('debug'), info: write('info'), warn: write('warn'), error: write('error') }
+    this.#log ??= {
+      debug: write('debug'),
+      info: write('info'),
+      warn: write('warn'),
+      error: write('error'),
+    }
     return this.#log
   }
 
@@ -76,19 +86,27 @@ export class JobView implements RunningJob {
     this.#attempt.parts.notes.progress(this.#attempt, toJson(value, 'progress'))
   }
 
-  async enqueue(task: AnyTask | string, input?: unknown, options?: FollowUpOptions): Promise<string> {
+  async enqueue(
+    task: AnyTask | string,
+    input?: unknown,
+    options?: FollowUpOptions,
+  ): Promise<string> {
     const attempt = this.#attempt
     const { app, services } = attempt.parts
     this.#refuseWhenOver('enqueue')
     const edge = `enqueue-${this.#edges++}`
     const facts = await services.taskFacts(task)
     const definition = isTask(task) ? task.definition : app.loaded?.find(task)?.definition
-    if (definition?.input) await validate(definition.input, input, 'invalid-input', `input of ${facts.name}`)
+    if (definition?.input)
+      await validate(definition.input, input, 'invalid-input', `input of ${facts.name}`)
     const id = followUpId(this.id, this.token, edge)
     const job = makeJob(app, facts, input, options, { id, parent: this.id })
     this.#refuseWhenOver('enqueue')
     if (attempt.enqueued.length >= mostEnqueued) {
-      throw new ErrandError('overloaded', `One attempt enqueues at most ${mostEnqueued} jobs with its settlement; enqueue more through the app.`)
+      throw new ErrandError(
+        'overloaded',
+        `One attempt enqueues at most ${mostEnqueued} jobs with its settlement; enqueue more through the app.`,
+      )
     }
     attempt.enqueued.push(job)
     return id
@@ -97,13 +115,18 @@ export class JobView implements RunningJob {
   async complete(tx: unknown, output: unknown): Promise<void> {
     const attempt = this.#attempt
     this.#refuseWhenOver('complete')
-    if (attempt.completedInTx !== null) throw new ErrandError('not-committed', 'job.complete() was called before; an attempt completes once.')
+    if (attempt.completedInTx !== null)
+      throw new ErrandError(
+        'not-committed',
+        'job.complete() was called before; an attempt completes once.',
+      )
     const encoded = await attempt.encodeOutput(output)
     await attempt.parts.services.completeIn(tx, attempt, encoded.output, encoded.value)
     attempt.completedInTx = encoded
   }
 
   #refuseWhenOver(verb: string): void {
-    if (this.#attempt.ended) throw new ErrandError('lease-lost', `job.${verb}() was called after the attempt had ended.`)
+    if (this.#attempt.ended)
+      throw new ErrandError('lease-lost', `job.${verb}() was called after the attempt had ended.`)
   }
 }

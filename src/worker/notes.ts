@@ -100,7 +100,8 @@ export class Notes implements JobNotes {
     this.#pending.clear()
     const notes = taken.flatMap(([attempt, pending]) => notesOf(attempt, pending, now))
     try {
-      for (let from = 0; from < notes.length; from += batch) await this.#store.note(notes.slice(from, from + batch))
+      for (let from = 0; from < notes.length; from += batch)
+        await this.#store.note(notes.slice(from, from + batch))
       this.health.worked()
     } catch (error) {
       // Notes are not worth the job: a settlement does not wait for them, and those that come after it are refused.
@@ -129,5 +130,7 @@ function notesOf(attempt: Attempt, pending: Pending, now: number): Note[] {
     level,
     text,
   }))
-  return pending.progress === null ? lines : [...lines, { id, token, kind: 'progress', value: pending.progress }]
+  return pending.progress === null
+    ? lines
+    : [...lines, { id, token, kind: 'progress', value: pending.progress }]
 }

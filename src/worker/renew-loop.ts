@@ -47,8 +47,10 @@ export class RenewLoop {
 
   /** Takes over leases that were just claimed. */
   add(entries: readonly LeaseEntry[]): void {
-    for (const entry of entries) this.#leases.set(entry.index, { ...entry, noted: entry.startNoted })
-    if (this.#renewAt === Infinity) this.#renewAt = this.#options.ticks() + this.#options.leaseMs / 3
+    for (const entry of entries)
+      this.#leases.set(entry.index, { ...entry, noted: entry.startNoted })
+    if (this.#renewAt === Infinity)
+      this.#renewAt = this.#options.ticks() + this.#options.leaseMs / 3
     this.#tickSoon()
   }
 
@@ -131,13 +133,17 @@ export class RenewLoop {
   async #renew(now: number): Promise<void> {
     const { store, shared, leaseMs, report } = this.#options
     const due = [...this.#leases.values()].filter(
-      ({ index }) => shared.states[index] !== entryState.free && now < (shared.renewUntil[index] ?? 0),
+      ({ index }) =>
+        shared.states[index] !== entryState.free && now < (shared.renewUntil[index] ?? 0),
     )
     const lost: LeaseRef[] = []
     const cancelled: LeaseRef[] = []
     for (let from = 0; from < due.length; from += batch) {
       const part = due.slice(from, from + batch)
-      const answers = await store.renew(part.map(({ id, token }) => ({ id, token })), leaseMs)
+      const answers = await store.renew(
+        part.map(({ id, token }) => ({ id, token })),
+        leaseMs,
+      )
       for (const [i, answer] of answers.entries()) {
         const lease = part[i]
         if (lease === undefined || answer === 'renewed') continue

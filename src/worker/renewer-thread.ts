@@ -40,7 +40,10 @@ port.on('message', (message: ToThread) => {
     case 'check':
       return loop.check()
     case 'stop':
-      void loop.stop().then(() => store.close()).finally(() => port.close())
+      void loop
+        .stop()
+        .then(() => store.close())
+        .finally(() => port.close())
   }
 })
 

@@ -76,7 +76,12 @@ function assemble(
   followUps: readonly NewJob[],
 ): Settled {
   const { id, token } = given.job
-  const common = { id, token, error: kept === null ? null : encodeError(kept, codecOf(given)), followUps }
+  const common = {
+    id,
+    token,
+    error: kept === null ? null : encodeError(kept, codecOf(given)),
+    followUps,
+  }
   const settlement: Settlement =
     decision.kind === 'finish'
       ? { ...common, ...decision, output: decision.state === 'completed' ? given.output : null }
@@ -86,12 +91,17 @@ function assemble(
 
 /** What a handler enqueued goes with an attempt that did its work, or chose not to; not with one that failed. */
 function carriesEnqueued(outcome: Outcome): boolean {
-  return outcome.kind === 'completed' || outcome.kind === 'postponed' || outcome.kind === 'discarded'
+  return (
+    outcome.kind === 'completed' || outcome.kind === 'postponed' || outcome.kind === 'discarded'
+  )
 }
 
 type Follower = readonly [edge: string, task: AnyTask | string]
 
-function followersOf(given: Settling, decision: Extract<Decision, { kind: 'finish' }>): readonly Follower[] {
+function followersOf(
+  given: Settling,
+  decision: Extract<Decision, { kind: 'finish' }>,
+): readonly Follower[] {
   const { definition, stored } = given
   switch (decision.state) {
     case 'completed':
@@ -132,7 +142,12 @@ async function followUps(
 }
 
 /** A follow-up is never lost to a mistake in its own options: then it goes without them, and a warning tells. */
-async function followUp(given: Settling, edge: string, task: AnyTask | string, input: unknown): Promise<NewJob> {
+async function followUp(
+  given: Settling,
+  edge: string,
+  task: AnyTask | string,
+  input: unknown,
+): Promise<NewJob> {
   const { app, job } = given
   const origin = { id: followUpId(job.id, job.token, edge), parent: job.id }
   const facts = await given.taskFacts(task)
@@ -143,11 +158,21 @@ async function followUp(given: Settling, edge: string, task: AnyTask | string, i
       code: 'follow-up-options',
       message: `The follow-up ${facts.name} of ${job.task} ${job.id} goes to the queue default without its own options: ${String(error)}`,
     })
-    return makeJob(app, { ...facts, queue: 'default', layer: {}, unique: null }, input, undefined, origin)
+    return makeJob(
+      app,
+      { ...facts, queue: 'default', layer: {}, unique: null },
+      input,
+      undefined,
+      origin,
+    )
   }
 }
 
-async function failureReport(given: Settling, decision: Decision, kept: KeptError | null): Promise<FailureReport> {
+async function failureReport(
+  given: Settling,
+  decision: Decision,
+  kept: KeptError | null,
+): Promise<FailureReport> {
   const { app, job } = given
   const { counters } = decision
   const [record] = job.counters.failures > 0 ? await app.store.get([job.id]) : []
@@ -158,7 +183,13 @@ async function failureReport(given: Settling, decision: Decision, kept: KeptErro
     .map((error) => ({ ...error, at: new Date(error.at).toISOString() }))
   const input = readInput(app, job)
   const report: FailureReport = {
-    job: { id: job.id, task: job.task, queue: job.queue, parent: job.parent, createdAt: new Date(job.createdAt).toISOString() },
+    job: {
+      id: job.id,
+      task: job.task,
+      queue: job.queue,
+      parent: job.parent,
+      createdAt: new Date(job.createdAt).toISOString(),
+    },
     input,
     inputTruncated: false,
     reason: (decision.kind === 'finish' ? decision.reason : null) ?? 'error',

@@ -103,7 +103,16 @@ export class Settler {
   }
 }
 
-const passing = ['store-busy', 'store-unavailable', 'unknown-outcome', 'overloaded', 'timeout', 'closed', 'store-corrupt', 'store-too-new'] as const
+const passing = [
+  'store-busy',
+  'store-unavailable',
+  'unknown-outcome',
+  'overloaded',
+  'timeout',
+  'closed',
+  'store-corrupt',
+  'store-too-new',
+] as const
 
 /** Whether an error may pass with time, so that the same batch is worth another try. */
 function isPassing(error: unknown): boolean {

@@ -106,7 +106,8 @@ export class Slots {
     })
     this.#afterwards(made, (settled) => {
       this.#options.settler.settle(settled.settlement, (verdict) => {
-        if (verdict === 'cancel-asked') return this.settle(held, { kind: 'cancelled' }, definition, policy, stored)
+        if (verdict === 'cancel-asked')
+          return this.settle(held, { kind: 'cancelled' }, definition, policy, stored)
         this.#options.table.drop(held.entry.index)
         this.#warnIfRefused(held.job, verdict)
       })
@@ -137,7 +138,12 @@ export class Slots {
   /** Settles what still runs as interrupted, because the process is about to exit. */
   release(): void {
     for (const attempt of this.running) {
-      if (!attempt.leaseLost) this.#settleAttempt(attempt, { outcome: { kind: 'interrupted' }, output: null, value: undefined })
+      if (!attempt.leaseLost)
+        this.#settleAttempt(attempt, {
+          outcome: { kind: 'interrupted' },
+          output: null,
+          value: undefined,
+        })
     }
   }
 
@@ -151,7 +157,12 @@ export class Slots {
     const { job } = held
     this.settle(held, { kind: 'unknown' }, null, app.policy(null, null, job.queue), {})
     if (job.counters.deferrals === 0) {
-      app.events.emit('job-unknown', { id: job.id, task: job.task, queue: job.queue, againMs: 30_000 })
+      app.events.emit('job-unknown', {
+        id: job.id,
+        task: job.task,
+        queue: job.queue,
+        againMs: 30_000,
+      })
     }
   }
 
@@ -169,7 +180,10 @@ export class Slots {
       // Whether the start was written is not known, so the job must not run here.
       this.#leave(attempt)
       this.#options.table.drop(attempt.lease)
-      app.events.emit('warning', { code: 'start-not-written', message: `${attempt.job.task} ${id} was not started: ${String(error)}` })
+      app.events.emit('warning', {
+        code: 'start-not-written',
+        message: `${attempt.job.task} ${id} was not started: ${String(error)}`,
+      })
     }
   }
 
@@ -211,12 +225,22 @@ export class Slots {
         table.drop(attempt.lease)
         return this.#tell(attempt, 'completed', undefined, null)
       }
-      const error = new ErrandError('not-committed', 'job.complete() was called, but its transaction has not committed.')
-      this.#settleAttempt(attempt, { outcome: { kind: 'failed', reason: 'not-committed', error }, output: null, value: undefined })
+      const error = new ErrandError(
+        'not-committed',
+        'job.complete() was called, but its transaction has not committed.',
+      )
+      this.#settleAttempt(attempt, {
+        outcome: { kind: 'failed', reason: 'not-committed', error },
+        output: null,
+        value: undefined,
+      })
     } catch (error) {
       // The lease runs out by itself, and then the store knows whether the transaction committed.
       table.drop(attempt.lease)
-      app.events.emit('warning', { code: 'commit-unknown', message: `Whether ${attempt.job.task} ${id} was completed is not known yet: ${String(error)}` })
+      app.events.emit('warning', {
+        code: 'commit-unknown',
+        message: `Whether ${attempt.job.task} ${id} was completed is not known yet: ${String(error)}`,
+      })
     }
   }
 
@@ -236,13 +260,19 @@ export class Slots {
       taskFacts: services.taskFacts,
     })
     this.#afterwards(made, (settled) => {
-      settler.settle(settled.settlement, (verdict) => this.#settled(attempt, settled, verdict, refusedBefore))
+      settler.settle(settled.settlement, (verdict) =>
+        this.#settled(attempt, settled, verdict, refusedBefore),
+      )
     })
   }
 
   #settled(attempt: Attempt, settled: Settled, verdict: Verdict, refusedBefore: boolean): void {
     if (verdict === 'cancel-asked') {
-      return this.#settleAttempt(attempt, { outcome: { kind: 'cancelled' }, output: null, value: undefined })
+      return this.#settleAttempt(attempt, {
+        outcome: { kind: 'cancelled' },
+        output: null,
+        value: undefined,
+      })
     }
     if (typeof verdict === 'object' && !refusedBefore) {
       const outcome: Outcome = { kind: 'unrecoverable', reason: 'error', error: verdict.refused }
@@ -253,15 +283,27 @@ export class Slots {
     if (verdict === 'stale') return this.#tell(attempt, 'stale', settled.error, null)
     const { decision, error } = settled
     if (decision.kind === 'finish') return this.#tell(attempt, decision.state, error, null)
-    const outcome = error === undefined ? (decision.place === 'keep' ? 'interrupted' : 'postponed') : 'retry'
+    const outcome =
+      error === undefined ? (decision.place === 'keep' ? 'interrupted' : 'postponed') : 'retry'
     this.#tell(attempt, outcome, error, decision.delayMs)
   }
 
-  #tell(attempt: Attempt, outcome: Events['run-ended']['outcome'], error: unknown, againMs: number | null): void {
+  #tell(
+    attempt: Attempt,
+    outcome: Events['run-ended']['outcome'],
+    error: unknown,
+    againMs: number | null,
+  ): void {
     const { app, worker, services } = this.#options
     if (!app.events.has('run-ended')) return
     const durationMs = services.ticks() - attempt.startedAt
-    app.events.emit('run-ended', { ...factsOf(attempt, worker), outcome, durationMs, error, againMs })
+    app.events.emit('run-ended', {
+      ...factsOf(attempt, worker),
+      outcome,
+      durationMs,
+      error,
+      againMs,
+    })
   }
 
   #warnIfRefused(job: ClaimedJob, verdict: Verdict): void {
@@ -308,7 +350,8 @@ export class Slots {
         if (endsAt <= now) attempt.abort('timeout', now)
         else next = Math.min(next, endsAt)
       }
-      if (attempt.abortCause !== null && !attempt.stuck) next = Math.min(next, this.#lookAtAborted(attempt, now))
+      if (attempt.abortCause !== null && !attempt.stuck)
+        next = Math.min(next, this.#lookAtAborted(attempt, now))
     }
     this.#timerAt = Infinity
     if (next < Infinity) this.#arm(next)

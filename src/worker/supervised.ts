@@ -3,7 +3,10 @@ import { sleep, type Clock } from '../core/clock.ts'
 import type { EventHub } from '../observe/events.ts'
 
 /** Back-off after failures in a row: doubled from the first, drawn between half and all of it. */
-export const backoffBounds: { readonly firstMs: number; readonly maxMs: number } = { firstMs: 100, maxMs: 4_000 }
+export const backoffBounds: { readonly firstMs: number; readonly maxMs: number } = {
+  firstMs: 100,
+  maxMs: 4_000,
+}
 
 /** The health of one part. */
 export class Health {
@@ -24,7 +27,10 @@ export class Health {
   /** Reports a failure; answers the milliseconds to wait. */
   failed(error: unknown): number {
     this.#failures++
-    const ceiling = Math.min(backoffBounds.firstMs * 2 ** Math.min(this.#failures - 1, 10), backoffBounds.maxMs)
+    const ceiling = Math.min(
+      backoffBounds.firstMs * 2 ** Math.min(this.#failures - 1, 10),
+      backoffBounds.maxMs,
+    )
     const againMs = ceiling / 2 + (Math.random() * ceiling) / 2
     this.#events.emit('part-failed', { part: this.part, error, againMs })
     return againMs

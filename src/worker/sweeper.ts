@@ -132,12 +132,26 @@ export class Sweeper {
           this.#rescuing--
           if (verdict === 'cancel-asked') return this.#settle(job, { kind: 'cancelled' })
           if (verdict !== 'settled' || job.why === 'ready') return
-          const to = decision.kind === 'finish' ? decision.state : decision.delayMs > 0 ? 'scheduled' : 'ready'
-          app.events.emit('job-rescued', { id: job.id, task: job.task, queue: job.queue, why: job.why, to })
+          const to =
+            decision.kind === 'finish'
+              ? decision.state
+              : decision.delayMs > 0
+                ? 'scheduled'
+                : 'ready'
+          app.events.emit('job-rescued', {
+            id: job.id,
+            task: job.task,
+            queue: job.queue,
+            why: job.why,
+            to,
+          })
         }),
       (error: unknown) => {
         this.#rescuing--
-        app.events.emit('warning', { code: 'settlement-failed', message: `${job.task} ${job.id} is rescued later: ${String(error)}` })
+        app.events.emit('warning', {
+          code: 'settlement-failed',
+          message: `${job.task} ${job.id} is rescued later: ${String(error)}`,
+        })
       },
     )
   }
@@ -147,7 +161,7 @@ export class Sweeper {
     const now = services.ticks()
     if (!asked && now - this.#cappedAt < capEveryMs) return
     this.#cappedAt = now
-    for (let more = true; more && !this.#stop.signal.aborted; ) {
+    for (let more = true; more && !this.#stop.signal.aborted;) {
       const pruned = await app.store.prune({ limit: chunk.prune, cap: app.keepAtMost })
       more = pruned.more
       // A prune of many chunks must not silence the heartbeat.

@@ -73,12 +73,17 @@ export class ErrandWorker implements Worker {
     this.#client = client
     this.#slotCount = readCount(options.slots ?? app.slots, 'worker().slots')
     if (this.#slotCount > mostSlots) {
-      throw new ErrandError('invalid-option', `worker().slots is at most ${mostSlots}; start more workers for more.`)
+      throw new ErrandError(
+        'invalid-option',
+        `worker().slots is at most ${mostSlots}; start more workers for more.`,
+      )
     }
     this.#queues = options.queues === undefined ? null : [...new Set(options.queues)]
-    if (this.#queues?.length === 0) throw new ErrandError('invalid-option', 'worker().queues lists no queue.')
+    if (this.#queues?.length === 0)
+      throw new ErrandError('invalid-option', 'worker().queues lists no queue.')
     this.#pollMs = options.poll === undefined ? app.pollMs : toMs(options.poll, 'worker().poll')
-    if (this.#pollMs < 10) throw new ErrandError('invalid-option', 'worker().poll must be at least 10 ms.')
+    if (this.#pollMs < 10)
+      throw new ErrandError('invalid-option', 'worker().poll must be at least 10 ms.')
     const { store, events } = app
     this.#ticks = ticksOf(store)
     this.#settler = new Settler(store, events)
@@ -116,7 +121,11 @@ export class ErrandWorker implements Worker {
   }
 
   async start(): Promise<void> {
-    if (this.#state !== 'new') throw new ErrandError('closed', 'A worker starts once; make another one with errand.worker().')
+    if (this.#state !== 'new')
+      throw new ErrandError(
+        'closed',
+        'A worker starts once; make another one with errand.worker().',
+      )
     this.#state = 'running'
     try {
       await this.#open()
@@ -129,7 +138,10 @@ export class ErrandWorker implements Worker {
   /** `exiting` says that the process ends right after: what still runs is then given up as interrupted. */
   stop(options: StopOptions & { readonly exiting?: boolean } = {}): Promise<void> {
     refuseUnknownKeys(options, ['grace', 'abortGrace', 'exiting'], 'stop()')
-    const graceMs = options.grace === 'none' ? Infinity : toMs(options.grace ?? stopDefaults.graceMs, 'stop().grace')
+    const graceMs =
+      options.grace === 'none'
+        ? Infinity
+        : toMs(options.grace ?? stopDefaults.graceMs, 'stop().grace')
     const abortGraceMs = toMs(options.abortGrace ?? stopDefaults.abortGraceMs, 'stop().abortGrace')
     this.#abortAt = Math.min(this.#abortAt, this.#ticks() + graceMs)
     this.#leaveAt = Math.min(this.#leaveAt, this.#abortAt + abortGraceMs)
@@ -193,7 +205,11 @@ export class ErrandWorker implements Worker {
     this.#renewer.start()
     this.#fetcher.start(this.#slots)
     this.#sweeper.loop.start()
-    app.events.emit('worker-started', { worker: this.id, queues: this.#served, slots: this.#slotCount })
+    app.events.emit('worker-started', {
+      worker: this.id,
+      queues: this.#served,
+      slots: this.#slotCount,
+    })
   }
 
   #makeFetcher(): Fetcher {
@@ -210,7 +226,6 @@ export class ErrandWorker implements Worker {
       settler: this.#settler,
       ticks: this.#ticks,
       heard: (now) => this.#hear(now),
-      foundNothing: () => this.#sweeper?.ask(),
     })
   }
 
@@ -268,7 +283,10 @@ export class ErrandWorker implements Worker {
     })
     const [answer] = await this.#app.store.settle([settlement], tx)
     if (answer === 'settled') return
-    throw new ErrandError('lease-lost', `${job.task} ${job.id} is no longer this worker's; roll the transaction back.`)
+    throw new ErrandError(
+      'lease-lost',
+      `${job.task} ${job.id} is no longer this worker's; roll the transaction back.`,
+    )
   }
 
   async #close(exiting: boolean): Promise<void> {
@@ -280,9 +298,15 @@ export class ErrandWorker implements Worker {
     const { events } = this.#app
     events.emit('worker-stopping', { worker: this.id, running: this.#slots?.running.size ?? 0 })
     void this.#fetcher?.stop()
-    await this.#until(() => this.#abortAt, () => this.#atRest())
+    await this.#until(
+      () => this.#abortAt,
+      () => this.#atRest(),
+    )
     this.#slots?.abortAll('interrupted')
-    await this.#until(() => this.#leaveAt, () => this.#atRest())
+    await this.#until(
+      () => this.#leaveAt,
+      () => this.#atRest(),
+    )
     const clean = this.#atRest()
     if (exiting && !clean) {
       this.#slots?.release()
@@ -321,10 +345,16 @@ export class ErrandWorker implements Worker {
     this.#notes.stop()
     await Promise.all([this.#sweeper?.stop(), this.#renewer.stop()])
     await this.#app.store.tend(this.#record(true)).catch((error: unknown) => {
-      this.#app.events.emit('warning', { code: 'worker-record', message: `The end of worker ${this.id} could not be recorded: ${String(error)}` })
+      this.#app.events.emit('warning', {
+        code: 'worker-record',
+        message: `The end of worker ${this.id} could not be recorded: ${String(error)}`,
+      })
     })
     await this.#app.context.release().catch((error: unknown) => {
-      this.#app.events.emit('warning', { code: 'context-dispose', message: `The context could not be disposed: ${String(error)}` })
+      this.#app.events.emit('warning', {
+        code: 'context-dispose',
+        message: `The context could not be disposed: ${String(error)}`,
+      })
     })
   }
 

@@ -1,9 +1,10 @@
 /** How jobs come under a lease: `claim` for ready ones, `expired` for those that were lost or waited too long. */
-import type { Claimed, ClaimedJob, ClaimRequest, ExpiredRequest } from '../../store.ts'
+import type { Claimed, ClaimedJob, ClaimRequest, ExpiredRequest, NextDue } from '../../store.ts'
 import {
   inLine,
   isOverdue,
   move,
+  nextDueMs,
   promote,
   queueOf,
   type MemoryDatabase,
@@ -20,8 +21,9 @@ interface Lease {
  * Leases ready jobs in order. A suspect is leased alone: it comes only as the first job of a call, and then it is the
  * only one; otherwise ordinary jobs go on as if suspects were not there.
  */
-export function claim(db: MemoryDatabase, request: ClaimRequest, now: number): Claimed {
+export function claim(db: MemoryDatabase, request: ClaimRequest, now: number): Claimed & NextDue {
   promote(db, now)
+  const next = nextDueMs(db, now)
   const lease = { worker: request.worker, leaseUntil: now + request.leaseMs, token: db.nextToken() }
   const jobs: ClaimedJob[] = []
   for (const { name, limit } of asked(db, request)) {
@@ -31,14 +33,18 @@ export function claim(db: MemoryDatabase, request: ClaimRequest, now: number): C
     if (most <= 0) continue
     const suspect = jobs.length === 0 ? suspectBeforeOthers(db, name, request.suspects) : null
     if (suspect !== null)
-      return { now, jobs: [run(db, suspect, lease, { startedAt: now }, 'ready', now)] }
+      return {
+        now,
+        jobs: [run(db, suspect, lease, { startedAt: now }, 'ready', now)],
+        nextDueMs: next,
+      }
     for (let count = 0; count < most; count += 1) {
       const row = queue.ready.first()
       if (row === undefined) break
       jobs.push(run(db, row, lease, { startedAt: null }, 'ready', now))
     }
   }
-  return { now, jobs }
+  return { now, jobs, nextDueMs: next }
 }
 
 /** The queues of a request with their limits: the named ones in their order, then the others by name. */

@@ -2,21 +2,20 @@
 import type { RegisteredTask, Tended, WorkerRecord } from '../../store.ts'
 import { needsSweep } from './claims.ts'
 import { needsPrune } from './operators.ts'
-import { promote, queueOf, type MemoryDatabase } from './state.ts'
+import { nextDueMs, promote, queueOf, type MemoryDatabase } from './state.ts'
 
 /** Writes a worker's heartbeat and tells it what there is to do. */
 export function tend(db: MemoryDatabase, worker: WorkerRecord, now: number): Tended {
   promote(db, now)
   db.workers.set(worker.id, structuredClone({ ...worker, lastSeenAt: now }))
   const queues = queueList(db)
-  const nextDueAt = db.scheduled.first()?.dueAt
   const serves = (name: string): boolean =>
     worker.queues.includes('*') || worker.queues.includes(name)
   return {
     now,
     paused: queues.filter((queue) => queue.paused).map((queue) => queue.name),
     queues: queues.map((queue) => queue.name),
-    nextDueMs: nextDueAt === undefined ? null : Math.max(0, nextDueAt - now),
+    nextDueMs: nextDueMs(db, now),
     ready: [...db.queues.values()].some(
       (queue) => !queue.paused && serves(queue.name) && queue.ready.size + queue.suspects.size > 0,
     ),

@@ -134,6 +134,12 @@ export function erase(db: MemoryDatabase, row: Row, keepKey: boolean, now: numbe
   if (!keepKey || now >= row.keyUntil) db.keys.delete(key)
 }
 
+/** How long until the next scheduled job is due; null when there is none. */
+export function nextDueMs(db: MemoryDatabase, now: number): number | null {
+  const dueAt = db.scheduled.first()?.dueAt
+  return dueAt === undefined ? null : Math.max(0, dueAt - now)
+}
+
 /** Makes scheduled jobs ready that are due, at most 1,000 in one call. */
 export function promote(db: MemoryDatabase, now: number): void {
   for (let count = 0; count < 1_000; count += 1) {

@@ -1,7 +1,7 @@
 /** Handing jobs out: `claim` for those that are ready, `expired` for those that were lost or waited too long. */
-import type { Claimed, ClaimedJob, ClaimRequest, ExpiredRequest } from '../../store.ts'
+import type { Claimed, ClaimedJob, ClaimRequest, ExpiredRequest, NextDue } from '../../store.ts'
 import type { Row } from './connection.ts'
-import { promote, stepOut, unbind, type Bounded } from './lines.ts'
+import { nextDueMs, promote, stepOut, unbind, type Bounded } from './lines.ts'
 import {
   claimedColumns,
   claimedWidth,
@@ -54,7 +54,7 @@ const DEADLINE_AT = 13
  * Leases ready jobs in order. A suspect is leased alone: it comes only as the first job of a call, and then it is the
  * only one; otherwise ordinary jobs go on as if suspects were not there.
  */
-export function claim(tx: Transaction, request: ClaimRequest): Claimed {
+export function claim(tx: Transaction, request: ClaimRequest): Claimed & NextDue {
   promote(tx)
   const jobs: ClaimedJob[] = []
   const paused = new Set(tx.rows(PAUSED).map(([name]) => name as string))
@@ -65,11 +65,17 @@ export function claim(tx: Transaction, request: ClaimRequest): Claimed {
     if (most <= 0 || paused.has(name)) continue
     if (hasSuspects && jobs.length === 0) {
       const seq = suspectBeforeOthers(tx, name, request.suspects)
-      if (seq !== null) return { now: tx.now, jobs: [leaseSuspect(tx, seq, request)] }
+      if (seq !== null) {
+        return {
+          now: tx.now,
+          jobs: [leaseSuspect(tx, seq, request)],
+          nextDueMs: nextDueMs(tx),
+        }
+      }
     }
     leaseHead(tx, name, most, request, jobs)
   }
-  return { now: tx.now, jobs }
+  return { now: tx.now, jobs, nextDueMs: nextDueMs(tx) }
 }
 
 /** The queues of a request with their limits: the named ones in their order, then the others that have work, by name. */

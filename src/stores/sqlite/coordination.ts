@@ -2,13 +2,12 @@
 import type { RegisteredTask, Tended, WorkerRecord } from '../../store.ts'
 import { needsSweep } from './claims.ts'
 import type { Connection } from './connection.ts'
-import { promote } from './lines.ts'
+import { nextDueMs, promote } from './lines.ts'
 import { needsPrune } from './retention.ts'
 import type { Transaction } from './transaction.ts'
 
 const WRITE_WORKER = `INSERT INTO errand_workers (id, last_seen_at, record) VALUES (?, ?, ?)
   ON CONFLICT (id) DO UPDATE SET last_seen_at = excluded.last_seen_at, record = excluded.record`
-const NEXT_DUE = `SELECT min(due_at) FROM errand_scheduled`
 const HAS_WORK = `SELECT EXISTS (SELECT 1 FROM errand_ready WHERE queue = ?1)
   OR EXISTS (SELECT 1 FROM errand_suspects WHERE queue = ?1)`
 const SET_PAUSED = `INSERT INTO errand_queues (name, paused) VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET paused = ?2`
@@ -24,13 +23,12 @@ export function tend(tx: Transaction, worker: WorkerRecord): Tended {
   promote(tx)
   tx.run(WRITE_WORKER, worker.id, tx.now, JSON.stringify(worker))
   const queues = queueList(tx.connection)
-  const nextDueAt = tx.row(NEXT_DUE)?.[0] as number | null
   const serves = new Set(worker.queues)
   return {
     now: tx.now,
     paused: queues.filter((queue) => queue.paused).map((queue) => queue.name),
     queues: queues.map((queue) => queue.name),
-    nextDueMs: nextDueAt === null ? null : Math.max(0, nextDueAt - tx.now),
+    nextDueMs: nextDueMs(tx),
     ready: queues.some(
       ({ name, paused }) =>
         !paused && (serves.has('*') || serves.has(name)) && tx.row(HAS_WORK, name)?.[0] === 1,

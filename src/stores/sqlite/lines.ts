@@ -39,6 +39,8 @@ const DROP_BOUND = `DELETE FROM errand_overdue WHERE at = ? AND seq = ?`
 const DUE = `SELECT s.due_at, s.seq, j.queue, j.priority, j.place, j.suspect, j.counters, j.id, j.unique_key, j.unique_during, j.unique_until
   FROM errand_scheduled s CROSS JOIN errand_jobs j ON j.seq = s.seq
   WHERE s.due_at <= ? ORDER BY s.due_at, s.seq LIMIT 1000`
+/** When the next job is due: the first step of the primary key. */
+const NEXT_DUE = `SELECT min(due_at) FROM errand_scheduled`
 /** Drops what `DUE` found: a range of the primary key. */
 const DROP_DUE = `DELETE FROM errand_scheduled WHERE (due_at, seq) <= (?, ?)`
 
@@ -81,6 +83,12 @@ export function unbind(tx: Transaction, job: Omit<Bounded, 'task'>): void {
 function boundOf(job: Omit<Bounded, 'task'>): number | null {
   if (job.startBy === null) return job.deadlineAt
   return job.deadlineAt === null ? job.startBy : Math.min(job.startBy, job.deadlineAt)
+}
+
+/** How long until the next scheduled job is due; null when there is none. */
+export function nextDueMs(tx: Transaction): number | null {
+  const dueAt = tx.row(NEXT_DUE)?.[0] as number | null
+  return dueAt === null ? null : Math.max(0, dueAt - tx.now)
 }
 
 /** Makes scheduled jobs ready that are due, at most 1,000 in one call. */
