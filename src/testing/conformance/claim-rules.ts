@@ -127,6 +127,29 @@ export const claimRules: readonly Rule[] = rulesOf('claim', {
     assert.deepEqual(await scene.claimIds(), [early, between, late, last])
   },
 
+  'every claim tells how long the next scheduled job is away, in whatever queue': async (scene) => {
+    const next = async (over = {}): Promise<number | null> =>
+      (await scene.store.claim(claimOf(over))).nextDueMs
+    assert.equal(await next(), null)
+    await scene.enqueue()
+    await scene.enqueue({ delayMs: hour })
+    await scene.enqueue({ delayMs: minute, queue: 'other' })
+    scene.near(await next({ limit: 0 }), minute)
+    scene.near(await next(), minute)
+    await scene.store.pause(['other'])
+    scene.near(await next(), minute)
+    await scene.advance(minute + 1)
+    scene.near(await next(), hour - minute - 1)
+    await scene.advance(hour)
+    assert.equal(await next(), null)
+  },
+
+  'a claim of a suspect tells when the next job is due, too': async (scene) => {
+    await scene.makeSuspect(await scene.running())
+    await scene.enqueue({ delayMs: minute })
+    scene.near((await scene.store.claim(claimOf({ suspects: 1 }))).nextDueMs, minute)
+  },
+
   'more due jobs than one call promotes are all handed out': async (scene) => {
     const total = 2_500
     for (let from = 0; from < total; from += 500) {

@@ -132,6 +132,9 @@ const retryRules: readonly Rule[] = rulesOf('retry', {
     const id = await scene.enqueue({ needs: [{ id: need, onFailed: 'cancel' }] })
     await scene.store.cancel([need], null)
     assert.deepEqual(await scene.store.retry([id]), ['retried'])
+    const job = await scene.claimOne()
+    assert.equal(job.id, id)
+    await scene.settle(again(job))
     assert.deepEqual(await scene.claimIds(), [id])
   },
 
