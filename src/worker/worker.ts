@@ -65,6 +65,8 @@ export class ErrandWorker implements Worker {
   #abortAt = Infinity
   #leaveAt = Infinity
   #stopChanged = new AbortController()
+  /** Whether the last claim was answered, so that nothing more comes in. */
+  #fetched = false
 
   /** Throws `invalid-option` for options that cannot work. */
   constructor(app: App, client: Client, options: WorkerOptions) {
@@ -297,7 +299,7 @@ export class ErrandWorker implements Worker {
     this.#state = 'stopping'
     const { events } = this.#app
     events.emit('worker-stopping', { worker: this.id, running: this.#slots?.running.size ?? 0 })
-    void this.#fetcher?.stop()
+    void this.#fetcher?.stop().then(() => (this.#fetched = true))
     await this.#until(
       () => this.#abortAt,
       () => this.#atRest(),
@@ -319,10 +321,10 @@ export class ErrandWorker implements Worker {
     events.emit('worker-stopped', { worker: this.id, clean })
   }
 
-  /** Whether nothing runs and nothing waits to be settled. Stuck handlers are not waited for. */
+  /** Whether no claim is under way, nothing runs and nothing waits to be settled. Stuck handlers are not waited for. */
   #atRest(): boolean {
     const running = (this.#slots?.running.size ?? 0) - (this.#slots?.stuck ?? 0)
-    return running === 0 && this.#settler.pending === 0
+    return running === 0 && this.#fetched && this.#settler.pending === 0
   }
 
   /** Looks until something holds or its time has come, which a second `stop` may change. */
