@@ -1,0 +1,57 @@
+/** Every example runs as it is told in it, and prints what it says at its end. */
+import assert from 'node:assert/strict'
+import { execFile } from 'node:child_process'
+import { globSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import test, { suite } from 'node:test'
+
+const root = join(import.meta.dirname, '..')
+const timeoutMs = 60_000
+
+const programs = globSync('examples/**/*.ts', { cwd: root })
+  .toSorted()
+  .map((file) => ({ file, text: readFileSync(join(root, file), 'utf8') }))
+  .filter(({ text }) => text.includes('// Output:\n'))
+
+test('every file at the top of examples/ tells its output', () => {
+  const told = programs.map(({ file }) => file)
+  const untold = globSync('examples/*.ts', { cwd: root }).filter((file) => !told.includes(file))
+  assert.deepEqual(untold, [])
+})
+
+suite('examples', { concurrency: 2 }, () => {
+  for (const { file, text } of programs) {
+    test(`${file} prints what it says`, async () => {
+      const printed = await run(file, block(text, 'Input'))
+      assert.equal(printed.trimEnd(), block(text, 'Output'))
+    })
+  }
+})
+
+/** The comment lines under `// Input:` or `// Output:`, the last things in a file. */
+function block(text: string, name: 'Input' | 'Output'): string {
+  const after = text.split(`// ${name}:\n`)[1] ?? ''
+  const lines: string[] = []
+  for (const line of after.split('\n')) {
+    if (!line.startsWith('//')) break
+    lines.push(line.slice('// '.length))
+  }
+  return lines.join('\n')
+}
+
+/** Runs a program of the repository and answers what it wrote to stdout; it must write nothing to stderr. */
+function run(file: string, input: string): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const child = execFile(
+      process.execPath,
+      ['--conditions=errand-source', file],
+      { cwd: root, timeout: timeoutMs, env: { ...process.env, NODE_OPTIONS: '', NO_COLOR: '1' } },
+      (error, stdout, stderr) => {
+        if (error !== null) reject(error)
+        else if (stderr !== '') reject(new Error(`${file} wrote to stderr: ${stderr}`))
+        else resolve(stdout)
+      },
+    )
+    child.stdin?.end(input === '' ? '' : `${input}\n`)
+  })
+}
