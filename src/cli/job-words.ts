@@ -42,9 +42,12 @@ export function remarkOn(job: JobRecord, now: number = Date.now()): string {
         job.progress === null || job.progress === undefined ? '' : JSON.stringify(job.progress),
       )
     case 'completed':
-      return job.startedAt === null || job.finishedAt === null
-        ? ''
-        : `took ${between(job.startedAt, job.finishedAt)}`
+      return joined(
+        job.finishedAt === null ? '' : `ended ${fromNow(job.finishedAt, now)}`,
+        job.startedAt === null || job.finishedAt === null
+          ? ''
+          : `took ${between(job.startedAt, job.finishedAt)}`,
+      )
     case 'failed':
       return joined(job.reason === 'error' ? '' : (job.reason ?? ''), error)
     case 'cancelled':

@@ -58,8 +58,7 @@ async function work(options: Options & Globals): Promise<ExitCode> {
   errand.on('worker-stopped', ({ clean }) => (isClean = clean))
   const worker = errand.worker(workerOptions(options))
   const stopped = stopOnSignal(worker, stopOptions(options))
-  await errand.store.setup()
-  await Promise.race([worker.start(), stopped])
+  await Promise.race([stopped, worker.start()])
   await stopped
   await errand.close()
   return isClean ? 0 : 1
@@ -99,8 +98,10 @@ function workerOptions({ slots, queue, poll }: Options): WorkerOptions {
   }
 }
 
-function stopOptions({ grace, abortGrace }: Options): StopOptions {
+/** The process ends after the stop, so what still runs then is given up at once. */
+function stopOptions({ grace, abortGrace }: Options): StopOptions & { readonly exiting: true } {
   return {
+    exiting: true,
     ...(grace === undefined ? {} : { grace }),
     ...(abortGrace === undefined ? {} : { abortGrace }),
   }
