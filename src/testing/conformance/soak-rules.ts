@@ -102,8 +102,12 @@ async function settle(
       ? again(job, { suspect: job.why === 'lost', delayMs: chance < 0.35 ? 0 : 1_000, followUps })
       : finish(job, { keepMs: null, followUps })
   const [answer] = await client.settle([settlement])
-  if (random() < 0.3)
-    assert.equal((await client.settle([settlement]))[0], answer === 'settled' ? 'settled' : 'stale')
+  // Only the last accepted settlement is remembered: a job that was put back may have been settled anew meanwhile.
+  const isLast = answer === 'settled' && settlement.kind === 'finish'
+  if (random() < 0.3) {
+    const [repeated] = await client.settle([settlement])
+    if (isLast || answer === 'stale') assert.equal(repeated, answer)
+  }
   if (answer !== 'settled') return
   for (const { id } of followUps) ledger.inserted.add(id)
   if (settlement.kind === 'finish') ledger.ended.set(job.id, (ledger.ended.get(job.id) ?? 0) + 1)
