@@ -187,6 +187,7 @@ export function expired(tx: Transaction, request: ExpiredRequest): Claimed {
   const jobs = lost.map((row) => {
     const token = tx.token()
     tx.run(RELEASE_LEASE, token, request.worker, tx.now + request.leaseMs, row[0] as number)
+    rekey(tx, keyOf(row), RUNNING)
     const why = row[claimedWidth + 2] === 1 ? 'overdue' : 'lost'
     return readClaimed(
       row,

@@ -44,8 +44,8 @@ const ADD_NEED = `INSERT OR REPLACE INTO errand_needs (need, seq, runs_anyway) V
 const DROP_NEEDS = `DELETE FROM errand_needs WHERE seq = ?`
 const DROP_NEED = `DELETE FROM errand_needs WHERE need = ? AND seq = ?`
 const HAS_NEEDS = `SELECT EXISTS (SELECT 1 FROM errand_needs WHERE seq = ?)`
-/** Needs of one job with the state of each needed one; null when it is unknown, -1 when it is not final. */
-const NEEDS = `SELECT n.need, n.runs_anyway, iif(j.seq IS NULL, NULL, coalesce(f.state, -1))
+/** Needs of one job with the state of each needed one: null when it is unknown or the job itself, -1 when it is not final. */
+const NEEDS = `SELECT n.need, n.runs_anyway, iif(j.seq IS NULL OR j.seq = n.seq, NULL, coalesce(f.state, -1))
   FROM errand_needs n LEFT JOIN errand_jobs j ON j.id = n.need LEFT JOIN errand_finished f ON f.seq = j.seq WHERE n.seq = ?`
 /** Jobs that wait for one: walks the primary key of errand_needs. */
 const DEPENDANTS = `SELECT seq, runs_anyway FROM errand_needs WHERE need = ?`

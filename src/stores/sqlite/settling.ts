@@ -37,10 +37,6 @@ interface Accepted {
   readonly lease: Lease
 }
 
-/**
- * In four steps: what is ours, the end of those leases, the new states, and what follows from them. So every follow-up and
- * every dependant meets jobs that are all in their new state.
- */
 export function settle(tx: Transaction, settlements: readonly Settlement[]): SettleAnswer[] {
   const leases = leasesOf(tx, settlements)
   const accepted: Accepted[] = []
@@ -52,11 +48,26 @@ export function settle(tx: Transaction, settlements: readonly Settlement[]): Set
     lease.isSettled = true
     return 'settled'
   })
-  if (accepted.length === 0) return answers
-  tx.run(DROP_LEASES, `[${accepted.map(({ lease }) => lease.seq).join()}]`)
-  for (const one of accepted) write(tx, one)
-  for (const one of accepted) follow(tx, one)
+  for (const stretch of stretchesOf(tx, accepted)) {
+    tx.run(DROP_LEASES, `[${stretch.map(({ lease }) => lease.seq).join()}]`)
+    for (const one of stretch) write(tx, one)
+    for (const one of stretch) follow(tx, one)
+  }
   return answers
+}
+
+/** Settlements that may be written at one go: each stretch ends with the first one that changes other jobs too. */
+function* stretchesOf(tx: Transaction, accepted: readonly Accepted[]): Generator<Accepted[]> {
+  let stretch: Accepted[] = []
+  for (const one of accepted) {
+    stretch.push(one)
+    const { settlement, lease } = one
+    const removesKey = lease.key !== null && settlement.kind === 'finish' && settlement.keepMs === 0
+    if (settlement.followUps.length === 0 && !removesKey && !tx.anyNeeds()) continue
+    yield stretch
+    stretch = []
+  }
+  if (stretch.length > 0) yield stretch
 }
 
 function leasesOf(tx: Transaction, settlements: readonly Settlement[]): Map<string, Lease> {
