@@ -74,10 +74,12 @@ export class Client {
     }
     const enqueued: EnqueuedJob<unknown>[] = []
     for (const batch of batchesOf(jobs)) {
-      const inserted = await store.insert(batch, options.tx).catch((error: unknown) => {
+      try {
+        const inserted = await store.insert(batch, options.tx)
+        for (const one of inserted) enqueued.push(this.#enqueued(one))
+      } catch (error) {
         throw enqueued.length === 0 ? error : partlyStored(error, enqueued.length, jobs.length)
-      })
-      for (const one of inserted) enqueued.push(this.#enqueued(one))
+      }
     }
     return enqueued
   }

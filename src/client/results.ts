@@ -46,6 +46,7 @@ export class Results {
   #isClosed = false
   #isWoken = false
   #wakeUp: (() => void) | null = null
+  #letGo: (() => void) | null = null
   #pollMs: number = resultDefaults.firstPollMs
   #failure: unknown = undefined
 
@@ -76,7 +77,7 @@ export class Results {
       } catch (error) {
         reject(error)
       }
-      if (this.#waits.size === 0) this.#wake()
+      if (this.#waits.size === 0) this.#rest()
     }
     const wait: Wait = {
       id,
@@ -107,9 +108,17 @@ export class Results {
 
   #add(wait: Wait): void {
     this.#waits.add(wait)
+    this.#letGo ??= keepAlive()
     this.#pollMs = resultDefaults.firstPollMs
     this.#wake()
     if (!this.#isServing) void this.#serve()
+  }
+
+  /** The last wait has ended: lets the loop end, and the process. */
+  #rest(): void {
+    this.#letGo?.()
+    this.#letGo = null
+    this.#wake()
   }
 
   #wake(): void {
@@ -127,7 +136,6 @@ export class Results {
 
   async #serve(): Promise<void> {
     this.#isServing = true
-    const letGo = keepAlive()
     let unwatch = (): void => undefined
     try {
       unwatch = this.#app.store.watch((hint) => {
@@ -145,7 +153,6 @@ export class Results {
       this.#endAll(error)
     } finally {
       unwatch()
-      letGo()
       this.#isServing = false
     }
   }
