@@ -20,7 +20,9 @@ import type { EnqueueRest } from './core/handler.ts'
 import type { AnyTask, OutputOf } from './core/task.ts'
 import type { EventName, Events } from './observe/events.ts'
 import type { RegisteredTask, Store } from './store.ts'
+import { createInlineRunner } from './worker/inline.ts'
 import type { Worker, WorkerOptions } from './worker/public.ts'
+import { ErrandWorker } from './worker/worker.ts'
 
 /** An app: enqueues jobs, makes workers, and looks after both. */
 export interface Errand extends AsyncDisposable {
@@ -82,6 +84,7 @@ export function createErrand<Context>(config: ErrandConfig<Context>): Errand {
 export function createErrandIn(config: ErrandConfig<unknown>, root: string): Errand {
   const app = new App(config, root)
   const client = new Client(app)
+  client.runInlineWith(createInlineRunner(app, (task) => client.taskFacts(task)))
   const jobs = createJobs(client)
   const workers = new Set<Worker>()
   let closing: Promise<void> | null = null
@@ -111,8 +114,11 @@ export function createErrandIn(config: ErrandConfig<unknown>, root: string): Err
       list: async () => client.store.tasks(),
       load: async () => (await app.tasks()).names,
     },
-    worker: () => {
-      throw new ErrandError('invalid-option', 'Workers are not part of this build.')
+    worker(options = {}) {
+      if (closing !== null) throw new ErrandError('closed', 'The app is closed.')
+      const worker = new ErrandWorker(app, client, options)
+      workers.add(worker)
+      return worker
     },
     on: (name, listener) => app.events.on(name, listener),
     withStore: (store) => createErrandIn({ ...config, store }, root),

@@ -24,6 +24,7 @@ export class Client {
   readonly #coalescer: Coalescer
   readonly #inlineWorker = `inline-${uuidv7()}`
   #inline: InlineRunner | null = null
+  readonly #inlineRuns = new Set<Promise<void>>()
   #isClosed = false
 
   constructor(app: App) {
@@ -113,9 +114,14 @@ export class Client {
     const { clock } = this.app.store
     const { promise: late, resolve } = Promise.withResolvers<void>()
     const stop = clock.after(clientBounds.drainMs, resolve)
-    await Promise.race([this.#coalescer.drain(), late])
+    await Promise.race([this.#drain(), late])
     stop()
     this.results.close()
+  }
+
+  async #drain(): Promise<void> {
+    await this.#coalescer.drain()
+    await Promise.allSettled(this.#inlineRuns)
   }
 
   async #factsByName(name: string): Promise<TaskFacts> {
@@ -187,8 +193,11 @@ export class Client {
     const once: EnqueueOptions = { ...options, retry: 'never', postpone: { limit: 0 } }
     const job = await this.#make(known, input, once, { worker: this.#inlineWorker })
     const inserted = await this.#coalescer.add(job)
-    if (inserted.token !== null)
-      await this.#inline.run(claimed(job, inserted.token, this.app.store.clock.now()), task)
+    if (inserted.token !== null) {
+      const run = this.#inline.run(claimed(job, inserted.token, this.app.store.clock.now()), task)
+      this.#inlineRuns.add(run)
+      await run.finally(() => this.#inlineRuns.delete(run))
+    }
     return this.#enqueued(inserted)
   }
 

@@ -136,7 +136,7 @@ describe('coalescing', () => {
       coalescer.add(unique('3', 'a')),
       coalescer.add(unique('4', 'b')),
     ])
-    assert.deepEqual(batches.map(ids), [['2'], ['3', '1', '4']])
+    assert.deepEqual(batches.map(ids), [['3', '1', '4'], ['2']])
   })
 
   it('drain waits for all that was added', async () => {
