@@ -32,7 +32,7 @@ export const compress = task({
       throw error.code === 'ENOENT' ? new Discard('the file is gone') : error
     })
     const sha256 = createHash('sha256').update(content).digest('hex')
-    const { byteLength } = await compressed(content)
+    const { byteLength } = await compressed(content, { level: 9 })
     return {
       bytes: content.byteLength,
       compressed: byteLength,

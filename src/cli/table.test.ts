@@ -22,7 +22,7 @@ test('columns are as wide as their widest cell, numbers stand on the right', () 
 
 test('too wide a table has its shrinking columns cut', () => {
   const text = table(columns, [['1', 'a very long name indeed', '5']], 24)
-  assert.equal(text.split('\n')[1], '1   a very long…      5')
+  assert.equal(text.split('\n')[1], '1   a very long …      5')
   for (const line of text.split('\n')) assert.ok(line.length <= 24)
 })
 

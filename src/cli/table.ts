@@ -6,6 +6,8 @@ export interface Column {
   readonly align?: 'left' | 'right'
   /** Whether its texts may be cut when the table is too wide. */
   readonly shrinks?: boolean
+  /** How far they may be cut. Default 8. */
+  readonly least?: number
   /** Whether the column is left out when cutting is not enough; the last such column goes first. */
   readonly optional?: boolean
 }
@@ -18,7 +20,7 @@ interface Measured {
 }
 
 const gap = '  '
-const leastWidth = 8
+const usualLeast = 8
 
 /** Lays out rows under their titles. Too wide a table has its widest shrinking columns cut, ends marked with `…`. */
 export function table(
@@ -54,11 +56,7 @@ function line(shown: readonly Measured[], cells: readonly string[]): string {
 
 /** Leaves out optional columns until the rest fits when cut as far as may be. */
 function drop(columns: readonly Measured[], width: number): readonly Measured[] {
-  const least = columns.map((one) => ({
-    ...one,
-    width: one.column.shrinks ? Math.min(one.width, leastWidth) : one.width,
-  }))
-  if (total(least) <= width) return columns
+  if (total(columns.map((one) => ({ ...one, width: leastOf(one) }))) <= width) return columns
   const last = columns.findLastIndex(({ column }) => column.optional)
   return last === -1 ? columns : drop(columns.toSpliced(last, 1), width)
 }
@@ -67,12 +65,16 @@ function shrink(columns: readonly Measured[], width: number): readonly Measured[
   const shrunk = columns.map((one) => ({ ...one }))
   for (let over = total(shrunk) - width; over > 0; over -= 1) {
     const [widest] = shrunk
-      .filter((one) => one.column.shrinks && one.width > leastWidth)
+      .filter((one) => one.width > leastOf(one))
       .toSorted((a, b) => b.width - a.width)
     if (widest === undefined) break
     widest.width -= 1
   }
   return shrunk
+}
+
+function leastOf({ column, width }: Measured): number {
+  return column.shrinks ? Math.min(width, column.least ?? usualLeast) : width
 }
 
 function total(columns: readonly Measured[]): number {

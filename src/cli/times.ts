@@ -12,10 +12,13 @@ const units: readonly (readonly [ms: number, name: string])[] = [
 /** Says how far a time is from now: `'3 min ago'`, `'in 12 s'`, `'just now'`. */
 export function fromNow(time: Date, now: number = Date.now()): string {
   const distance = time.getTime() - now
-  const [size, unit] = units.find(([ms]) => Math.abs(distance) >= ms) ?? [1, null]
+  // What is to come is rounded up to its second, so that an hour from now is not 60 min.
+  const span = distance > 0 ? Math.ceil(distance / 1_000) * 1_000 : -distance
+  const [size, unit] = units.find(([ms]) => span >= ms) ?? [1, null]
   if (unit === null) return 'just now'
-  const count = Math.floor(Math.abs(distance) / size)
-  return distance < 0 ? `${count} ${unit} ago` : `in ${count} ${unit}`
+  return distance > 0
+    ? `in ${Math.ceil(span / size)} ${unit}`
+    : `${Math.floor(span / size)} ${unit} ago`
 }
 
 /** Writes a time in full, with its distance from now. */

@@ -38,7 +38,11 @@ suite('init', () => {
     // Types are checked elsewhere; what is emitted is what runs.
     await execute(process.execPath, [
       compiler,
-      ...['-p', join(root, 'tsconfig.build.json'), '--outDir', join(built, 'dist'), '--noCheck'],
+      '-p',
+      join(root, 'tsconfig.build.json'),
+      '--outDir',
+      join(built, 'dist'),
+      '--noCheck',
     ])
     await chmod(join(built, 'dist/cli/main.js'), 0o755)
   })

@@ -98,17 +98,17 @@ suite('reading jobs', () => {
     assert.equal(stderr, '')
     assert.equal(code, 0)
     const [titles, ...lines] = stdout.trimEnd().split('\n')
-    assert.match(titles ?? '', /^ID +TASK +QUEUE +STATE +ATTEMPT +ENQUEUED +REMARK$/)
+    assert.match(titles ?? '', /^ID +TASK +STATE +ENQUEUED +QUEUE +ATTEMPT +REMARK$/)
     assert.equal(lines.length, 7)
     assert.match(
       lines[0] ?? '',
       new RegExp(
-        `^${ids.cancelled} +add +default +cancelled +0 +(just now|\\d+ s ago) +not wanted$`,
+        `^${ids.cancelled} +add +cancelled +(just now|\\d+ s ago) +default +0 +not wanted$`,
       ),
     )
     const line = (id: string): string => lines.find((one) => one.startsWith(id)) ?? ''
     assert.match(line(ids.failed), /TypeError: it broke badly$/)
-    assert.match(line(ids.scheduled), /due in 59 min$/)
+    assert.match(line(ids.scheduled), /due in 1 h$/)
     assert.match(line(ids.completed), /ended (just now|\d+ s ago)/)
   })
 

@@ -88,7 +88,7 @@ function addChange(jobs: Command, change: Change): void {
     action<ChangeOptions, [string[]]>(async (options, ids) => {
       const target = readTarget(change, options, ids)
       const tally = await withApp(options, async (errand) => {
-        const bar = progressBar(change.name, Array.isArray(target) ? target.length : null)
+        const bar = progressBar(change.name, await countOf(errand.jobs, target))
         try {
           return await change.run(errand.jobs, target, {
             onProgress: (done) => bar.update(done),
@@ -137,6 +137,26 @@ function readTarget(change: Change, options: ChangeOptions, ids: readonly string
   }
   const whole: JobFilter = { state: change.states, ...filter }
   return whole
+}
+
+/** How many jobs a target names, where counters tell it; null where only a walk would. */
+async function countOf(jobs: Jobs, target: JobTarget): Promise<number | null> {
+  if (typeof target === 'string') return 1
+  if (isIds(target)) return target.length
+  const { state, queue, ...others } = target
+  if (Object.keys(others).length > 0) return null
+  const states = state === undefined ? null : [state].flat()
+  return (await jobs.counts())
+    .filter(
+      (one) =>
+        (states === null || states.includes(one.state)) &&
+        (queue === undefined || queue === one.queue),
+    )
+    .reduce((sum, { count }) => sum + count, 0)
+}
+
+function isIds(target: JobTarget): target is readonly string[] {
+  return Array.isArray(target)
 }
 
 /** By ids all must have been done; by filter at least one. */

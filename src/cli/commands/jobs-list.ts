@@ -1,6 +1,6 @@
 /** `errand jobs list`: a page of jobs, newest first. */
 import type { Command } from 'commander'
-import type { JobRecord } from '../../client/public.ts'
+import type { JobFilter, JobRecord, Jobs } from '../../client/public.ts'
 import { ErrandError } from '../../core/errors.ts'
 import { action, withApp } from '../action.ts'
 import { addFilters, filterArguments, quoted, readFilter, type FilterOptions } from '../filters.ts'
@@ -16,7 +16,13 @@ interface ListOptions extends FilterOptions {
   readonly after?: string
 }
 
+interface Page {
+  readonly jobs: readonly JobRecord[]
+  readonly next: string | null
+}
+
 const mostOnAPage = 1_000
+const patienceMs = 5_000
 
 export function addJobsList(jobs: Command): void {
   const command = jobs
@@ -35,7 +41,7 @@ export function addJobsList(jobs: Command): void {
         }
         const { limit, after } = options
         const query = { ...readFilter(options), limit, ...(after === undefined ? {} : { after }) }
-        const page = await withApp(options, (errand) => errand.jobs.list(query))
+        const page = await withApp(options, ({ jobs }) => fullPage(jobs, query))
         if (options.json) printJson(page)
         else printPage(page, options)
         return 0
@@ -49,11 +55,26 @@ export function addJobsList(jobs: Command): void {
   ])
 }
 
-function printPage(
-  page: { readonly jobs: readonly JobRecord[]; readonly next: string | null },
-  options: ListOptions,
-): void {
-  if (page.jobs.length === 0) print(page.next === null ? 'No jobs.' : 'No jobs on this page.')
+/** A store may answer short pages where few jobs match; asks on until the page is full, for as long as a person waits. */
+async function fullPage(
+  jobs: Jobs,
+  query: JobFilter & { limit: number; after?: string },
+): Promise<Page> {
+  const found: JobRecord[] = []
+  const giveUpAt = performance.now() + patienceMs
+  for (let after = query.after; ;) {
+    const limit = query.limit - found.length
+    const page = await jobs.list({ ...query, limit, ...(after === undefined ? {} : { after }) })
+    found.push(...page.jobs)
+    if (page.next === null || found.length >= query.limit || performance.now() > giveUpAt) {
+      return { jobs: found, next: page.next }
+    }
+    after = page.next
+  }
+}
+
+function printPage(page: Page, options: ListOptions): void {
+  if (page.jobs.length === 0) print(page.next === null ? 'No jobs.' : 'None found so far.')
   else print(jobTable(page.jobs))
   if (page.next === null) return
   const again = [
@@ -71,20 +92,20 @@ function jobTable(jobs: readonly JobRecord[]): string {
   return table(
     [
       { title: 'id' },
-      { title: 'task', shrinks: true },
-      { title: 'queue', shrinks: true, optional: true },
+      { title: 'task', shrinks: true, least: 10 },
       { title: 'state' },
-      { title: 'attempt', align: 'right', optional: true },
       { title: 'enqueued', optional: true },
-      { title: 'remark', shrinks: true },
+      { title: 'queue', shrinks: true, optional: true },
+      { title: 'attempt', align: 'right', optional: true },
+      { title: 'remark', shrinks: true, least: 18 },
     ],
     jobs.map((job) => [
       job.id,
       job.task,
-      job.queue,
       stateWord(job.state),
-      String(job.attempt),
       fromNow(job.createdAt, now),
+      job.queue,
+      String(job.attempt),
       remarkOn(job, now),
     ]),
   )
