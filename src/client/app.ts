@@ -12,7 +12,7 @@ import {
   type Unique,
 } from '../core/options.ts'
 import { collectTasks, type TaskRegistry } from '../core/registry.ts'
-import type { Task } from '../core/task.ts'
+import type { Definition } from '../core/task.ts'
 import { normaliseUnique, type UniqueLayer } from '../core/unique.ts'
 import { EventHub } from '../observe/events.ts'
 import { logEvents, type Log } from '../observe/log.ts'
@@ -20,9 +20,12 @@ import type { Store } from '../store.ts'
 import { ContextHolder } from './context.ts'
 import { loadTasks } from './load-tasks.ts'
 
-/** A task of an app whose context is `Context`. */
-// oxlint-disable-next-line typescript/no-explicit-any -- tasks of all inputs and outputs lie in one list
-type TaskIn<Context> = Task<any, any, any, Context>
+/** A task whose handler is content with `Context`: what an app has beside is no harm. */
+interface TaskIn<Context> {
+  readonly name: string
+  readonly definition: Definition
+  readonly types?: { readonly context: (context: Context) => void }
+}
 
 /** Tasks, modules that export tasks, or a glob of such modules, relative to the file that calls `createErrand`. */
 export type TaskSource<Context = never> =
@@ -137,7 +140,7 @@ export class App {
     for (const codec of [...(config.codecs ?? []), ...(config.codec ? [config.codec] : [])])
       this.#codecs.set(codec.name, codec)
     this.queues = readQueues(config.queues ?? {})
-    this.#sources = [config.tasks ?? []].flat() as readonly TaskSource[]
+    this.#sources = [config.tasks ?? []].flat()
     this.#root = root
     if (config.log !== undefined) logEvents(this.events, config.log)
   }
