@@ -27,47 +27,43 @@ export async function strike(
   signal: AbortSignal,
 ): Promise<void> {
   const stops: Promise<void>[] = []
-  while (!signal.aborted) {
-    await sleep(between(random, pauseMs.from, pauseMs.to), undefined, { signal }).catch(() => null)
-    if (signal.aborted) break
+  while (await pause(between(random, pauseMs.from, pauseMs.to), signal)) {
     const { kind } = weighted(random, misfortunes)
-    const draw = (members: readonly Member[]): Member | undefined =>
-      members[whole(random, 0, members.length - 1)]
+    const member = drawVictim(fleet, kind, random)
+    const stopMs = leaseMs * between(random, stopLeases.from, stopLeases.to)
+    if (member === undefined) continue
     switch (kind) {
       case 'kill-worker':
-        await ifAny(draw(alive(fleet, 'worker')), (member) => fleet.kill(member))
-        break
       case 'kill-producer':
-        await ifAny(draw(alive(fleet, 'producer')), (member) => fleet.kill(member))
+        fleet.kill(member)
         break
       case 'retire-worker':
-        await ifAny(draw(fleet.members('worker', 'running')), (member) => fleet.retire(member))
+        fleet.retire(member)
         break
-      case 'stop-worker': {
-        if (fleet.members('worker', 'stopped').length >= mostStopped) break
-        const ms = leaseMs * between(random, stopLeases.from, stopLeases.to)
-        await ifAny(draw(fleet.members('worker', 'running')), async (member) => {
-          await fleet.stop(member)
-          stops.push(
-            sleep(ms, undefined, { signal })
-              .catch(() => null)
-              .then(() => fleet.resume(member)),
-          )
-        })
+      case 'stop-worker':
+        fleet.stop(member)
+        stops.push(pause(stopMs, signal).then(() => fleet.resume(member)))
         break
-      }
     }
   }
   await Promise.all(stops)
 }
 
-function alive(fleet: Fleet, role: Member['role']): readonly Member[] {
-  return [...fleet.members(role, 'running'), ...fleet.members(role, 'stopped')]
+function drawVictim(
+  fleet: Fleet,
+  kind: (typeof misfortunes)[number]['kind'],
+  random: Random,
+): Member | undefined {
+  const role = kind === 'kill-producer' ? 'producer' : 'worker'
+  const stopped = fleet.members(role, 'stopped')
+  if (kind === 'stop-worker' && stopped.length >= mostStopped) return undefined
+  const isKill = kind === 'kill-worker' || kind === 'kill-producer'
+  const members = [...fleet.members(role, 'running'), ...(isKill ? stopped : [])]
+  return members[whole(random, 0, members.length - 1)]
 }
 
-async function ifAny(
-  member: Member | undefined,
-  act: (member: Member) => Promise<void>,
-): Promise<void> {
-  if (member !== undefined) await act(member)
+/** Waits; answers false when the signal cut the wait short. */
+async function pause(ms: number, signal: AbortSignal): Promise<boolean> {
+  await sleep(ms, undefined, { signal }).catch(() => null)
+  return !signal.aborted
 }

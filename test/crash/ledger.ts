@@ -2,9 +2,8 @@
  * The ledger: what every process of a run saw, kept outside the store. Each process appends to a file of its own, and an
  * entry is on the disk before its process goes on, so that a kill loses nothing that was acted upon.
  */
-import { closeSync, fdatasync, openSync, readdirSync, readFileSync, writeSync } from 'node:fs'
+import { closeSync, fdatasyncSync, openSync, readdirSync, readFileSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
-import { promisify } from 'node:util'
 import type { FinalState } from '../../src/core/job.ts'
 import type { CancelAnswer, ClaimedJob, Inserted, SettleAnswer } from '../../src/store.ts'
 
@@ -60,38 +59,29 @@ export type Signal = 'SIGKILL' | 'SIGSTOP' | 'SIGCONT' | 'stop'
 /** An entry with who wrote it, and when by the machine's clock. */
 export type Line = Entry & { readonly at: number; readonly by: string }
 
-const syncToDisk = promisify(fdatasync)
 const extension = '.ledger'
 
 /** One process's file. */
 export class Ledger {
   readonly #file: number
-  #waiting = ''
-  #syncing: Promise<void> | null = null
 
   constructor(folder: string, process: string) {
     this.#file = openSync(join(folder, `${process}${extension}`), 'a')
   }
 
-  /** Appends entries; resolves when they are on the disk. Entries of calls made together share one sync. */
-  async write(...entries: readonly Entry[]): Promise<void> {
+  /**
+   * Appends entries; they are on the disk when it returns. It does not let the event loop turn, so that a worker that was
+   * stopped past its lease settles before it can learn of the loss.
+   */
+  write(...entries: readonly Entry[]): void {
     if (entries.length === 0) return
     const at = Date.now()
-    this.#waiting += entries.map((entry) => `${JSON.stringify({ at, ...entry })}\n`).join('')
-    await this.#syncing
-    if (this.#waiting !== '') this.#syncing = this.#sync()
-    await this.#syncing
+    writeSync(this.#file, entries.map((entry) => `${JSON.stringify({ at, ...entry })}\n`).join(''))
+    fdatasyncSync(this.#file)
   }
 
   close(): void {
     closeSync(this.#file)
-  }
-
-  async #sync(): Promise<void> {
-    const text = this.#waiting
-    this.#waiting = ''
-    writeSync(this.#file, text)
-    await syncToDisk(this.#file)
   }
 }
 

@@ -51,30 +51,30 @@ export class Fleet {
     child.once('exit', (code, signal) => this.#ended(member, code, signal))
   }
 
-  async kill(member: Member): Promise<void> {
+  kill(member: Member): void {
     member.state = 'going'
-    await this.#signal(member, 'SIGKILL')
+    this.#signal(member, 'SIGKILL')
   }
 
   /** Stops a process until `resume`. */
-  async stop(member: Member): Promise<void> {
+  stop(member: Member): void {
     member.state = 'stopped'
-    await this.#signal(member, 'SIGSTOP')
+    this.#signal(member, 'SIGSTOP')
   }
 
   /** Lets a stopped process go on, if it was not killed meanwhile. */
-  async resume(member: Member): Promise<void> {
+  resume(member: Member): void {
     if (member.state !== 'stopped') return
-    await this.#signal(member, 'SIGCONT')
+    this.#signal(member, 'SIGCONT')
     member.state = 'running'
   }
 
   /** Asks a process to end by itself. */
-  async retire(member: Member): Promise<void> {
-    if (member.state === 'stopped') await this.resume(member)
+  retire(member: Member): void {
+    if (member.state === 'stopped') this.resume(member)
     if (member.state === 'going') return
     member.state = 'going'
-    await this.#ledger.write({ kind: 'signal', process: member.name, signal: 'stop' })
+    this.#ledger.write({ kind: 'signal', process: member.name, signal: 'stop' })
     if (member.child.connected) member.child.send('stop')
   }
 
@@ -87,10 +87,10 @@ export class Fleet {
   async end(role: Role, withinMs: number): Promise<void> {
     const late = AbortSignal.timeout(withinMs)
     const members = this.members(role)
-    await Promise.all(members.map((member) => this.retire(member)))
+    for (const member of members) this.retire(member)
     await Promise.allSettled(members.map((member) => exited(member.child, late)))
     for (const { name, child } of this.members(role)) {
-      await this.#ledger.write({
+      this.#ledger.write({
         kind: 'died',
         process: name,
         how: 'too late: it had to be killed',
@@ -108,8 +108,8 @@ export class Fleet {
     }
   }
 
-  async #signal(member: Member, signal: 'SIGKILL' | 'SIGSTOP' | 'SIGCONT'): Promise<void> {
-    await this.#ledger.write({ kind: 'signal', process: member.name, signal })
+  #signal(member: Member, signal: 'SIGKILL' | 'SIGSTOP' | 'SIGCONT'): void {
+    this.#ledger.write({ kind: 'signal', process: member.name, signal })
     member.child.kill(signal)
   }
 
@@ -118,7 +118,7 @@ export class Fleet {
     const isExpected = member.state === 'going' && (code === 0 || signal === 'SIGKILL')
     if (!isExpected) {
       const how = code === null ? `by ${signal}` : `with exit code ${code}`
-      void this.#ledger.write({ kind: 'died', process: member.name, how })
+      this.#ledger.write({ kind: 'died', process: member.name, how })
     }
     if (this.#open) this.start(member.role)
   }

@@ -34,15 +34,15 @@ process.exit(0)
 async function enqueueOne(key: string): Promise<void> {
   const { kind, work, options } = drawCall(random, key)
   const cancelAfterMs = random() < cancelled.share ? random() * cancelled.withinMs : null
-  await ledger.write({ kind: 'intent', key, task: kind.task })
+  ledger.write({ kind: 'intent', key, task: kind.task })
   try {
     const { id, inserted: status } = await errand.enqueue(kind.task, work, options)
-    await ledger.write({ kind: 'ack', key, id, status })
+    ledger.write({ kind: 'ack', key, id, status })
     if (cancelAfterMs === null) return
     await sleep(cancelAfterMs)
     const [answer] = await errand.store.cancel([id], 'cancelled by its producer')
-    await ledger.write({ kind: 'cancel', id, answer: answer! })
+    ledger.write({ kind: 'cancel', id, answer: answer! })
   } catch (error) {
-    await ledger.write({ kind: 'nack', key, error: String(error) })
+    ledger.write({ kind: 'nack', key, error: String(error) })
   }
 }

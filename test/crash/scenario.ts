@@ -52,6 +52,9 @@ export interface Context {
 /** So many values has the unique key of `only` and of `latest`. */
 const uniqueKeys = 4
 
+/** Tokens of one job often share their parity. */
+const isOddHash = (token: number): boolean => Math.imul(token, 0x9e3779b1) < 0
+
 const uniqueKey = ({ key }: Work): string => String(Number(key.split('-').at(-1)) % uniqueKeys)
 
 export const kinds: readonly Kind[] = [
@@ -78,7 +81,7 @@ export const kinds: readonly Kind[] = [
     share: 8,
     options: { postpone: { limit: 'none', delay: '200ms' } },
     enqueues: 1,
-    ends: ({ token }) => (token % 2 === 0 ? 'postpones' : 'returns'),
+    ends: ({ token }) => (isOddHash(token) ? 'postpones' : 'returns'),
   },
   { task: 'discarder', share: 4, onSuccess: ['leaf'], enqueues: 1, ends: () => 'discards' },
   {
@@ -153,17 +156,17 @@ function workOf(input: Work | FailureReport): Work {
 async function attempt(kind: Kind, work: Work, job: RunningJob<Context>): Promise<Work> {
   const { id, token } = job
   const { ledger } = job.context
-  await ledger.write({ kind: 'start', id, token, attempt: job.attempt })
+  ledger.write({ kind: 'start', id, token, attempt: job.attempt })
   try {
     await sleep(work.ms, undefined, work.heeds ? { signal: job.signal } : {})
   } catch (error) {
-    await ledger.write({ kind: 'end', id, token, how: 'is-aborted' })
+    ledger.write({ kind: 'end', id, token, how: 'is-aborted' })
     throw error
   }
   const child: Work = { key: work.key, ms: 20, heeds: false }
   for (let i = 0; i < (kind.enqueues ?? 0); i++) await job.enqueue('leaf', child)
   const how = kind.ends?.(job) ?? 'returns'
-  await ledger.write({ kind: 'end', id, token, how })
+  ledger.write({ kind: 'end', id, token, how })
   carryOut(how)
   return child
 }

@@ -4,9 +4,9 @@ import type { Ledger } from './ledger.ts'
 
 /** Writes to the ledger what the store hands out and what it answers to settlements, before the worker hears of it. */
 export function keepingLedger(store: Store, ledger: Ledger): Store {
-  const handed = async <C extends Claimed>(claimed: C): Promise<C> => {
+  const handed = <C extends Claimed>(claimed: C): C => {
     const { now: storeNow, jobs } = claimed
-    await ledger.write(
+    ledger.write(
       ...jobs.map(({ id, token, why }) => ({ kind: 'handed', id, token, why, storeNow }) as const),
     )
     return claimed
@@ -16,7 +16,7 @@ export function keepingLedger(store: Store, ledger: Ledger): Store {
     expired: async (request) => handed(await store.expired(request)),
     settle: async (settlements, tx) => {
       const answers = await store.settle(settlements, tx)
-      await ledger.write(
+      ledger.write(
         ...settlements.map((settlement, i) => {
           const { id, token } = settlement
           const decision = settlement.kind === 'finish' ? settlement.state : 'again'

@@ -15,7 +15,7 @@ const client = new Client(app)
 const worker = new ErrandWorker(app, client, {})
 
 app.events.on('run-ended', ({ id, outcome }) => {
-  if (outcome === 'stale') void ledger.write({ kind: 'told-stale', id })
+  if (outcome === 'stale') ledger.write({ kind: 'told-stale', id })
 })
 app.events.on('warning', ({ code, message }) => console.error(`${code}: ${message}`))
 app.events.on('part-failed', ({ part: name, error }) => console.error(`${name} failed:`, error))
