@@ -214,6 +214,8 @@ export interface Finish extends Settling {
   /** Why it ended so; null for completed jobs. */
   readonly reason: string | null
   readonly keepMs: Keep
+  /** How long ago the run began; the record shows it unless the start was noted before. Null for a job that was not run. */
+  readonly startedAgoMs: number | null
 }
 
 /** Puts the job back: retry, postpone, give-back, loss, interruption, deferral. */

@@ -40,6 +40,7 @@ export async function endByHand(
       output: end.output === undefined ? null : JSON.stringify(end.output),
       reason: end.reason ?? null,
       keepMs: end.keepMs ?? null,
+      startedAgoMs: null,
     },
   ])
   return answer!

@@ -24,6 +24,8 @@ export interface Settling {
   readonly outcome: Outcome
   /** Whether the handler was started, or for a lost job: whether its start was written. */
   readonly begun: boolean
+  /** How long ago the handler was started; null when it was not. */
+  readonly ranMs: number | null
   readonly output: string | null
   /** The output itself, for follow-ups. */
   readonly value: unknown
@@ -84,7 +86,12 @@ function assemble(
   }
   const settlement: Settlement =
     decision.kind === 'finish'
-      ? { ...common, ...decision, output: decision.state === 'completed' ? given.output : null }
+      ? {
+          ...common,
+          ...decision,
+          output: decision.state === 'completed' ? given.output : null,
+          startedAgoMs: given.ranMs === null ? null : Math.max(0, Math.round(given.ranMs)),
+        }
       : { ...common, ...decision }
   return { settlement, decision, error }
 }

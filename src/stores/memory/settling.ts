@@ -29,6 +29,8 @@ function settleOne(db: MemoryDatabase, settlement: Settlement, now: number): Set
     case 'finish': {
       const reason =
         settlement.reason ?? (settlement.state === 'cancelled' ? row.cancelReason : null)
+      const { startedAgoMs } = settlement
+      row.startedAt ??= startedAgoMs === null ? null : now - startedAgoMs
       finish(db, row, { ...settlement, reason }, now)
       insert(db, settlement.followUps, now)
       release(db, row, now)

@@ -126,10 +126,11 @@ function follow(tx: Transaction, { settlement, lease }: Accepted): void {
 }
 
 function end(tx: Transaction, finishing: Finish, lease: Lease): void {
-  const { output, keepMs, token, counters } = finishing
+  const { output, keepMs, token, counters, startedAgoMs } = finishing
   const state = codeOf(finishing.state)
   const reason = finishing.reason ?? (state === CANCELLED ? lease.cancelReason : null)
-  const { worker, startedAt } = lease
+  const { worker } = lease
+  const startedAt = lease.startedAt ?? (startedAgoMs === null ? null : tx.now - startedAgoMs)
   const packed = packCounters(counters) ?? 0
   finish(tx, lease, RUNNING, {
     state,

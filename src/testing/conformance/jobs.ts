@@ -71,6 +71,7 @@ export function finish(lease: LeaseRef, over: Partial<Finish> = {}): Finish {
     output: null,
     reason: null,
     keepMs: hour,
+    startedAgoMs: null,
     followUps: [],
     ...over,
   }

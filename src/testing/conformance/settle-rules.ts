@@ -36,6 +36,18 @@ export const settleRules: readonly Rule[] = rulesOf('settle', {
     await scene.shows(zombie.id, { output: '2' })
   },
 
+  'a settlement tells when the run began, unless its start was noted': async (scene) => {
+    const quick = await scene.running()
+    const before = await scene.now()
+    await scene.settle(finish(quick, { startedAgoMs: 40 }))
+    scene.near((await scene.job(quick.id)).startedAt, before - 40)
+    const noted = await scene.running()
+    const now = await scene.now()
+    await scene.store.note([{ id: noted.id, token: noted.token, kind: 'start', agoMs: 7 }])
+    await scene.settle(finish(noted, { startedAgoMs: 40 }))
+    scene.near((await scene.job(noted.id)).startedAt, now - 7)
+  },
+
   'an expired lease that nobody took is still settled': async (scene) => {
     const job = await scene.running()
     await scene.advance(100 * leaseMs)
