@@ -39,9 +39,9 @@ const LOST = `SELECT ${claimedColumns}, r.started_at, r.cancel_asked, r.overdue
   FROM errand_running r CROSS JOIN errand_jobs j ON j.seq = r.seq
   WHERE r.lease_until <= ?1 AND j.task IN (SELECT value FROM json_each(?2)) ORDER BY r.lease_until, r.seq LIMIT ?3`
 const RELEASE_LEASE = `UPDATE errand_running SET token = ?, worker = ?, lease_until = ?, born = 0 WHERE seq = ?`
-/** Waiting jobs that waited too long: walks the primary key of errand_overdue. */
+/** Waiting jobs that waited too long, in the order of their insertion: walks a range of the primary key of errand_overdue. */
 const OVERDUE = `SELECT seq FROM errand_overdue
-  WHERE at <= ?1 AND task IN (SELECT value FROM json_each(?2)) ORDER BY at, seq LIMIT ?3`
+  WHERE at <= ?1 AND task IN (SELECT value FROM json_each(?2)) ORDER BY seq LIMIT ?3`
 const NEEDS_SWEEP = `SELECT EXISTS (SELECT 1 FROM errand_overdue WHERE at <= ?1)
   OR EXISTS (SELECT 1 FROM errand_running WHERE lease_until <= ?1)`
 

@@ -1,14 +1,15 @@
 /** Reading jobs. */
 import type { JobState, LogLevel, LogLine } from '../../core/job.ts'
 import type { ListQuery, Page, QueueCount, StoredJob } from '../../store.ts'
-import type { Connection, Value } from './connection.ts'
-import { readStored, stateColumn, storedColumns, storedSeq, storedTables } from './rows.ts'
+import type { Connection, Row, Value } from './connection.ts'
+import { readStored, stateColumn, storedColumns, storedTables } from './rows.ts'
 import { codeOf, COMPLETED, RUNNING, stateOf } from './states.ts'
 
 /** How many jobs one page looks at, at most. */
 const scannedPerPage = 5_000
 
 const GET = `SELECT ${storedColumns} FROM ${storedTables} WHERE j.id = ?`
+const GET_BY_SEQ = `SELECT ${storedColumns} FROM ${storedTables} WHERE j.seq = ?`
 const COUNTS = `SELECT queue, state, count FROM errand_tally WHERE count <> 0 ORDER BY queue, state`
 const LOGS = `SELECT at, level, text FROM errand_log WHERE seq = (SELECT seq FROM errand_jobs WHERE id = ?) ORDER BY line`
 
@@ -37,7 +38,7 @@ export function logs(connection: Connection, id: string): LogLine[] {
 
 /**
  * Pages by insertion, newest first; the cursor is a rowid, so that new jobs do not shift pages.
- * Looks at a bounded stretch of the narrowest index that holds all answers.
+ * Looks at a bounded stretch of the narrowest index that holds all answers, and reads payloads of the answers only.
  */
 export function list(connection: Connection, query: ListQuery): Page {
   const before = query.after === undefined ? Number.MAX_SAFE_INTEGER : Number(query.after)
@@ -48,19 +49,21 @@ export function list(connection: Connection, query: ListQuery): Page {
   )
   const lowest = (edge[0]?.[0] as number | undefined) ?? null
   const [conditions, wanted] = conditionsOf(query)
-  if (lowest !== null) conditions.push(`c.seq >= ${lowest}`)
+  if (lowest !== null) conditions.push(`j.seq >= ${lowest}`)
   const where = conditions.length === 0 ? '' : `WHERE ${conditions.join(' AND ')}`
-  const rows = connection.once(
-    `SELECT ${storedColumns} FROM (${candidates}) c CROSS JOIN errand_jobs j ON j.seq = c.seq
-     ${storedTables.replace('errand_jobs j', '')} ${where} ORDER BY c.seq DESC LIMIT ${query.limit + 1}`,
+  const found = connection.once(
+    `SELECT c.seq FROM (${candidates}) c CROSS JOIN errand_jobs j ON j.seq = c.seq
+     LEFT JOIN errand_running r ON r.seq = j.seq LEFT JOIN errand_finished f ON f.seq = j.seq
+     ${where} ORDER BY c.seq DESC LIMIT ${query.limit + 1}`,
     ...values,
     ...wanted,
   )
-  const page = rows.slice(0, query.limit)
-  const last = page.at(-1)
-  const next =
-    rows.length > page.length && last !== undefined ? (last[storedSeq] as number) : lowest
-  return { jobs: page.map(readStored), next: next === null ? null : String(next) }
+  const page = found.slice(0, query.limit).map(([seq]) => seq as number)
+  const next = found.length > page.length ? (page.at(-1) ?? null) : lowest
+  return {
+    jobs: page.map((seq) => readStored(connection.row(GET_BY_SEQ, seq) as Row)),
+    next: next === null ? null : String(next),
+  }
 }
 
 /** The rowids among which all answers lie, as a statement without order, with its values. */

@@ -172,14 +172,11 @@ export function readRecord(row: Row): Record {
 export const storedColumns: string = `j.id, j.task, j.queue, ${stateColumn}, j.priority, j.input, j.codec, j.options, j.parent, j.unique_key,
   j.created_at, j.due_at, j.start_by, j.deadline_at, coalesce(f.counters, j.counters), coalesce(r.token, f.token, j.token),
   coalesce(r.worker, f.worker, j.worker), r.lease_until, coalesce(r.started_at, f.started_at), f.finished_at, f.keep_ms,
-  r.cancel_asked, p.value, j.errors, f.output, f.reason, j.seq`
+  r.cancel_asked, p.value, j.errors, f.output, f.reason`
 
 /** The tables that `storedColumns` read. */
 export const storedTables = `errand_jobs j LEFT JOIN errand_running r ON r.seq = j.seq
   LEFT JOIN errand_finished f ON f.seq = j.seq LEFT JOIN errand_progress p ON p.seq = j.seq`
-
-/** Where `storedColumns` hold the rowid. */
-export const storedSeq = 26
 
 /** Reads a row of `storedColumns`. */
 export function readStored(row: Row): StoredJob {
