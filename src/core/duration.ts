@@ -1,9 +1,33 @@
 /** Durations as users write them, turned into milliseconds once, at the edge. */
-import ms, { type StringValue } from 'ms'
+import ms from 'ms'
 import { ErrandError } from './errors.ts'
 
+/** The units of `ms`. Written out, for its types are in a package of their own that users do not have. */
+type Unit =
+  | 'ms'
+  | 's'
+  | 'sec'
+  | 'second'
+  | 'seconds'
+  | 'm'
+  | 'min'
+  | 'minute'
+  | 'minutes'
+  | 'h'
+  | 'hour'
+  | 'hours'
+  | 'd'
+  | 'day'
+  | 'days'
+  | 'w'
+  | 'week'
+  | 'weeks'
+  | 'y'
+  | 'year'
+  | 'years'
+
 /** `'10s'`-style text as the package `ms` reads it, or milliseconds. */
-export type Duration = number | StringValue
+export type Duration = number | `${number}${Unit}` | `${number} ${Unit}`
 
 /**
  * Turns a duration into whole milliseconds.
