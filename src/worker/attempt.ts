@@ -45,7 +45,7 @@ export class Attempt implements AttemptScope {
   readonly parts: AttemptParts
   /** Jobs to insert with the settlement. */
   readonly enqueued: NewJob[] = []
-  /** When the handler was started, by the worker's ticks. */
+  /** When the handler was started, by the worker's ticks; 0 before. */
   startedAt = 0
   /** Where it is in the lease table. */
   lease = -1
@@ -75,11 +75,16 @@ export class Attempt implements AttemptScope {
     return this.#controller.signal
   }
 
+  /** When the attempt times out, by the worker's ticks. */
+  get endsAt(): number {
+    const { timeoutMs } = this.parts.policy
+    return timeoutMs === null || this.startedAt === 0 ? Infinity : this.startedAt + timeoutMs
+  }
+
   /** When the attempt times out, by the store's clock. */
   get deadline(): number {
-    const { app, policy, services } = this.parts
-    if (policy.timeoutMs === null) return Infinity
-    return app.store.clock.now() + this.startedAt + policy.timeoutMs - services.ticks()
+    const { app, services } = this.parts
+    return app.store.clock.now() + this.endsAt - services.ticks()
   }
 
   get ended(): boolean {
@@ -127,7 +132,7 @@ export class Attempt implements AttemptScope {
   async #returned(value: unknown): Promise<Ended> {
     if (this.completedInTx !== null)
       return { outcome: { kind: 'completed' }, ...this.completedInTx }
-    if (this.abortCause === 'timeout') return this.#threw(null)
+    if (this.#isTimedOut()) return this.#threw(null)
     const output = await this.encodeOutput(value)
     return { outcome: { kind: 'completed' }, ...output }
   }
@@ -147,12 +152,20 @@ export class Attempt implements AttemptScope {
     }
   }
 
+  /** Whether the attempt took too long, even if its handler left nobody the time to say so. */
+  #isTimedOut(): boolean {
+    const { services } = this.parts
+    if (this.abortCause === null && this.endsAt <= services.ticks())
+      this.abort('timeout', this.endsAt)
+    return this.abortCause === 'timeout'
+  }
+
   #threw(error: unknown): Ended {
     return { outcome: this.#outcomeOf(error), output: null, value: undefined }
   }
 
   #outcomeOf(error: unknown): Outcome {
-    if (this.abortCause === 'timeout') {
+    if (this.#isTimedOut()) {
       return {
         kind: 'failed',
         reason: 'timeout',
@@ -175,14 +188,14 @@ export class Attempt implements AttemptScope {
 export function abortError(
   cause: AbortCause,
   job: { readonly task: string; readonly id: string },
-  timeoutMs?: number | null,
+  timeoutMs: number | null = null,
 ): ErrandError {
   const which = `${job.task} ${job.id}`
   switch (cause) {
     case 'timeout':
       return new ErrandError(
         'timeout',
-        `${which} took longer than its timeout${timeoutMs == null ? '' : ` of ${timeoutMs} ms`}.`,
+        `${which} took longer than its timeout${timeoutMs === null ? '' : ` of ${timeoutMs} ms`}.`,
       )
     case 'cancelled':
       return new ErrandError('cancelled', `${which} was asked to cancel.`)

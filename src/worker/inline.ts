@@ -50,7 +50,7 @@ async function runInline(
     notes,
     services,
   })
-  const entry = table.hold(job.id, job.token, true)
+  const entry = table.hold(job.id, job.token, true, Infinity)
   const renewals = new RenewLoop({
     store,
     clock: store.clock,
@@ -95,6 +95,7 @@ async function settle(attempt: Attempt, ended: Ended): Promise<void> {
     ...ended,
     job,
     begun: true,
+    ranMs: null,
     enqueued,
     now: app.store.clock.now(),
     taskFacts: parts.services.taskFacts,

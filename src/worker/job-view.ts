@@ -1,6 +1,6 @@
 /** The job as its handler sees it. */
 import { makeJob, type TaskFacts } from '../client/new-job.ts'
-import { validate } from '../client/payload.ts'
+import { encodePayload, validate } from '../client/payload.ts'
 import { ErrandError } from '../core/errors.ts'
 import type { FollowUpOptions, JobLog, RunningJob } from '../core/handler.ts'
 import { followUpId } from '../core/id.ts'
@@ -70,7 +70,7 @@ export class JobView implements RunningJob {
 
   get log(): JobLog {
     const write = (level: LogLevel) => (text: string, fields?: object) => {
-      const line = fields === undefined ? String(text) : `${text} ${toJson(fields, 'fields')}`
+      const line = fields === undefined ? `${text}` : `${text} ${shown(fields)}`
       this.#attempt.parts.notes.log(this.#attempt, level, line)
     }
     this.#log ??= {
@@ -83,7 +83,8 @@ export class JobView implements RunningJob {
   }
 
   progress(value: unknown): void {
-    this.#attempt.parts.notes.progress(this.#attempt, toJson(value, 'progress'))
+    const { app, notes } = this.#attempt.parts
+    notes.progress(this.#attempt, encodePayload(app, value, null, 'progress'))
   }
 
   async enqueue(
@@ -128,5 +129,14 @@ export class JobView implements RunningJob {
   #refuseWhenOver(verb: string): void {
     if (this.#attempt.ended)
       throw new ErrandError('lease-lost', `job.${verb}() was called after the attempt had ended.`)
+  }
+}
+
+/** A log line never fails its job: fields that are no JSON are named instead. */
+function shown(fields: object): string {
+  try {
+    return toJson(fields, 'fields')
+  } catch (error) {
+    return `(${error instanceof Error ? error.message : 'fields that cannot be shown'})`
   }
 }

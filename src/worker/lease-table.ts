@@ -51,13 +51,16 @@ export class LeaseTable {
     return [...this.#entries.values()]
   }
 
-  /** Takes in a lease. The caller claims no more than there is room. */
-  hold(id: string, token: number, startNoted: boolean): LeaseEntry {
+  /**
+   * Takes in a lease, to be renewed until the given time unless it is started: a process that hangs must not keep what it
+   * never began. The caller claims no more than there is room.
+   */
+  hold(id: string, token: number, startNoted: boolean, renewUntil: number): LeaseEntry {
     const index = this.#free.pop()
     if (index === undefined) throw new RangeError('more leases than the table has room for')
     const entry = { index, id, token, startNoted }
     this.#entries.set(index, entry)
-    this.shared.renewUntil[index] = Infinity
+    this.shared.renewUntil[index] = renewUntil
     this.shared.states[index] = entryState.held
     return entry
   }

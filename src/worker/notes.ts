@@ -3,7 +3,7 @@ import { keptLogLines, type LogLevel } from '../core/job.ts'
 import type { EventHub } from '../observe/events.ts'
 import type { Note, Store } from '../store.ts'
 import type { Attempt } from './attempt.ts'
-import { Health } from './supervised.ts'
+import { answered, Health } from './supervised.ts'
 import type { Ticks } from './time.ts'
 
 /** Where attempts leave their notes. */
@@ -28,6 +28,7 @@ export class Notes implements JobNotes {
   readonly #ticks: Ticks
   readonly #pending = new Map<Attempt, Pending>()
   readonly #taken = new WeakMap<Attempt, number>()
+  #sending: ReadonlySet<Attempt> = new Set()
   #timer: (() => void) | null = null
   #flushing: Promise<void> | null = null
 
@@ -49,20 +50,20 @@ export class Notes implements JobNotes {
     this.#of(attempt).lines.push({ at: this.#ticks(), level, text: cut })
   }
 
-  /** Writes what an attempt has left, so that its settlement may follow. Resolves at once when there is nothing. */
+  /** Writes what an attempt has left, so that its settlement may follow; drops it when that fails, since a job is worth more. */
   async flush(attempt: Attempt): Promise<void> {
     while (this.#pending.has(attempt)) {
       this.#timer?.()
       this.#timer = null
       await (this.#flushing ?? this.#write())
-      if (this.health.failures > 0) return
+      if (this.health.failures > 0) this.#pending.delete(attempt)
     }
     await this.#flushing
   }
 
   /** Whether an attempt has notes that are not written yet. */
   has(attempt: Attempt): boolean {
-    return this.#pending.has(attempt)
+    return this.#pending.has(attempt) || this.#sending.has(attempt)
   }
 
   stop(): void {
@@ -98,16 +99,18 @@ export class Notes implements JobNotes {
     const now = this.#ticks()
     const taken = [...this.#pending]
     this.#pending.clear()
+    this.#sending = new Set(taken.map(([attempt]) => attempt))
     const notes = taken.flatMap(([attempt, pending]) => notesOf(attempt, pending, now))
     try {
       for (let from = 0; from < notes.length; from += batch)
-        await this.#store.note(notes.slice(from, from + batch))
+        await answered(this.#store.clock, this.#store.note(notes.slice(from, from + batch)))
       this.health.worked()
     } catch (error) {
-      // Notes are not worth the job: a settlement does not wait for them, and those that come after it are refused.
       const againMs = this.health.failed(error)
       for (const [attempt, pending] of taken) this.#restore(attempt, pending)
       if (this.#pending.size > 0) this.#writeSoon(againMs)
+    } finally {
+      this.#sending = new Set()
     }
   }
 

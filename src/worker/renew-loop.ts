@@ -7,6 +7,7 @@
  */
 import type { Clock } from '../core/clock.ts'
 import type { LeaseRef, Note, Store } from '../store.ts'
+import { answered } from './supervised.ts'
 import { entryState, type LeaseEntry, type SharedLeases } from './lease-table.ts'
 import type { Ticks } from './time.ts'
 
@@ -39,6 +40,8 @@ export class RenewLoop {
   #stopTimer: (() => void) | null = null
   #busy: Promise<void> | null = null
   #failures = 0
+  #restUntil = -Infinity
+  #hasWorked = false
   #stopped = false
 
   constructor(options: RenewLoopOptions) {
@@ -94,24 +97,27 @@ export class RenewLoop {
   async #work(): Promise<void> {
     const { ticks, leaseMs, report } = this.#options
     const now = ticks()
+    if (now < this.#restUntil) return
     try {
       await this.#noteStarts(now)
       if (now < this.#renewAt && !this.#asked) return
       this.#asked = false
       await this.#renew(now)
       this.#renewAt = now + leaseMs / 3
-      if (this.#failures > 0) report({ kind: 'worked' })
+      if (this.#failures > 0 || !this.#hasWorked) report({ kind: 'worked' })
       this.#failures = 0
+      this.#hasWorked = true
     } catch (error) {
       // A failed renewal is repeated well before the lease ends, but never without a pause.
       this.#failures++
-      this.#renewAt = now + Math.min(leaseMs / 10, 100 * 2 ** Math.min(this.#failures, 5))
+      const restMs = Math.min(leaseMs / 10, 100 * 2 ** Math.min(this.#failures, 5))
+      this.#renewAt = this.#restUntil = ticks() + restMs * (0.5 + Math.random() / 2)
       report({ kind: 'failed', error })
     }
   }
 
   async #noteStarts(now: number): Promise<void> {
-    const { store, shared } = this.#options
+    const { store, clock, shared } = this.#options
     const notes: (Note & { kind: 'start' })[] = []
     const noted: { noted: boolean }[] = []
     for (const lease of this.#leases.values()) {
@@ -126,12 +132,12 @@ export class RenewLoop {
       }
     }
     if (notes.length === 0) return
-    await store.note(notes)
+    await answered(clock, store.note(notes))
     for (const lease of noted) lease.noted = true
   }
 
   async #renew(now: number): Promise<void> {
-    const { store, shared, leaseMs, report } = this.#options
+    const { store, clock, shared, leaseMs, report } = this.#options
     const due = [...this.#leases.values()].filter(
       ({ index }) =>
         shared.states[index] !== entryState.free && now < (shared.renewUntil[index] ?? 0),
@@ -140,10 +146,8 @@ export class RenewLoop {
     const cancelled: LeaseRef[] = []
     for (let from = 0; from < due.length; from += batch) {
       const part = due.slice(from, from + batch)
-      const answers = await store.renew(
-        part.map(({ id, token }) => ({ id, token })),
-        leaseMs,
-      )
+      const refs = part.map(({ id, token }) => ({ id, token }))
+      const answers = await answered(clock, store.renew(refs, leaseMs))
       for (const [i, answer] of answers.entries()) {
         const lease = part[i]
         if (lease === undefined || answer === 'renewed') continue

@@ -1,12 +1,12 @@
 /**
  * Writes settlements in batches. While one batch is under way the next one gathers; a store that is down is tried again
  * until the worker's end. A batch with an element that the store can never take is halved until that one stands alone.
+ * Whether an error of unknown kind tells of the store or of the batch is found out by a call without settlements.
  */
 import { sleep } from '../core/clock.ts'
-import { isErrandError } from '../core/errors.ts'
 import type { EventHub } from '../observe/events.ts'
 import type { SettleAnswer, Settlement, Store } from '../store.ts'
-import { Health } from './supervised.ts'
+import { answered, Health, mayPass } from './supervised.ts'
 
 /** What became of one settlement; `refused` could never be written, for the given error. */
 export type Verdict = SettleAnswer | { readonly refused: unknown }
@@ -74,20 +74,34 @@ export class Settler {
   }
 
   async #write(items: readonly Item[]): Promise<void> {
+    const settlements = items.map(({ settlement }) => settlement)
     while (!this.#gaveUp.signal.aborted) {
       try {
-        const answers = await this.#store.settle(items.map(({ settlement }) => settlement))
+        const answers = await this.#call(settlements)
         this.health.worked()
         this.#pending -= items.length
         for (const [i, item] of items.entries()) item.done(answers[i] ?? 'stale')
         return
       } catch (error) {
-        if (isPassing(error)) {
-          await sleep(this.#store.clock, this.health.failed(error), this.#gaveUp.signal)
-        } else {
-          return this.#halve(items, error)
-        }
+        if (await this.#isTheirs(error)) return this.#halve(items, error)
+        await sleep(this.#store.clock, this.health.failed(error), this.#gaveUp.signal)
       }
+    }
+  }
+
+  #call(settlements: readonly Settlement[]): Promise<readonly SettleAnswer[]> {
+    return answered(this.#store.clock, this.#store.settle(settlements))
+  }
+
+  /** Whether an error comes from the settlements themselves: then the store, being well, takes an empty batch. */
+  async #isTheirs(error: unknown): Promise<boolean> {
+    const verdict = mayPass(error)
+    if (verdict !== 'maybe') return verdict === 'no'
+    try {
+      await this.#call([])
+      return true
+    } catch {
+      return false
     }
   }
 
@@ -101,20 +115,4 @@ export class Settler {
     await this.#write(items.slice(0, middle))
     await this.#write(items.slice(middle))
   }
-}
-
-const passing = [
-  'store-busy',
-  'store-unavailable',
-  'unknown-outcome',
-  'overloaded',
-  'timeout',
-  'closed',
-  'store-corrupt',
-  'store-too-new',
-] as const
-
-/** Whether an error may pass with time, so that the same batch is worth another try. */
-function isPassing(error: unknown): boolean {
-  return passing.some((code) => isErrandError(error, code))
 }

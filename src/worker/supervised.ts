@@ -1,5 +1,6 @@
 /** Keeps a part of a worker at work: it outlives failures of any length, with jittered back-off, and shows its health. */
 import { sleep, type Clock } from '../core/clock.ts'
+import { ErrandError, isErrandError } from '../core/errors.ts'
 import type { EventHub } from '../observe/events.ts'
 
 /** Back-off after failures in a row: doubled from the first, drawn between half and all of it. */
@@ -99,4 +100,53 @@ export class Loop {
     this.#rest = new AbortController()
     await sleep(this.#clock, ms, this.#rest.signal)
   }
+}
+
+/** How long a part waits for an answer of the store: longer than stores themselves try. */
+const callMs = 40_000
+
+/**
+ * Waits for a call of the store, but not for ever: rejects with `timeout` when it hangs, so that its part tries again.
+ * An answer that comes later still goes to `late`.
+ */
+export function answered<T>(
+  clock: Clock,
+  call: Promise<T>,
+  late: (answer: T) => void = () => undefined,
+): Promise<T> {
+  return new Promise((resolve, reject) => {
+    let isLate = false
+    const stop = clock.after(callMs, () => {
+      isLate = true
+      reject(new ErrandError('timeout', `The store has not answered for ${callMs / 1_000} s.`))
+    })
+    call.then(
+      (answer) => {
+        stop()
+        if (isLate) late(answer)
+        else resolve(answer)
+      },
+      (error: unknown) => {
+        stop()
+        reject(error)
+      },
+    )
+  })
+}
+
+const passing = [
+  'store-busy',
+  'store-unavailable',
+  'unknown-outcome',
+  'overloaded',
+  'timeout',
+  'closed',
+  'store-corrupt',
+  'store-too-new',
+] as const
+
+/** Whether an error of a store may pass with time, so that the same call is worth another try; `maybe` for errors of unknown kind. */
+export function mayPass(error: unknown): 'yes' | 'no' | 'maybe' {
+  if (!isErrandError(error)) return 'maybe'
+  return passing.some((code) => error.code === code) ? 'yes' : 'no'
 }

@@ -1,7 +1,7 @@
 /**
  * Tends the store each few seconds: the heartbeat, what the fetcher should know, and the chores that any worker may do:
- * settling jobs whose worker died or whose clock ran out, and pruning. After a silence of the store it rescues nobody
- * before one renew interval of unbroken contact, so that live workers can renew first.
+ * settling jobs whose worker died or whose clock ran out, and pruning. After a silence between it and the store, whoever was
+ * silent, it rescues nobody before one renew interval of unbroken contact, so that live workers can renew first.
  */
 import { sleep } from '../core/clock.ts'
 import type { App } from '../client/app.ts'
@@ -12,7 +12,7 @@ import type { ClaimedJob, Tended, WorkerRecord } from '../store.ts'
 import type { ViewServices } from './job-view.ts'
 import { makeSettlement } from './settlement.ts'
 import type { Settler } from './settler.ts'
-import { Loop } from './supervised.ts'
+import { answered, Loop } from './supervised.ts'
 
 /** Jobs in one call of `expired`, finished jobs in one call of `prune`. */
 const chunk = { expired: 200, prune: 1_000 } as const
@@ -41,7 +41,7 @@ export class Sweeper {
   readonly #options: SweeperOptions
   readonly #sweepMs: number
   readonly #stop = new AbortController()
-  /** Since when every call was answered. */
+  /** Since when every call was made and answered in time. */
   #contactSince: number | null = null
   #tendedAt = -Infinity
   #cappedAt = -Infinity
@@ -89,9 +89,12 @@ export class Sweeper {
 
   async #tend(): Promise<Tended> {
     const { app, record, told, services } = this.#options
-    const tended = await app.store.tend(record())
-    this.#tendedAt = services.ticks()
-    this.#contactSince ??= this.#tendedAt
+    const tended = await answered(app.store.clock, app.store.tend(record()))
+    const now = services.ticks()
+    // A shorter silence lets no lease run out that is renewed each third of its time.
+    if (now - this.#tendedAt > (app.leaseMs * 2) / 3) this.#contactSince = null
+    this.#tendedAt = now
+    this.#contactSince ??= now
     told(tended)
     return tended
   }
@@ -101,7 +104,7 @@ export class Sweeper {
     const tasks = registry.names.filter((name) => registry.find(name)?.definition.handler)
     while (tasks.length > 0 && !this.#stop.signal.aborted && this.#rescuing < chunk.expired) {
       const request = { worker: record().id, tasks, limit: chunk.expired, leaseMs: app.leaseMs }
-      const { jobs, now } = await app.store.expired(request)
+      const { jobs, now } = await answered(app.store.clock, app.store.expired(request))
       for (const job of jobs) this.#settle(job, outcomeOf(job, now))
       if (jobs.length < chunk.expired) return
     }
@@ -119,6 +122,7 @@ export class Sweeper {
       stored,
       outcome,
       begun: job.startedAt !== null,
+      ranMs: null,
       output: null,
       value: undefined,
       enqueued: [],
@@ -162,7 +166,8 @@ export class Sweeper {
     if (!asked && now - this.#cappedAt < capEveryMs) return
     this.#cappedAt = now
     for (let more = true; more && !this.#stop.signal.aborted;) {
-      const pruned = await app.store.prune({ limit: chunk.prune, cap: app.keepAtMost })
+      const call = app.store.prune({ limit: chunk.prune, cap: app.keepAtMost })
+      const pruned = await answered(app.store.clock, call)
       more = pruned.more
       // A prune of many chunks must not silence the heartbeat.
       if (services.ticks() - this.#tendedAt > this.#sweepMs) return

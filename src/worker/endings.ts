@@ -1,0 +1,262 @@
+/**
+ * What becomes of jobs that leave a worker's hands: makes their settlements, hands them to the settler, lets go of their
+ * leases when the store has answered, and tells the world.
+ */
+import type { App } from '../client/app.ts'
+import { readStoredOptions, type StoredOptions } from '../client/new-job.ts'
+import { sleep } from '../core/clock.ts'
+import type { Outcome } from '../core/decide.ts'
+import { ErrandError } from '../core/errors.ts'
+import type { Policy } from '../core/options.ts'
+import type { TaskRegistry } from '../core/registry.ts'
+import type { Definition } from '../core/task.ts'
+import type { Events } from '../observe/events.ts'
+import type { ClaimedJob } from '../store.ts'
+import type { Attempt, Ended } from './attempt.ts'
+import type { ViewServices } from './job-view.ts'
+import type { LeaseEntry, LeaseTable } from './lease-table.ts'
+import type { Notes } from './notes.ts'
+import { makeSettlement, type Settled } from './settlement.ts'
+import type { Settler, Verdict } from './settler.ts'
+import { answered, mayPass } from './supervised.ts'
+
+export interface EndingsOptions {
+  readonly app: App
+  readonly worker: string
+  readonly registry: TaskRegistry
+  readonly table: LeaseTable
+  readonly settler: Settler
+  readonly notes: Notes
+  readonly services: ViewServices
+  /** The store's time. */
+  readonly storeNow: () => number
+}
+
+/** A claimed job with its place in the lease table. */
+export interface Held {
+  readonly job: ClaimedJob
+  readonly entry: LeaseEntry
+}
+
+/** What decides about a job that is settled without having run here. */
+export interface Rules {
+  readonly definition: Definition | null
+  readonly policy: Policy
+  readonly stored: StoredOptions
+}
+
+/** How often a settlement is made again while the store does not tell what it needs, from this pause on. */
+const remake = { times: 10, firstMs: 100, maxMs: 4_000 } as const
+
+export class Endings {
+  readonly #options: EndingsOptions
+  readonly #gaveUp = new AbortController()
+  #unmade = 0
+
+  constructor(options: EndingsOptions) {
+    this.#options = options
+  }
+
+  /** Ended jobs whose settlement the store has not answered. */
+  get pending(): number {
+    return this.#unmade + this.#options.settler.pending
+  }
+
+  /** What holds for a job here. */
+  rulesOf(job: ClaimedJob): Rules {
+    const { app, registry } = this.#options
+    const stored = readStoredOptions(job.options)
+    const definition = registry.find(job.task)?.definition ?? null
+    return { definition, stored, policy: app.policy(stored.layer ?? null, definition, job.queue) }
+  }
+
+  /** Ends an attempt whose handler has ended. */
+  end(attempt: Attempt, ended: Ended): void {
+    if (attempt.stuck || attempt.completedInTx !== null || this.#options.notes.has(attempt)) {
+      this.#unmade++
+      void this.#endSlowly(attempt, ended).finally(() => this.#unmade--)
+    } else {
+      this.settle(attempt, ended)
+    }
+  }
+
+  /** Settles an attempt. */
+  settle(attempt: Attempt, ended: Ended, isRefused = false): void {
+    const { services, settler, storeNow } = this.#options
+    if (attempt.leaseLost) return this.#over(attempt, 'stale', undefined, null)
+    const make = (): Settled | Promise<Settled> =>
+      makeSettlement({
+        ...attempt.parts,
+        ...ended,
+        job: attempt.job,
+        begun: true,
+        ranMs: services.ticks() - attempt.startedAt,
+        enqueued: attempt.enqueued,
+        now: storeNow(),
+        taskFacts: services.taskFacts,
+      })
+    this.#making(
+      make,
+      (settled) =>
+        settler.settle(settled.settlement, (verdict) => {
+          if (typeof verdict === 'object') this.#refused(attempt, verdict.refused, isRefused)
+          else this.#settled(attempt, settled, verdict)
+        }),
+      (error) => this.#refused(attempt, error, isRefused),
+    )
+  }
+
+  /** Settles a held job that does not run here. */
+  settleHeld(held: Held, outcome: Outcome, rules: Rules): void {
+    const { app, services, settler, storeNow, table } = this.#options
+    const { job } = held
+    const make = (): Settled | Promise<Settled> =>
+      makeSettlement({
+        ...rules,
+        app,
+        job,
+        outcome,
+        begun: false,
+        ranMs: null,
+        output: null,
+        value: undefined,
+        enqueued: [],
+        now: storeNow(),
+        taskFacts: services.taskFacts,
+      })
+    const over = (verdict: Verdict): void => {
+      if (verdict === 'cancel-asked') return this.settleHeld(held, { kind: 'cancelled' }, rules)
+      table.drop(held.entry.index)
+      if (typeof verdict === 'object') this.#warn(job, verdict.refused)
+    }
+    this.#making(
+      make,
+      ({ settlement }) => settler.settle(settlement, over),
+      (refused) => over({ refused }),
+    )
+  }
+
+  /** Makes no settlement any more; what is not settled runs again when its lease ends. */
+  giveUp(): void {
+    this.#gaveUp.abort()
+    this.#options.settler.giveUp()
+  }
+
+  /** The rare ends: notes to write first, a settlement that went with a transaction. */
+  async #endSlowly(attempt: Attempt, ended: Ended): Promise<void> {
+    const { app, notes, table } = this.#options
+    await notes.flush(attempt)
+    if (attempt.completedInTx === null) return this.settle(attempt, ended)
+    const { id, token, task } = attempt.job
+    try {
+      const call = app.store.renew([{ id, token }], app.leaseMs)
+      const [answer] = await answered(app.store.clock, call)
+      if (answer === 'stale') return this.#over(attempt, 'completed', undefined, null)
+      const error = new ErrandError(
+        'not-committed',
+        'job.complete() was called, but its transaction has not committed.',
+      )
+      this.settle(attempt, failed({ kind: 'failed', reason: 'not-committed', error }))
+    } catch (error) {
+      // The lease runs out by itself, and then the store knows whether the transaction committed.
+      table.drop(attempt.lease)
+      app.events.emit('warning', {
+        code: 'commit-unknown',
+        message: `Whether ${task} ${id} was completed is not known yet: ${String(error)}`,
+      })
+    }
+  }
+
+  #settled(attempt: Attempt, { decision, error }: Settled, verdict: Verdict): void {
+    if (verdict === 'cancel-asked') return this.settle(attempt, failed({ kind: 'cancelled' }))
+    if (verdict === 'stale') return this.#over(attempt, 'stale', error, null)
+    if (decision.kind === 'finish') return this.#over(attempt, decision.state, error, null)
+    const isInterrupted = decision.counters.interruptions > attempt.job.counters.interruptions
+    const outcome = error !== undefined ? 'retry' : isInterrupted ? 'interrupted' : 'postponed'
+    this.#over(attempt, outcome, error, decision.delayMs)
+  }
+
+  /** A settlement that can never be written fails the job, without what it carried; if that is refused too, the lease runs out. */
+  #refused(attempt: Attempt, error: unknown, isRefused: boolean): void {
+    if (!isRefused) {
+      return this.settle(attempt, failed({ kind: 'unrecoverable', reason: 'error', error }), true)
+    }
+    this.#options.table.drop(attempt.lease)
+    this.#warn(attempt.job, error)
+  }
+
+  #over(
+    attempt: Attempt,
+    outcome: Events['run-ended']['outcome'],
+    error: unknown,
+    againMs: number | null,
+  ): void {
+    const { app, worker, services, table } = this.#options
+    table.drop(attempt.lease)
+    if (!app.events.has('run-ended')) return
+    const durationMs = services.ticks() - attempt.startedAt
+    const facts = factsOf(attempt, worker)
+    app.events.emit('run-ended', { ...facts, outcome, durationMs, error, againMs })
+  }
+
+  #warn(job: ClaimedJob, refused: unknown): void {
+    this.#options.app.events.emit('warning', {
+      code: 'settlement-refused',
+      message: `The settlement of ${job.task} ${job.id} cannot be written; it runs again when its lease ends: ${String(refused)}`,
+    })
+  }
+
+  /** Goes on with a settlement that is made at once, or when it is. */
+  #making(
+    make: () => Settled | Promise<Settled>,
+    goOn: (settled: Settled) => void,
+    refused: (error: unknown) => void,
+  ): void {
+    let made: Settled | Promise<Settled>
+    try {
+      made = make()
+    } catch (error) {
+      return refused(error)
+    }
+    if (!(made instanceof Promise)) return goOn(made)
+    this.#unmade++
+    void this.#made(made, make).then(
+      (settled) => {
+        this.#unmade--
+        goOn(settled)
+      },
+      (error: unknown) => {
+        this.#unmade--
+        refused(error)
+      },
+    )
+  }
+
+  /** Some settlements read the store first, which may be away for a while. */
+  async #made(first: Promise<Settled>, make: () => Settled | Promise<Settled>): Promise<Settled> {
+    const { clock } = this.#options.app.store
+    for (let made: Settled | Promise<Settled> = first, times = 1; ; times++) {
+      try {
+        return await answered(clock, Promise.resolve(made))
+      } catch (error) {
+        const verdict = mayPass(error)
+        const isFinal = verdict === 'no' || (verdict === 'maybe' && times > remake.times)
+        if (isFinal || this.#gaveUp.signal.aborted) throw error
+        const pauseMs = Math.min(remake.firstMs * 2 ** Math.min(times - 1, 10), remake.maxMs)
+        await sleep(clock, pauseMs * (0.5 + Math.random() / 2), this.#gaveUp.signal)
+        made = make()
+      }
+    }
+  }
+}
+
+/** An end without output. */
+export function failed(outcome: Outcome): Ended {
+  return { outcome, output: null, value: undefined }
+}
+
+/** What events tell of a run. */
+export function factsOf(attempt: Attempt, worker: string): Events['run-started'] {
+  const { id, task, queue, counters } = attempt.job
+  return { worker, id, task, queue, attempt: counters.attempts + 1 }
+}

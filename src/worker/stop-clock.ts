@@ -1,0 +1,66 @@
+/** The times of a stop: until when running jobs may go on, and until when aborted ones may take to end. */
+import { sleep, type Clock } from '../core/clock.ts'
+import { toMs } from '../core/duration.ts'
+import { refuseUnknownKeys } from '../core/nearest.ts'
+import type { StopOptions } from './public.ts'
+import type { Ticks } from './time.ts'
+
+/** Bounds of a stop, in milliseconds. */
+export const stopDefaults = { graceMs: 25_000, abortGraceMs: 5_000, closeMs: 300 } as const
+
+/** The longest pause between two looks. */
+const lookMs = 20
+
+export class StopClock {
+  readonly #clock: Clock
+  readonly #ticks: Ticks
+  #abortAt = Infinity
+  #leaveAt = Infinity
+  #changed = new AbortController()
+
+  constructor(clock: Clock, ticks: Ticks) {
+    this.#clock = clock
+    this.#ticks = ticks
+  }
+
+  /** When running attempts are aborted. */
+  get abortAt(): number {
+    return this.#abortAt
+  }
+
+  /** When aborted attempts are left. */
+  get leaveAt(): number {
+    return this.#leaveAt
+  }
+
+  /** Sets the times from now on; those set before can only come nearer. Throws `invalid-option`. */
+  set(options: StopOptions): void {
+    refuseUnknownKeys(options, ['grace', 'abortGrace', 'exiting'], 'stop()')
+    const { grace = stopDefaults.graceMs, abortGrace = stopDefaults.abortGraceMs } = options
+    const graceMs = grace === 'none' ? Infinity : toMs(grace, 'stop().grace')
+    const abortGraceMs = toMs(abortGrace, 'stop().abortGrace')
+    this.#abortAt = Math.min(this.#abortAt, this.#ticks() + graceMs)
+    this.#leaveAt = Math.min(this.#leaveAt, this.#abortAt + abortGraceMs)
+    this.#changed.abort()
+  }
+
+  /** Looks until something holds, or its time has come, which `set` may change meanwhile. */
+  async until(at: () => number, holds: () => boolean): Promise<void> {
+    for (let look = 1; !holds(); look++) {
+      const leftMs = at() - this.#ticks()
+      if (leftMs <= 0) return
+      if (this.#changed.signal.aborted) this.#changed = new AbortController()
+      await sleep(this.#clock, Math.min(leftMs, look, lookMs), this.#changed.signal)
+    }
+  }
+
+  /** Waits for something, but not for longer than closing may take. A failure is handed on. */
+  async briefly(work: Promise<unknown>): Promise<void> {
+    const over = new AbortController()
+    try {
+      await Promise.race([work, sleep(this.#clock, stopDefaults.closeMs, over.signal)])
+    } finally {
+      over.abort()
+    }
+  }
+}
