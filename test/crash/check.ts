@@ -45,6 +45,12 @@ const rules: Readonly<Record<string, (history: History) => Iterable<Broken>>> = 
     }
   },
 
+  *'the store lists a job once'({ jobs }) {
+    for (const [id, listed] of Map.groupBy(jobs, (job) => job.id)) {
+      if (listed.length > 1) yield { id, what: `it is listed ${listed.length} times` }
+    }
+  },
+
   *'every job is final in the end'({ jobs }) {
     for (const { id, state } of jobs) if (!isFinal(state)) yield { id, what: `it is ${state}` }
   },

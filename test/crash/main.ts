@@ -8,29 +8,28 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { isErrandError } from '../../src/core/errors.ts'
 import { check } from './check.ts'
 import { figuresOf } from './figures.ts'
 import { historyOf } from './history.ts'
 import { readLedger } from './ledger.ts'
 import { readOptions, usage, type Options } from './options.ts'
 import { histogram, indictment, shortfalls, table } from './report.ts'
-import { perform } from './run.ts'
+import { perform, type Ran } from './run.ts'
 
 process.exitCode = await main(process.argv.slice(2))
 
 async function main(args: readonly string[]): Promise<number> {
+  const folder = mkdtempSync(join(tmpdir(), 'errand-crash-'))
   let options: Options
+  let ran: Ran
   try {
     options = readOptions(args)
+    ran = await perform(options, folder)
   } catch (error) {
-    console.error(`${(error as Error).message}\n\n${usage}`)
-    return 2
-  }
-  const folder = mkdtempSync(join(tmpdir(), 'errand-crash-'))
-  const ran = await perform(options, folder)
-  if (typeof ran === 'string') {
     rmSync(folder, { recursive: true })
-    console.error(ran)
+    if (!isErrandError(error, 'invalid-option')) throw error
+    console.error(`${error.message}\n\n${usage}`)
     return 2
   }
   const history = historyOf(readLedger(folder), ran.jobs)

@@ -1,5 +1,6 @@
 /** What the command line asks for. */
 import { parseArgs } from 'node:util'
+import { ErrandError } from '../../src/core/errors.ts'
 import type { Least } from './figures.ts'
 import { sabotages, type Sabotage } from './parts.ts'
 
@@ -21,21 +22,20 @@ export const usage = `npm run crash -- --seed <n> [options]
   --least-rescues <n>  (100)
   --least-refusals <n> settlements that the store refused as stale (20)`
 
-/** Reads the arguments. Throws an error that says what is wrong. */
+const known = {
+  seed: { type: 'string' },
+  seconds: { type: 'string', default: '60' },
+  store: { type: 'string' },
+  sabotage: { type: 'string' },
+  'least-kills': { type: 'string', default: '30' },
+  'least-rescues': { type: 'string', default: '100' },
+  'least-refusals': { type: 'string', default: '20' },
+} as const
+
+/** Reads the arguments. Throws `invalid-option`. */
 export function readOptions(args: readonly string[]): Options {
-  const { values } = parseArgs({
-    args: [...args],
-    options: {
-      seed: { type: 'string' },
-      seconds: { type: 'string', default: '60' },
-      store: { type: 'string' },
-      sabotage: { type: 'string' },
-      'least-kills': { type: 'string', default: '30' },
-      'least-rescues': { type: 'string', default: '100' },
-      'least-refusals': { type: 'string', default: '20' },
-    },
-  })
-  if (values.seed === undefined) throw new TypeError('--seed is missing')
+  const values = parse(args)
+  if (values.seed === undefined) throw refused('--seed is missing')
   return {
     seed: values.seed,
     seconds: count('seconds', values.seconds),
@@ -49,14 +49,27 @@ export function readOptions(args: readonly string[]): Options {
   }
 }
 
+function parse(
+  args: readonly string[],
+): ReturnType<typeof parseArgs<{ options: typeof known }>>['values'] {
+  try {
+    return parseArgs({ args: [...args], options: known }).values
+  } catch (error) {
+    throw refused((error as Error).message)
+  }
+}
+
 function count(name: string, text: string): number {
-  if (!/^\d+$/.test(text)) throw new TypeError(`--${name} must be a whole number, not ${text}`)
+  if (!/^\d+$/.test(text)) throw refused(`--${name} must be a whole number, not ${text}`)
   return Number(text)
 }
 
 function readSabotage(text: string): Sabotage {
   const found = sabotages.find((one) => one === text)
-  if (found === undefined)
-    throw new TypeError(`--sabotage knows ${sabotages.join(', ')}, not ${text}`)
+  if (found === undefined) throw refused(`--sabotage knows ${sabotages.join(', ')}, not ${text}`)
   return found
+}
+
+function refused(why: string): ErrandError {
+  return new ErrandError('invalid-option', why)
 }

@@ -2,6 +2,7 @@
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { openStore } from '../../src/cli/open-store.ts'
+import { ErrandError } from '../../src/core/errors.ts'
 import { isFinal } from '../../src/core/job.ts'
 import type { Store, StoredJob } from '../../src/store.ts'
 import { strike } from './chaos.ts'
@@ -23,13 +24,15 @@ export interface Ran {
   readonly drainMs: number
 }
 
-/** Runs; the ledger lies in the folder afterwards. Answers what is wrong when it cannot. */
-export async function perform(options: Options, folder: string): Promise<Ran | string> {
+/** Runs; the ledger lies in the folder afterwards. Rejects with `invalid-option` for a store that it cannot use. */
+export async function perform(options: Options, folder: string): Promise<Ran> {
   const url = options.store ?? `sqlite:${join(folder, 'jobs.db')}`
   const store = await openStore(url)
   try {
     await store.setup()
-    if ((await store.counts()).length > 0) return `${url} holds jobs; a run needs an empty store.`
+    if ((await store.counts()).length > 0) {
+      throw new ErrandError('invalid-option', `${url} holds jobs; a run needs an empty store.`)
+    }
     return await under(store, url, options, folder)
   } finally {
     await store.close()
