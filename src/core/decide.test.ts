@@ -1,0 +1,387 @@
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import fc from 'fast-check'
+import { constant, type CustomBackoff } from './backoff.ts'
+import { decide, overdue, type Decision, type Facts, type Outcome } from './decide.ts'
+import { noCounters, type Counters } from './job.ts'
+import { defaultPolicy, type Policy } from './options.ts'
+
+const policy: Policy = {
+  ...defaultPolicy,
+  retryLimit: 5,
+  backoff: constant(7_000),
+  keepMs: { completed: 1, failed: 2, cancelled: 3, discarded: 4 },
+}
+const now = 1_000_000
+const error = new Error('oops')
+
+interface Given {
+  readonly outcome: Outcome
+  readonly counters?: Partial<Counters>
+  readonly policy?: Partial<Policy>
+  readonly deadlineAt?: number
+  readonly started?: boolean
+  readonly random?: number
+}
+
+function decideFor(given: Given): Decision {
+  const facts: Facts = {
+    id: 'id',
+    task: 'task',
+    queue: 'queue',
+    counters: { ...noCounters, ...given.counters },
+    deadlineAt: given.deadlineAt ?? null,
+    started: given.started ?? true,
+  }
+  return decide(
+    facts,
+    given.outcome,
+    { ...policy, ...given.policy },
+    now,
+    () => given.random ?? 0.5,
+  )
+}
+
+const failed: Outcome = { kind: 'failed', error, reason: 'error' }
+const lost: Outcome = { kind: 'lost' }
+
+/** One row: what is given, and the parts of the decision that it must have. */
+type Row = readonly [
+  rule: string,
+  given: Given,
+  decision:
+    | Partial<Extract<Decision, { kind: 'finish' }>>
+    | Partial<Extract<Decision, { kind: 'again' }>>,
+  counted?: Partial<Counters>,
+]
+
+const table: readonly Row[] = [
+  [
+    'a return completes',
+    { outcome: { kind: 'completed' } },
+    { kind: 'finish', state: 'completed', reason: null, keepMs: 1, yieldsToCancel: false },
+    { attempts: 1 },
+  ],
+  [
+    'a discard ends as discarded',
+    { outcome: { kind: 'discarded', reason: 'nah' } },
+    { kind: 'finish', state: 'discarded', reason: 'nah', keepMs: 4, yieldsToCancel: false },
+    { attempts: 1 },
+  ],
+  [
+    'a cancel that wins ends as cancelled',
+    { outcome: { kind: 'cancelled' } },
+    { kind: 'finish', state: 'cancelled', keepMs: 3, yieldsToCancel: false },
+    { attempts: 1 },
+  ],
+  [
+    'a cancel before the start counts no attempt',
+    { outcome: { kind: 'cancelled' }, started: false },
+    { kind: 'finish', state: 'cancelled' },
+    {},
+  ],
+
+  [
+    'a throw is retried after its backoff',
+    { outcome: failed },
+    {
+      kind: 'again',
+      delayMs: 7_000,
+      place: 'due',
+      started: true,
+      suspect: false,
+      yieldsToCancel: true,
+    },
+    { attempts: 1, failures: 1 },
+  ],
+  [
+    'a timeout is retried like a throw',
+    { outcome: { kind: 'failed', error, reason: 'timeout' } },
+    { kind: 'again', delayMs: 7_000 },
+    { attempts: 1, failures: 1 },
+  ],
+  [
+    'the last retry is within the limit',
+    { outcome: failed, counters: { failures: 4 } },
+    { kind: 'again' },
+    { attempts: 1, failures: 5 },
+  ],
+  [
+    'a throw beyond the limit fails',
+    { outcome: failed, counters: { failures: 5 } },
+    { kind: 'finish', state: 'failed', reason: 'error', keepMs: 2, yieldsToCancel: true },
+    { attempts: 1, failures: 6 },
+  ],
+  [
+    'a timeout beyond the limit fails as timeout',
+    { outcome: { kind: 'failed', error, reason: 'timeout' }, counters: { failures: 5 } },
+    { kind: 'finish', state: 'failed', reason: 'timeout' },
+  ],
+  [
+    'an attempt that was not committed fails so',
+    { outcome: { kind: 'failed', error, reason: 'not-committed' }, policy: { retryLimit: 0 } },
+    { kind: 'finish', state: 'failed', reason: 'not-committed' },
+  ],
+  [
+    'a limit of none retries for ever',
+    { outcome: failed, counters: { failures: 9_999 }, policy: { retryLimit: null } },
+    { kind: 'again' },
+  ],
+  [
+    'postpones, losses and interruptions use up no retries',
+    { outcome: failed, counters: { postpones: 9, losses: 2, interruptions: 9, attempts: 9 } },
+    { kind: 'again' },
+    { attempts: 10, failures: 1, postpones: 9, losses: 2, interruptions: 9 },
+  ],
+  [
+    'an error that is not to be retried fails at once',
+    { outcome: failed, policy: { retryWhen: (e) => e !== error } },
+    { kind: 'finish', state: 'failed', reason: 'error' },
+  ],
+  [
+    'a predicate that throws forbids nothing',
+    { outcome: failed, policy: { retryWhen: () => assert.fail() } },
+    { kind: 'again' },
+  ],
+
+  [
+    'a custom backoff decides',
+    { outcome: failed, policy: { backoff: () => '3s' } },
+    { kind: 'again', delayMs: 3_000 },
+  ],
+  [
+    'a custom backoff can fail the job',
+    { outcome: failed, policy: { backoff: () => 'fail' } },
+    { kind: 'finish', state: 'failed', reason: 'error' },
+  ],
+  [
+    'a custom backoff can discard the job',
+    { outcome: failed, policy: { backoff: () => 'discard' } },
+    { kind: 'finish', state: 'discarded', reason: 'error', keepMs: 4 },
+  ],
+  [
+    'a custom backoff that throws leaves it to the default',
+    { outcome: failed, policy: { backoff: () => assert.fail() } },
+    { kind: 'again', delayMs: 2_500 },
+  ],
+  [
+    'a custom backoff that answers nonsense leaves it to the default',
+    { outcome: failed, policy: { backoff: (() => 'soon') as unknown as CustomBackoff } },
+    { kind: 'again', delayMs: 2_500 },
+  ],
+
+  [
+    'RetryAfter sets the delay',
+    { outcome: { kind: 'retry-after', error, delayMs: 30 } },
+    { kind: 'again', delayMs: 30, place: 'due', started: true },
+    { attempts: 1, failures: 1 },
+  ],
+  [
+    'RetryAfter is bound by the limit',
+    { outcome: { kind: 'retry-after', error, delayMs: 30 }, counters: { failures: 5 } },
+    { kind: 'finish', state: 'failed', reason: 'error' },
+  ],
+  [
+    'a retry that ends before the deadline runs',
+    { outcome: failed, deadlineAt: now + 7_001 },
+    { kind: 'again', delayMs: 7_000 },
+  ],
+  [
+    'a retry that could only start too late is none',
+    { outcome: failed, deadlineAt: now + 7_000 },
+    { kind: 'finish', state: 'failed', reason: 'error' },
+  ],
+  [
+    'Unrecoverable fails whatever is left',
+    { outcome: { kind: 'unrecoverable', error, reason: 'error' } },
+    { kind: 'finish', state: 'failed', reason: 'error', yieldsToCancel: true },
+    { attempts: 1, failures: 1 },
+  ],
+  [
+    'an invalid input fails at once',
+    { outcome: { kind: 'unrecoverable', error, reason: 'invalid-input' } },
+    { kind: 'finish', state: 'failed', reason: 'invalid-input' },
+  ],
+  [
+    'an invalid output fails at once',
+    { outcome: { kind: 'unrecoverable', error, reason: 'invalid-output' } },
+    { kind: 'finish', state: 'failed', reason: 'invalid-output' },
+  ],
+
+  [
+    'a postponement runs the same job again and burns no attempt',
+    { outcome: { kind: 'postponed', delayMs: null } },
+    { kind: 'again', delayMs: 5_000, place: 'due', started: true, suspect: false },
+    { postpones: 1 },
+  ],
+  [
+    'a postponement may set its delay',
+    { outcome: { kind: 'postponed', delayMs: 9 } },
+    { kind: 'again', delayMs: 9 },
+  ],
+  [
+    'the last postponement is within the limit',
+    { outcome: { kind: 'postponed', delayMs: null }, counters: { postpones: 14 } },
+    { kind: 'again' },
+    { postpones: 15 },
+  ],
+  [
+    'a postponement beyond the limit fails',
+    { outcome: { kind: 'postponed', delayMs: null }, counters: { postpones: 15 } },
+    { kind: 'finish', state: 'failed', reason: 'postpone-limit' },
+    { postpones: 16 },
+  ],
+  [
+    'a postpone limit of none holds for ever',
+    {
+      outcome: { kind: 'postponed', delayMs: null },
+      counters: { postpones: 999 },
+      policy: { postponeLimit: null },
+    },
+    { kind: 'again' },
+  ],
+
+  [
+    'a loss before the start counts nothing, but the job is watched',
+    { outcome: lost, started: false },
+    { kind: 'again', delayMs: 0, place: 'keep', started: false, suspect: true },
+    {},
+  ],
+  [
+    'a loss after the start counts as one and waits a little',
+    { outcome: lost },
+    { kind: 'again', delayMs: 1_000, place: 'keep', started: true, suspect: true },
+    { attempts: 1, losses: 1 },
+  ],
+  [
+    'the wait after a loss doubles',
+    { outcome: lost, counters: { losses: 2 } },
+    { kind: 'again', delayMs: 4_000 },
+    { attempts: 1, losses: 3 },
+  ],
+  [
+    'the wait after a loss is bounded',
+    { outcome: lost, counters: { losses: 40 }, policy: { losses: null } },
+    { kind: 'again', delayMs: 15_000 },
+  ],
+  [
+    'a loss beyond the limit is poison',
+    { outcome: lost, counters: { losses: 3 } },
+    { kind: 'finish', state: 'failed', reason: 'poison', yieldsToCancel: true },
+    { attempts: 1, losses: 4 },
+  ],
+  [
+    'losses 0 is at most once',
+    { outcome: lost, policy: { losses: 0 } },
+    { kind: 'finish', state: 'failed', reason: 'lost' },
+    { attempts: 1, losses: 1 },
+  ],
+  [
+    'losses 0 lets a run that never began go again',
+    { outcome: lost, started: false, policy: { losses: 0 } },
+    { kind: 'again' },
+    {},
+  ],
+
+  [
+    'an interruption burns no attempt and keeps its place',
+    { outcome: { kind: 'interrupted' } },
+    { kind: 'again', delayMs: 0, place: 'keep', suspect: false },
+    { interruptions: 1 },
+  ],
+  [
+    'a job given back unstarted counts nothing and keeps its place',
+    { outcome: { kind: 'unstarted' }, started: false },
+    { kind: 'again', delayMs: 0, place: 'keep', started: false, suspect: false },
+    {},
+  ],
+  [
+    'an unknown task is put aside for half a minute',
+    { outcome: { kind: 'unknown' }, started: false },
+    { kind: 'again', delayMs: 30_000, place: 'keep', started: false, suspect: false },
+    { deferrals: 1 },
+  ],
+  [
+    'an unknown task is put aside for five minutes at most',
+    { outcome: { kind: 'unknown' }, started: false, counters: { deferrals: 60 } },
+    { kind: 'again', delayMs: 300_000 },
+    { deferrals: 61 },
+  ],
+  [
+    'a job that started too late fails without an attempt',
+    { outcome: { kind: 'overdue', reason: 'start-within' }, started: false },
+    { kind: 'finish', state: 'failed', reason: 'start-within', yieldsToCancel: true },
+    {},
+  ],
+  [
+    'a job beyond its deadline fails without an attempt',
+    { outcome: { kind: 'overdue', reason: 'deadline' }, started: false },
+    { kind: 'finish', state: 'failed', reason: 'deadline' },
+    {},
+  ],
+]
+
+describe('what becomes of a job', () => {
+  for (const [rule, given, expected, counted] of table) {
+    it(rule, () => {
+      const decision = decideFor(given)
+      assert.deepEqual({ ...decision, ...expected }, decision)
+      if (counted !== undefined)
+        assert.deepEqual(decision.counters, { ...noCounters, ...given.counters, ...counted })
+    })
+  }
+
+  it('the backoff is told of the job and its failure', () => {
+    const seen: unknown[] = []
+    const backoff: CustomBackoff = (...args) => (seen.push(...args), 1)
+    decideFor({ outcome: failed, counters: { attempts: 3, failures: 2 }, policy: { backoff } })
+    assert.deepEqual(seen, [
+      error,
+      { id: 'id', task: 'task', queue: 'queue', attempt: 4, failures: 3 },
+    ])
+  })
+
+  it('no counter ever falls, and every delay is a bounded whole number', () => {
+    const outcomes: readonly Outcome[] = table.map(([, { outcome }]) => outcome)
+    const count = fc.nat({ max: 100 })
+    const counters = fc.record({
+      attempts: count,
+      failures: count,
+      postpones: count,
+      losses: count,
+      interruptions: count,
+      deferrals: count,
+    })
+    fc.assert(
+      fc.property(
+        fc.constantFrom(...outcomes),
+        counters,
+        fc.boolean(),
+        fc.double({ min: 0, max: 0.999, noNaN: true }),
+        (outcome, before, started, random) => {
+          const decision = decideFor({ outcome, counters: before, started, random })
+          for (const [name, value] of Object.entries(decision.counters)) {
+            const old = before[name as keyof Counters]
+            assert.ok(value === old || value === old + 1, name)
+          }
+          if (decision.kind === 'again')
+            assert.ok(
+              Number.isInteger(decision.delayMs) &&
+                decision.delayMs >= 0 &&
+                decision.delayMs <= 3_600_000,
+            )
+        },
+      ),
+    )
+  })
+})
+
+describe('a waiting job', () => {
+  it('is overdue once the time for its first start or its deadline has come', () => {
+    assert.equal(overdue({ startBy: null, deadlineAt: null }, now), null)
+    assert.equal(overdue({ startBy: now + 1, deadlineAt: now + 1 }, now), null)
+    assert.equal(overdue({ startBy: now, deadlineAt: null }, now), 'start-within')
+    assert.equal(overdue({ startBy: null, deadlineAt: now }, now), 'deadline')
+    assert.equal(overdue({ startBy: now, deadlineAt: now }, now), 'start-within')
+  })
+})

@@ -1,0 +1,53 @@
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { formatMs, toMs, type Duration } from './duration.ts'
+
+describe('durations', () => {
+  it('are text as people write it, or milliseconds', () => {
+    const cases: readonly (readonly [Duration, number])[] = [
+      ['250ms', 250],
+      ['10s', 10_000],
+      ['1.5m', 90_000],
+      ['2 hours', 7_200_000],
+      ['1h', 3_600_000],
+      ['14d', 1_209_600_000],
+      [0, 0],
+      [12.6, 13],
+    ]
+    for (const [given, ms] of cases) assert.equal(toMs(given, 'x'), ms, String(given))
+  })
+
+  it('that cannot be read are refused, with the name of the option', () => {
+    for (const bad of [
+      '',
+      ' ',
+      'soon',
+      '5 parsecs',
+      's',
+      '-5s',
+      -1,
+      Number.NaN,
+      Infinity,
+      null,
+      {},
+      'x'.repeat(101),
+    ]) {
+      assert.throws(() => toMs(bad as Duration, 'task "a".timeout'), {
+        code: 'invalid-option',
+        message: /task "a"\.timeout must be a duration/,
+      })
+    }
+  })
+
+  it('are written for people in the largest unit that fits', () => {
+    const cases: readonly (readonly [number, string])[] = [
+      [0, '0 ms'],
+      [850.4, '850 ms'],
+      [4_200, '4.2 s'],
+      [60_000, '1 min'],
+      [12_600_000, '3.5 h'],
+      [172_800_000, '2 d'],
+    ]
+    for (const [ms, text] of cases) assert.equal(formatMs(ms), text)
+  })
+})

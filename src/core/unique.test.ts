@@ -1,0 +1,79 @@
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { normaliseUnique, uniqueKey, type UniqueLayer } from './unique.ts'
+
+const layer = (unique: Parameters<typeof normaliseUnique>[0]): UniqueLayer =>
+  normaliseUnique(unique, 'x')!
+
+describe('unique options', () => {
+  it('leave the decision to the next level when absent, and end it when false', () => {
+    assert.equal(normaliseUnique(undefined, 'x'), undefined)
+    assert.equal(normaliseUnique(false, 'x'), null)
+  })
+
+  it('hold the key while the job waits, and skip, unless told otherwise', () => {
+    const waiting = {
+      key: null,
+      during: ['blocked', 'scheduled', 'ready'],
+      forMs: null,
+      onConflict: 'skip',
+    }
+    assert.deepEqual(layer(true), waiting)
+    assert.deepEqual(layer({}), waiting)
+    assert.deepEqual(layer({ key: 'k', during: ['running'], for: '10m', onConflict: 'replace' }), {
+      key: 'k',
+      during: ['running'],
+      forMs: 600_000,
+      onConflict: 'replace',
+    })
+  })
+
+  it('that cannot be are refused', () => {
+    for (const bad of [
+      { keys: 'a' },
+      { during: ['done'] },
+      { for: 'long' },
+      { onConflict: 'merge' },
+    ]) {
+      assert.throws(() => normaliseUnique(bad as never, 'task "a".unique'), {
+        code: 'invalid-option',
+        message: /task "a"\.unique/,
+      })
+    }
+  })
+})
+
+describe('unique keys', () => {
+  it('are the same for inputs that differ only in the order of their keys', () => {
+    const all = layer(true)
+    assert.equal(
+      uniqueKey('t', all, { a: 1, b: { c: 2, d: 3 } }),
+      uniqueKey('t', all, { b: { d: 3, c: 2 }, a: 1 }),
+    )
+    assert.notEqual(uniqueKey('t', all, { a: 1 }), uniqueKey('t', all, { a: 2 }))
+    assert.match(uniqueKey('t', all, {}), /^t:sha256-[0-9a-f]{64}$/)
+  })
+
+  it('of different tasks never meet', () => {
+    assert.equal(uniqueKey('one', layer({ key: 'k' }), 1), 'one:k')
+    assert.equal(uniqueKey('two', layer({ key: 'k' }), 1), 'two:k')
+  })
+
+  it('may come from a function of the input', () => {
+    assert.equal(
+      uniqueKey('t', layer({ key: (input: { id: number }) => `id-${input.id}` }), { id: 5 }),
+      't:id-5',
+    )
+    for (const bad of ['', 5, undefined]) {
+      assert.throws(() => uniqueKey('t', layer({ key: () => bad } as never), 1), {
+        code: 'invalid-option',
+      })
+    }
+  })
+
+  it('are bounded in length, and still differ', () => {
+    const long = (end: string): string => uniqueKey('t', layer({ key: 'x'.repeat(300) + end }), 1)
+    assert.ok(long('a').length < 100)
+    assert.notEqual(long('a'), long('b'))
+  })
+})
