@@ -74,6 +74,8 @@ suite('the package', () => {
   })
 
   test('it runs from code, on every store it has', async () => {
+    const version = await run('node', ['--version'], project)
+    if (otherNode !== undefined) assert.ok(version.startsWith(`v${otherNode}`), version)
     const printed = await run('node', ['use.ts'], project)
     assert.deepEqual(printed.trim().split('\n'), [
       'memory event-loop 42 completed',
