@@ -39,8 +39,19 @@ export async function makeLogger(level: string, format: 'pretty' | 'json'): Prom
           colorize: process.stdout.isTTY && process.stdout.hasColors(),
           translateTime: 'SYS:HH:MM:ss.l',
           ignore: toldByMessage.join(','),
+          errorLikeObjectKeys: [],
+          customPrettifiers: { err: (error) => framesOf(error) },
         }),
       )
     }
   }
+}
+
+/** The frames of an error in the user's own files; its message is told already. */
+function framesOf(error: unknown): string {
+  const stack =
+    typeof error === 'object' && error !== null && 'stack' in error ? String(error.stack) : ''
+  const frames = stack.split('\n').filter((line) => /^\s+at /.test(line))
+  const own = frames.filter((line) => !/node_modules|node:internal/.test(line))
+  return (own.length > 0 ? own : frames).map((line) => line.trim()).join('\n         ')
 }

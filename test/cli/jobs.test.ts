@@ -192,7 +192,10 @@ suite('reading jobs', () => {
         verb,
         '01a20113-2e13-72a7-9872-b729d15a18fd',
       )
-      assert.match(stderr, /^error: No job has the id 01a20113-2e13-72a7-9872-b729d15a18fd/)
+      assert.match(
+        stderr,
+        /^error: No job .*01a20113-2e13-72a7-9872-b729d15a18fd.* never stored.*\n$/,
+      )
       assert.equal(stdout, '')
       assert.equal(code, 1)
     }
@@ -203,7 +206,7 @@ suite('reading jobs', () => {
     const failed = await run('jobs', 'result', ids.failed)
     assert.equal(failed.code, 1)
     assert.equal(failed.stdout, '')
-    assert.match(failed.stderr, /failed: it broke badly/)
+    assert.match(failed.stderr, /^error: boom .* failed .*it broke badly\n$/)
     const ready = await run('jobs', 'result', ids.ready)
     assert.equal(ready.code, 1)
     assert.match(ready.stderr, /ready and has no output yet.*--wait/)

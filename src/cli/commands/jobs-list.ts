@@ -2,7 +2,7 @@
 import type { Command } from 'commander'
 import type { JobFilter, JobRecord, Jobs } from '../../client/public.ts'
 import { ErrandError } from '../../core/errors.ts'
-import { action, withApp } from '../action.ts'
+import { action, withApp, type Globals } from '../action.ts'
 import { addFilters, filterArguments, quoted, readFilter, type FilterOptions } from '../filters.ts'
 import { examples } from '../help.ts'
 import { remarkOn, stateWord } from '../job-words.ts'
@@ -73,11 +73,12 @@ async function fullPage(
   }
 }
 
-function printPage(page: Page, options: ListOptions): void {
+function printPage(page: Page, options: ListOptions & Globals): void {
   if (page.jobs.length === 0) print(page.next === null ? 'No jobs.' : 'None found so far.')
   else print(jobTable(page.jobs))
   if (page.next === null) return
   const again = [
+    ...typedAgain(options),
     ...filterArguments(options),
     '--limit',
     String(options.limit),
@@ -109,4 +110,14 @@ function jobTable(jobs: readonly JobRecord[]): string {
       remarkOn(job, now),
     ]),
   )
+}
+
+/** The configuration and the store, if they were typed and do not come from the environment. */
+function typedAgain({ config, store }: Globals): readonly string[] {
+  const isTyped = (name: string): boolean =>
+    process.argv.some((word) => word === name || word.startsWith(`${name}=`))
+  return [
+    ...(config !== undefined && isTyped('--config') ? ['--config', quoted(config)] : []),
+    ...(store !== undefined && isTyped('--store') ? ['--store', quoted(store)] : []),
+  ]
 }

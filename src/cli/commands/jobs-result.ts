@@ -3,9 +3,9 @@ import type { Command } from 'commander'
 import type { Duration } from '../../core/duration.ts'
 import type { Errand } from '../../errand.ts'
 import { ErrandError } from '../../core/errors.ts'
+import { isFinal } from '../../core/job.ts'
 import { action, withApp } from '../action.ts'
 import { examples } from '../help.ts'
-import { oneLine } from '../exit.ts'
 import { duration } from '../options.ts'
 import { printJson } from '../terminal.ts'
 
@@ -37,29 +37,13 @@ export function addJobsResult(jobs: Command): void {
 }
 
 async function output({ jobs }: Errand, id: string, options: ResultOptions): Promise<unknown> {
-  const take = options.take === true
-  if (options.wait) return jobs.result(id, { timeout: options.timeout, take })
-  const job = await jobs.get(id)
-  if (job === null) throw new ErrandError('job-missing', `No job has the id ${id}.`)
-  switch (job.state) {
-    case 'completed':
-      return take ? ((await jobs.take(id)) ?? job).output : job.output
-    case 'failed':
-    case 'cancelled':
-    case 'discarded': {
-      const why = job.errors.at(-1)?.message ?? job.reason
-      throw new ErrandError(
-        'job-failed',
-        `The job is ${job.state}${why ? `: ${oneLine(why)}` : ''}`,
-      )
-    }
-    case 'blocked':
-    case 'scheduled':
-    case 'ready':
-    case 'running':
-      throw new ErrandError(
-        'result-timeout',
-        `The job is ${job.state} and has no output yet. Pass --wait to wait for it.`,
-      )
+  const { timeout, take = false } = options
+  const job = options.wait ? null : await jobs.get(id)
+  if (job !== null && !isFinal(job.state)) {
+    throw new ErrandError(
+      'result-timeout',
+      `${job.task} ${id} is ${job.state} and has no output yet. Pass --wait to wait for it.`,
+    )
   }
+  return jobs.result(id, { timeout, take })
 }

@@ -86,17 +86,11 @@ function counts(job: JobRecord): string | null {
   return shown.map(([name, count]) => `${count} ${name}`).join(', ')
 }
 
-/** What is known to have happened, in order. */
+/** What is known to have happened, in order; at one time a start comes before what it led to. */
 function timeline(job: JobRecord, log: readonly LogLine[]): readonly string[] {
   const events: { readonly at: Date; readonly text: string }[] = [
     { at: job.createdAt, text: 'enqueued' },
   ]
-  for (const { at, attempt, type, message } of job.errors) {
-    events.push({
-      at: new Date(at),
-      text: paint('red', `attempt ${attempt}: ${type}: ${oneLine(message)}`),
-    })
-  }
   if (job.startedAt !== null) {
     events.push({
       at: job.startedAt,
@@ -105,6 +99,12 @@ function timeline(job: JobRecord, log: readonly LogLine[]): readonly string[] {
   }
   for (const { at, level, text } of log)
     events.push({ at: new Date(at), text: `${paint('dim', level.padEnd(5))} ${text}` })
+  for (const { at, attempt, type, message } of job.errors) {
+    events.push({
+      at: new Date(at),
+      text: paint('red', `attempt ${attempt}: ${type}: ${oneLine(message)}`),
+    })
+  }
   if (job.finishedAt !== null) events.push({ at: job.finishedAt, text: stateWord(job.state) })
   else if (job.state === 'scheduled')
     events.push({ at: job.dueAt, text: `due ${fromNow(job.dueAt)}` })
