@@ -1,4 +1,5 @@
-/** Three ways to type a task: a zod schema, a valibot schema, or the annotation of `run`. */
+/** Ways to type a task: a schema of zod, valibot, arktype or any other Standard Schema, or the annotation of `run`. */
+import { type } from 'arktype'
 import { createErrand, isErrandError, task } from 'errand'
 import { memory } from 'errand/memory'
 import * as v from 'valibot'
@@ -18,12 +19,18 @@ const greet = task({
   run: ({ name, greeting }) => `${greeting}, ${name}!`,
 })
 
+const repeat = task({
+  name: 'repeat',
+  input: type({ text: 'string', times: '1 <= number.integer <= 10' }),
+  run: ({ text, times }) => text.repeat(times),
+})
+
 const add = task({
   name: 'add',
   run: ({ a, b }: { a: number; b: number }) => a + b,
 })
 
-const errand = createErrand({ store: memory(), tasks: [resize, greet, add] })
+const errand = createErrand({ store: memory(), tasks: [resize, greet, repeat, add] })
 await errand.worker().start()
 
 const small = await errand.enqueue(resize, { path: 'a.png', width: '12' })
@@ -32,6 +39,9 @@ console.log('resize:', pixels)
 
 const hello = await errand.enqueue(greet, { name: 'Ada' })
 console.log('greet:', await hello.result())
+
+const cheer = await errand.enqueue(repeat, { text: 'ho', times: 3 })
+console.log('repeat:', await cheer.result())
 
 const sum = await errand.enqueue(add, { a: 2, b: 3 })
 console.log('add:', (await sum.result()).toFixed(1))
@@ -50,6 +60,7 @@ await errand.close()
 // Output:
 // resize: 144
 // greet: Hello, Ada!
+// repeat: hohoho
 // add: 5.0
 // invalid-input [
 //   {
