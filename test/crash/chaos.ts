@@ -4,7 +4,7 @@ import type { Fleet, Member } from './processes.ts'
 import { between, weighted, whole, type Random } from './random.ts'
 
 /** The pause between two misfortunes. */
-const pauseMs = { from: 200, to: 800 } as const
+const pauseMs = { from: 250, to: 950 } as const
 
 /** How long a process stands still, in leases: always past its own. */
 const stopLeases = { from: 1.3, to: 2.3 } as const

@@ -41,7 +41,7 @@ async function main(args: readonly string[]): Promise<number> {
   if (violations.length > 0) console.log(`${indictment(violations, history)}\n`)
   for (const what of missed) console.log(`FAILED: ${what}`)
   const isClean = violations.length + missed.length === 0
-  if (isClean) rmSync(folder, { recursive: true })
+  if (isClean && !options.keep) rmSync(folder, { recursive: true })
   else console.log(`Ledgers and logs are in ${folder}`)
   console.log(`seed ${options.seed}: ${isClean ? 'clean' : `${violations.length} violations`}`)
   return isClean ? 0 : 1

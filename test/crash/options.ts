@@ -11,6 +11,7 @@ export interface Options {
   readonly store: string | null
   readonly sabotage: Sabotage | null
   readonly least: Least
+  readonly keep: boolean
 }
 
 export const usage = `npm run crash -- --seed <n> [options]
@@ -20,7 +21,8 @@ export const usage = `npm run crash -- --seed <n> [options]
   --sabotage fencing   let workers settle with leases that they have lost; the run must then fail
   --least-kills <n>    a run with fewer fails (30)
   --least-rescues <n>  (100)
-  --least-refusals <n> settlements that the store refused as stale (20)`
+  --least-refusals <n> settlements that the store refused as stale (20)
+  --keep               leave ledgers and logs behind after a clean run as well`
 
 const known = {
   seed: { type: 'string' },
@@ -30,6 +32,7 @@ const known = {
   'least-kills': { type: 'string', default: '30' },
   'least-rescues': { type: 'string', default: '100' },
   'least-refusals': { type: 'string', default: '20' },
+  keep: { type: 'boolean', default: false },
 } as const
 
 /** Reads the arguments. Throws `invalid-option`. */
@@ -41,6 +44,7 @@ export function readOptions(args: readonly string[]): Options {
     seconds: count('seconds', values.seconds),
     store: values.store ?? null,
     sabotage: values.sabotage === undefined ? null : readSabotage(values.sabotage),
+    keep: values.keep,
     least: {
       kills: count('least-kills', values['least-kills']),
       rescues: count('least-rescues', values['least-rescues']),
