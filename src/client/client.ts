@@ -194,7 +194,7 @@ export class Client {
     const job = await this.#make(known, input, once, { worker: this.#inlineWorker })
     const inserted = await this.#coalescer.add(job)
     if (inserted.token !== null) {
-      const run = this.#inline.run(claimed(job, inserted.token, this.app.store.clock.now()), task)
+      const run = this.#inline.run(leased(job, inserted.token, this.app.store.clock.now()), task)
       this.#inlineRuns.add(run)
       await run.finally(() => this.#inlineRuns.delete(run))
     }
@@ -249,8 +249,8 @@ function partlyStored(error: unknown, stored: number, all: number): unknown {
   )
 }
 
-/** The lease that an inline job was inserted with. */
-function claimed(job: NewJob, token: number, now: number): ClaimedJob {
+/** A job under the lease that it was inserted with. */
+export function leased(job: NewJob, token: number, now: number): ClaimedJob {
   const {
     id,
     task,
