@@ -1,0 +1,74 @@
+/** An app as a user would make it, on a watched store, and what workloads do with it. */
+import { join } from 'node:path'
+import { createErrand, type Errand, type ErrandConfig } from 'errand'
+import { sqlite } from 'errand/sqlite'
+import type { Setting } from '../workload.ts'
+import { mail, mailTask, type MailTask } from './job.ts'
+import { WatchedStore } from './watched-store.ts'
+
+export interface BenchApp {
+  readonly errand: Errand
+  readonly task: MailTask
+  readonly watched: WatchedStore
+}
+
+export type AppOptions = Pick<ErrandConfig<unknown>, 'slots' | 'queues'>
+
+/** Where a setting's jobs lie, and how. */
+export type Place = Pick<Setting, 'folder' | 'durability'>
+
+/** The file of the store. */
+export function fileOf({ folder }: Place): string {
+  return join(folder, 'errand.db')
+}
+
+/** Makes an app; `ran` hears of each job that starts. */
+export function openApp(
+  place: Place,
+  ran: (id: number) => void = () => undefined,
+  options: AppOptions = {},
+): BenchApp {
+  const watched = new WatchedStore(sqlite(fileOf(place), { durability: place.durability }))
+  const task = mailTask(ran)
+  return {
+    errand: createErrand({ ...options, store: watched.store, tasks: [task] }),
+    task,
+    watched,
+  }
+}
+
+const batch = 1_000
+
+/** Enqueues the jobs from one id up to another, 1,000 a call. */
+export async function enqueueMails(
+  { errand, task }: BenchApp,
+  from: number,
+  to: number,
+): Promise<void> {
+  for (let start = from; start < to; start += batch) {
+    const ids = Array.from({ length: Math.min(batch, to - start) }, (_, i) => start + i)
+    await errand.enqueueMany(ids.map((id) => [task, mail(id)] as const))
+  }
+}
+
+const sample = 200
+
+/**
+ * Reads back through the public API what became of jobs: all of them are completed, and a sample has its results.
+ * Throws when it is not so.
+ */
+export async function checkResults({ errand }: BenchApp, jobs: number): Promise<void> {
+  const counts = await errand.jobs.counts()
+  const completed = counts.find(({ state }) => state === 'completed')?.count
+  if (completed !== jobs || counts.length !== 1) {
+    throw new Error(
+      `${jobs} jobs should be completed, but the store counts ${JSON.stringify(counts)}`,
+    )
+  }
+  const page = await errand.jobs.list({ state: 'completed', limit: Math.min(sample, jobs) })
+  for (const { id, input } of page.jobs) {
+    const output = (await errand.jobs.result(id)) as { readonly ok: number }
+    if (output.ok !== (input as { readonly id: number }).id)
+      throw new Error(`job ${id} has the result of another`)
+  }
+}

@@ -1,0 +1,82 @@
+/**
+ * `npm run bench [-- --only <workload>] [--quick] [--runs <n>] [--keep]`: measures Errand on SQLite beside the engine alone and prints a
+ * Markdown table. A full run writes it to `bench/results/sqlite.md`; `--only` and `--quick` write nothing.
+ */
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { parseArgs } from 'node:util'
+import { shown } from './kit/numbers.ts'
+import { describeMachine } from './kit/machine.ts'
+import { run, type Outcome, type RunOptions } from './run.ts'
+import { section, summary } from './table.ts'
+import type { Workload } from './workload.ts'
+import { workloads } from './workloads/index.ts'
+
+const { values } = parseArgs({
+  options: {
+    only: { type: 'string', multiple: true },
+    quick: { type: 'boolean', default: false },
+    runs: { type: 'string' },
+  },
+})
+const names = workloads.map(({ name }) => name)
+const chosen =
+  values.only === undefined
+    ? workloads
+    : workloads.filter(({ name }) => values.only?.includes(name))
+if (chosen.length === 0 || (values.only ?? []).some((name) => !names.includes(name))) {
+  console.error(`--only takes ${names.join(', ')}`)
+  process.exit(2)
+}
+
+const runs = Number(values.runs ?? (values.quick ? 1 : 5))
+const fixtures = mkdtempSync(join(tmpdir(), 'errand-bench-'))
+const options: RunOptions = {
+  runs,
+  scale: values.quick ? 0.1 : 1,
+  fixtures,
+  onCase: (name, figures) => {
+    const shownFigures = Object.entries(figures).map(
+      ([figure, value]) => `${figure} ${shown(value)}`,
+    )
+    console.error(`${name}: ${shownFigures.join(', ')}`)
+  },
+}
+
+const since = new Date()
+try {
+  const machine = describeMachine(fixtures)
+  const outcomes: Outcome[][] = []
+  for (const workload of chosen) outcomes.push(await measured(workload))
+  const minutes = (Date.now() - since.getTime()) / 60_000
+  const text = [
+    '# Errand on SQLite: figures',
+    [
+      `Measured on ${since.toISOString().slice(0, 10)} in ${shown(minutes)} minutes${values.quick ? ', at a tenth of the full size' : ''}.`,
+      ...machine,
+    ]
+      .map((line) => `- ${line}`)
+      .join('\n'),
+    summary(outcomes.flat()),
+    ...outcomes.map(section),
+  ].join('\n\n')
+  console.log(text)
+  if (values.only === undefined && !values.quick) write(text)
+  process.exitCode = outcomes.flat().some(({ problem }) => problem !== null) ? 1 : 0
+} finally {
+  rmSync(fixtures, { recursive: true, force: true })
+}
+
+async function measured(workload: Workload): Promise<Outcome[]> {
+  const outcomes: Outcome[] = []
+  for (const durability of workload.durabilities)
+    outcomes.push(await run(workload, durability, options))
+  return outcomes
+}
+
+function write(text: string): void {
+  const folder = new URL('results/', import.meta.url)
+  mkdirSync(folder, { recursive: true })
+  writeFileSync(new URL('sqlite.md', folder), `${text}\n`)
+}

@@ -1,0 +1,34 @@
+/** One of several processes that drain one file. Starts when told to, reports what it settled, and ends when told to. */
+import type { Place } from '../kit/app.ts'
+import { Drain } from '../kit/drain.ts'
+import { given, tell, told } from '../kit/peer.ts'
+
+export interface Drained {
+  readonly runs: Uint8Array
+  readonly startedAt: number
+  readonly settledAt: number
+  /** Milliseconds of each store call. */
+  readonly callsMs: readonly number[]
+}
+
+const reportEachMs = 10
+
+const { place, jobs } = given<{ place: Place; jobs: number }>()
+const drain = new Drain(place, jobs)
+await drain.app.errand.store.setup()
+tell('ready')
+await told()
+await drain.start()
+const reports = setInterval(() => tell(drain.app.watched.settled), reportEachMs)
+await told()
+clearInterval(reports)
+const callsMs = drain.app.watched.calls.map(({ ms }) => ms)
+await drain.stop()
+await drain.close()
+tell({
+  runs: drain.ledger.runs,
+  startedAt: drain.startedAt,
+  settledAt: drain.settledAt,
+  callsMs,
+} satisfies Drained)
+process.disconnect?.()

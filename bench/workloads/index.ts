@@ -1,0 +1,23 @@
+import type { Workload } from '../workload.ts'
+import { backlog } from './backlog.ts'
+import { drain } from './drain.ts'
+import { enqueue } from './enqueue.ts'
+import { fullStore } from './full-store.ts'
+import { idle } from './idle.ts'
+import { memory } from './memory.ts'
+import { pickUp } from './pick-up.ts'
+import { start } from './start.ts'
+import { twoProcesses } from './two-processes.ts'
+
+/** All workloads, in the order of the table. */
+export const workloads: readonly Workload[] = [
+  drain,
+  twoProcesses,
+  enqueue,
+  pickUp,
+  backlog,
+  fullStore,
+  memory,
+  idle,
+  start,
+]
