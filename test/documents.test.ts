@@ -246,7 +246,7 @@ function run(
 }
 
 function cleanEnv(): NodeJS.ProcessEnv {
-  return { ...process.env, NODE_OPTIONS: '', NO_COLOR: '1' }
+  return { ...process.env, NODE_OPTIONS: '', NODE_TEST_CONTEXT: undefined, NO_COLOR: '1' }
 }
 
 function withoutBlocks(text: string): string {
