@@ -167,12 +167,12 @@ export class Endings {
     }
   }
 
-  #settled(attempt: Attempt, { decision, error }: Settled, verdict: Verdict): void {
+  #settled(attempt: Attempt, { settlement, decision, error }: Settled, verdict: Verdict): void {
     if (verdict === 'cancel-asked') return this.settle(attempt, failed({ kind: 'cancelled' }))
     if (verdict === 'stale') return this.#over(attempt, 'stale', error, null)
     if (decision.kind === 'finish') return this.#over(attempt, decision.state, error, null)
     const isInterrupted = decision.counters.interruptions > attempt.job.counters.interruptions
-    const outcome = error !== undefined ? 'retry' : isInterrupted ? 'interrupted' : 'postponed'
+    const outcome = settlement.error !== null ? 'retry' : isInterrupted ? 'interrupted' : 'postponed'
     this.#over(attempt, outcome, error, decision.delayMs)
   }
 

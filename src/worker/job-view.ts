@@ -70,7 +70,7 @@ export class JobView implements RunningJob {
 
   get log(): JobLog {
     const write = (level: LogLevel) => (text: string, fields?: object) => {
-      const line = fields === undefined ? `${text}` : `${text} ${shown(fields)}`
+      const line = [text, ...(fields === undefined ? [] : [shown(fields)])].join(' ')
       this.#attempt.parts.notes.log(this.#attempt, level, line)
     }
     this.#log ??= {

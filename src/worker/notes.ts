@@ -3,7 +3,7 @@ import { keptLogLines, type LogLevel } from '../core/job.ts'
 import type { EventHub } from '../observe/events.ts'
 import type { Note, Store } from '../store.ts'
 import type { Attempt } from './attempt.ts'
-import { answered, Health } from './supervised.ts'
+import { answered, Health, mayPass } from './supervised.ts'
 import type { Ticks } from './time.ts'
 
 /** Where attempts leave their notes. */
@@ -107,7 +107,9 @@ export class Notes implements JobNotes {
       this.health.worked()
     } catch (error) {
       const againMs = this.health.failed(error)
-      for (const [attempt, pending] of taken) this.#restore(attempt, pending)
+      // What the store refuses for good is not worth another try, nor its neighbours.
+      if (mayPass(error) !== 'no')
+        for (const [attempt, pending] of taken) this.#restore(attempt, pending)
       if (this.#pending.size > 0) this.#writeSoon(againMs)
     } finally {
       this.#sending = new Set()

@@ -61,7 +61,7 @@ export function makeSettlement(given: Settling): Settled | Promise<Settled> {
     Math.random,
   )
   const error = 'error' in outcome ? outcome.error : undefined
-  const kept = error === undefined ? null : keepError(error, job.counters.attempts + 1, now)
+  const kept = 'error' in outcome ? keepError(error, job.counters.attempts + 1, now) : null
   const tasks = decision.kind === 'finish' ? followersOf(given, decision) : []
   const carried = carriesEnqueued(outcome) ? given.enqueued : []
   if (tasks.length === 0) return assemble(given, decision, kept, error, carried)
