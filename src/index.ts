@@ -41,24 +41,28 @@ export type {
 } from './core/job.ts'
 export type {
   CommonOptions,
+  ErrorClass,
   Limit,
   Retention,
   Retry,
   RetryPreset,
   StorableOptions,
+  StorableRetry,
   Unique,
 } from './core/options.ts'
 export {
   task,
   tasksWith,
+  type Accepts,
   type AnyTask,
   type InputOf,
   type OutputOf,
   type Task,
+  type TaskMaker,
   type TaskOptions,
 } from './core/task.ts'
 export { createErrand, type Errand } from './errand.ts'
 export type { EventName, Events } from './observe/events.ts'
 export type { Log } from './observe/log.ts'
-export type { RegisteredTask, Store } from './store.ts'
+export type * from './store.ts'
 export type { StopOptions, Worker, WorkerOptions, WorkerStatus } from './worker/public.ts'

@@ -86,7 +86,7 @@ export interface QueueSettings {
 }
 
 /** Timing and bounds of the app, in milliseconds where the name says so. */
-export const appDefaults = {
+const appDefaults = {
   slots: 10,
   leaseMs: 30_000,
   pollMs: 30_000,

@@ -6,6 +6,7 @@ import { noCounters } from '../core/job.ts'
 import type { AnyTask } from '../core/task.ts'
 import type { ClaimedJob, Inserted, NewJob, Store } from '../store.ts'
 import type { App } from './app.ts'
+import { answered } from './call-deadline.ts'
 import { Coalescer, withId } from './coalescer.ts'
 import type { InlineRunner } from './inline-runner.ts'
 import { bareFacts, makeJob, type JobOrigin, type TaskFacts } from './new-job.ts'
@@ -31,7 +32,7 @@ export class Client {
     this.app = app
     this.results = new Results(app)
     this.#catalog = new TaskCatalog(app)
-    this.#coalescer = new Coalescer((jobs) => app.store.insert(jobs))
+    this.#coalescer = new Coalescer((jobs) => insert(app.store, jobs))
   }
 
   /** The store, for calls of operators. Throws `closed`. */
@@ -76,7 +77,7 @@ export class Client {
     const enqueued: EnqueuedJob<unknown>[] = []
     for (const batch of batchesOf(jobs)) {
       try {
-        const inserted = await store.insert(batch, options.tx)
+        const inserted = await insert(store, batch, options.tx)
         for (const one of inserted) enqueued.push(this.#enqueued(one))
       } catch (error) {
         throw enqueued.length === 0 ? error : partlyStored(error, enqueued.length, jobs.length)
@@ -206,9 +207,13 @@ export class Client {
   }
 }
 
+function insert(store: Store, jobs: readonly NewJob[], tx?: unknown): Promise<readonly Inserted[]> {
+  return answered(store.clock, store.insert(jobs, tx), 'unknown-outcome')
+}
+
 async function insertOne(store: Store, job: NewJob, tx: unknown): Promise<Inserted> {
   try {
-    const [inserted] = await store.insert([job], tx)
+    const [inserted] = await insert(store, [job], tx)
     if (inserted === undefined)
       throw new ErrandError('store-corrupt', 'The store answered nothing.')
     return inserted

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import * as z from 'zod'
 import { ErrandError, isErrandError } from '../core/errors.ts'
+import { isJobId } from '../core/id.ts'
 import { task } from '../core/task.ts'
 import { createErrand, type Errand } from '../errand.ts'
 import type { NewJob, Store } from '../store.ts'
@@ -384,6 +385,29 @@ describe('enqueueMany', () => {
     assert.deepEqual(await errand.jobs.counts(), [
       { queue: 'default', state: 'ready', count: 1_000 },
     ])
+  })
+})
+
+describe('a store that hangs', () => {
+  it('is given up after a minute, with the id of each job that it may have stored', async () => {
+    const clock = new VirtualClock()
+    const inner = memory({ clock })
+    let hangs = true
+    const store: Store = {
+      ...inner,
+      insert: (jobs) => (hangs ? new Promise(() => undefined) : inner.insert(jobs)),
+    }
+    const errand = app({ store })
+    const refused = assert.rejects(errand.enqueue(plain, 1), (error) => {
+      assert.ok(isErrandError(error, 'unknown-outcome'))
+      assert.ok(isJobId(String(error.details['id'])))
+      return true
+    })
+    await new Promise(setImmediate)
+    await clock.advance(60_000)
+    await refused
+    hangs = false
+    assert.equal((await errand.enqueue(plain, 1)).inserted, 'created')
   })
 })
 

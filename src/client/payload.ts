@@ -34,7 +34,7 @@ export function decodePayload(
 }
 
 /** The error for a codec that the app does not have. */
-export function unknownCodec(name: string): ErrandError {
+function unknownCodec(name: string): ErrandError {
   return new ErrandError(
     'unknown-codec',
     `No codec is called ${name}. Add it to \`codecs\` of createErrand().`,

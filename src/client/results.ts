@@ -13,12 +13,13 @@ import { refuseUnknownKeys } from '../core/nearest.ts'
 import type { StoredJob } from '../store.ts'
 import type { App } from './app.ts'
 import { attemptScope, type AttemptScope } from './attempt-scope.ts'
+import { answered } from './call-deadline.ts'
 import { keepAlive } from './keep-alive.ts'
 import type { ResultOptions } from './public.ts'
 import { missing, outputOf, timedOut } from './result-errors.ts'
 
 /** Timing of waits. */
-export const resultDefaults = {
+const resultDefaults = {
   timeoutMs: 30_000,
   gapMs: 2,
   firstPollMs: 25,
@@ -196,10 +197,10 @@ export class Results {
     byId: ReadonlyMap<string, readonly Wait[]>,
   ): Promise<void> {
     const { store } = this.#app
-    const jobs = await store.get(ids)
+    const jobs = await answered(store.clock, store.get(ids), 'timeout')
     const ended = ids.filter((id, i) => this.#deliver(jobs[i] ?? null, byId.get(id) ?? []))
     if (ended.length === 0) return
-    const taken = await store.take(ended)
+    const taken = await answered(store.clock, store.take(ended), 'unknown-outcome')
     for (const [i, id] of ended.entries()) this.#handOver(taken[i] ?? null, byId.get(id) ?? [])
   }
 
