@@ -48,7 +48,7 @@ async function started(setting: Setting): Promise<Figures> {
   const noted = join(folder, 'started')
   try {
     await until(() => existsSync(noted), 'the first job of errand worker', 10_000)
-    const output = (await job.result()) as { readonly ok: number }
+    const output = await job.result()
     if (output.ok !== 7) throw new Error('the job has the result of another')
   } finally {
     worker.kill('SIGTERM')
