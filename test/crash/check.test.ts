@@ -49,7 +49,7 @@ function cleanRun(): Evidence {
 function run(worker: string, token: number): readonly Line[] {
   return [
     line(worker, { kind: 'handed', id, token, why: 'ready', storeNow: token }),
-    line(worker, { kind: 'start', id, token, attempt: 1 }),
+    line(worker, { kind: 'start', id, task: 'chain', token, attempt: 1 }),
     line(worker, { kind: 'end', id, token, how: 'returns' }),
   ]
 }
@@ -112,7 +112,9 @@ const offences: Readonly<Record<string, (evidence: Evidence) => void>> = {
     jobs.push({ ...jobs.pop()!, state: 'scheduled' })
   },
   'a job that anybody heard of is known': ({ lines }) => {
-    lines.push(line('worker-1', { kind: 'start', id: otherId, token: 1, attempt: 1 }))
+    lines.push(
+      line('worker-1', { kind: 'start', id: otherId, task: 'plain', token: 1, attempt: 1 }),
+    )
   },
   'a job ends once, as the store says': ({ lines }) => {
     lines.push(
@@ -131,7 +133,7 @@ const offences: Readonly<Record<string, (evidence: Evidence) => void>> = {
     lines.push(line('worker-1', { kind: 'handed', id, token: 3, why: 'ready', storeNow: 9 }))
   },
   'a handler starts once under a lease of its own process': ({ lines }) => {
-    lines.push(line('worker-1', { kind: 'start', id, token: 1, attempt: 1 }))
+    lines.push(line('worker-1', { kind: 'start', id, task: 'chain', token: 1, attempt: 1 }))
   },
   'an at-most-once job starts once at most': (evidence) => {
     evidence.jobs = [job({ id, task: 'once', token: 3 })]
@@ -158,6 +160,14 @@ for (const [rule, commit] of Object.entries(offences)) {
     assert.ok(rulesBrokenBy(evidence).includes(rule), rulesBrokenBy(evidence).join('\n'))
   })
 }
+
+test('the check misses a completed job, unless its task keeps none', () => {
+  const { lines } = cleanRun()
+  const missing = 'an acknowledged job is known'
+  assert.ok(rulesBrokenBy({ lines, jobs: [] }).includes(missing))
+  const brief = lines.map((one) => ('task' in one ? { ...one, task: 'brief' } : one))
+  assert.deepEqual(rulesBrokenBy({ lines: brief, jobs: [] }), [])
+})
 
 test('the check sees a follow-up that is missing, and one of a job that did not complete', () => {
   const { lines, jobs } = cleanRun()

@@ -171,7 +171,8 @@ const rules: Readonly<Record<string, (history: History) => Iterable<Broken>>> = 
 
 /** Whether a job is gone because its task keeps no completed ones: then a handler of it has returned. */
 function wasRemovedAtItsEnd({ lines, record }: Story): boolean {
-  return record === null && linesOf(lines, 'end').some(({ how }) => how === 'returns')
+  if (record !== null || !linesOf(lines, 'end').some(({ how }) => how === 'returns')) return false
+  return linesOf(lines, 'start').some(({ task }) => kindOf(task).isRemoved)
 }
 
 /** Whether another call may have put its input in place of the job's own. */

@@ -63,8 +63,7 @@ function silenceBefore(
 ): number | null {
   const holder = linesOf(lines, 'handed').findLast(({ token }) => token < handed.token)
   const silenced = signals.findLast(
-    ({ process, signal, at }) =>
-      process === holder?.by && at <= handed.at && (signal === 'SIGKILL' || signal === 'SIGSTOP'),
+    ({ process, signal, at }) => process === holder?.by && at <= handed.at && signal !== 'SIGCONT',
   )
   return silenced === undefined ? null : handed.at - silenced.at
 }

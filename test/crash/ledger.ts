@@ -35,6 +35,7 @@ export type Entry =
   | {
       readonly kind: 'start'
       readonly id: string
+      readonly task: string
       readonly token: number
       readonly attempt: number
     }

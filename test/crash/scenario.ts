@@ -34,6 +34,8 @@ export interface Kind {
   /** How much of the inflow it is; 0 for tasks that only follow others. */
   readonly share: number
   readonly options?: Omit<TaskOptions<Work>, 'name'>
+  /** Whether the store forgets it when it is completed. */
+  readonly isRemoved?: boolean
   readonly onSuccess?: readonly string[]
   readonly onFailure?: readonly string[]
   /** Options of each call. */
@@ -98,7 +100,7 @@ export const kinds: readonly Kind[] = [
     options: { unique: { key: uniqueKey, onConflict: 'replace' } },
     call: { delay: '500ms' },
   },
-  { task: 'brief', share: 5, options: { retention: { completed: 'none' } } },
+  { task: 'brief', share: 5, isRemoved: true, options: { retention: { completed: 'none' } } },
   { task: 'once', share: 5, options: { losses: 0 }, onFailure: ['alarm'] },
   { task: 'leaf', share: 0 },
   { task: 'link', share: 0, onSuccess: ['leaf'], options: { queue: 'side' } },
@@ -156,7 +158,7 @@ function workOf(input: Work | FailureReport): Work {
 async function attempt(kind: Kind, work: Work, job: RunningJob<Context>): Promise<Work> {
   const { id, token } = job
   const { ledger } = job.context
-  ledger.write({ kind: 'start', id, token, attempt: job.attempt })
+  ledger.write({ kind: 'start', id, task: job.task, token, attempt: job.attempt })
   try {
     await sleep(work.ms, undefined, work.heeds ? { signal: job.signal } : {})
   } catch (error) {
