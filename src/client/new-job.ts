@@ -1,5 +1,4 @@
 /** From a call of `enqueue`, or a follow-up, to the job that enters the store. */
-import { v7 as uuidv7 } from 'uuid'
 import type { Codec } from '../core/codec.ts'
 import { toMs } from '../core/duration.ts'
 import { callOptionNames, type EnqueueOptions, type FollowUps } from '../core/enqueue-options.ts'
@@ -8,6 +7,7 @@ import { normalise, type Layer } from '../core/options.ts'
 import { normaliseUnique, uniqueKey, type UniqueLayer } from '../core/unique.ts'
 import type { NewJob, UniqueRule } from '../store.ts'
 import type { App } from './app.ts'
+import { newId } from './new-id.ts'
 import { encodePayload } from './payload.ts'
 
 /** What is known of a task where a job of it is made: from its definition or from the tasks registry. */
@@ -61,7 +61,7 @@ export function makeJob(
   const policy = app.policy(call?.layer ?? null, task, queue)
   const codec = task.codec ?? app.codec
   return {
-    id: origin.id ?? uuidv7(),
+    id: origin.id ?? newId(),
     task: task.name,
     queue,
     priority: policy.priority,
