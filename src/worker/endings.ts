@@ -172,7 +172,8 @@ export class Endings {
     if (verdict === 'stale') return this.#over(attempt, 'stale', error, null)
     if (decision.kind === 'finish') return this.#over(attempt, decision.state, error, null)
     const isInterrupted = decision.counters.interruptions > attempt.job.counters.interruptions
-    const outcome = settlement.error !== null ? 'retry' : isInterrupted ? 'interrupted' : 'postponed'
+    const outcome =
+      settlement.error !== null ? 'retry' : isInterrupted ? 'interrupted' : 'postponed'
     this.#over(attempt, outcome, error, decision.delayMs)
   }
 

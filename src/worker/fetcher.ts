@@ -259,7 +259,7 @@ export class Fetcher {
   /** Looks after a while whether buffered jobs wait too long. */
   #giveBackLater(): void {
     if (this.#stopGiveBack !== null || this.#buffered === 0) return
-    this.#stopGiveBack = this.#options.app.store.clock.after(buffer.longestMs, () => {
+    this.#stopGiveBack = this.#options.app.store.clock.after(buffer.lookMs, () => {
       this.#stopGiveBack = null
       const now = this.#options.ticks()
       for (const line of this.#lines.all) this.#giveBack(line.drainIfSlow(now))

@@ -13,8 +13,10 @@ export const buffer = {
   fastMs: 25,
   /** One whose last buffered job waited longer than this is given half of it. */
   slowMs: 50,
-  /** A job that waits longer is given back. */
-  longestMs: 100,
+  /** A job that waits longer is given back, */
+  longestMs: 75,
+  /** seen by a look each so often. */
+  lookMs: 25,
 } as const
 
 /** Jobs that were lost get their turn at least this often under any load, if a slot ends that often. */
@@ -107,11 +109,11 @@ export class Line {
     return all
   }
 
-  /** Empties the buffer if its first job has waited too long. */
+  /** Empties the buffer if its first job has waited too long; it grows anew once jobs are seen to be fast. */
   drainIfSlow(now: number): readonly Buffered[] {
     const [first] = this.#buffered
     if (first === undefined || now - first.at < buffer.longestMs) return []
-    this.#target = Math.floor(this.#target / 4)
+    this.#target = 0
     return this.drain()
   }
 
