@@ -11,6 +11,11 @@ import type { Setting } from '../workload.ts'
 /** How jobs are found: by their id as well, as Errand's are, or by their number alone, which is the least an engine can do. */
 export type FoundBy = 'id' | 'number'
 
+/** Ids of jobs, made beforehand: the engine alone needs none. */
+export function makeIds(jobs: number): readonly string[] {
+  return Array.from({ length: jobs }, () => uuidv7())
+}
+
 const READY = 0
 const RUNNING = 1
 const COMPLETED = 2
@@ -62,13 +67,13 @@ export class RawEngine {
     this.#drop = db.prepare(DROP)
   }
 
-  /** Adds the jobs from one id up to another, so many in a transaction. */
-  insert(from: number, to: number, batch: number): void {
-    for (let start = from; start < to; start += batch) {
+  /** Adds jobs with these ids, so many in a transaction. */
+  insert(ids: readonly string[], batch: number): void {
+    for (let start = 0; start < ids.length; start += batch) {
       const now = Date.now()
       this.#transact(() => {
-        for (let id = start; id < Math.min(to, start + batch); id++)
-          this.#insert.run(uuidv7(), now, now, JSON.stringify(mail(id)))
+        for (const [i, id] of ids.slice(start, start + batch).entries())
+          this.#insert.run(id, now, now, JSON.stringify(mail(start + i)))
       })
     }
   }

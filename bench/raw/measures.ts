@@ -1,14 +1,14 @@
 /** What the raw engine does in the same time, for the ratios. */
 import { ticks } from '../kit/ticks.ts'
 import { scaled, type Figures, type Measure } from '../workload.ts'
-import { RawEngine, type FoundBy } from './engine.ts'
+import { makeIds, RawEngine, type FoundBy } from './engine.ts'
 
 /** Claims and finishes jobs in batches of one size. */
 export function rawDrain(foundBy: FoundBy, batch: number): Measure {
   return async (setting): Promise<Figures> => {
     const jobs = scaled(80_000, setting)
     const engine = new RawEngine(setting, foundBy)
-    engine.insert(0, jobs, 1_000)
+    engine.insert(makeIds(jobs), 1_000)
     const since = ticks()
     engine.drain(batch)
     const ms = ticks() - since
@@ -23,8 +23,9 @@ export function rawInserts(batch: number, most: number): Measure {
   return async (setting): Promise<Figures> => {
     const jobs = scaled(most, setting)
     const engine = new RawEngine(setting, 'id')
+    const ids = makeIds(jobs)
     const since = ticks()
-    engine.insert(0, jobs, batch)
+    engine.insert(ids, batch)
     const ms = ticks() - since
     engine.close()
     return { rate: (jobs / ms) * 1_000 }
