@@ -7,6 +7,8 @@ import test, { suite } from 'node:test'
 
 const root = join(import.meta.dirname, '..')
 const timeoutMs = 60_000
+/** Node 22 warns of its SQLite. */
+const flags = ['--conditions=errand-source', '--disable-warning=ExperimentalWarning']
 
 const programs = globSync('examples/**/*.ts', { cwd: root })
   .toSorted()
@@ -44,8 +46,12 @@ function run(file: string, input: string): Promise<string> {
   return new Promise((resolve, reject) => {
     const child = execFile(
       process.execPath,
-      ['--conditions=errand-source', file],
-      { cwd: root, timeout: timeoutMs, env: { ...process.env, NODE_OPTIONS: '', NO_COLOR: '1' } },
+      [...flags, file],
+      {
+        cwd: root,
+        timeout: timeoutMs,
+        env: { ...process.env, NODE_OPTIONS: '', NODE_TEST_CONTEXT: undefined, NO_COLOR: '1' },
+      },
       (error, stdout, stderr) => {
         if (error !== null) reject(error)
         else if (stderr !== '') reject(new Error(`${file} wrote to stderr: ${stderr}`))
