@@ -59,7 +59,10 @@ describe('result', () => {
 
   it('waits of many share one read at a time', async () => {
     let reads = 0
-    const store = spying(memory(), (call) => void (call === 'get' && reads++))
+    const store = spying(
+      memory({ clock: new VirtualClock() }),
+      (call) => void (call === 'get' && reads++),
+    )
     const errand = createErrand({ store })
     const jobs = await errand.enqueueMany(Array.from({ length: 500 }, () => [add, input] as const))
     const waiting = Promise.all(jobs.map((job) => job.result()))
