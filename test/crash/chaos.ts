@@ -9,8 +9,9 @@ const pauseMs = { from: 250, to: 950 } as const
 /** How long a process stands still, in leases: always past its own. */
 const stopLeases = { from: 1.3, to: 2.3 } as const
 
-/** So many processes may stand still at once. */
+/** So many processes may stand still at once, and so many workers are up at any time. */
 const mostStopped = 2
+const leastUp = 1
 
 const misfortunes = [
   { kind: 'kill-worker', share: 42 },
@@ -19,7 +20,7 @@ const misfortunes = [
   { kind: 'retire-worker', share: 8 },
 ] as const
 
-/** Strikes until the signal aborts; then lets everybody go on who stands still. */
+/** Strikes until the signal aborts; resolves when nobody stands still any more. */
 export async function strike(
   fleet: Fleet,
   leaseMs: number,
@@ -42,7 +43,7 @@ export async function strike(
         break
       case 'stop-worker':
         fleet.stop(member)
-        stops.push(pause(stopMs, signal).then(() => fleet.resume(member)))
+        stops.push(sleep(stopMs).then(() => fleet.resume(member)))
         break
     }
   }
@@ -54,12 +55,13 @@ function drawVictim(
   kind: (typeof misfortunes)[number]['kind'],
   random: Random,
 ): Member | undefined {
+  if (kind === 'stop-worker' && fleet.members('worker', 'stopped').length >= mostStopped) {
+    return undefined
+  }
   const role = kind === 'kill-producer' ? 'producer' : 'worker'
-  const stopped = fleet.members(role, 'stopped')
-  if (kind === 'stop-worker' && stopped.length >= mostStopped) return undefined
-  const isKill = kind === 'kill-worker' || kind === 'kill-producer'
-  const members = [...fleet.members(role, 'running'), ...(isKill ? stopped : [])]
-  return members[whole(random, 0, members.length - 1)]
+  const up = fleet.members(role, 'up')
+  if (role === 'worker' && up.length <= leastUp) return undefined
+  return up[whole(random, 0, up.length - 1)]
 }
 
 /** Waits; answers false when the signal cut the wait short. */

@@ -27,6 +27,11 @@ export function readPart(): { readonly part: Part; readonly ledger: Ledger } {
   return { part, ledger: new Ledger(part.folder, part.name) }
 }
 
+/** Tells the director that this process works. */
+export function tellUp(): void {
+  process.send?.('up')
+}
+
 /** Resolves when the director asks this process to end. */
 export function askedToStop(): Promise<void> {
   return new Promise((resolve) => process.once('message', () => resolve()))

@@ -16,8 +16,8 @@ export interface Member {
   readonly role: Role
   readonly name: string
   readonly child: ChildProcess
-  /** `going` has been killed or asked to stop. */
-  state: 'running' | 'stopped' | 'going'
+  /** `starting` until it says that it works, `going` once it was killed or asked to stop. */
+  state: 'starting' | 'up' | 'stopped' | 'going'
 }
 
 export class Fleet {
@@ -46,8 +46,11 @@ export class Fleet {
       stdio: ['ignore', output, output, 'ipc'],
     })
     closeSync(output)
-    const member: Member = { role, name, child, state: 'running' }
+    const member: Member = { role, name, child, state: 'starting' }
     this.#members.add(member)
+    child.once('message', () => {
+      if (member.state === 'starting') member.state = 'up'
+    })
     child.once('exit', (code, signal) => this.#ended(member, code, signal))
   }
 
@@ -66,7 +69,7 @@ export class Fleet {
   resume(member: Member): void {
     if (member.state !== 'stopped') return
     this.#signal(member, 'SIGCONT')
-    member.state = 'running'
+    member.state = 'up'
   }
 
   /** Asks a process to end by itself. */

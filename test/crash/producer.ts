@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createErrand } from 'errand'
 import { openStore } from '../../src/cli/open-store.ts'
-import { askedToStop, configOf, readPart } from './parts.ts'
+import { askedToStop, configOf, readPart, tellUp } from './parts.ts'
 import { randomOf } from './random.ts'
 import { drawCall } from './scenario.ts'
 
@@ -18,6 +18,7 @@ const underWay = new Set<Promise<void>>()
 const stop = new AbortController()
 let calls = 0
 
+tellUp()
 void askedToStop().then(() => stop.abort())
 for (let next = Date.now(); !stop.signal.aborted; next += everyMs) {
   for (let i = 0; i < callsEachTime; i++) {

@@ -1,7 +1,7 @@
 /** A worker process: runs jobs until it is asked to stop, or killed. */
 import { createErrand, type StopOptions } from 'errand'
 import { openStore } from '../../src/cli/open-store.ts'
-import { askedToStop, configOf, readPart } from './parts.ts'
+import { askedToStop, configOf, readPart, tellUp } from './parts.ts'
 import { keepingLedger, withoutFencing } from './watched-store.ts'
 
 /** Too short for some of what runs, so that the end of a worker interrupts jobs as well. */
@@ -24,6 +24,7 @@ errand.on('warning', ({ code, message }) => console.error(`${code}: ${message}`)
 errand.on('part-failed', ({ part: name, error }) => console.error(`${name} failed:`, error))
 
 await worker.start()
+tellUp()
 await askedToStop()
 await worker.stop(stopping)
 await errand.close()
