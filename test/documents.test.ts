@@ -111,9 +111,12 @@ test('pages keep to their limits of lines and of characters in a line', () => {
   for (const { file, text } of pages) {
     const lines = text.trimEnd().split('\n')
     if (lines.length > (longest[file] ?? Infinity)) over.push(`${file} has ${lines.length} lines`)
-    for (const [i, line] of lines.entries())
-      if (line.length > 130 && !line.startsWith('|'))
+    let isPrinted = false // what a program printed is as wide as it is
+    for (const [i, line] of lines.entries()) {
+      if (line.startsWith('```')) isPrinted = !isPrinted && !line.startsWith('```ts')
+      else if (line.length > 130 && !line.startsWith('|') && !isPrinted)
         over.push(`${file}:${i + 1} has ${line.length} characters`)
+    }
   }
   assert.deepEqual(over, [])
 })
