@@ -7,6 +7,7 @@ import {
   mkdirSync,
   openSync,
   renameSync,
+  rmSync,
 } from 'node:fs'
 import { join } from 'node:path'
 import type { Setting } from '../workload.ts'
@@ -36,6 +37,7 @@ async function build({ fixtures }: Setting, contents: Contents, kept: string): P
   const builder = new Peer('builder', { folder, contents })
   await builder.ended()
   renameSync(fileOf({ folder, durability: 'process' }), kept)
+  rmSync(folder, { recursive: true })
 }
 
 /** Lets no write of the copy fall into the measurement. */

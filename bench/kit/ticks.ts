@@ -16,3 +16,9 @@ export async function until(holds: () => boolean, what: string, withinMs = 120_0
     await slept(2)
   }
 }
+
+/** Microseconds of CPU that this process has used, in all its threads. */
+export function cpuMicroseconds(): number {
+  const { user, system } = process.cpuUsage()
+  return user + system
+}

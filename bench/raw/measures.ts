@@ -1,5 +1,5 @@
 /** What the raw engine does in the same time, for the ratios. */
-import { ticks } from '../kit/ticks.ts'
+import { cpuMicroseconds, ticks } from '../kit/ticks.ts'
 import { scaled, type Figures, type Measure } from '../workload.ts'
 import { makeIds, RawEngine, type FoundBy } from './engine.ts'
 
@@ -9,12 +9,12 @@ export function rawDrain(foundBy: FoundBy, batch: number): Measure {
     const jobs = scaled(80_000, setting)
     const engine = new RawEngine(setting, foundBy)
     engine.insert(makeIds(jobs), 1_000)
-    const since = ticks()
+    const [since, cpuSince] = [ticks(), cpuMicroseconds()]
     engine.drain(batch)
-    const ms = ticks() - since
+    const [ms, cpu] = [ticks() - since, cpuMicroseconds() - cpuSince]
     engine.check(jobs)
     engine.close()
-    return { rate: (jobs / ms) * 1_000 }
+    return { rate: (jobs / ms) * 1_000, cpu: cpu / jobs }
   }
 }
 
