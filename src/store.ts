@@ -42,8 +42,6 @@ export interface Connector {
   readonly argument: unknown
 }
 
-// ───────────────────────────── new work ─────────────────────────────
-
 /** The one door for new work. */
 export interface Intake {
   /**
@@ -111,8 +109,6 @@ export interface Inserted {
   /** The lease's token when the job was inserted as running, else null. */
   readonly token: number | null
 }
-
-// ───────────────────────────── running work ─────────────────────────────
 
 /** The hot path: what a worker calls. */
 export interface Runs {
@@ -288,8 +284,6 @@ export interface Tended extends NextDue {
 export type Hint = 'work' | 'cancel' | 'paused' | 'finished'
 export type Unwatch = () => void
 
-// ───────────────────────────── readers and operators ─────────────────────────────
-
 export interface Readers {
   get(ids: readonly string[]): Promise<readonly (StoredJob | null)[]>
   /** Newest first. A page may be short, even empty, while `next` is not null: the store bounds the work of one call. */
@@ -381,8 +375,6 @@ export type CancelAnswer = 'cancelled' | 'asked' | 'final' | 'missing'
 /** `unfit` is a job that is waiting, running or completed. */
 export type RetryAnswer = 'retried' | 'duplicate' | 'unfit' | 'missing'
 export type RemoveAnswer = 'removed' | 'running' | 'missing'
-
-// ───────────────────────────── coordination ─────────────────────────────
 
 export interface Coordination {
   pause(queues: readonly string[]): Promise<void>

@@ -11,7 +11,7 @@ import { addWorker } from './commands/worker.ts'
 import { addWorkers } from './commands/workers.ts'
 import { exitCodes, oneLine } from './exit.ts'
 import { examples } from './help.ts'
-import { version } from '../version.ts'
+import { version } from '../core/version.ts'
 
 const levels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']
 

@@ -4,7 +4,7 @@ import { ErrandError, type ErrandErrorCode } from './errors.ts'
 /** The candidate nearest to `word`, or null when none is near. */
 export function nearest(word: string, candidates: Iterable<string>): string | null {
   let best: string | null = null
-  let bestDistance = Math.max(2, Math.floor(word.length / 3)) + 1
+  let bestDistance = Math.max(2, Math.ceil(word.length / 3)) + 1
   for (const candidate of candidates) {
     const distance = editDistance(word.toLowerCase(), candidate.toLowerCase(), bestDistance)
     if (distance < bestDistance) [best, bestDistance] = [candidate, distance]

@@ -260,10 +260,7 @@ function readRetention(retention: CommonOptions['retention'], where: string): La
   }
   refuseUnknownKeys(retention, ['completed', 'failed', 'cancelled', 'discarded'], where)
   return Object.fromEntries(
-    Object.entries(retention).map(([state, keep]) => [
-      state,
-      readKeep(keep as Retention, `${where}.${state}`),
-    ]),
+    Object.entries(retention).map(([state, keep]) => [state, readKeep(keep, `${where}.${state}`)]),
   )
 }
 
@@ -279,7 +276,7 @@ export function readStates(states: readonly JobState[], where: string): readonly
     if (!jobStates.includes(state)) {
       throw new ErrandError(
         'invalid-option',
-        `${where} lists '${String(state)}', which is no state. States are: ${jobStates.join(', ')}.`,
+        `${where} lists '${state}', which is no state. States are: ${jobStates.join(', ')}.`,
       )
     }
   }

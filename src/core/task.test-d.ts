@@ -5,7 +5,7 @@ import { task, tasksWith, type InputOf, type OutputOf } from './task.ts'
 
 type Equal<A, B> =
   (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false
-const is = <T extends true>(_: T | void): void => undefined
+declare function is<T extends true>(value?: T): void
 
 const index = task({ name: 'index', input: z.object({ bytes: z.number() }), run: () => 'ok' })
 const mail = task({
@@ -68,6 +68,17 @@ task({ name: 'x', onFailure: mail, run: () => 1 })
 task({ run: () => 1 })
 // @ts-expect-error -- a duration is text or milliseconds
 task({ name: 'x', timeout: { seconds: 3 }, run: () => 1 })
+
+// What follows may be given before a handler whose job has no annotation.
+const counts = task({ name: 'counts', run: (input: { n: number }) => input.n })
+task({
+  name: 'x',
+  onSuccess: counts,
+  run: (input: { a: number }, job) => ({ n: job.attempt + input.a }),
+})
+const other = (input: { a: number }): { m: number } => ({ m: input.a })
+// @ts-expect-error -- the output does not fit the follow-up
+task({ name: 'x', onSuccess: counts, run: other })
 
 interface Context {
   readonly db: { query(sql: string): Promise<number> }

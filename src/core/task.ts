@@ -81,10 +81,12 @@ interface Schemas<I, O> {
 }
 
 interface Follows<Output> {
-  readonly onSuccess?: OneOrSeveral<string | Accepts<Output>>
+  readonly onSuccess?: OneOrSeveral<string | FollowerOf<Output>>
   readonly onFailure?: OneOrSeveral<string | Accepts<FailureReport>>
 }
 
+/** While the compiler has not seen `run` yet, the output is `unknown` to it, and any task will do. */
+type FollowerOf<Output> = unknown extends Output ? AnyTask : Accepts<Output>
 type OneOrSeveral<T> = T | readonly T[]
 type InOf<S extends StandardSchemaV1> = StandardSchemaV1.InferInput<S>
 type OutOf<S extends StandardSchemaV1> = StandardSchemaV1.InferOutput<S>
@@ -185,7 +187,7 @@ function defineTask(given: Given): AnyTask {
     input: readSchema(given.input, `${where}.input`),
     output: readSchema(given.output, `${where}.output`),
     layer: normalise(given, where, taskKeys),
-    unique: normaliseUnique(given.unique as Unique | undefined, `${where}.unique`),
+    unique: normaliseUnique(given.unique, `${where}.unique`),
     codec: given.codec ?? null,
     place,
     handler: null as Handler<unknown, unknown, unknown> | null,

@@ -7,7 +7,7 @@ import { ErrandError } from '../../core/errors.ts'
 import { action } from '../action.ts'
 import { examples } from '../help.ts'
 import { findConfigIn } from '../load-config.ts'
-import { version } from '../../version.ts'
+import { version } from '../../core/version.ts'
 import { print, printJson } from '../terminal.ts'
 
 /** One file of a new project. `skipped` ones were there before. */
