@@ -20,7 +20,7 @@ const HEAD = `SELECT ${claimedColumns}, r.place FROM errand_ready r CROSS JOIN e
   WHERE r.queue = ? ORDER BY r.priority, r.place, r.seq LIMIT ?`
 /** Leases the same head. */
 const LEASE_HEAD = `INSERT INTO errand_running (seq, token, worker, lease_until)
-  SELECT seq, ?1, ?2, ?3 FROM errand_ready WHERE queue = ?4 ORDER BY priority, place, seq LIMIT ?5`
+  SELECT seq, ?, ?, ? FROM errand_ready WHERE queue = ? ORDER BY priority, place, seq LIMIT ?`
 /** Drops it from the line: one range of the primary key. */
 const DROP_HEAD = `DELETE FROM errand_ready WHERE queue = ? AND (priority, place, seq) <= (?, ?, ?)`
 const FIRST_READY = `SELECT priority, place, seq FROM errand_ready WHERE queue = ? ORDER BY priority, place, seq LIMIT 1`
@@ -29,21 +29,21 @@ const FIRST_SUSPECT = `SELECT priority, place, seq FROM errand_suspects WHERE qu
   ORDER BY priority, place, seq LIMIT 1`
 /** The next queue by name that has work: one step in each primary key. */
 const NEXT_QUEUE = `SELECT min(queue) FROM (
-  SELECT queue FROM (SELECT queue FROM errand_ready WHERE queue > ?1 ORDER BY queue LIMIT 1)
-  UNION ALL SELECT queue FROM (SELECT queue FROM errand_suspects WHERE queue > ?1 ORDER BY queue LIMIT 1))`
+  SELECT queue FROM (SELECT queue FROM errand_ready WHERE queue > ? ORDER BY queue LIMIT 1)
+  UNION ALL SELECT queue FROM (SELECT queue FROM errand_suspects WHERE queue > ? ORDER BY queue LIMIT 1))`
 const ADD_RUNNING = `INSERT INTO errand_running (seq, token, worker, lease_until, started_at, overdue) VALUES (?, ?, ?, ?, ?, ?)`
 const CLAIMED_BY_SEQ = `SELECT ${claimedColumns} FROM errand_jobs j WHERE j.seq = ?`
 
 /** Expired leases of known tasks: scans errand_running, which holds only what runs now. */
 const LOST = `SELECT ${claimedColumns}, r.started_at, r.cancel_asked, r.overdue
   FROM errand_running r CROSS JOIN errand_jobs j ON j.seq = r.seq
-  WHERE r.lease_until <= ?1 AND j.task IN (SELECT value FROM json_each(?2)) ORDER BY r.lease_until, r.seq LIMIT ?3`
+  WHERE r.lease_until <= ? AND j.task IN (SELECT value FROM json_each(?)) ORDER BY r.lease_until, r.seq LIMIT ?`
 const RELEASE_LEASE = `UPDATE errand_running SET token = ?, worker = ?, lease_until = ?, born = 0 WHERE seq = ?`
 /** Waiting jobs that waited too long, in the order of their insertion: walks a range of the primary key of errand_overdue. */
 const OVERDUE = `SELECT seq FROM errand_overdue
-  WHERE at <= ?1 AND task IN (SELECT value FROM json_each(?2)) ORDER BY seq LIMIT ?3`
-const NEEDS_SWEEP = `SELECT EXISTS (SELECT 1 FROM errand_overdue WHERE at <= ?1)
-  OR EXISTS (SELECT 1 FROM errand_running WHERE lease_until <= ?1)`
+  WHERE at <= ? AND task IN (SELECT value FROM json_each(?)) ORDER BY seq LIMIT ?`
+const NEEDS_SWEEP = `SELECT EXISTS (SELECT 1 FROM errand_overdue WHERE at <= ?)
+  OR EXISTS (SELECT 1 FROM errand_running WHERE lease_until <= ?)`
 
 const PRIORITY = 4
 const KEY = 9
@@ -85,7 +85,7 @@ function* asked(tx: Transaction, request: ClaimRequest): Generator<ClaimRequest[
   const named = new Set(request.queues.map((queue) => queue.name))
   let name = ''
   for (;;) {
-    const next = tx.row(NEXT_QUEUE, name)?.[0]
+    const next = tx.row(NEXT_QUEUE, name, name)?.[0]
     if (typeof next !== 'string') return
     name = next
     if (!named.has(name)) yield { name, limit: request.others }
@@ -207,5 +207,5 @@ export function expired(tx: Transaction, request: ExpiredRequest): Claimed {
 
 /** Whether `expired` would find anything, were all tasks asked for. */
 export function needsSweep(tx: Transaction): boolean {
-  return tx.row(NEEDS_SWEEP, tx.now)?.[0] === 1
+  return tx.row(NEEDS_SWEEP, tx.now, tx.now)?.[0] === 1
 }

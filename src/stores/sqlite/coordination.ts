@@ -8,9 +8,9 @@ import type { Transaction } from './transaction.ts'
 
 const WRITE_WORKER = `INSERT INTO errand_workers (id, last_seen_at, record) VALUES (?, ?, ?)
   ON CONFLICT (id) DO UPDATE SET last_seen_at = excluded.last_seen_at, record = excluded.record`
-const HAS_WORK = `SELECT EXISTS (SELECT 1 FROM errand_ready WHERE queue = ?1)
-  OR EXISTS (SELECT 1 FROM errand_suspects WHERE queue = ?1)`
-const SET_PAUSED = `INSERT INTO errand_queues (name, paused) VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET paused = ?2`
+const HAS_WORK = `SELECT EXISTS (SELECT 1 FROM errand_ready WHERE queue = ?)
+  OR EXISTS (SELECT 1 FROM errand_suspects WHERE queue = ?)`
+const SET_PAUSED = `INSERT INTO errand_queues (name, paused) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET paused = excluded.paused`
 /** Tells watchers in other processes that queues were paused or resumed. */
 const SIGNAL_PAUSE = `UPDATE errand_meta SET value = value + 1 WHERE name = 'pauses'`
 const QUEUES = `SELECT name, paused FROM errand_queues ORDER BY name`
@@ -31,7 +31,7 @@ export function tend(tx: Transaction, worker: WorkerRecord): Tended {
     nextDueMs: nextDueMs(tx),
     ready: queues.some(
       ({ name, paused }) =>
-        !paused && (serves.has('*') || serves.has(name)) && tx.row(HAS_WORK, name)?.[0] === 1,
+        !paused && (serves.has('*') || serves.has(name)) && tx.row(HAS_WORK, name, name)?.[0] === 1,
     ),
     sweep: needsSweep(tx),
     prune: needsPrune(tx),

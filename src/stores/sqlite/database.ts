@@ -3,7 +3,7 @@ import { realpathSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import type { Clock } from '../../core/clock.ts'
-import { ErrandError } from '../../core/errors.ts'
+import { ErrandError, isErrandError } from '../../core/errors.ts'
 import { Connection, type Handle } from './connection.ts'
 import { busyError, closedError, isBusy, notImmediate, storeError } from './errors.ts'
 import type { Hints } from './hints.ts'
@@ -230,8 +230,12 @@ export class Database {
     if (handle?.isOpen) handle.close()
   }
 
+  /** What a failed call rejects with. After trouble with the file the next call opens it anew. */
   #failure(error: unknown): unknown {
-    return storeError(error, this.file)
+    const failure = storeError(error, this.file)
+    if (isErrandError(failure, 'store-unavailable') || isErrandError(failure, 'store-corrupt'))
+      this.#drop()
+    return failure
   }
 
   /** The connection of a user's transaction, once it is known to be one on this file. */

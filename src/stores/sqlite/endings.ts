@@ -1,7 +1,13 @@
 /** How a job ends, and what that means for the jobs that need it. */
 import type { Keep, Need } from '../../store.ts'
 import { lineUp, stepOut, unbind } from './lines.ts'
-import { readRecord, RECORD_BY_SEQ, type Keyed, type PackedCounters, type Record } from './rows.ts'
+import {
+  readRecord,
+  RECORD_BY_SEQ,
+  type Keyed,
+  type PackedCounters,
+  type JobRecord,
+} from './rows.ts'
 import {
   BLOCKED,
   CANCELLED,
@@ -74,7 +80,7 @@ export function finish(tx: Transaction, job: Endable, from: StateCode, ending: E
 }
 
 /** Ends a job that waits: in its line, or blocked. `release` must follow in the same transaction. */
-export function cancelWaiting(tx: Transaction, job: Record, reason: string | null): void {
+export function cancelWaiting(tx: Transaction, job: JobRecord, reason: string | null): void {
   stepOut(tx, job)
   unbind(tx, job)
   finish(tx, job, job.state, {
@@ -112,8 +118,8 @@ export function release(
 }
 
 /** Tells dependants that their need ended, and answers those that were cancelled for it. */
-function answerDependants(tx: Transaction, id: string, isMet: boolean): readonly Record[] {
-  const cancelled: Record[] = []
+function answerDependants(tx: Transaction, id: string, isMet: boolean): readonly JobRecord[] {
+  const cancelled: JobRecord[] = []
   for (const [seq, runsAnyway] of tx.rows(DEPENDANTS, id)) {
     const dependant = recordOf(tx, seq as number)
     if (dependant === null) continue
@@ -130,7 +136,7 @@ function answerDependants(tx: Transaction, id: string, isMet: boolean): readonly
   return cancelled
 }
 
-function unblock(tx: Transaction, job: Record): void {
+function unblock(tx: Transaction, job: JobRecord): void {
   const state = job.dueAt > tx.now ? SCHEDULED : READY
   const place = Math.max(job.dueAt, tx.now)
   if (place !== job.place) tx.run(SET_PLACE, place, job.seq)
@@ -184,7 +190,7 @@ function hasNeeds(tx: Transaction, seq: number): boolean {
   return tx.row(HAS_NEEDS, seq)?.[0] === 1
 }
 
-function recordOf(tx: Transaction, seq: number): Record | null {
+function recordOf(tx: Transaction, seq: number): JobRecord | null {
   const row = tx.row(RECORD_BY_SEQ, seq)
   return row === undefined ? null : readRecord(row)
 }

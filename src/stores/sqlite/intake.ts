@@ -2,7 +2,7 @@
 import type { Inserted, NewJob } from '../../store.ts'
 import { addNeeds, cancelWaiting, release, weighNeeds } from './endings.ts'
 import { bind, lineUp, stepOut, unbind } from './lines.ts'
-import { readRecord, RECORD_BY_ID, type Record } from './rows.ts'
+import { readRecord, RECORD_BY_ID, type JobRecord } from './rows.ts'
 import {
   BLOCKED,
   CANCELLED,
@@ -18,15 +18,15 @@ import { holderOf, rekey } from './uniques.ts'
 /** The ordinary job: nothing unique, no bounds. Checks and extends the unique index of ids. */
 const ADD_PLAIN = `INSERT INTO errand_jobs
   (id, task, queue, priority, created_at, due_at, place, parent, keep_cancelled_ms, codec, options, input)
-  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?7, ?8, ?9, ?10, ?11) ON CONFLICT (id) DO NOTHING`
+  VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING`
 const ADD_FULL = `INSERT INTO errand_jobs
   (id, task, queue, priority, created_at, due_at, place, parent, keep_cancelled_ms, codec, options, input,
    start_by, deadline_at, start_within_ms, deadline_ms, unique_key, unique_during, unique_until)
-  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18) ON CONFLICT (id) DO NOTHING`
+  VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING`
 const ADD_RUNNING = `INSERT INTO errand_running (seq, token, worker, lease_until, started_at, born) VALUES (?, ?, ?, ?, ?, 1)`
-const REPLACE = `UPDATE errand_jobs SET queue = ?1, priority = ?2, due_at = ?3, place = ?3, keep_cancelled_ms = ?4, codec = ?5,
-  options = ?6, input = ?7, start_by = ?8, deadline_at = ?9, start_within_ms = ?10, deadline_ms = ?11,
-  unique_key = ?12, unique_during = ?13, unique_until = ?14 WHERE seq = ?15`
+const REPLACE = `UPDATE errand_jobs SET queue = ?, priority = ?, due_at = ?, place = ?, keep_cancelled_ms = ?, codec = ?,
+  options = ?, input = ?, start_by = ?, deadline_at = ?, start_within_ms = ?, deadline_ms = ?,
+  unique_key = ?, unique_during = ?, unique_until = ? WHERE seq = ?`
 
 /** Adds jobs one after the other, so that the first of a batch wins a key that several ask for. */
 export function insert(tx: Transaction, jobs: readonly NewJob[]): Inserted[] {
@@ -73,55 +73,18 @@ function settleIn(tx: Transaction, id: string, state: StateCode, needFailed: boo
 
 /** Writes the row and answers its rowid, or null when the id is known already. */
 function add(tx: Transaction, job: NewJob, dueAt: number): number | null {
-  const {
-    id,
-    task,
-    queue,
-    priority,
-    input,
-    codec,
-    options,
-    parent,
-    keepCancelledMs,
-    startWithinMs,
-    deadlineMs,
-    unique,
-  } = job
-  const isPlain = unique === null && startWithinMs === null && deadlineMs === null
+  const { id, task, queue, priority, parent, keepCancelledMs, codec, options, input } = job
+  const { startWithinMs, deadlineMs, unique } = job
   const { now } = tx
-  const statement = tx.connection.statement(isPlain ? ADD_PLAIN : ADD_FULL)
+  const dues = [now, dueAt, dueAt] as const
+  const plain = [id, task, queue, priority, ...dues, parent, keepCancelledMs, codec, options, input]
+  const isPlain = unique === null && startWithinMs === null && deadlineMs === null
+  const startBy = startWithinMs === null ? null : dueAt + startWithinMs
+  const deadlineAt = deadlineMs === null ? null : now + deadlineMs
+  const bounds = [startBy, deadlineAt, startWithinMs, deadlineMs]
   const result = isPlain
-    ? statement.run(
-        id,
-        task,
-        queue,
-        priority,
-        now,
-        dueAt,
-        parent,
-        keepCancelledMs,
-        codec,
-        options,
-        input,
-      )
-    : statement.run(
-        id,
-        task,
-        queue,
-        priority,
-        now,
-        dueAt,
-        parent,
-        keepCancelledMs,
-        codec,
-        options,
-        input,
-        startWithinMs === null ? null : dueAt + startWithinMs,
-        deadlineMs === null ? null : now + deadlineMs,
-        startWithinMs,
-        deadlineMs,
-        ...keyColumns(job, now),
-      )
+    ? tx.connection.statement(ADD_PLAIN).run(...plain)
+    : tx.connection.statement(ADD_FULL).run(...plain, ...bounds, ...keyColumns(job, now))
   return result.changes === 0 ? null : (result.lastInsertRowid as number)
 }
 
@@ -165,7 +128,7 @@ function meetHolder(tx: Transaction, job: NewJob): Inserted | null {
 }
 
 /** Gives a waiting job the new one's input, options and clocks. Its id, parent, needs, counters and errors stay. */
-function replace(tx: Transaction, holder: Record, job: NewJob): void {
+function replace(tx: Transaction, holder: JobRecord, job: NewJob): void {
   const { now } = tx
   const { queue, priority, keepCancelledMs, codec, options, input, startWithinMs, deadlineMs } = job
   const dueAt = job.runAt ?? now + job.delayMs
@@ -176,24 +139,9 @@ function replace(tx: Transaction, holder: Record, job: NewJob): void {
 
   stepOut(tx, holder)
   unbind(tx, holder)
-  tx.run(
-    REPLACE,
-    queue,
-    priority,
-    dueAt,
-    keepCancelledMs,
-    codec,
-    options,
-    input,
-    startBy,
-    deadlineAt,
-    startWithinMs,
-    deadlineMs,
-    key,
-    during,
-    until,
-    holder.seq,
-  )
+  const payload = [queue, priority, dueAt, dueAt, keepCancelledMs, codec, options, input]
+  const bounds = [startBy, deadlineAt, startWithinMs, deadlineMs]
+  tx.run(REPLACE, ...payload, ...bounds, key, during, until, holder.seq)
   const { seq, id, task, suspect, counters } = holder
   tx.seen(queue)
   lineUp(tx, { seq, queue, priority, place: dueAt, dueAt, suspect, counters }, state)
@@ -207,7 +155,7 @@ function created(id: string, token: number | null): Inserted {
   return { id, status: 'created', token }
 }
 
-function recordOf(tx: Transaction, id: string): Record | null {
+function recordOf(tx: Transaction, id: string): JobRecord | null {
   const row = tx.row(RECORD_BY_ID, id)
   return row === undefined ? null : readRecord(row)
 }

@@ -4,10 +4,10 @@ import type { LeaseRef, Note, NoteAnswer, RenewAnswer } from '../../store.ts'
 import type { Transaction } from './transaction.ts'
 
 /** Walks the unique index of ids, then the rowid. */
-const RENEW = `UPDATE errand_running SET lease_until = ?1
-  WHERE seq = (SELECT seq FROM errand_jobs WHERE id = ?2) AND token = ?3 RETURNING cancel_asked`
-const START = `UPDATE errand_running SET started_at = coalesce(started_at, ?1)
-  WHERE seq = (SELECT seq FROM errand_jobs WHERE id = ?2) AND token = ?3`
+const RENEW = `UPDATE errand_running SET lease_until = ?
+  WHERE seq = (SELECT seq FROM errand_jobs WHERE id = ?) AND token = ? RETURNING cancel_asked`
+const START = `UPDATE errand_running SET started_at = coalesce(started_at, ?)
+  WHERE seq = (SELECT seq FROM errand_jobs WHERE id = ?) AND token = ?`
 const LEASED = `SELECT seq FROM errand_running WHERE seq = (SELECT seq FROM errand_jobs WHERE id = ?) AND token = ?`
 const WRITE_PROGRESS = `INSERT OR REPLACE INTO errand_progress (seq, value) VALUES (?, ?)`
 /** The number of the next line: the last entry of the job in the primary key. */

@@ -3,7 +3,7 @@ import type { CancelAnswer, RemoveAnswer, RetryAnswer, StoredJob } from '../../s
 import { cancelWaiting, dropProgress, erase, release, unfinish } from './endings.ts'
 import { bind, lineUp, stepOut, unbind } from './lines.ts'
 import { get } from './readers.ts'
-import { readRecord, RECORD_BY_ID, type Record } from './rows.ts'
+import { readRecord, RECORD_BY_ID, type JobRecord } from './rows.ts'
 import { CANCELLED, COMPLETED, lists, READY, RUNNING } from './states.ts'
 import type { Transaction } from './transaction.ts'
 import { holderOf, rekey } from './uniques.ts'
@@ -11,8 +11,8 @@ import { holderOf, rekey } from './uniques.ts'
 const ASK_TO_CANCEL = `UPDATE errand_running SET cancel_asked = 1, cancel_reason = ? WHERE seq = ? AND cancel_asked = 0`
 /** Tells watchers in other processes that something was asked. */
 const SIGNAL_CANCEL = `UPDATE errand_meta SET value = value + 1 WHERE name = 'cancels'`
-const RESTART = `UPDATE errand_jobs SET due_at = ?1, place = ?1, start_by = ?2, deadline_at = ?3, counters = NULL, suspect = 0,
-  token = ?4, worker = ?5 WHERE seq = ?6`
+const RESTART = `UPDATE errand_jobs SET due_at = ?, place = ?, start_by = ?, deadline_at = ?, counters = NULL, suspect = 0,
+  token = ?, worker = ? WHERE seq = ?`
 
 export function cancel(
   tx: Transaction,
@@ -51,7 +51,7 @@ export function retry(tx: Transaction, ids: readonly string[]): RetryAnswer[] {
   })
 }
 
-function restart(tx: Transaction, old: Record): void {
+function restart(tx: Transaction, old: JobRecord): void {
   const { now } = tx
   const job = {
     ...old,
@@ -64,7 +64,7 @@ function restart(tx: Transaction, old: Record): void {
   }
   unfinish(tx, job.seq)
   dropProgress(tx, job.seq)
-  tx.run(RESTART, now, job.startBy, job.deadlineAt, job.settledToken, job.lastWorker, job.seq)
+  tx.run(RESTART, now, now, job.startBy, job.deadlineAt, job.settledToken, job.lastWorker, job.seq)
   lineUp(tx, job, READY)
   bind(tx, job)
   tx.moved(job.queue, old.state, READY)
@@ -95,7 +95,7 @@ export function take(tx: Transaction, ids: readonly string[]): (StoredJob | null
   })
 }
 
-function recordOf(tx: Transaction, id: string): Record | null {
+function recordOf(tx: Transaction, id: string): JobRecord | null {
   const row = tx.row(RECORD_BY_ID, id)
   return row === undefined ? null : readRecord(row)
 }

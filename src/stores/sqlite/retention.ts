@@ -15,11 +15,11 @@ const KEEPS = `WITH RECURSIVE keeps (ms) AS (
 const DOOMED = `j.seq, j.id, j.queue, j.unique_key, j.unique_during, j.unique_until, f.state, f.finished_at`
 /** Jobs of one length of keeping whose time is over, oldest first: walks that index. */
 const EXPIRED = `SELECT ${DOOMED} FROM errand_finished f CROSS JOIN errand_jobs j ON j.seq = f.seq
-  WHERE f.keep_ms = ?1 AND f.finished_at <= ?2 - ?1 ORDER BY f.finished_at, f.seq LIMIT ?3`
+  WHERE f.keep_ms = ? AND f.finished_at <= ? ORDER BY f.finished_at, f.seq LIMIT ?`
 /** The oldest jobs of one length of keeping, or of those kept for ever: walks that index. */
 const OLDEST = `SELECT ${DOOMED} FROM errand_finished f CROSS JOIN errand_jobs j ON j.seq = f.seq
   WHERE f.keep_ms IS ? ORDER BY f.finished_at, f.seq LIMIT ?`
-const ANY_EXPIRED = `SELECT EXISTS (SELECT 1 FROM errand_finished WHERE keep_ms = ?1 AND finished_at <= ?2 - ?1)`
+const ANY_EXPIRED = `SELECT EXISTS (SELECT 1 FROM errand_finished WHERE keep_ms = ? AND finished_at <= ?)`
 const FINISHED = `SELECT coalesce(sum(count), 0) FROM errand_tally WHERE state >= ${COMPLETED}`
 const PRUNE_WORKERS = `DELETE FROM errand_workers WHERE last_seen_at < ?`
 
@@ -33,7 +33,7 @@ export function prune(
   let removed = 0
   for (const ms of keeps) {
     const room = request.limit - removed
-    if (room > 0) removed += eraseAll(tx, tx.rows(EXPIRED, ms, tx.now, room))
+    if (room > 0) removed += eraseAll(tx, tx.rows(EXPIRED, ms, tx.now - ms, room))
   }
   const excess = Math.min(finished - removed - request.cap, request.limit - removed)
   if (excess > 0) {
@@ -47,7 +47,9 @@ export function prune(
 
 /** Whether finished jobs have outlived their retention. */
 export function needsPrune(tx: Transaction): boolean {
-  return tx.rows(KEEPS).some(([ms]) => tx.row(ANY_EXPIRED, ms as number, tx.now)?.[0] === 1)
+  return tx
+    .rows(KEEPS)
+    .some(([ms]) => tx.row(ANY_EXPIRED, ms as number, tx.now - (ms as number))?.[0] === 1)
 }
 
 function eraseAll(tx: Transaction, rows: readonly Row[]): number {

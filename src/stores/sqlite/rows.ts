@@ -89,7 +89,7 @@ export interface Keyed {
 }
 
 /** A job as the store's own verbs see it: all but its payload. */
-export interface Record extends Keyed {
+export interface JobRecord extends Keyed {
   readonly seq: number
   readonly task: string
   readonly queue: string
@@ -137,7 +137,7 @@ export const RECORD_BY_ID: string = `SELECT ${recordColumns} FROM ${recordTables
 export const RECORD_BY_SEQ: string = `SELECT ${recordColumns} FROM ${recordTables} WHERE j.seq = ?`
 
 /** Reads a row of the two statements above. */
-export function readRecord(row: Row): Record {
+export function readRecord(row: Row): JobRecord {
   return {
     seq: row[0] as number,
     id: row[1] as string,

@@ -6,12 +6,12 @@ import type { Keyed } from './rows.ts'
 import { lists, type StateCode } from './states.ts'
 import type { Transaction } from './transaction.ts'
 
-const HOLDER = `SELECT id FROM errand_uniques WHERE key = ?1 AND (held = 1 OR until > ?2)`
-const TAKE = `INSERT INTO errand_uniques (key, id, held, until) VALUES (?1, ?2, ?3, ?4)
+const HOLDER = `SELECT id FROM errand_uniques WHERE key = ? AND (held = 1 OR until > ?)`
+const TAKE = `INSERT INTO errand_uniques (key, id, held, until) VALUES (?, ?, ?, ?)
   ON CONFLICT (key) DO UPDATE SET id = excluded.id, held = excluded.held, until = excluded.until
-  WHERE id = excluded.id OR (held = 0 AND until <= ?5)`
+  WHERE id = excluded.id OR (held = 0 AND until <= ?)`
 const DROP = `DELETE FROM errand_uniques WHERE key = ? AND id = ?`
-const LEAVE = `UPDATE errand_uniques SET held = 0 WHERE key = ?1 AND id = ?2 AND until > ?3`
+const LEAVE = `UPDATE errand_uniques SET held = 0 WHERE key = ? AND id = ? AND until > ?`
 /** Drops keys that nothing holds any more: walks the partial index of those whose job is in no listed state. */
 const PRUNE = `DELETE FROM errand_uniques WHERE held = 0 AND until <= ?`
 
