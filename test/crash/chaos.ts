@@ -61,7 +61,9 @@ function drawVictim(
   const role = kind === 'kill-producer' ? 'producer' : 'worker'
   const up = fleet.members(role, 'up')
   if (role === 'worker' && up.length <= leastUp) return undefined
-  return up[whole(random, 0, up.length - 1)]
+  const isKill = kind === 'kill-worker' || kind === 'kill-producer'
+  const members = isKill ? [...up, ...fleet.members(role, 'starting')] : up
+  return members[whole(random, 0, members.length - 1)]
 }
 
 /** Waits; answers false when the signal cut the wait short. */
