@@ -79,7 +79,7 @@ export function busyError(file: string, cause: unknown, waitedMs?: number): Erra
   const waited = waitedMs === undefined ? '' : ` for ${Math.round(waitedMs)} ms`
   return new ErrandError(
     'store-busy',
-    `Another program held the write lock of ${file}${waited}, and nothing was written: end its long transaction, then call again`,
+    `Another transaction held the write lock of ${file}${waited}, and nothing was written: end it, or hand it over as tx if it is your own, then call again`,
     { cause, details: { file } },
   )
 }

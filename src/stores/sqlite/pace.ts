@@ -6,7 +6,7 @@
  * found taken and left `contendedMs` after the last time: after `sliceMs` of writing the lock is left free for `gapMs`, longer than
  * waiters sleep, so that each of several busy processes gets its turn within a few slices.
  */
-export const pacing = {
+const pacing = {
   /** Longest stretch of writing without letting the event loop in. */
   turnMs: 2,
   contendedMs: 100,
