@@ -8,8 +8,9 @@ export class Ledger {
 
   /** For the ids from 0 up to `jobs`. */
   constructor(jobs: number) {
-    this.runs = new Uint8Array(jobs)
-    this.startedAt = new Float64Array(jobs)
+    // Filled, so that its pages are there from the start and do not look like growth.
+    this.runs = new Uint8Array(jobs).fill(0)
+    this.startedAt = new Float64Array(jobs).fill(NaN)
   }
 
   ran(id: number): void {

@@ -5,6 +5,8 @@ import { atMost, row } from '../row.ts'
 import { scaled, type Figures, type Setting, type Workload } from '../workload.ts'
 
 const steps = 10
+/** The caches of two connections to the file and of the compiler fill in the first three tenths. */
+const warmUpSteps = 3
 /** Jobs that may wait at a time. */
 const ahead = 5_000
 const mebibyte = 1_048_576
@@ -27,13 +29,12 @@ async function rssOverJobs(setting: Setting): Promise<Figures> {
   drain.ledger.check()
   await checkResults(drain.app, jobs)
   await drain.close()
-  // The first two tenths warm up: caches of the store and the compiler fill.
-  const [, warm = NaN] = rss
+  const warm = rss[warmUpSteps - 1] ?? NaN
   return {
     jobs,
     warm: warm / mebibyte,
     end: (rss.at(-1) ?? NaN) / mebibyte,
-    growth: Math.max(...rss.slice(2)) / warm,
+    growth: Math.max(...rss.slice(warmUpSteps)) / warm,
   }
 }
 
@@ -57,7 +58,7 @@ export const memory: Workload = {
     const all = jobs.toLocaleString('en-US')
     return [
       row(
-        `resident after ${(jobs / 5).toLocaleString('en-US')} jobs`,
+        `resident after ${((jobs / steps) * warmUpSteps).toLocaleString('en-US')} jobs`,
         'MiB',
         measured('rss', 'warm'),
       ),
