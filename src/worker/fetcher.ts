@@ -194,8 +194,16 @@ export class Fetcher {
       idleSlots: this.#idleSlots(),
       buffered: this.#buffered,
       leases: table.room,
-      quarantined: this.#quarantined > 0,
+      quarantined: this.#quarantined > 0 && this.#isQuarantined(),
     })
+  }
+
+  /** Whether a job runs that must run with no other of its kind. One that is stuck has shown all the harm it does. */
+  #isQuarantined(): boolean {
+    for (const { job, stuck } of this.#slots?.running ?? []) {
+      if (!stuck && job.counters.losses >= quarantineLosses) return true
+    }
+    return false
   }
 
   async #claim(ask: Ask): Promise<void> {

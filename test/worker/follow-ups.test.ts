@@ -84,7 +84,7 @@ for (const [name, bench] of [
     const parent = task({
       name: 'parent',
       retry: 'never',
-      run: async (how: string, job) => {
+      run: async (how: string, job): Promise<void> => {
         await job.enqueue(child, how)
         const before = (await madeOf(made, 'child')).filter(([, input]) => input === how)
         assert.equal(before.length, postponed && how === 'postpone' ? 1 : 0)
@@ -96,7 +96,7 @@ for (const [name, bench] of [
         }
       },
     })
-    const made = bench(t, { tasks: [parent, child] })
+    const made: Bench = bench(t, { tasks: [parent, child] })
     await made.work()
     const ids = new Map<string, string>()
     for (const how of ['return', 'throw', 'discard', 'postpone']) {
