@@ -80,7 +80,7 @@ function candidatesOf(query: ListQuery, before: number): [string, Value[]] {
     const parts = states.map((state) =>
       state === RUNNING
         ? `SELECT seq FROM errand_running WHERE seq < ?`
-        : `SELECT seq FROM errand_finished WHERE state = ${state} AND state > 4 AND seq < ?`,
+        : `SELECT seq FROM errand_finished WHERE state = ${state} AND state > ${COMPLETED} AND seq < ?`,
     )
     return [parts.join(' UNION ALL '), parts.map(() => before)]
   }

@@ -3,7 +3,7 @@ import { noCounters } from '../../core/job.ts'
 import type { Counters } from '../../core/job.ts'
 import type { ClaimedJob, StoredJob } from '../../store.ts'
 import type { Row } from './connection.ts'
-import { stateOf, type StateCode } from './states.ts'
+import { BLOCKED, READY, RUNNING, SCHEDULED, stateOf, type StateCode } from './states.ts'
 
 // ───────────────────────────── counters ─────────────────────────────
 
@@ -118,12 +118,12 @@ export interface JobRecord extends Keyed {
 }
 
 /** A job's state, from the tables that hold it: `j` is `errand_jobs`, `r` and `f` are joined to it. */
-export const stateColumn = `CASE
-    WHEN r.seq IS NOT NULL THEN 3
+export const stateColumn: string = `CASE
+    WHEN r.seq IS NOT NULL THEN ${RUNNING}
     WHEN f.seq IS NOT NULL THEN f.state
-    WHEN EXISTS (SELECT 1 FROM errand_scheduled s WHERE s.due_at = j.due_at AND s.seq = j.seq) THEN 1
-    WHEN EXISTS (SELECT 1 FROM errand_needs n WHERE n.seq = j.seq) THEN 0
-    ELSE 2 END`
+    WHEN EXISTS (SELECT 1 FROM errand_scheduled s WHERE s.due_at = j.due_at AND s.seq = j.seq) THEN ${SCHEDULED}
+    WHEN EXISTS (SELECT 1 FROM errand_needs n WHERE n.seq = j.seq) THEN ${BLOCKED}
+    ELSE ${READY} END`
 
 const recordColumns = `j.seq, j.id, j.task, j.queue, ${stateColumn}, j.priority, j.due_at, j.place, j.start_by, j.deadline_at,
   j.start_within_ms, j.deadline_ms, j.keep_cancelled_ms, j.unique_key, j.unique_during, j.unique_until, j.suspect, j.counters,
