@@ -34,7 +34,7 @@ export async function prepare(setting: Setting, contents: Contents): Promise<voi
 async function build({ fixtures }: Setting, contents: Contents, kept: string): Promise<void> {
   const folder = join(fixtures, `building-${process.pid}`)
   mkdirSync(folder)
-  const builder = new Peer('builder', { folder, contents })
+  const builder = new Peer(new URL('../peers/builder.ts', import.meta.url), { folder, contents })
   await builder.ended()
   renameSync(fileOf({ folder, durability: 'process' }), kept)
   rmSync(folder, { recursive: true })

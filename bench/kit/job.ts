@@ -7,7 +7,7 @@ export interface Mail {
   readonly body: string
 }
 
-export interface Sent {
+interface Sent {
   readonly ok: number
 }
 

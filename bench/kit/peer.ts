@@ -1,12 +1,11 @@
-/** Another process beside the measuring one: `bench/peers/<name>.ts`, talked to by messages. */
+/** Another process beside the measuring one: a file of `bench/peers/`, talked to by messages. */
 import { fork, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 
 export class Peer {
   readonly #child: ChildProcess
 
-  constructor(name: string, given: unknown) {
-    const file = new URL(`../peers/${name}.ts`, import.meta.url)
+  constructor(file: URL, given: unknown) {
     this.#child = fork(file, [JSON.stringify(given)], { serialization: 'advanced' })
   }
 

@@ -38,7 +38,7 @@ export const pickUp: Workload = {
   cases: {
     same: pickedUp((drain, _, jobs) => enqueuePaced(drain.app, jobs)),
     other: pickedUp(async (_, place, jobs) => {
-      const producer = new Peer('producer', { place, jobs })
+      const producer = new Peer(new URL('../peers/producer.ts', import.meta.url), { place, jobs })
       const sentAt = await producer.next<number[]>()
       await producer.ended()
       return sentAt
