@@ -27,6 +27,8 @@ const resultDefaults = {
   fewWaits: 20,
   firstPollMs: 25,
   lastPollMs: 1_000,
+  /** How much of what is left of an attempt a wait in its handler may take. */
+  attemptShare: 0.95,
   /** How long the last look, at the deadline, may take. */
   lastLookMs: 500,
   readJobs: 1_000,
@@ -68,7 +70,9 @@ export class Results {
     if (this.#isClosed) throw closed()
     const { clock } = this.#app.store
     const scope = attemptScope.getStore()
-    const timeoutMs = Math.max(0, Math.min(asked, (scope?.deadline ?? Infinity) - clock.now()))
+    // Ends a little before the attempt would, so that the handler gets the reason and not only its timeout.
+    const ownMs = ((scope?.deadline ?? Infinity) - clock.now()) * resultDefaults.attemptShare
+    const timeoutMs = Math.max(0, Math.min(asked, ownMs))
     const signals = [options.signal, scope?.signal].filter((signal) => signal !== undefined)
     const signal = signals.length > 1 ? AbortSignal.any(signals) : signals[0]
     signal?.throwIfAborted()

@@ -56,9 +56,20 @@ export class StopClock {
 
   /** Waits for something, but not for longer than closing may take. A failure is handed on. */
   async briefly(work: Promise<unknown>): Promise<void> {
+    await this.#within(work, stopDefaults.closeMs)
+  }
+
+  /** Waits for something that is the user's own: until jobs would be left, or briefly after that. Tells whether it ended. */
+  patiently(work: Promise<unknown>): Promise<boolean> {
+    const leftMs = Math.min(this.#leaveAt - this.#ticks(), stopDefaults.graceMs)
+    return this.#within(work, Math.max(leftMs, stopDefaults.closeMs))
+  }
+
+  async #within(work: Promise<unknown>, ms: number): Promise<boolean> {
     const over = new AbortController()
+    const late = sleep(this.#clock, ms, over.signal).then(() => false)
     try {
-      await Promise.race([work, sleep(this.#clock, stopDefaults.closeMs, over.signal)])
+      return await Promise.race([work.then(() => true), late])
     } finally {
       over.abort()
     }

@@ -181,15 +181,20 @@ export class ErrandWorker implements Worker {
   /** Ends the parts, writes the end of the worker's record and disposes the context, each within its time. */
   async #letGo(parts: Parts): Promise<void> {
     const closing = async (code: string, work: Promise<unknown>): Promise<void> => {
-      await this.#stopClock.briefly(work).catch((error: unknown) => {
+      await work.catch((error: unknown) => {
         const message = `Worker ${this.id} could not close all that it had opened: ${String(error)}`
         this.#app.events.emit('warning', { code, message })
       })
     }
-    await closing('part-stop', parts.stop())
-    await closing('worker-record', parts.recordEnd())
-    await closing('context-dispose', this.#releaseContext())
+    await closing('part-stop', this.#stopClock.briefly(parts.stop()))
+    await closing('worker-record', this.#stopClock.briefly(parts.recordEnd()))
+    await closing('context-dispose', this.#disposeContext())
     if (this.#keepAlive !== null) clearInterval(this.#keepAlive)
+  }
+
+  async #disposeContext(): Promise<void> {
+    if (await this.#stopClock.patiently(this.#releaseContext())) return
+    throw new Error('the context takes longer to dispose than a stop may; it goes on by itself')
   }
 
   async #releaseContext(): Promise<void> {
