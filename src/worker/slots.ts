@@ -93,10 +93,18 @@ export class Slots {
     for (const attempt of this.running) this.#abort(attempt, cause)
   }
 
-  /** Settles what still runs as interrupted, because the process is about to exit. */
+  /**
+   * Gives up what still runs, because the process is about to exit: as interrupted, or, where a job may begin only once, as
+   * lost. What a handler comes to after that counts for nothing.
+   */
   release(): void {
+    const { endings, table } = this.#options
     for (const attempt of this.running) {
-      if (!attempt.leaseLost) this.#options.endings.settle(attempt, failed({ kind: 'interrupted' }))
+      this.running.delete(attempt)
+      const kind = attempt.parts.policy.losses === 0 ? 'lost' : 'interrupted'
+      // Before it has begun, whether its start is written is not known: the lease runs out.
+      if (attempt.leaseLost || attempt.startedAt === 0) table.drop(attempt.lease)
+      else endings.settle(attempt, failed({ kind }))
     }
   }
 
@@ -121,6 +129,7 @@ export class Slots {
     try {
       const call = app.store.note([{ id, token, kind: 'start', agoMs: 0 }])
       const [answer] = await answered(app.store.clock, call)
+      if (!this.running.has(attempt)) return
       if (answer === 'noted') return this.#begin(attempt)
       this.#leave(attempt)
       table.drop(attempt.lease)
@@ -148,6 +157,7 @@ export class Slots {
   }
 
   #ended(attempt: Attempt, ended: Ended): void {
+    if (!this.running.has(attempt)) return
     this.#options.endings.end(attempt, ended)
     this.#leave(attempt)
   }

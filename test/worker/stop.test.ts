@@ -3,18 +3,20 @@ import { test } from 'node:test'
 import { isErrandError } from '../../src/core/errors.ts'
 import { task } from '../../src/core/task.ts'
 import { MemoryDatabase, memory } from '../../src/stores/memory/index.ts'
+import { spying } from '../../src/testing/by-hand.ts'
 import { VirtualClock } from '../../src/testing/virtual-clock.ts'
 import type { ErrandWorker } from '../../src/worker/worker.ts'
 import { appOn, gate, inMemory, type Bench } from './harness.ts'
 import { faulty } from './faulty.ts'
 
 /** A task that runs until its gate opens, or, if it listens, until it is aborted. */
-function holding(listens: boolean) {
+function holding(listens: boolean, losses = 3) {
   const open = gate<string>()
   const reasons: unknown[] = []
   const made = task({
     name: 'hold',
     timeout: 'none',
+    losses,
     run: (_: undefined, { signal }) => {
       const aborted = new Promise<never>((_resolve, reject) => {
         signal.addEventListener('abort', () => {
@@ -104,6 +106,31 @@ test('a handler that ignores its abort is given up as interrupted just before th
   await took(bench, worker.stop({ grace: '1s', abortGrace: '1s', exiting: true }))
   const job = await bench.jobs.get(id)
   assert.deepEqual([job?.state, job?.interruptions, job?.attempts], ['ready', 1, 0])
+})
+
+test('a job that may begin only once fails as lost when its handler is given up', async (t) => {
+  const { task: hold } = holding(false, 0)
+  const bench = inMemory(t, { tasks: [hold] })
+  const { id, worker } = await withOneRunning(bench)
+  await took(bench, worker.stop({ grace: '1s', abortGrace: '1s', exiting: true }))
+  const job = await bench.jobs.get(id)
+  assert.deepEqual([job?.state, job?.reason, job?.attempts], ['failed', 'lost', 1])
+})
+
+test('a handler that ends after it was given up settles nothing', async (t) => {
+  const { task: hold, open } = holding(false)
+  const store = memory({ clock: new VirtualClock(), database: new MemoryDatabase() })
+  const settling = spying(store, (call) => {
+    if (call === 'settle') open.resolve('too late')
+  })
+  const bench = appOn(t, settling, { tasks: [hold] })
+  const { id, worker } = await withOneRunning(bench)
+  await took(bench, worker.stop({ grace: '1s', abortGrace: '1s', exiting: true }))
+  assert.equal((await bench.jobs.get(id))?.state, 'ready')
+  assert.deepEqual(
+    bench.told.ended.map(({ outcome }) => outcome),
+    ['interrupted'],
+  )
 })
 
 test('a stop with grace none waits for as long as it takes', async (t) => {
