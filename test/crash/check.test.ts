@@ -135,8 +135,9 @@ const offences: Readonly<Record<string, (evidence: Evidence) => void>> = {
   'a handler starts once under a lease of its own process': ({ lines }) => {
     lines.push(line('worker-1', { kind: 'start', id, task: 'chain', token: 1, attempt: 1 }))
   },
-  'an at-most-once job starts once at most': (evidence) => {
+  'an at-most-once job starts again only after its handler has ended': (evidence) => {
     evidence.jobs = [job({ id, task: 'once', token: 3 })]
+    evidence.lines = evidence.lines.filter(({ kind }) => kind !== 'end')
   },
   'follow-ups exist exactly once, for accepted ends only': ({ jobs }) => {
     jobs.push(job({ id: followUpId(id, 1, 'success-task-0'), task: 'link', parent: id }))

@@ -125,11 +125,14 @@ const rules: Readonly<Record<string, (history: History) => Iterable<Broken>>> = 
     }
   },
 
-  *'an at-most-once job starts once at most'({ stories }) {
+  *'an at-most-once job starts again only after its handler has ended'({ stories }) {
     for (const { id, record, lines } of stories.values()) {
-      const starts = linesOf(lines, 'start').length
-      if (record?.task === 'once' && starts > 1)
-        yield { id, what: `it was started ${starts} times` }
+      if (record?.task !== 'once') continue
+      const ended = new Set(linesOf(lines, 'end').map(({ token }) => token))
+      const starts = linesOf(lines, 'start').toSorted((a, b) => a.token - b.token)
+      for (const { token } of starts.slice(0, -1)) {
+        if (!ended.has(token)) yield { id, what: `token ${token} was not its last start` }
+      }
     }
   },
 
