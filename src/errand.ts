@@ -84,7 +84,7 @@ export function createErrand<Context>(config: ErrandConfig<Context>): Errand {
 export function createErrandIn(config: ErrandConfig<unknown>, root: string): Errand {
   const app = new App(config, root)
   const client = new Client(app)
-  client.runInlineWith(createInlineRunner(app, (task) => client.taskFacts(task)))
+  client.runInlineWith(createInlineRunner(app, client))
   const jobs = createJobs(client)
   const workers = new Set<Worker>()
   let closing: Promise<void> | null = null

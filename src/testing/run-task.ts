@@ -115,7 +115,7 @@ export async function runTask<T extends AnyTask>(
     notes,
     services: {
       ticks: () => store.clock.now(),
-      taskFacts: (one) => client.taskFacts(one),
+      client,
       completeIn: async (tx, _attempt, _output, value) => options.onComplete?.(tx, value),
     },
   })

@@ -2,6 +2,7 @@
  * One attempt: a claimed job on its way through its handler to an outcome. An attempt ends only when its handler has;
  * an abort asks it to, and tells by its reason what the end will count as.
  */
+import type { StandardSchemaV1 } from '@standard-schema/spec'
 import { attemptScope, type AttemptScope } from '../client/attempt-scope.ts'
 import type { App } from '../client/app.ts'
 import { decodePayload, encodePayload, validate } from '../client/payload.ts'
@@ -122,6 +123,7 @@ export class Attempt implements AttemptScope {
     try {
       const input = decodePayload(app, this.job.input, this.job.codec, 'input')
       if (definition.input === null) return input
+      if (input === null) return readNothing(definition.input).catch(asInvalidInput)
       const parsed = validate(definition.input, input, 'invalid-input', 'input')
       return parsed instanceof Promise ? parsed.catch(asInvalidInput) : parsed
     } catch (error) {
@@ -209,6 +211,19 @@ export function abortError(
         'lease-lost',
         `${which} is no longer this worker's; its outcome will be refused.`,
       )
+  }
+}
+
+/** JSON has one word for null and for nothing given: what the schema takes decides. */
+async function readNothing(schema: StandardSchemaV1): Promise<unknown> {
+  try {
+    return await validate(schema, null, 'invalid-input', 'input')
+  } catch (refusal) {
+    try {
+      return await validate(schema, undefined, 'invalid-input', 'input')
+    } catch {
+      throw refusal
+    }
   }
 }
 

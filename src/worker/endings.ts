@@ -93,7 +93,7 @@ export class Endings {
         ranMs: services.ticks() - attempt.startedAt,
         enqueued: attempt.enqueued,
         now: storeNow(),
-        taskFacts: services.taskFacts,
+        client: services.client,
       })
     this.#making(
       make,
@@ -122,7 +122,7 @@ export class Endings {
         value: undefined,
         enqueued: [],
         now: storeNow(),
-        taskFacts: services.taskFacts,
+        client: services.client,
       })
     const over = (verdict: Verdict): void => {
       if (verdict === 'cancel-asked') return this.settleHeld(held, { kind: 'cancelled' }, rules)

@@ -1,7 +1,7 @@
 /** Runs jobs in the process that enqueues them: one attempt, no retries, the outcome stored like any other. */
 import type { App } from '../client/app.ts'
 import type { InlineRunner } from '../client/inline-runner.ts'
-import { readStoredOptions, type TaskFacts } from '../client/new-job.ts'
+import { readStoredOptions } from '../client/new-job.ts'
 import type { Outcome } from '../core/decide.ts'
 import { ErrandError } from '../core/errors.ts'
 import type { Policy } from '../core/options.ts'
@@ -16,16 +16,16 @@ import { makeSettlement } from './settlement.ts'
 import { abortGraceMs } from './slots.ts'
 import { ticksOf } from './time.ts'
 
-type FindFacts = (task: AnyTask | string) => TaskFacts | Promise<TaskFacts>
+type TaskClient = ViewServices['client']
 
 /** Makes the runner for an app; its jobs were inserted under a lease and are renewed on the event loop. */
-export function createInlineRunner(app: App, taskFacts: FindFacts): InlineRunner {
-  return { run: (job, task) => runInline(app, taskFacts, job, task) }
+export function createInlineRunner(app: App, client: TaskClient): InlineRunner {
+  return { run: (job, task) => runInline(app, client, job, task) }
 }
 
 async function runInline(
   app: App,
-  taskFacts: FindFacts,
+  client: TaskClient,
   job: ClaimedJob,
   task: AnyTask,
 ): Promise<void> {
@@ -40,7 +40,7 @@ async function runInline(
     retryLimit: 0,
     postponeLimit: 0,
   }
-  const services: ViewServices = { ticks, taskFacts, completeIn: refuseTx }
+  const services: ViewServices = { ticks, client, completeIn: refuseTx }
   const attempt = new Attempt(job, {
     app,
     definition: task.definition,
@@ -98,7 +98,7 @@ async function settle(attempt: Attempt, ended: Ended): Promise<void> {
     ranMs: null,
     enqueued,
     now: app.store.clock.now(),
-    taskFacts: parts.services.taskFacts,
+    client: parts.services.client,
   })
   const [answer] = await app.store.settle([settlement])
   if (answer === 'cancel-asked') {

@@ -1,20 +1,20 @@
 /** The job as its handler sees it. */
-import { makeJob, type TaskFacts } from '../client/new-job.ts'
-import { encodePayload, validate } from '../client/payload.ts'
+import type { Client } from '../client/client.ts'
+import { encodePayload } from '../client/payload.ts'
 import { ErrandError } from '../core/errors.ts'
 import type { FollowUpOptions, JobLog, RunningJob } from '../core/handler.ts'
 import { followUpId } from '../core/id.ts'
 import { toJson } from '../core/json.ts'
 import type { LogLevel } from '../core/job.ts'
-import { isTask, type AnyTask } from '../core/task.ts'
+import type { AnyTask } from '../core/task.ts'
 import type { Attempt } from './attempt.ts'
 import type { Ticks } from './time.ts'
 
 /** What a view asks of its worker. */
 export interface ViewServices {
   readonly ticks: Ticks
-  /** What is known of a task, by its definition or by name. */
-  readonly taskFacts: (task: AnyTask | string) => TaskFacts | Promise<TaskFacts>
+  /** Finds tasks, and makes jobs of them. */
+  readonly client: Pick<Client, 'taskFacts' | 'prepare'>
   /** Settles an attempt as completed inside the user's transaction. */
   readonly completeIn: (
     tx: unknown,
@@ -93,15 +93,10 @@ export class JobView implements RunningJob {
     options?: FollowUpOptions,
   ): Promise<string> {
     const attempt = this.#attempt
-    const { app, services } = attempt.parts
+    const { client } = attempt.parts.services
     this.#refuseWhenOver('enqueue')
-    const edge = `enqueue-${this.#edges++}`
-    const facts = await services.taskFacts(task)
-    const definition = isTask(task) ? task.definition : app.loaded?.find(task)?.definition
-    if (definition?.input)
-      await validate(definition.input, input, 'invalid-input', `input of ${facts.name}`)
-    const id = followUpId(this.id, this.token, edge)
-    const job = makeJob(app, facts, input, options, { id, parent: this.id })
+    const id = followUpId(this.id, this.token, `enqueue-${this.#edges++}`)
+    const job = await client.prepare(task, input, options, { id, parent: this.id })
     this.#refuseWhenOver('enqueue')
     if (attempt.enqueued.length >= mostEnqueued) {
       throw new ErrandError(

@@ -67,7 +67,7 @@ export class Parts {
     this.#notes = new Notes(store, events, this.#ticks)
     const services: ViewServices = {
       ticks: this.#ticks,
-      taskFacts: (task) => options.client.taskFacts(task),
+      client: options.client,
       completeIn: (tx, attempt, output, value) => this.#completeIn(tx, attempt, output, value),
     }
     const shared = {
@@ -133,6 +133,11 @@ export class Parts {
   async announce(): Promise<void> {
     const { app, registry } = this.#options
     await this.#sweeper.first()
+    for (const { name, definition } of registry.tasks) {
+      if (definition.handler !== null) continue
+      const message = `${name} at ${definition.place} has no handler, so its jobs are put aside here. Give it one by run().`
+      app.events.emit('warning', { code: 'no-handler', message })
+    }
     const described = registry.tasks.map((task) => describeTask(app, task))
     for (let from = 0; from < described.length; from += registerChunk) {
       const call = app.store.registerTasks(described.slice(from, from + registerChunk))
@@ -231,7 +236,7 @@ export class Parts {
       value,
       enqueued,
       now: this.#storeNow(),
-      taskFacts: parts.services.taskFacts,
+      client: parts.services.client,
     })
     const [answer] = await this.#options.app.store.settle([settlement], tx)
     if (answer === 'settled') return

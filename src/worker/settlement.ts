@@ -1,6 +1,7 @@
 /** From an outcome to the settlement that carries it: decision, error, follow-ups, all encoded. */
 import type { App } from '../client/app.ts'
-import { makeJob, type StoredOptions, type TaskFacts } from '../client/new-job.ts'
+import type { Client } from '../client/client.ts'
+import { makeJob, type StoredOptions } from '../client/new-job.ts'
 import { payloadBounds } from '../client/payload.ts'
 import type { Codec } from '../core/codec.ts'
 import { decide, type Decision, type Outcome } from '../core/decide.ts'
@@ -33,7 +34,7 @@ export interface Settling {
   readonly enqueued: readonly NewJob[]
   /** The store's time. */
   readonly now: number
-  readonly taskFacts: (task: AnyTask | string) => TaskFacts | Promise<TaskFacts>
+  readonly client: Pick<Client, 'taskFacts'>
 }
 
 /** A settlement, with what it was made from for events. */
@@ -157,7 +158,7 @@ async function followUp(
 ): Promise<NewJob> {
   const { app, job } = given
   const origin = { id: followUpId(job.id, job.token, edge), parent: job.id }
-  const facts = await given.taskFacts(task)
+  const facts = await given.client.taskFacts(task)
   try {
     return makeJob(app, facts, input, undefined, origin)
   } catch (error) {

@@ -127,7 +127,7 @@ export class Sweeper {
       value: undefined,
       enqueued: [],
       now: storeNow(),
-      taskFacts: services.taskFacts,
+      client: services.client,
     })
     this.#rescuing++
     Promise.resolve(made).then(
