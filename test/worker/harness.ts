@@ -41,15 +41,15 @@ export interface Bench {
   readonly store: Store
   readonly told: Told
   /** Makes a worker, started, and stopped at the end of the test. */
-  work(options?: WorkerOptions): Promise<ErrandWorker>
+  readonly work: (options?: WorkerOptions) => Promise<ErrandWorker>
   /** Makes a worker that is not started. */
-  worker(options?: WorkerOptions): ErrandWorker
+  readonly worker: (options?: WorkerOptions) => ErrandWorker
   /** Lets time pass. On SQLite only looks until nothing is under way. */
-  pass(ms: number): Promise<void>
+  readonly pass: (ms: number) => Promise<void>
   /** Lets time pass, or waits, until something holds. */
-  until(what: string, holds: () => unknown, stepMs?: number): Promise<void>
+  readonly until: (what: string, holds: () => unknown, stepMs?: number) => Promise<void>
   /** Waits until a job's state is one of these. */
-  reach(id: string, ...states: readonly JobRecord['state'][]): Promise<JobRecord>
+  readonly reach: (id: string, ...states: readonly JobRecord['state'][]) => Promise<JobRecord>
 }
 
 /** How long `until` goes on: virtual or real milliseconds, longer than anything that should happen. */
