@@ -46,8 +46,8 @@ export function figuresOf(history: History, drainMs: number): Figures {
     rescues: verdicts.filter(
       (one) => one.answer === 'settled' && rescues.has(`${one.id} ${one.token}`),
     ).length,
-    rescueMs: silences.filter((ms) => ms !== null).toSorted((a, b) => a - b),
-    rescuedFromLiving: silences.filter((ms) => ms === null).length,
+    rescueMs: silences.filter((ms) => typeof ms === 'number').toSorted((a, b) => a - b),
+    rescuedFromLiving: silences.filter((ms) => ms === 'never').length,
     duplicates: returned.reduce((sum, count) => sum + Math.max(0, count - 1), 0),
     refusals,
     givenUp: Math.max(0, linesOf(lines, 'told-stale').length - refusals),
@@ -55,17 +55,20 @@ export function figuresOf(history: History, drainMs: number): Figures {
   }
 }
 
-/** How long the last holder of a job had been silent when the job was handed to another; null when it was not. */
+/** How long the last holder of a job had been silent when the job was handed to another; `never` when nobody had silenced it. */
 function silenceBefore(
   handed: Of<'handed'>,
   lines: readonly Line[],
   signals: readonly Of<'signal'>[],
-): number | null {
+): number | 'never' | 'unknown' {
   const holder = linesOf(lines, 'handed').findLast(({ token }) => token < handed.token)
+  // One that was killed within its claim left no line; the line before it is of a lease that was settled.
+  const isSettled = linesOf(lines, 'verdict').some(({ token }) => token === holder?.token)
+  if (holder === undefined || isSettled) return 'unknown'
   const silenced = signals.findLast(
-    ({ process, signal, at }) => process === holder?.by && at <= handed.at && signal !== 'SIGCONT',
+    ({ process, signal, at }) => process === holder.by && at <= handed.at && signal !== 'SIGCONT',
   )
-  return silenced === undefined ? null : handed.at - silenced.at
+  return silenced === undefined ? 'never' : handed.at - silenced.at
 }
 
 /** The value below which so much of a sorted list lies. */
