@@ -93,6 +93,7 @@ export class Database {
     if (this.#isClosed) throw closedError(this.file)
     const connection = this.#connectionOf(tx)
     const { handle } = connection
+    if (this.#couldLock()) throw notImmediate()
     try {
       handle.exec('SAVEPOINT errand')
       try {
@@ -108,6 +109,19 @@ export class Database {
       }
     } catch (error) {
       throw isBusy(error) ? notImmediate(error) : this.#failure(error)
+    }
+  }
+
+  /** Whether the write lock can be had, and so is held by no transaction at all: SQLite tells in no other way. */
+  #couldLock(): boolean {
+    try {
+      const connection = this.#open()
+      connection.run('BEGIN IMMEDIATE')
+      connection.run('ROLLBACK')
+      return true
+    } catch (error) {
+      if (isBusy(error)) return false
+      throw this.#failure(error)
     }
   }
 

@@ -89,6 +89,7 @@ test('a transaction that does not hold the write lock is refused', async (t) => 
   await assert.rejects(store.insert([newJob()], own), refused)
   other.exec('ROLLBACK')
   own.exec('ROLLBACK; BEGIN')
+  await assert.rejects(store.insert([newJob()], own), refused, 'although the lock is free')
 
   own.prepare('SELECT count(*) FROM orders').get()
   await store.insert([newJob()])
