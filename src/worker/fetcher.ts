@@ -89,7 +89,7 @@ export class Fetcher {
 
   /** A job has left its slot. */
   freed(job: ClaimedJob): void {
-    this.#lines.of(job.queue).ended(this.#options.ticks)
+    this.#lines.of(job.queue).running--
     if (job.counters.losses >= quarantineLosses) {
       this.#quarantined--
       this.hint()
@@ -133,9 +133,8 @@ export class Fetcher {
   }
 
   #startNext(line: Line): boolean {
-    const { settler, ticks } = this.#options
-    if (line.buffered === 0 || settler.pending >= settlerBound) return false
-    const held = line.next(ticks)
+    if (line.buffered === 0 || this.#options.settler.pending >= settlerBound) return false
+    const held = line.next()
     if (held === undefined) return false
     this.#buffered--
     this.#begin(line, held)
@@ -209,13 +208,17 @@ export class Fetcher {
   async #claim(ask: Ask): Promise<void> {
     const { app, worker, heard, ticks } = this.#options
     const hints = this.#hints
+    const from = ticks()
     this.#reserve(ask, ask.suspects >= 0 ? 1 : 0)
     try {
       const call = app.store.claim({ ...ask, worker, leaseMs: app.leaseMs })
       const claimed = await answered(app.store.clock, call, (late) => this.#takeLate(late))
+      const now = ticks()
       heard(claimed.now)
-      this.#dueAt = claimed.nextDueMs === null ? Infinity : ticks() + claimed.nextDueMs
-      this.#takeIn(ask, claimed.jobs, hints !== this.#hints)
+      this.#dueAt = claimed.nextDueMs === null ? Infinity : now + claimed.nextDueMs
+      if (this.#takeIn(claimed.jobs, now - from)) {
+        this.#lines.learn(ask, claimed.jobs, hints !== this.#hints)
+      }
     } finally {
       this.#reserve(ask, 0)
     }
@@ -228,23 +231,27 @@ export class Fetcher {
     for (const { name } of ask.queues) this.#lines.of(name).reserved = places
   }
 
-  #takeIn(ask: Ask, jobs: readonly ClaimedJob[], hasNews: boolean): void {
+  /** Answers whether the jobs tell what else there is: one that was lost comes alone, and does not. */
+  #takeIn(jobs: readonly ClaimedJob[], tookMs: number): boolean {
     const held = this.#hold(jobs)
-    if (this.#stopped) return this.#slots?.giveBack(held)
-    const [first] = held
-    // A job that was lost comes alone, and tells nothing about what else there is.
-    if (first !== undefined && first.job.startedAt !== null) {
-      return this.#begin(this.#lines.of(first.job.queue), first)
+    if (this.#stopped) {
+      this.#slots?.giveBack(held)
+      return false
     }
-    this.#lines.learn(ask, jobs, hasNews)
+    const [first] = held
+    if (first !== undefined && first.job.startedAt !== null) {
+      this.#begin(this.#lines.of(first.job.queue), first)
+      return false
+    }
     for (const [queue, ofQueue] of Map.groupBy(held, ({ job }) => job.queue)) {
       if (this.#lines.isPaused(queue)) this.#slots?.giveBack(ofQueue)
       else {
-        this.#lines.of(queue).add(ofQueue)
+        this.#lines.of(queue).add(ofQueue, tookMs)
         this.#buffered += ofQueue.length
       }
     }
     this.#giveBackLater()
+    return true
   }
 
   #hold(jobs: readonly ClaimedJob[]): readonly Buffered[] {

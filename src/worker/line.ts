@@ -1,18 +1,18 @@
 /**
- * One queue as a worker serves it: its limit, what runs of it, and a small buffer of claimed jobs whose size follows from
- * how fast its jobs end.
+ * One queue as a worker serves it: its limit, what runs of it, and a small buffer of claimed jobs. The buffer holds what the
+ * line is measured to start within a few tens of milliseconds: nothing for long jobs, hundreds for short ones.
  */
 import type { Held } from './endings.ts'
 
 /** Bounds of a buffer, in jobs and milliseconds. */
 export const buffer = {
-  /** The first size that a line grows to. */
-  first: 8,
   most: 500,
-  /** A line that ran empty this soon after a claim is given twice the buffer. */
-  fastMs: 25,
-  /** One whose last buffered job waited longer than this is given half of it. */
-  slowMs: 50,
+  /** It lasts this long, and two round trips to the store longer, */
+  aheadMs: 30,
+  /** but no longer than this. */
+  mostAheadMs: 60,
+  /** The shortest time in which the speed of a line is measured. */
+  measureMs: 10,
   /** A job that waits longer is given back, */
   longestMs: 75,
   /** seen by a look each so often. */
@@ -36,6 +36,8 @@ export class Line {
   likely = true
   /** Whether the last claim found anything. */
   busy = true
+  /** The number of the last claim that found something. */
+  givenIn = 0
   /** A place that is kept for a job that was lost, while a claim asks for one: 1, else 0. */
   reserved = 0
   /** Whether jobs that were lost have waited long for their turn. */
@@ -43,8 +45,9 @@ export class Line {
   #turnAt = -Infinity
   #target = 0
   #buffered: Buffered[] = []
-  #claimedAt = 0
-  #judged = true
+  /** Jobs started since the given time. */
+  #started = 0
+  #measuredAt = 0
 
   constructor(name: string, limit: number) {
     this.name = name
@@ -69,31 +72,25 @@ export class Line {
     return this.limit - this.running + this.#target - this.#buffered.length
   }
 
-  /** Takes in claimed jobs. */
-  add(jobs: readonly Buffered[]): void {
+  /** Takes in jobs of a claim that took so long. */
+  add(jobs: readonly Buffered[], tookMs: number): void {
+    const [first] = jobs
+    if (first === undefined) return
     for (const job of jobs) this.#buffered.push(job)
-    this.#claimedAt = jobs[0]?.at ?? 0
-    this.#judged = false
+    const sinceMs = first.at - this.#measuredAt
+    if (sinceMs < buffer.measureMs) return
+    const aheadMs = Math.min(buffer.aheadMs + 2 * tookMs, buffer.mostAheadMs)
+    this.#target = Math.min(buffer.most, Math.floor((this.#started / sinceMs) * aheadMs))
+    this.#started = 0
+    this.#measuredAt = first.at
   }
 
-  /** The next job to start, if one may; `now` is asked for only when the buffer ran empty. */
-  next(now: () => number): Buffered | undefined {
+  /** The next job to start, if one may. */
+  next(): Buffered | undefined {
     if (this.running + Math.max(this.reserved, this.turnDue ? 1 : 0) >= this.limit) return undefined
     const next = this.#buffered.shift()
-    if (next !== undefined && this.#buffered.length === 0 && now() - next.at > buffer.slowMs) {
-      this.#judged = true
-      this.#target = Math.floor(this.#target / 2)
-    }
+    if (next !== undefined) this.#started++
     return next
-  }
-
-  /** A run has ended. One that ends soon after a claim and finds nothing to follow it shows that the buffer is too small. */
-  ended(now: () => number): void {
-    this.running--
-    if (this.#judged || this.#buffered.length > 0) return
-    this.#judged = true
-    if (now() - this.#claimedAt > buffer.fastMs) return
-    this.#target = Math.min(buffer.most, Math.max(buffer.first, this.#target * 2))
   }
 
   /** Takes one job out of the buffer. */
@@ -109,11 +106,13 @@ export class Line {
     return all
   }
 
-  /** Empties the buffer if its first job has waited too long; it grows anew once jobs are seen to be fast. */
+  /** Empties the buffer if its first job has waited too long; it grows anew when jobs are fast again. */
   drainIfSlow(now: number): readonly Buffered[] {
     const [first] = this.#buffered
     if (first === undefined || now - first.at < buffer.longestMs) return []
     this.#target = 0
+    this.#started = 0
+    this.#measuredAt = now
     return this.drain()
   }
 

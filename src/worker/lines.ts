@@ -41,6 +41,7 @@ export class Lines {
   /** Like `likely` of a line, for queues that have none yet. */
   #othersLikely: boolean
   #turn = 0
+  #claims = 0
 
   constructor(options: LinesOptions) {
     this.#options = options
@@ -99,12 +100,14 @@ export class Lines {
   /** What to ask for; null when there is no room, or nothing to be expected. */
   ask(room: Room): Ask | null {
     const { slots, slotsOf, open } = this.#options
-    const served = this.#rotated().filter(({ name }) => !this.#paused.has(name))
+    const served = this.all.filter(({ name }) => !this.#paused.has(name))
     const suspects = mostLosses(served, room)
     const asked = served.filter(
       (line) =>
         (line.turnDue || (line.likely && line.wanted > 0)) && (suspects < 0 || line.hasRoom),
     )
+    // The one that was given something longest ago comes first: the claim may end before it comes to the others.
+    asked.sort((one, other) => one.givenIn - other.givenIn)
     const isEmpty = asked.length === 0 && !this.#othersLikely
     for (const line of served) line.turn(suspects >= 0 && asked.includes(line), room.now)
     const free = room.idleSlots - room.buffered + Math.min(this.target, buffer.most)
@@ -125,6 +128,7 @@ export class Lines {
 
   /** A line that gave less than it was asked for has no more, unless there was news meanwhile. */
   learn(ask: Ask, jobs: readonly ClaimedJob[], hasNews: boolean): void {
+    this.#claims++
     const counts = new Map<string, number>()
     for (const { queue } of jobs) counts.set(queue, (counts.get(queue) ?? 0) + 1)
     const isCut = jobs.length >= ask.limit
@@ -134,16 +138,11 @@ export class Lines {
       if (limit === 0 || (isCut && count === 0)) continue
       const line = this.of(name)
       line.busy = count > 0
+      if (count > 0) line.givenIn = this.#claims
       if (count < limit && !isCut && !hasNews) line.likely = false
     }
     if (isCut || hasNews) return
     this.#othersLikely = [...counts.values()].some((count) => count >= ask.others)
-  }
-
-  /** The lines, beginning with another one each time. */
-  #rotated(): readonly Line[] {
-    const from = this.#turn++ % Math.max(1, this.all.length)
-    return [...this.all.slice(from), ...this.all.slice(0, from)]
   }
 }
 

@@ -1,0 +1,127 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { LeaseRef, Note, RenewAnswer } from '../store.ts'
+import { VirtualClock } from '../testing/virtual-clock.ts'
+import { LeaseTable } from './lease-table.ts'
+import { RenewLoop, type RenewReport } from './renew-loop.ts'
+
+/** A loop with leases of 30 s, on a store that only takes note of its calls. */
+function made() {
+  const clock = new VirtualClock()
+  const table = new LeaseTable()
+  const renewed: { at: number; ids: readonly string[] }[] = []
+  const noted: { at: number; notes: readonly Note[] }[] = []
+  const reports: RenewReport[] = []
+  const from = clock.now()
+  const store = {
+    answer: (_: LeaseRef): RenewAnswer => 'renewed',
+    failing: null as Error | null,
+    async renew(leases: readonly LeaseRef[]): Promise<readonly RenewAnswer[]> {
+      renewed.push({ at: clock.now() - from, ids: leases.map(({ id }) => id) })
+      if (store.failing !== null) throw store.failing
+      return leases.map((lease) => store.answer(lease))
+    },
+    async note(notes: readonly Note[]) {
+      noted.push({ at: clock.now() - from, notes })
+      if (store.failing !== null) throw store.failing
+      return notes.map(() => 'noted' as const)
+    },
+  }
+  const ticks = (): number => clock.now()
+  const loop = new RenewLoop({
+    store,
+    clock,
+    ticks,
+    shared: table.shared,
+    leaseMs: 30_000,
+    report: (report) => reports.push(report),
+  })
+  return { clock, table, renewed, noted, reports, store, loop, from }
+}
+
+test('leases are renewed each third of their time, and no more once they are let go', async () => {
+  const { clock, table, renewed, loop, from } = made()
+  const a = table.hold('a', 1, false, Infinity)
+  const b = table.hold('b', 1, false, Infinity)
+  table.start(a.index, clock.now(), Infinity)
+  table.start(b.index, clock.now(), Infinity)
+  loop.add([a, b])
+  await clock.advance(21_000)
+  table.drop(a.index)
+  await clock.advance(10_000)
+  table.drop(b.index)
+  await clock.advance(60_000)
+  assert.deepEqual(
+    renewed.map(({ ids }) => ids),
+    [['a', 'b'], ['a', 'b'], ['b']],
+  )
+  for (const [i, { at }] of renewed.entries()) {
+    assert.ok(at >= (i + 1) * 10_000 && at <= (i + 1) * 10_200, `${at}`)
+  }
+  assert.equal(clock.pending, 0, `nothing waits at ${clock.now() - from}`)
+})
+
+test('renewal ends at the given time, and of a lease that was never started after one lease', async () => {
+  const { clock, table, renewed, loop } = made()
+  const now = clock.now()
+  const running = table.hold('running', 1, false, now + 30_000)
+  const held = table.hold('held', 1, false, now + 30_000)
+  table.start(running.index, now, now + 65_000)
+  loop.add([running, held])
+  await clock.advance(120_000)
+  const last = (id: string): number =>
+    Math.max(...renewed.filter(({ ids }) => ids.includes(id)).map(({ at }) => at))
+  assert.ok(last('held') >= 20_000 && last('held') < 30_000)
+  assert.ok(last('running') >= 60_000 && last('running') < 65_000)
+})
+
+test('the start of a run is written once, when it has lasted for a while, with its age', async () => {
+  const { clock, table, noted, loop } = made()
+  const [short, long, known] = ['short', 'long', 'known'].map((id) =>
+    table.hold(id, 7, id === 'known', Infinity),
+  )
+  assert.ok(short && long && known)
+  await clock.advance(1_000)
+  for (const { index } of [short, long, known]) table.start(index, clock.now(), Infinity)
+  loop.add([short, long, known])
+  await clock.advance(30)
+  table.drop(short.index)
+  await clock.advance(5_000)
+  assert.equal(noted.length, 1)
+  const [note] = noted[0]?.notes ?? []
+  assert.deepEqual(
+    [noted[0]?.notes.length, note?.id, note?.token, note?.kind],
+    [1, 'long', 7, 'start'],
+  )
+  assert.ok(note?.kind === 'start' && note.agoMs >= 50 && note.agoMs <= 150)
+})
+
+test('lost leases and cancels are reported with their tokens', async () => {
+  const { clock, table, reports, store, loop } = made()
+  const entries = ['kept', 'lost', 'unwanted'].map((id, i) => table.hold(id, i, true, Infinity))
+  for (const { index } of entries) table.start(index, clock.now(), Infinity)
+  store.answer = ({ id }) => (id === 'lost' ? 'stale' : id === 'kept' ? 'renewed' : 'cancel-asked')
+  loop.add(entries)
+  loop.check()
+  await clock.advance(0)
+  assert.deepEqual(reports, [
+    { kind: 'lost', leases: [{ id: 'lost', token: 1 }] },
+    { kind: 'cancel', leases: [{ id: 'unwanted', token: 2 }] },
+    { kind: 'worked' },
+  ])
+})
+
+test('a store that fails is asked again soon, never without a pause, and the recovery is reported', async () => {
+  const { clock, table, renewed, noted, reports, store, loop } = made()
+  const entry = table.hold('a', 1, false, Infinity)
+  table.start(entry.index, clock.now(), Infinity)
+  loop.add([entry])
+  store.failing = new Error('away')
+  await clock.advance(60_000)
+  const calls = renewed.length + noted.length
+  assert.ok(calls >= 15 && calls <= 60, `${calls} calls in a minute`)
+  store.failing = null
+  await clock.advance(4_000)
+  assert.deepEqual(reports.at(-1), { kind: 'worked' })
+  assert.ok(renewed.length >= 1)
+})
