@@ -9,9 +9,6 @@ export type JobState = 'blocked' | 'scheduled' | 'ready' | 'running' | FinalStat
 /** A state that only an operator's retry leaves. */
 export type FinalState = 'completed' | 'failed' | 'cancelled' | 'discarded'
 
-/** A state in which a job waits for its next run. */
-export type WaitingState = 'blocked' | 'scheduled' | 'ready'
-
 /** Every state, in the order in which a job may pass them. */
 export const jobStates: readonly JobState[] = [
   'blocked',

@@ -174,7 +174,7 @@ export function normalise(
 }
 
 /** Checks a priority. */
-export function readPriority(value: number, where: string): number {
+function readPriority(value: number, where: string): number {
   if (Number.isInteger(value) && value >= -1000 && value <= 1000) return value
   throw new ErrandError(
     'invalid-option',
