@@ -187,7 +187,7 @@ export class Attempt implements AttemptScope {
 }
 
 /** The error that a handler's signal carries. */
-export function abortError(
+function abortError(
   cause: AbortCause,
   job: { readonly task: string; readonly id: string },
   timeoutMs: number | null = null,

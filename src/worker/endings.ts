@@ -52,6 +52,7 @@ export class Endings {
   readonly #options: EndingsOptions
   readonly #gaveUp = new AbortController()
   #unmade = 0
+  #stopKeeping: (() => void) | null = null
 
   constructor(options: EndingsOptions) {
     this.#options = options
@@ -82,15 +83,18 @@ export class Endings {
 
   /** Settles an attempt. */
   settle(attempt: Attempt, ended: Ended, isRefused = false): void {
-    const { services, settler, storeNow } = this.#options
+    const { app, services, settler, storeNow, table } = this.#options
     if (attempt.leaseLost) return this.#over(attempt, 'stale', undefined, null)
+    const now = services.ticks()
+    table.end(attempt.lease, now + app.leaseMs)
+    if (this.#stopKeeping === null) this.#keepLater()
     const make = (): Settled | Promise<Settled> =>
       makeSettlement({
         ...attempt.parts,
         ...ended,
         job: attempt.job,
         begun: true,
-        ranMs: services.ticks() - attempt.startedAt,
+        ranMs: now - attempt.startedAt,
         enqueued: attempt.enqueued,
         now: storeNow(),
         client: services.client,
@@ -139,7 +143,22 @@ export class Endings {
   /** Makes no settlement any more; what is not settled runs again when its lease ends. */
   giveUp(): void {
     this.#gaveUp.abort()
+    this.#stopKeeping?.()
     this.#options.settler.giveUp()
+  }
+
+  /**
+   * Leases of ended jobs are renewed as long as this event loop turns, however long the store takes; a process that hangs
+   * before their settlements are written must not keep them.
+   */
+  #keepLater(): void {
+    const { app, services, table } = this.#options
+    this.#stopKeeping = app.store.clock.after(app.leaseMs / 3, () => {
+      this.#stopKeeping = null
+      if (this.pending === 0 || this.#gaveUp.signal.aborted) return
+      table.keepEnded(services.ticks() + app.leaseMs)
+      this.#keepLater()
+    })
   }
 
   /** The rare ends: notes to write first, a settlement that went with a transaction. */

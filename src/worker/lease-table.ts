@@ -4,7 +4,7 @@
  */
 
 /** What an entry stands for. */
-export const entryState = { free: 0, held: 1, running: 2 } as const
+export const entryState = { free: 0, held: 1, running: 2, ended: 3 } as const
 
 /** The shared arrays, one element for each entry. Ticks are those of `time.ts`. */
 export interface SharedLeases {
@@ -25,10 +25,10 @@ export interface LeaseEntry {
 }
 
 /** How many leases one worker can hold. */
-export const leaseCapacity = 4_096
+const leaseCapacity = 4_096
 
 /** Makes the shared arrays. */
-export function shareLeases(): SharedLeases {
+function shareLeases(): SharedLeases {
   return {
     states: new Int32Array(new SharedArrayBuffer(leaseCapacity * 4)),
     startedAt: new Float64Array(new SharedArrayBuffer(leaseCapacity * 8)),
@@ -75,6 +75,20 @@ export class LeaseTable {
   /** Ends renewal at the given time, if it does not end before. */
   renewAtMostUntil(index: number, until: number): void {
     this.shared.renewUntil[index] = Math.min(this.shared.renewUntil[index] ?? Infinity, until)
+  }
+
+  /** Marks the end of the handler, and until when its lease is renewed if its settlement is not written by then. */
+  end(index: number, renewUntil: number): void {
+    this.shared.states[index] = entryState.ended
+    this.renewAtMostUntil(index, renewUntil)
+  }
+
+  /** Renews longer what has ended: its settlement cannot be written yet. */
+  keepEnded(renewUntil: number): void {
+    for (const { index } of this.#entries.values()) {
+      if (this.shared.states[index] !== entryState.ended) continue
+      this.shared.renewUntil[index] = renewUntil
+    }
   }
 
   /** Forgets a lease. */

@@ -4,7 +4,7 @@ import { ErrandError, isErrandError } from '../core/errors.ts'
 import type { EventHub } from '../observe/events.ts'
 
 /** Back-off after failures in a row: doubled from the first, drawn between half and all of it. */
-export const backoffBounds: { readonly firstMs: number; readonly maxMs: number } = {
+const backoffBounds = {
   firstMs: 100,
   maxMs: 4_000,
 }

@@ -2,6 +2,9 @@
 import { execFileSync, spawnSync } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 
+/** Not a dependency, and not on every machine. */
+const tracer = 'strace'
+
 let isWell = true
 for (const durability of ['process', 'power'] as const) {
   const { syncs, batches } = count(durability)
@@ -13,11 +16,11 @@ for (const durability of ['process', 'power'] as const) {
 process.exitCode = isWell ? 0 : 1
 
 function count(durability: string): { syncs: number; batches: number } {
-  execFileSync('strace', ['-V'])
+  execFileSync(tracer, ['-V'])
   const work = fileURLToPath(new URL('./work.ts', import.meta.url))
   const traced = ['-f', '-qq', '-e', 'trace=fdatasync,fsync', process.execPath]
   const { stdout, stderr } = spawnSync(
-    'strace',
+    tracer,
     [...traced, '--conditions=errand-source', work, durability],
     { encoding: 'utf8', maxBuffer: 1 << 28 },
   )

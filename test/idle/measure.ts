@@ -25,6 +25,9 @@ export interface Idle {
 
 const batch = 1_000
 
+/** Counts system calls; not a dependency, and not on every machine. */
+const tracer = 'strace'
+
 /** Fills a file with finished jobs and starts a worker on it; measures its CPU first, its system calls after that. */
 export async function measureIdle({ seconds, queues, finished }: IdleOptions): Promise<Idle> {
   const folder = mkdtempSync(join(tmpdir(), 'errand-idle-'))
@@ -110,7 +113,7 @@ async function systemCalls(
   pid: number,
   seconds: number,
 ): Promise<Pick<Idle, 'callsPerSecond' | 'table'>> {
-  const strace = spawn('strace', ['-c', '-f', '-p', String(pid)], {
+  const strace = spawn(tracer, ['-c', '-f', '-p', String(pid)], {
     stdio: ['ignore', 'ignore', 'pipe'],
   })
   let table = ''

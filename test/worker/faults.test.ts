@@ -232,7 +232,7 @@ test('a settlement that turns out stale before the handler was told is told as s
 
 test('a claim whose answer comes after it was given up is given back', async (t) => {
   const { raw, one, a } = pair(t, { tasks: [task({ name: 'job', run: () => 1 })] })
-  const { claim } = one.store
+  const claim = one.store.claim.bind(one.store)
   let late: (() => void) | null = null
   let isFirst = true
   Object.assign(one.store, {

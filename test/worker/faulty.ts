@@ -40,5 +40,5 @@ export function faulty(inner: Store): Faulty {
       }
     },
   })
-  return Object.assign(made, { store }) as Faulty
+  return Object.assign(made, { store })
 }

@@ -14,8 +14,8 @@ import { appOn, gate, inMemory, newFile, onSqlite } from './harness.ts'
 
 const backwards: Codec = {
   name: 'backwards',
-  encode: (text) => [...text].toReversed().join(''),
-  decode: (text) => [...text].toReversed().join(''),
+  encode: (text) => text.split('').toReversed().join(''),
+  decode: (text) => text.split('').toReversed().join(''),
 }
 
 /** A job as another program may have stored it. */

@@ -57,7 +57,7 @@ const patienceMs = { virtual: 40 * 3_600_000, real: 30_000 } as const
 
 /** An app on the store of a test; all is stopped and closed when the test ends. */
 export function appOn(t: TestContext, store: Store, config: Config = {}): Bench {
-  const app = new App({ store, ...config } as ErrandConfig<unknown>, process.cwd())
+  const app = new App({ store, ...config }, process.cwd())
   const client = new Client(app)
   const jobs = createJobs(client)
   const told = listen(app)
@@ -82,9 +82,8 @@ export function appOn(t: TestContext, store: Store, config: Config = {}): Bench 
   }
   t.after(async () => {
     const stops = Promise.all([...workers].map((one) => one.stop({ grace: 0, abortGrace: 0 })))
-    let isDone = false
-    void stops.finally(() => (isDone = true))
-    while (!isDone) await pass(5)
+    const isDone = stops.then(() => true)
+    while (!(await Promise.race([isDone, pass(5)])));
     await client.close()
     await store.close()
   })

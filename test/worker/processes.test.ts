@@ -143,3 +143,29 @@ test(
     assert.ok(ms <= (isFull ? 31_000 : 3_500), `${ms} ms`)
   },
 )
+
+test(
+  'jobs buffered in a process that hangs are run elsewhere, though the process lives on',
+  { timeout: 60_000 },
+  async (t) => {
+    const file = newFile(t)
+    const { client, jobs, store } = appOn(t, sqlite(file), { tasks, queues })
+    const fast = Array.from({ length: 300 }, () => [nap, 0] as const)
+    const enqueued = await client.enqueueMany([
+      ...fast,
+      [blocker, 1e9, { queue: 'naps', timeout: '1h' }],
+      ...fast,
+    ])
+    const hanging = await startProcess(t, './child.ts', { file, lease: 1_000, slots: 1 })
+    const blocked = enqueued[300]?.id ?? ''
+    await waitFor('the block', 20_000, async () => (await jobs.get(blocked))?.startedAt)
+    const held = (await store.counts()).find(({ state }) => state === 'running')?.count ?? 0
+    t.diagnostic(`${held} jobs held by the process that hangs`)
+    await startProcess(t, './child.ts', { file, lease: 1_000, slots: 5 })
+    await waitFor('the others', 20_000, async () => {
+      return (await store.counts()).find(({ state }) => state === 'completed')?.count === 600
+    })
+    assert.equal(hanging.exitCode, null)
+    assert.equal((await jobs.get(blocked))?.state, 'running')
+  },
+)

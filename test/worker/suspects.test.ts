@@ -88,7 +88,7 @@ test('a lost job is claimed alone, with its start written, and starts at once', 
   const alone: boolean[] = []
   const job = task({ name: 'job', run: () => undefined })
   const bench = inMemory(t, { tasks: [job], slots: 3 })
-  const { claim } = bench.store
+  const claim = bench.store.claim.bind(bench.store)
   Object.assign(bench.store, {
     claim: async (request: ClaimRequest) => {
       const answer = await claim(request)
