@@ -4,7 +4,7 @@ import type { Fleet, Member } from './processes.ts'
 import { between, weighted, whole, type Random } from './random.ts'
 
 /** The pause between two misfortunes. */
-const pauseMs = { from: 250, to: 950 } as const
+const pauseMs = { from: 250, to: 850 } as const
 
 /** How long a process stands still, in leases: always past its own. */
 const stopLeases = { from: 1.3, to: 2.3 } as const
@@ -15,9 +15,9 @@ const leastUp = 1
 
 const misfortunes = [
   { kind: 'kill-worker', share: 42 },
-  { kind: 'stop-worker', share: 38 },
-  { kind: 'kill-producer', share: 12 },
-  { kind: 'retire-worker', share: 8 },
+  { kind: 'stop-worker', share: 34 },
+  { kind: 'kill-producer', share: 18 },
+  { kind: 'retire-worker', share: 6 },
 ] as const
 
 /** Strikes until the signal aborts; resolves when nobody stands still any more. */
