@@ -1,0 +1,41 @@
+/** Functions that all others build on: time, numbers, counts. */
+
+/**
+ * `now_ms` is the server's time; the one place that reads it, which tests put another in.
+ * `take_seqs` numbers a batch in one stretch; a stretch that another call broke into is no error, only more runs.
+ * `tallied` keeps count: it only ever adds rows, so that nobody waits for a counter; `fold_tally` sums them up.
+ */
+export const basicFunctions = `
+CREATE FUNCTION errand.now_ms() RETURNS int8 LANGUAGE sql VOLATILE AS $$
+  SELECT floor(extract(epoch FROM clock_timestamp()) * 1000)::int8
+$$;
+
+CREATE FUNCTION errand.take_seqs(p_count int) RETURNS int8[] LANGUAGE plpgsql AS $$
+DECLARE
+  v_lock int := 'errand.seqs'::regclass::oid::int8 % 2147483647;
+  v_alone bool;
+  v_seqs int8[];
+BEGIN
+  IF p_count = 1 THEN RETURN ARRAY[nextval('errand.seqs')]; END IF;
+  v_alone := pg_try_advisory_lock(v_lock, 1);
+  SELECT array_agg(nextval('errand.seqs')) INTO v_seqs FROM generate_series(1, p_count);
+  IF v_alone THEN PERFORM pg_advisory_unlock(v_lock, 1); END IF;
+  RETURN v_seqs;
+END $$;
+
+CREATE FUNCTION errand.tallied(p_queue text, p_from int, p_to int, p_count int8 DEFAULT 1) RETURNS void LANGUAGE sql AS $$
+  INSERT INTO errand.tally (queue, state, count)
+  SELECT p_queue, state, count FROM (VALUES (p_from::int2, -p_count), (p_to::int2, p_count)) t (state, count) WHERE state IS NOT NULL
+$$;
+
+CREATE FUNCTION errand.fold_tally() RETURNS void LANGUAGE sql AS $$
+  WITH gone AS (
+    DELETE FROM errand.tally WHERE ctid = ANY (ARRAY(SELECT ctid FROM errand.tally LIMIT 20000 FOR UPDATE SKIP LOCKED))
+    RETURNING queue, state, count)
+  INSERT INTO errand.tally (queue, state, count) SELECT queue, state, sum(count) FROM gone GROUP BY queue, state HAVING sum(count) <> 0
+$$;
+
+CREATE FUNCTION errand.lists(p_during int, p_state int) RETURNS bool LANGUAGE sql IMMUTABLE AS $$
+  SELECT coalesce(p_during, 0) & (1 << p_state) <> 0
+$$;
+`

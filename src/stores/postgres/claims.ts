@@ -1,0 +1,268 @@
+/** Handing jobs out: `claim` for those that are ready, `expired` for those that were lost or waited too long. */
+import type { Claimed, ClaimRequest, ExpiredRequest, NextDue } from '../../store.ts'
+import type { Database } from './database.ts'
+import { handedColumns, numbers, readClaimed, texts } from './rows.ts'
+
+/**
+ * The head of each queue in order, run by run: walks the index of `ready`, locks the runs that it takes and skips what others hold. A run
+ * of which only a part is wanted keeps the rest by moving its `first`, which is in no index. Runs are looked at a few at a time, and
+ * then as many as there can be, so that wide ones are not locked for nothing.
+ *
+ * A suspect is leased alone: it comes only as the first job of a call, and then it is the only one; otherwise ordinary jobs go on
+ * as if suspects were not there.
+ *
+ * The first row of an answer is no job: it tells the time, when the next job is due, how long the walk took and whether it passed by
+ * work that others held.
+ *
+ * `p_after` names, for queues whose head is full of dead rows, the place from which to look: see `Heads`.
+ *
+ * `expired` hands out shared leases first, oldest first, then those of single jobs, then what waited too long. It skips what is locked.
+ */
+export const claimFunctions = `
+CREATE TYPE errand.handed AS (
+  seq int8, id uuid, token int8, task text, queue text, priority int2, input text, codec text, options text, parent uuid,
+  unique_key text, created_at int8, due_at int8, start_by int8, deadline_at int8, counters text, started_at int8,
+  cancel_asked bool, why text
+);
+
+CREATE FUNCTION errand.claim(p_worker text, p_queues text[], p_limits int[], p_others int, p_limit int, p_lease_ms int8,
+  p_suspects int, p_after text[]) RETURNS SETOF errand.handed LANGUAGE plpgsql ROWS 500 AS $$
+DECLARE
+  v_now int8 := errand.now_ms();
+  v_has_suspects bool := false;
+  v_queue record;
+  v_suspect errand.suspects;
+  v_head record;
+  v_taken int := 0;
+  v_most int;
+  v_look int;
+  v_part record;
+  v_firsts int8[] := '{}';
+  v_lasts int8[] := '{}';
+  v_special bool := false;
+  v_token int8;
+  v_job errand.jobs;
+  v_passed bool := false;
+  v_due int8;
+  v_walk timestamptz := clock_timestamp();
+  v_ends text := '';
+  v_low_priority int2;
+  v_low_place int8;
+  v_low_last int8;
+BEGIN
+  SELECT min(due_at) INTO v_due FROM errand.scheduled;
+  IF v_due <= v_now THEN
+    PERFORM errand.promote(v_now);
+    SELECT min(due_at) INTO v_due FROM errand.scheduled;
+  END IF;
+  IF p_suspects >= 0 THEN SELECT EXISTS (SELECT 1 FROM errand.suspects) INTO v_has_suspects; END IF;
+  FOR v_queue IN
+    SELECT q.name, q.most, p_after[q.o] AS after FROM unnest(p_queues, p_limits) WITH ORDINALITY q (name, most, o)
+      JOIN errand.queues k ON k.name = q.name AND NOT k.paused
+    WHERE q.most > 0 AND p_limit > 0
+    UNION ALL
+    SELECT * FROM (SELECT k.name, p_others, NULL FROM errand.queues k
+      WHERE p_others > 0 AND p_limit > 0 AND NOT k.paused AND k.name <> ALL (p_queues) ORDER BY k.name) o
+  LOOP
+    v_most := least(v_queue.most, p_limit - v_taken);
+    EXIT WHEN v_most <= 0;
+    IF v_has_suspects AND v_taken = 0 THEN
+      SELECT * INTO v_suspect FROM errand.suspects WHERE queue = v_queue.name AND losses <= p_suspects
+      ORDER BY priority, place, seq LIMIT 1 FOR UPDATE SKIP LOCKED;
+      IF FOUND THEN
+        SELECT priority, place, first INTO v_head FROM errand.ready WHERE queue = v_queue.name ORDER BY priority, place, last LIMIT 1;
+        IF NOT FOUND OR (v_suspect.priority, v_suspect.place, v_suspect.seq) < (v_head.priority, v_head.place, v_head.first) THEN
+          DELETE FROM errand.suspects WHERE queue = v_suspect.queue AND priority = v_suspect.priority
+            AND place = v_suspect.place AND seq = v_suspect.seq;
+          v_token := nextval('errand.tokens');
+          INSERT INTO errand.running (seq, token, worker, lease_until, started_at)
+          VALUES (v_suspect.seq, v_token, p_worker, v_now + p_lease_ms, v_now);
+          PERFORM errand.tallied(v_suspect.queue, 2, 3);
+          RETURN NEXT errand.header(v_now, v_due, 0, false, '');
+          SELECT * INTO v_job FROM errand.jobs WHERE seq = v_suspect.seq;
+          PERFORM errand.unbind(v_job);
+          PERFORM errand.rekey(v_job.unique_key, v_job.id, v_job.unique_during, v_job.unique_until, 3, v_now);
+          RETURN NEXT errand.handed_of(v_job, v_token, v_now, false, 'ready');
+          RETURN;
+        END IF;
+      END IF;
+    END IF;
+    v_look := 4;
+    v_low_priority := coalesce(split_part(v_queue.after, ',', 1), '-32768');
+    v_low_place := coalesce(split_part(v_queue.after, ',', 2), '0');
+    v_low_last := coalesce(split_part(v_queue.after, ',', 3), '0');
+    LOOP
+      EXIT WHEN v_most <= 0;
+      v_look := least(v_look, v_most);
+      WITH head AS MATERIALIZED (
+        SELECT ctid, priority, place, first, last, special FROM errand.ready
+        WHERE queue = v_queue.name
+          AND (priority, place, last) > (v_low_priority, v_low_place, v_low_last)
+        ORDER BY priority, place, last LIMIT v_look FOR UPDATE SKIP LOCKED),
+      counted AS (
+        SELECT *, v_most - sum(last - first + 1) OVER (ORDER BY priority, place, last) + (last - first + 1) AS room FROM head),
+      part AS MATERIALIZED (
+        SELECT ctid, priority, place, first, last, special, least(last, first + room::int8 - 1) AS upto FROM counted WHERE room > 0),
+      gone AS (DELETE FROM errand.ready r USING part p WHERE r.ctid = p.ctid AND p.upto = p.last),
+      kept AS (UPDATE errand.ready r SET first = p.upto + 1 FROM part p WHERE r.ctid = p.ctid AND p.upto < p.last)
+      SELECT count(*) AS runs, sum(upto - first + 1) AS jobs, bool_or(special) AS special,
+        array_agg(first ORDER BY priority, place, last) AS firsts, array_agg(upto ORDER BY priority, place, last) AS lasts,
+        (SELECT count(*) FROM head) AS seen,
+        (array_agg(priority || ',' || place || ',' || last - CASE WHEN upto < last THEN 1 ELSE 0 END
+          ORDER BY priority DESC, place DESC, last DESC))[1] AS stop
+      INTO v_part FROM part;
+      IF v_part.runs > 0 THEN
+        v_firsts := v_firsts || v_part.firsts;
+        v_lasts := v_lasts || v_part.lasts;
+        v_special := v_special OR v_part.special;
+        v_taken := v_taken + v_part.jobs;
+        v_most := v_most - v_part.jobs;
+        INSERT INTO errand.tally (queue, state, count) VALUES (v_queue.name, 2, -v_part.jobs), (v_queue.name, 3, v_part.jobs);
+        v_ends := v_ends || v_queue.name || E'\\t' || v_part.stop || E'\\n';
+      END IF;
+      IF v_part.seen < v_look THEN
+        v_passed := v_passed OR (v_taken = 0 AND v_queue.after IS NULL
+          AND EXISTS (SELECT 1 FROM errand.ready WHERE queue = v_queue.name));
+        EXIT;
+      END IF;
+      v_look := 1000;
+    END LOOP;
+  END LOOP;
+  RETURN NEXT errand.header(v_now, v_due, (extract(epoch FROM clock_timestamp() - v_walk) * 1000)::int8, v_passed, v_ends);
+  IF v_taken = 0 THEN RETURN; END IF;
+  v_token := nextval('errand.tokens');
+  INSERT INTO errand.leases (token, worker, until, held)
+  SELECT v_token, p_worker, v_now + p_lease_ms, range_agg(int8range(f, l + 1)) FROM unnest(v_firsts, v_lasts) u (f, l);
+  IF v_special THEN
+    FOR v_job IN SELECT j.* FROM unnest(v_firsts, v_lasts) u (f, l) JOIN errand.jobs j ON j.seq BETWEEN u.f AND u.l
+      WHERE errand.is_special(j) ORDER BY j.unique_key, j.seq
+    LOOP
+      PERFORM errand.unbind(v_job);
+      PERFORM errand.rekey(v_job.unique_key, v_job.id, v_job.unique_during, v_job.unique_until, 3, v_now);
+    END LOOP;
+  END IF;
+  RETURN QUERY
+    SELECT j.seq, j.id, v_token, j.task, j.queue, j.priority, j.input, j.codec, j.options, j.parent, j.unique_key, j.created_at,
+      j.due_at, j.start_by, j.deadline_at, j.counters, NULL::int8, false, NULL::text
+    FROM unnest(v_firsts, v_lasts) WITH ORDINALITY u (f, l, o)
+    CROSS JOIN LATERAL (SELECT * FROM errand.jobs WHERE seq BETWEEN u.f AND u.l ORDER BY seq) j ORDER BY u.o;
+END $$;
+
+CREATE FUNCTION errand.header(p_now int8, p_due int8, p_walk int8, p_passed bool, p_ends text) RETURNS errand.handed LANGUAGE sql AS $$
+  SELECT (NULL, NULL, p_walk, p_ends, NULL, NULL, NULL, NULL, NULL, NULL, NULL, p_now, p_due, NULL, NULL, NULL, NULL, p_passed, NULL)::errand.handed
+$$;
+
+CREATE FUNCTION errand.handed_of(j errand.jobs, p_token int8, p_started int8, p_asked bool, p_why text) RETURNS errand.handed
+LANGUAGE sql AS $$
+  SELECT (j.seq, j.id, p_token, j.task, j.queue, j.priority, j.input, j.codec, j.options, j.parent, j.unique_key, j.created_at,
+    j.due_at, j.start_by, j.deadline_at, j.counters, p_started, p_asked, p_why)::errand.handed
+$$;
+
+CREATE FUNCTION errand.expired(p_worker text, p_tasks text[], p_limit int, p_lease_ms int8) RETURNS SETOF errand.handed
+LANGUAGE plpgsql ROWS 500 AS $$
+DECLARE
+  v_now int8 := errand.now_ms();
+  v_token int8;
+  v_room int := p_limit;
+  v_lease errand.leases;
+  v_seqs int8[];
+  v_lost record;
+  v_job errand.jobs;
+  v_state int;
+BEGIN
+  RETURN NEXT errand.header(v_now, NULL, 0, false, '');
+  FOR v_lease IN SELECT * FROM errand.leases WHERE until <= v_now ORDER BY until, token FOR UPDATE SKIP LOCKED LOOP
+    EXIT WHEN v_room <= 0;
+    SELECT array_agg(seq ORDER BY seq) INTO v_seqs FROM (
+      SELECT j.seq FROM unnest(v_lease.held) r JOIN errand.jobs j ON j.seq >= lower(r) AND j.seq < upper(r)
+      WHERE j.task = ANY (p_tasks) ORDER BY j.seq LIMIT v_room) s;
+    CONTINUE WHEN v_seqs IS NULL;
+    v_token := coalesce(v_token, nextval('errand.tokens'));
+    PERFORM errand.shrink(v_lease.token, (SELECT range_agg(int8range(s, s + 1)) FROM unnest(v_seqs) s));
+    INSERT INTO errand.running (seq, token, worker, lease_until) SELECT s, v_token, p_worker, v_now + p_lease_ms FROM unnest(v_seqs) s;
+    RETURN QUERY SELECT h.* FROM errand.jobs j LEFT JOIN errand.cancels c ON c.seq = j.seq,
+      LATERAL errand.handed_of(j, v_token, NULL, c.seq IS NOT NULL, 'lost') h WHERE j.seq = ANY (v_seqs) ORDER BY j.seq;
+    v_room := v_room - cardinality(v_seqs);
+  END LOOP;
+  FOR v_lost IN
+    SELECT r.*, c.seq IS NOT NULL AS asked FROM errand.running r JOIN errand.jobs j ON j.seq = r.seq
+      LEFT JOIN errand.cancels c ON c.seq = r.seq
+    WHERE r.lease_until <= v_now AND r.token IS DISTINCT FROM v_token AND j.task = ANY (p_tasks)
+    ORDER BY r.lease_until, r.seq LIMIT greatest(v_room, 0) FOR UPDATE OF r SKIP LOCKED
+  LOOP
+    v_token := coalesce(v_token, nextval('errand.tokens'));
+    UPDATE errand.running SET token = v_token, worker = p_worker, lease_until = v_now + p_lease_ms, born = false WHERE seq = v_lost.seq;
+    SELECT * INTO v_job FROM errand.jobs WHERE seq = v_lost.seq;
+    PERFORM errand.rekey(v_job.unique_key, v_job.id, v_job.unique_during, v_job.unique_until, 3, v_now);
+    RETURN NEXT errand.handed_of(v_job, v_token, v_lost.started_at, v_lost.asked, CASE WHEN v_lost.overdue THEN 'overdue' ELSE 'lost' END);
+    v_room := v_room - 1;
+  END LOOP;
+  IF v_room <= 0 THEN RETURN; END IF;
+  FOR v_job IN
+    SELECT j.* FROM errand.bounds b JOIN errand.jobs j ON j.seq = b.seq
+    WHERE b.at <= v_now AND b.task = ANY (p_tasks) ORDER BY b.at, b.seq LIMIT v_room FOR UPDATE OF j SKIP LOCKED
+  LOOP
+    PERFORM errand.unbind(v_job);
+    v_state := errand.take_out(v_job);
+    CONTINUE WHEN v_state > 2;
+    v_token := coalesce(v_token, nextval('errand.tokens'));
+    INSERT INTO errand.running (seq, token, worker, lease_until, overdue) VALUES (v_job.seq, v_token, p_worker, v_now + p_lease_ms, true);
+    PERFORM errand.tallied(v_job.queue, v_state, 3);
+    PERFORM errand.rekey(v_job.unique_key, v_job.id, v_job.unique_during, v_job.unique_until, 3, v_now);
+    RETURN NEXT errand.handed_of(v_job, v_token, NULL, false, 'overdue');
+  END LOOP;
+END $$;
+`
+
+const CLAIM = `SELECT ${handedColumns} FROM errand.claim($1, $2, $3, $4, $5, $6, $7, $8)`
+const EXPIRED = `SELECT ${handedColumns} FROM errand.expired($1, $2, $3, $4)`
+
+/** How often and how long to look again when all work was just being taken by others. */
+const looks = 5
+const lookAgainMs = 2
+
+export async function claim(db: Database, request: ClaimRequest): Promise<Claimed & NextDue> {
+  const { worker, queues, others, limit, leaseMs, suspects } = request
+  const names = queues.map(({ name }) => name)
+  const limits = numbers(queues.map((queue) => queue.limit))
+  for (let look = 1; ; look += 1) {
+    const [header, ...rows] = await db.write(CLAIM, [
+      worker,
+      texts(names),
+      limits,
+      others,
+      limit,
+      leaseMs,
+      suspects,
+      db.heads.after(names),
+    ])
+    if (header === undefined) throw new TypeError('claim answered nothing')
+    const [, , walkMs, ends] = header
+    const resting = db.heads.walked(names, walkMs as number, ends as string)
+    const now = header[11] as number
+    const dueAt = header[12] as number | null
+    if (rows.length === 0 && header[17] === true && look < looks) {
+      await new Promise((resolve) =>
+        setTimeout(resolve, lookAgainMs * look * (0.5 + Math.random())),
+      )
+      continue
+    }
+    for (const row of rows) {
+      if (row[10] !== null || row[16] !== null) continue
+      db.leased.set(row[1] as string, { seq: row[0] as number, queue: row[4] as string })
+    }
+    const nextDueMs = dueAt === null ? null : Math.max(0, dueAt - now)
+    return {
+      now,
+      jobs: rows.map(readClaimed),
+      nextDueMs: resting === null ? nextDueMs : Math.min(nextDueMs ?? Infinity, resting),
+    }
+  }
+}
+
+/** Leases to the caller what other workers lost, oldest lease first, then what waited too long. */
+export async function expired(db: Database, request: ExpiredRequest): Promise<Claimed> {
+  const { worker, tasks, limit, leaseMs } = request
+  const [header, ...rows] = await db.write(EXPIRED, [worker, texts(tasks), limit, leaseMs])
+  return { now: header?.[11] as number, jobs: rows.map(readClaimed) }
+}

@@ -1,0 +1,90 @@
+/** What workers and operators share beside jobs: queues, workers, tasks. */
+import type { RegisteredTask, Tended, WorkerRecord } from '../../store.ts'
+import type { Database } from './database.ts'
+import { texts } from './rows.ts'
+
+/**
+ * `tend` writes a worker's heartbeat and tells it what there is to do; it promotes what is due, sums up the counts, and weighs jobs anew
+ * whose needs are in doubt. `tell` wakes listeners when the transaction commits.
+ */
+export const coordinationFunctions = `
+CREATE FUNCTION errand.tell(p_hint text) RETURNS void LANGUAGE sql AS $$ SELECT pg_notify('errand.hints', p_hint) $$;
+
+CREATE FUNCTION errand.tend(p_id text, p_record text, p_queues text[]) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+  v_now int8 := errand.now_ms();
+  v_due int8;
+  v_ready bool;
+BEGIN
+  INSERT INTO errand.workers (id, last_seen_at, record) VALUES (p_id, v_now, p_record)
+  ON CONFLICT (id) DO UPDATE SET last_seen_at = excluded.last_seen_at, record = excluded.record;
+  PERFORM errand.promote(v_now);
+  PERFORM errand.fold_tally();
+  IF EXISTS (SELECT 1 FROM errand.doubts) THEN PERFORM errand.recheck(); END IF;
+  SELECT min(due_at) INTO v_due FROM errand.scheduled;
+  SELECT EXISTS (
+    SELECT 1 FROM errand.queues k WHERE NOT paused AND ('*' = ANY (p_queues) OR name = ANY (p_queues)) AND (
+      EXISTS (SELECT 1 FROM errand.ready WHERE queue = k.name) OR EXISTS (SELECT 1 FROM errand.suspects WHERE queue = k.name)))
+  INTO v_ready;
+  RETURN json_build_object(
+    'now', v_now,
+    'paused', (SELECT coalesce(json_agg(name ORDER BY name), '[]') FROM errand.queues WHERE paused),
+    'queues', (SELECT coalesce(json_agg(name ORDER BY name), '[]') FROM errand.queues),
+    'nextDueMs', greatest(v_due - v_now, CASE WHEN v_due IS NULL THEN NULL ELSE 0 END),
+    'ready', v_ready,
+    'sweep', EXISTS (SELECT 1 FROM errand.bounds WHERE at <= v_now) OR EXISTS (SELECT 1 FROM errand.leases WHERE until <= v_now)
+      OR EXISTS (SELECT 1 FROM errand.running WHERE lease_until <= v_now),
+    'prune', errand.needs_prune(v_now))::text;
+END $$;
+`
+
+const TEND = `SELECT errand.tend($1, $2, $3)`
+const SET_PAUSED = `INSERT INTO errand.queues (name, paused) SELECT DISTINCT name, $2::bool FROM unnest($1::text[]) name ORDER BY name
+  ON CONFLICT (name) DO UPDATE SET paused = excluded.paused`
+const QUEUES = `SELECT name, paused FROM errand.queues ORDER BY name`
+const WORKERS = `SELECT record, last_seen_at FROM errand.workers ORDER BY id`
+const WRITE_TASKS = `INSERT INTO errand.tasks (name, record) SELECT DISTINCT ON (name) name, record
+  FROM unnest($1::text[], $2::text[]) WITH ORDINALITY t (name, record, o) ORDER BY name, o DESC
+  ON CONFLICT (name) DO UPDATE SET record = excluded.record`
+const TASKS = `SELECT record FROM errand.tasks ORDER BY name`
+
+/** Writes a worker's heartbeat and tells it what there is to do. */
+export async function tend(db: Database, worker: WorkerRecord): Promise<Tended> {
+  const answer = await db.value(TEND, [worker.id, JSON.stringify(worker), texts(worker.queues)])
+  return JSON.parse(answer) as Tended
+}
+
+export async function setPaused(
+  db: Database,
+  queues: readonly string[],
+  paused: boolean,
+): Promise<void> {
+  if (queues.length === 0) return db.nothing(undefined)
+  await db.write(SET_PAUSED, [texts(queues), paused])
+  db.hints.give('paused')
+  if (!paused) db.hints.give('work')
+}
+
+export async function queueList(db: Database): Promise<{ name: string; paused: boolean }[]> {
+  const rows = await db.read(QUEUES, [])
+  return rows.map(([name, paused]) => ({ name: name as string, paused: paused as boolean }))
+}
+
+export async function workerList(db: Database): Promise<WorkerRecord[]> {
+  const rows = await db.read(WORKERS, [])
+  return rows.map(([record, lastSeenAt]) => ({
+    ...(JSON.parse(record as string) as WorkerRecord),
+    lastSeenAt: lastSeenAt as number,
+  }))
+}
+
+export async function registerTasks(db: Database, tasks: readonly RegisteredTask[]): Promise<void> {
+  if (tasks.length === 0) return db.nothing(undefined)
+  const names = texts(tasks.map(({ name }) => name))
+  await db.write(WRITE_TASKS, [names, texts(tasks.map((task) => JSON.stringify(task)))])
+}
+
+export async function taskList(db: Database): Promise<RegisteredTask[]> {
+  const rows = await db.read(TASKS, [])
+  return rows.map(([record]) => JSON.parse(record as string) as RegisteredTask)
+}

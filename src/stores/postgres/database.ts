@@ -1,0 +1,232 @@
+/** The database: runs the statements of the store, opens the schema at the first call, repeats what may be repeated. */
+import { createHash } from 'node:crypto'
+import type { Deadline, Held, Query, Source } from './connection.ts'
+import {
+  closedError,
+  isDisconnect,
+  isOutdated,
+  isTransient,
+  storeError,
+  unknownOutcome,
+} from './errors.ts'
+import { Heads } from './heads.ts'
+import type { Hints } from './hints.ts'
+import { Leased } from './leased.ts'
+import type { Row } from './rows.ts'
+import { inSchema, migrate, type Runner } from './schema.ts'
+
+export interface DatabaseOptions {
+  readonly source: Source
+  readonly schema: string
+  readonly location: string
+  /** Whether statements are prepared by name, which a pooler may not keep apart. */
+  readonly prepare: boolean
+  readonly deadline: Deadline
+}
+
+/** How often a call is repeated after a deadlock or a serialisation failure. */
+const tries = 10
+
+const ADD_QUEUES = `INSERT INTO errand.queues (name) SELECT DISTINCT name FROM unnest($1::text[]) name ORDER BY name ON CONFLICT DO NOTHING`
+
+export class Database {
+  readonly location: string
+  readonly hints: Hints
+  readonly heads: Heads = new Heads()
+  /** The numbers of jobs that this process claimed and that need nothing but a plain finish. */
+  readonly leased: Leased = new Leased()
+  readonly #options: DatabaseOptions
+  readonly #names = new Map<string, Query>()
+  readonly #queues = new Set<string>()
+  #opening: Promise<void> | null = null
+  #synchronous: string | null = null
+  #isClosed = false
+
+  constructor(options: DatabaseOptions, hints: Hints) {
+    this.#options = options
+    this.location = options.location
+    this.hints = hints
+  }
+
+  get isClosed(): boolean {
+    return this.#isClosed
+  }
+
+  /** The server's `synchronous_commit`; null before the first call. */
+  get synchronous(): string | null {
+    return this.#synchronous
+  }
+
+  /** The name of something in the schema, as `NOTIFY` and other texts need it. */
+  named(name: string): string {
+    return inSchema(name, this.#options.schema)
+  }
+
+  /** Makes sure that the schema is there and current. */
+  async setup(): Promise<void> {
+    if (this.#isClosed) throw closedError(this.location)
+    this.#opening ??= this.#open().catch((error: unknown) => {
+      this.#opening = null
+      throw storeError(error, this.location)
+    })
+    await this.#opening
+  }
+
+  /** Runs a statement that may not be repeated when its answer is lost. */
+  async write(sql: string, values: readonly unknown[]): Promise<readonly Row[]> {
+    await this.setup()
+    return this.#call(this.#query(sql, values))
+  }
+
+  /** Runs a statement that changes nothing; repeats it once on a new connection. */
+  async read(sql: string, values: readonly unknown[]): Promise<readonly Row[]> {
+    await this.setup()
+    return this.#readAgain(this.#query(sql, values))
+  }
+
+  /** Reads by a statement that is not worth preparing. */
+  async readOnce(sql: string, values: readonly unknown[]): Promise<readonly Row[]> {
+    await this.setup()
+    return this.#readAgain({ text: inSchema(sql, this.#options.schema), values })
+  }
+
+  /** Runs a statement that answers one value. */
+  async value(sql: string, values: readonly unknown[]): Promise<string> {
+    return String((await this.write(sql, values))[0]?.[0])
+  }
+
+  /** Runs an insert that answers one value, and repeats it, which is safe, while the answer is lost and the deadline not over. */
+  async repeatable(
+    sql: string,
+    values: readonly unknown[],
+    jobs: readonly { readonly id: string }[],
+  ): Promise<string> {
+    await this.setup()
+    const query = this.#query(sql, values)
+    const until = performance.now() + this.#options.deadline.ms
+    for (let attempt = 0, lost: unknown = null; ; attempt += 1) {
+      const state = { sent: false }
+      try {
+        return String((await this.#attempt(query, state))[0]?.[0])
+      } catch (error) {
+        if (!isDisconnect(error) || (lost === null && !state.sent))
+          throw storeError(error, this.location)
+        lost = error
+        const pauseMs = Math.min(1_000, 20 * 2 ** attempt) * (0.5 + Math.random())
+        if (this.#isClosed || performance.now() + pauseMs > until) {
+          throw unknownOutcome(
+            this.location,
+            jobs.map(({ id }) => id),
+            lost,
+          )
+        }
+        await slept(pauseMs)
+      }
+    }
+  }
+
+  /** Runs statements on one connection, outside of the queue of calls. */
+  async within<T>(work: (run: Runner, held: Held) => Promise<T>): Promise<T> {
+    const held = await this.#options.source.hold()
+    let broken = true
+    try {
+      const answer = await work(this.#runner(held), held)
+      broken = false
+      return answer
+    } catch (error) {
+      broken = isDisconnect(error)
+      throw error
+    } finally {
+      held.release(broken)
+    }
+  }
+
+  /** Makes sure that queues are known by name. */
+  async know(queues: readonly string[]): Promise<void> {
+    const names = queues.filter((name) => !this.#queues.has(name))
+    if (names.length === 0) return
+    await this.write(ADD_QUEUES, [names])
+    for (const name of names) this.#queues.add(name)
+  }
+
+  /** The answer of a call that has nothing to do, once the store is known to be usable. */
+  async nothing<T>(answer: T): Promise<T> {
+    await this.setup()
+    return answer
+  }
+
+  /** Tells an error of the user's transaction. */
+  failure(error: unknown): unknown {
+    return storeError(error, this.location)
+  }
+
+  async close(): Promise<void> {
+    if (this.#isClosed) return
+    this.#isClosed = true
+    await this.#options.source.close()
+  }
+
+  async #open(): Promise<void> {
+    this.#synchronous = await this.within((run) => migrate(run, this.location))
+  }
+
+  #runner(held: Held): Runner {
+    return (sql, values) =>
+      held.run({
+        text: inSchema(sql, this.#options.schema),
+        ...(values === undefined ? {} : { values }),
+      })
+  }
+
+  #query(sql: string, values: readonly unknown[]): Query {
+    let query = this.#names.get(sql)
+    if (query === undefined) {
+      const text = inSchema(sql, this.#options.schema)
+      const name = `errand_${createHash('sha1').update(text).digest('hex').slice(0, 16)}`
+      query = this.#options.prepare ? { text, name } : { text }
+      this.#names.set(sql, query)
+    }
+    return { ...query, values }
+  }
+
+  async #call(query: Query): Promise<readonly Row[]> {
+    try {
+      return await this.#attempt(query, { sent: false })
+    } catch (error) {
+      throw storeError(error, this.location)
+    }
+  }
+
+  async #readAgain(query: Query): Promise<readonly Row[]> {
+    try {
+      return await this.#attempt(query, { sent: false })
+    } catch (error) {
+      if (!isDisconnect(error) || this.#isClosed) throw storeError(error, this.location)
+      return this.#call(query)
+    }
+  }
+
+  /** One try, and more after errors that tell that nothing was written. */
+  async #attempt(query: Query, state: { sent: boolean }): Promise<readonly Row[]> {
+    for (let attempt = 1; ; attempt += 1) {
+      if (this.#isClosed) throw closedError(this.location)
+      const held = await this.#options.source.hold()
+      state.sent = true
+      let failed: unknown
+      try {
+        return await held.run(query)
+      } catch (error) {
+        failed = error
+      } finally {
+        held.release(failed !== undefined && (isDisconnect(failed) || isOutdated(failed)))
+      }
+      if (attempt >= tries || !(isTransient(failed) || (isOutdated(failed) && attempt < 3)))
+        throw failed
+      await slept(Math.random() * Math.min(50, 5 * 2 ** attempt))
+    }
+  }
+}
+
+function slept(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms))
+}

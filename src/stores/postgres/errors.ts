@@ -1,0 +1,153 @@
+/** What the errors of PostgreSQL and of the way to it mean to Errand; by SQLSTATE and errno, never by their texts. */
+import { ErrandError, isErrandError } from '../../core/errors.ts'
+
+/** What the server or the socket called it; empty for what comes from neither. */
+function codeOf(error: unknown): string {
+  if (!(error instanceof Error)) return ''
+  if (error instanceof AggregateError) return codeOf(error.errors[0])
+  return 'code' in error && typeof error.code === 'string' ? error.code : ''
+}
+
+/** Deadlock, serialisation failure: nothing was written, and the same again may succeed. */
+export function isTransient(error: unknown): boolean {
+  const code = codeOf(error)
+  return code === '40P01' || code === '40001'
+}
+
+/** A prepared statement that a migration or a pooler took away: good again on a new connection. */
+export function isOutdated(error: unknown): boolean {
+  const code = codeOf(error)
+  return code === '0A000' || code === '26000'
+}
+
+/** The connection went, or was never there. Whether the last call was carried out is unknown if it had been sent. */
+export function isDisconnect(error: unknown): boolean {
+  if (isErrandError(error)) return error.code === 'store-unavailable'
+  const code = codeOf(error)
+  if (code === '57P01' || code === '57P02' || code === '57P03' || code === '57P05') return true
+  if (/^08...$/.test(code) || code.startsWith('E')) return true
+  // pg itself tells of an end without a code.
+  return (
+    error instanceof Error &&
+    code === '' &&
+    !(error instanceof TypeError) &&
+    !(error instanceof RangeError)
+  )
+}
+
+/** Turns an error into Errand's own, with what to do about it; passes others through. */
+export function storeError(error: unknown, location: string): unknown {
+  if (isErrandError(error)) return error
+  const code = codeOf(error)
+  const because = whyUnavailable(code)
+  const details = { location, code }
+  if (because !== null)
+    return new ErrandError('store-unavailable', `${location}: ${because}`, {
+      cause: error,
+      details,
+    })
+  switch (code) {
+    case '55P03':
+    case '40P01':
+    case '40001':
+    case '57014':
+      return new ErrandError(
+        'store-busy',
+        `${location}: a job that the call needs was held by another transaction for too long, and nothing was written: end that transaction, then call again`,
+        { cause: error, details },
+      )
+    case '54000':
+    case '22001':
+    case '22021':
+    case '22P05':
+      return new ErrandError(
+        'too-large',
+        `${location}: a value cannot be stored: it is larger than PostgreSQL stores, or holds a character of code 0`,
+        { cause: error, details },
+      )
+    case '25P02':
+      return new ErrandError(
+        'tx-unsupported',
+        'The transaction has failed before and takes no more statements: roll it back',
+        { cause: error, details },
+      )
+    default:
+      if (!isDisconnect(error)) return error
+      return new ErrandError(
+        'store-unavailable',
+        `${location}: the connection ended before the answer came: see whether the server runs`,
+        { cause: error, details },
+      )
+  }
+}
+
+function whyUnavailable(code: string): string | null {
+  switch (code) {
+    case 'ECONNREFUSED':
+      return 'nothing listens there: start the server, or correct host and port'
+    case 'ENOTFOUND':
+    case 'EAI_AGAIN':
+      return 'the host name cannot be found: correct it'
+    case 'ETIMEDOUT':
+    case 'EHOSTUNREACH':
+    case 'ENETUNREACH':
+      return 'the server cannot be reached: see to the network between'
+    case '28P01':
+      return 'user or password is wrong: correct the URL'
+    case '28000':
+      return 'the server does not let this user in: see to pg_hba.conf'
+    case '3D000':
+      return 'there is no such database: create it, or correct the URL'
+    case '42501':
+      return 'this user may not do that: grant it CREATE on the database, or have an administrator run errand migrate'
+    case '53300':
+      return 'the server has no connection left: raise max_connections, or put a pooler between'
+    case '25006':
+      return 'it is a read-only replica: name the primary'
+    case '57P01':
+    case '57P02':
+      return 'an administrator ended the connection: it comes back by itself'
+    case '57P03':
+      return 'the server is starting up or shutting down'
+    case '53100':
+      return 'the disk of the server is full: free some space'
+    case '53200':
+      return 'the server is out of memory'
+    case '42P05':
+    case '26000':
+      return 'a pooler mixes up prepared statements: make the store with prepare: false'
+    default:
+      return null
+  }
+}
+
+/** The error of a call after `close()`. */
+export function closedError(location: string): ErrandError {
+  return new ErrandError(
+    'closed',
+    `The store on ${location} is closed: make a new one with postgres()`,
+    {
+      details: { location },
+    },
+  )
+}
+
+/** The error of a call that was not answered in time. */
+export function lateError(location: string, ms: number): ErrandError {
+  return new ErrandError('store-unavailable', `${location}: no answer came within ${ms} ms`, {
+    details: { location },
+  })
+}
+
+/** The error of an insert of which nobody knows whether it was carried out. */
+export function unknownOutcome(
+  location: string,
+  ids: readonly string[],
+  cause: unknown,
+): ErrandError {
+  return new ErrandError(
+    'unknown-outcome',
+    `${location}: the connection ended before the insert was answered; it is safe to insert the same ids again`,
+    { cause, details: { location, ids } },
+  )
+}

@@ -1,0 +1,144 @@
+/** `errand/postgres`: jobs in a PostgreSQL database, in a schema of their own. */
+import type { Clock } from '../../core/clock.ts'
+import { ErrandError } from '../../core/errors.ts'
+import { refuseUnknownKeys } from '../../core/nearest.ts'
+import type { Store } from '../../store.ts'
+import { systemClock } from '../system-clock.ts'
+import {
+  ClientConnection,
+  Deadline,
+  OwnConnections,
+  PoolConnections,
+  type PgClient,
+  type PgPool,
+  type Source,
+} from './connection.ts'
+import { postgresStore } from './store.ts'
+
+export interface PostgresOptions {
+  /** The schema that holds Errand's tables, made at the first call. Default `'errand'`. */
+  readonly schema?: string
+  /** Whether to prepare statements by name. `false` is for a pooler in transaction mode that does not keep them apart. Default `true`. */
+  readonly prepare?: boolean
+  /**
+   * How to hear of other processes' work at once. `true` (the default) listens on a connection of the store; `false` leaves it to polling;
+   * a URL names the server itself when the store's own leads through a pooler.
+   */
+  readonly listen?: boolean | string
+  /** Timers of workers; the time of jobs is the server's. */
+  readonly clock?: Clock
+  /** How long a call waits for the server before it rejects, in ms. Default 30,000. */
+  readonly callDeadlineMs?: number
+}
+
+const defaults = { schema: 'errand', prepare: true, listen: true, callDeadlineMs: 30_000 } as const
+
+/** A process has at most three connections: with the one of its renewer, two are left. */
+const connections = 2
+
+/**
+ * A store on a PostgreSQL server (14 or newer): from a URL, with two connections of its own, or on your pool or client of `pg`,
+ * which is used as it is and never closed. `insert` and `settle` take as `tx` a client of `pg` in a transaction, the `sql` of postgres.js
+ * in `begin`, or a transaction of Kysely or Drizzle.
+ *
+ * Throws `invalid-option` for unknown options; a missing `pg` shows at the first call as `missing-peer`.
+ */
+export function postgres(connection: string | object, options: PostgresOptions = {}): Store {
+  return open(connection, options, connections)
+}
+
+/** Opens the same store again, in a thread or another process: see `Connector`. */
+export function connect(argument: unknown): Store {
+  const { url, options } = argument as Argument
+  return open(url, options, 1)
+}
+
+interface Argument {
+  readonly url: string
+  readonly options: PostgresOptions
+}
+
+function open(connection: string | object, options: PostgresOptions, most: number): Store {
+  refuseUnknownKeys(
+    options,
+    ['schema', 'prepare', 'listen', 'clock', 'callDeadlineMs'],
+    'postgres()',
+  )
+  const { schema = defaults.schema, prepare = defaults.prepare, listen = defaults.listen } = options
+  const { clock = systemClock, callDeadlineMs = defaults.callDeadlineMs } = options
+  if (!/^[a-z_][a-z0-9_]{0,39}$/.test(schema)) {
+    throw new ErrandError(
+      'invalid-option',
+      `postgres().schema must be a plain name in lower case, not ${JSON.stringify(schema)}`,
+    )
+  }
+  const location = locationOf(connection, schema)
+  const deadline = new Deadline(callDeadlineMs, location)
+  const own = (url: string, count: number): Source =>
+    new OwnConnections(configOf(url, callDeadlineMs), count, deadline, location)
+  const source = sourceOf(connection, deadline, (url) =>
+    own(url, typeof listen === 'string' ? 1 : most),
+  )
+  const parts = { source, schema, location, prepare, deadline, clock }
+  if (typeof connection !== 'string') {
+    const listening = listen === false ? null : typeof listen === 'string' ? own(listen, 1) : source
+    return postgresStore({
+      ...parts,
+      connector: null,
+      listening: mayListen(connection) ? listening : null,
+    })
+  }
+  const argument: Argument = {
+    url: connection,
+    options: { schema, prepare, listen: false, callDeadlineMs },
+  }
+  return postgresStore({
+    ...parts,
+    connector: clock === systemClock ? { module: import.meta.url, argument } : null,
+    listening: listen === false ? null : typeof listen === 'string' ? own(listen, 1) : source,
+  })
+}
+
+function configOf(url: string, callDeadlineMs: number): object {
+  return {
+    connectionString: url,
+    connectionTimeoutMillis: Math.min(callDeadlineMs, 10_000),
+    keepAlive: true,
+    fallback_application_name: 'errand',
+  }
+}
+
+function sourceOf(
+  connection: string | object,
+  deadline: Deadline,
+  own: (url: string) => Source,
+): Source {
+  if (typeof connection === 'string') return own(connection)
+  if (isPool(connection)) return new PoolConnections(connection, deadline)
+  if ('query' in connection && typeof connection.query === 'function')
+    return new ClientConnection(connection as PgClient, deadline)
+  throw new ErrandError('invalid-option', 'postgres() needs a URL, or a pool or client of pg')
+}
+
+function isPool(connection: object): connection is PgPool {
+  return 'totalCount' in connection && 'connect' in connection
+}
+
+/** A pool of one would have nothing left for work. */
+function mayListen(connection: object): boolean {
+  return !isPool(connection) || (connection.options?.max ?? 10) > 1
+}
+
+/** Host, port, database and schema: no user, no password. */
+function locationOf(connection: string | object, schema: string): string {
+  if (typeof connection !== 'string') return `postgres, schema ${schema}`
+  try {
+    const { host, pathname } = new URL(connection)
+    return `postgres://${host}${pathname}, schema ${schema}`
+  } catch {
+    throw new ErrandError(
+      'invalid-option',
+      'postgres() needs a URL such as postgres://user:password@host:5432/database',
+    )
+  }
+}

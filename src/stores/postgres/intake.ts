@@ -1,0 +1,298 @@
+/** New work: `insert`, and the follow-ups of settlements, which are inserts like any other. */
+import type { Inserted, NewJob } from '../../store.ts'
+import type { Database } from './database.ts'
+import { column, numbers, texts, uuids } from './rows.ts'
+import { packStates } from './states.ts'
+import type { Caller } from './transactions.ts'
+
+/**
+ * `add` is for jobs without keys, bounds, needs and leases of their own: one statement per table, in the order of the batch. Jobs that are due now
+ * stand in runs, which the caller counted. `insert` takes any job, one after the other, so that the first of a batch wins a key that
+ * several ask for.
+ *
+ * `open_needs` answers which needs are open as yet, and null when one has failed that may not. A job that waits for others is doubted
+ * until `recheck` has seen that none of them ended while the insert was under way.
+ *
+ * A conflict is first looked for without a lock, so that an insert in somebody's transaction does not hold the key of another job; the
+ * primary key of `uniques` decides between those who saw none.
+ */
+export const intakeFunctions = `
+CREATE FUNCTION errand.add(p_ids uuid[], p_tasks text[], p_queues text[], p_priorities int2[], p_inputs text[], p_keeps int8[],
+  p_codecs text[], p_options text[], p_parents uuid[], p_delays int8[], p_run_ats int8[], p_run_firsts int[], p_run_counts int[])
+RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+  v_now int8 := errand.now_ms();
+  v_count int := cardinality(p_ids);
+  v_seqs int8[] := errand.take_seqs(v_count);
+  v_first int8 := v_seqs[1];
+  v_whole bool := v_seqs[v_count] = v_seqs[1] + v_count - 1;
+  v_added int;
+BEGIN
+  INSERT INTO errand.jobs (seq, id, created_at, due_at, place, task, queue, priority, input, keep_cancelled_ms, codec, options, parent)
+  SELECT CASE WHEN v_whole THEN v_first + o - 1 ELSE v_seqs[o] END, id, v_now, coalesce(run_at, v_now + coalesce(delay, 0)),
+    coalesce(run_at, v_now + coalesce(delay, 0)), task, queue, priority, input, keep, codec, options, parent
+  FROM unnest(p_ids, p_tasks, p_queues, p_priorities, p_inputs, p_keeps, p_codecs, p_options, p_parents, p_delays, p_run_ats)
+    WITH ORDINALITY u (id, task, queue, priority, input, keep, codec, options, parent, delay, run_at, o)
+  ON CONFLICT (id) DO NOTHING;
+  GET DIAGNOSTICS v_added = ROW_COUNT;
+  IF v_added < v_count OR NOT v_whole OR p_delays IS NOT NULL OR p_run_ats IS NOT NULL THEN
+    PERFORM errand.line_up_new(v_seqs, v_now);
+    RETURN;
+  END IF;
+  WITH runs AS (
+    INSERT INTO errand.ready (queue, priority, place, first, last, special)
+    SELECT p_queues[f], p_priorities[f], v_now, v_first + f - 1, v_first + f + c - 2, false FROM unnest(p_run_firsts, p_run_counts) u (f, c)
+    RETURNING queue, last - first + 1 AS count)
+  INSERT INTO errand.tally (queue, state, count) SELECT queue, 2, sum(count) FROM runs GROUP BY queue;
+END $$;
+
+CREATE FUNCTION errand.insert(p_jobs json, p_hint text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+  v_now int8 := errand.now_ms();
+  v_job json;
+  v_answers json[] := '{}';
+BEGIN
+  FOR v_job IN SELECT value FROM json_array_elements(p_jobs) LOOP
+    v_answers := v_answers || errand.insert_one(v_job, v_now);
+  END LOOP;
+  IF p_hint IS NOT NULL THEN PERFORM errand.tell(p_hint); END IF;
+  RETURN array_to_json(v_answers)::text;
+END $$;
+
+CREATE FUNCTION errand.open_needs(p_id uuid, p_needs json) RETURNS uuid[] LANGUAGE plpgsql AS $$
+DECLARE
+  v_need json;
+  v_state int;
+  v_open uuid[] := '{}';
+BEGIN
+  FOR v_need IN SELECT value FROM json_array_elements(p_needs) LOOP
+    v_state := CASE WHEN (v_need->>'id')::uuid = p_id THEN NULL ELSE errand.need_state((v_need->>'id')::uuid, NULL) END;
+    IF v_state = -1 THEN
+      v_open := v_open || (v_need->>'id')::uuid;
+    ELSIF v_state IS DISTINCT FROM 4 AND v_need->>'onFailed' = 'cancel' THEN
+      RETURN NULL;
+    END IF;
+  END LOOP;
+  RETURN v_open;
+END $$;
+
+CREATE FUNCTION errand.known_of(p_id uuid) RETURNS json LANGUAGE sql VOLATILE AS $$
+  SELECT json_build_array(p_id, 'created', (SELECT r.token FROM errand.jobs j JOIN errand.running r ON r.seq = j.seq WHERE j.id = p_id AND r.born))
+$$;
+
+CREATE FUNCTION errand.insert_one(p json, p_now int8) RETURNS json LANGUAGE plpgsql AS $$
+DECLARE
+  v_job errand.jobs;
+  v_unique json := CASE WHEN json_typeof(p->'unique') = 'object' THEN p->'unique' END;
+  v_lease json := CASE WHEN json_typeof(p->'lease') = 'object' THEN p->'lease' END;
+  v_open uuid[] := '{}';
+  v_state int;
+  v_holder uuid;
+  v_replaced bool;
+  v_token int8;
+BEGIN
+  v_job.id := p->>'id';
+  v_job.task := p->>'task';
+  v_job.queue := p->>'queue';
+  v_job.priority := p->>'priority';
+  v_job.input := p->>'input';
+  v_job.codec := p->>'codec';
+  v_job.options := p->>'options';
+  v_job.parent := p->>'parent';
+  v_job.created_at := p_now;
+  v_job.due_at := coalesce((p->>'runAt')::int8, p_now + (p->>'delayMs')::int8);
+  v_job.place := v_job.due_at;
+  v_job.keep_cancelled_ms := p->>'keepCancelledMs';
+  v_job.start_within_ms := p->>'startWithinMs';
+  v_job.deadline_ms := p->>'deadlineMs';
+  v_job.start_by := v_job.due_at + v_job.start_within_ms;
+  v_job.deadline_at := p_now + v_job.deadline_ms;
+  v_job.unique_key := v_unique->>'key';
+  v_job.unique_during := v_unique->>'during';
+  v_job.unique_until := CASE WHEN v_unique IS NOT NULL THEN coalesce(p_now + (v_unique->>'forMs')::int8, 0) END;
+  v_job.suspect := false;
+  v_job.token := 0;
+
+  INSERT INTO errand.queues (name) SELECT v_job.queue WHERE NOT EXISTS (SELECT 1 FROM errand.queues WHERE name = v_job.queue)
+  ON CONFLICT DO NOTHING;
+  FOR attempt IN 1..100 LOOP
+    PERFORM 1 FROM errand.jobs WHERE id = v_job.id;
+    IF FOUND THEN RETURN errand.known_of(v_job.id); END IF;
+    IF v_lease IS NULL AND json_array_length(p->'needs') > 0 THEN v_open := errand.open_needs(v_job.id, p->'needs'); END IF;
+    v_state := CASE WHEN v_lease IS NOT NULL THEN 3 WHEN v_open IS NULL OR v_open <> '{}' THEN 0 WHEN v_job.due_at > p_now THEN 1 ELSE 2 END;
+    EXIT WHEN v_unique IS NULL;
+    v_holder := errand.holder_of(v_job.unique_key, p_now);
+    EXIT WHEN v_holder IS NULL AND errand.rekey(v_job.unique_key, v_job.id, v_job.unique_during, v_job.unique_until,
+      CASE WHEN v_open IS NULL THEN 6 ELSE v_state END, p_now);
+    v_holder := coalesce(v_holder, errand.holder_of(v_job.unique_key, p_now));
+    CONTINUE WHEN v_holder IS NULL OR v_holder = v_job.id;
+    v_replaced := v_unique->>'onConflict' = 'replace' AND errand.replace(v_holder, v_job, p_now);
+    RETURN json_build_array(v_holder, CASE WHEN v_replaced THEN 'replaced' ELSE 'duplicate' END, NULL);
+  END LOOP;
+
+  v_job.seq := nextval('errand.seqs');
+  INSERT INTO errand.jobs SELECT (v_job).* ON CONFLICT (id) DO NOTHING;
+  IF NOT FOUND THEN RETURN errand.known_of(v_job.id); END IF;
+  INSERT INTO errand.needs (need, seq, runs_anyway)
+  SELECT DISTINCT ON (value->>'id') (value->>'id')::uuid, v_job.seq, value->>'onFailed' = 'run'
+  FROM json_array_elements(p->'needs') WITH ORDINALITY n (value, o) WHERE (value->>'id')::uuid = ANY (v_open) OR v_lease IS NOT NULL ORDER BY value->>'id', o DESC;
+  IF v_lease IS NOT NULL THEN
+    v_token := nextval('errand.tokens');
+    INSERT INTO errand.running (seq, token, worker, lease_until, started_at, born)
+    VALUES (v_job.seq, v_token, v_lease->>'worker', p_now + (v_lease->>'leaseMs')::int8, p_now, true);
+  ELSIF v_open IS NULL THEN
+    PERFORM errand.tallied(v_job.queue, NULL, 0);
+    PERFORM errand.cancel_waiting(v_job, 0, 'need-failed', p_now);
+    PERFORM errand.release(v_job, 6, v_job.keep_cancelled_ms, p_now);
+    RETURN json_build_array(v_job.id, 'created', NULL);
+  ELSE
+    IF v_state = 0 THEN INSERT INTO errand.doubts (seq) VALUES (v_job.seq); END IF;
+    PERFORM errand.line_up(v_job, v_state);
+    PERFORM errand.bind(v_job);
+  END IF;
+  PERFORM errand.tallied(v_job.queue, NULL, v_state);
+  RETURN json_build_array(v_job.id, 'created', v_token);
+END $$;
+
+CREATE FUNCTION errand.replace(p_holder uuid, p_job errand.jobs, p_now int8) RETURNS bool LANGUAGE plpgsql AS $$
+DECLARE
+  v_old errand.jobs;
+  v_job errand.jobs;
+  v_from int;
+  v_state int;
+BEGIN
+  SELECT * INTO v_old FROM errand.jobs WHERE id = p_holder;
+  IF NOT FOUND OR errand.is_leased(v_old.seq) THEN RETURN false; END IF;
+  SELECT * INTO v_old FROM errand.jobs WHERE id = p_holder FOR UPDATE;
+  IF NOT FOUND THEN RETURN false; END IF;
+  v_from := errand.take_out(v_old);
+  IF v_from > 2 THEN RETURN false; END IF;
+  v_job := v_old;
+  v_job.queue := p_job.queue;
+  v_job.priority := p_job.priority;
+  v_job.due_at := p_job.due_at;
+  v_job.place := p_job.due_at;
+  v_job.keep_cancelled_ms := p_job.keep_cancelled_ms;
+  v_job.codec := p_job.codec;
+  v_job.options := p_job.options;
+  v_job.input := p_job.input;
+  v_job.start_by := p_job.start_by;
+  v_job.deadline_at := p_job.deadline_at;
+  v_job.start_within_ms := p_job.start_within_ms;
+  v_job.deadline_ms := p_job.deadline_ms;
+  v_job.unique_key := p_job.unique_key;
+  v_job.unique_during := p_job.unique_during;
+  v_job.unique_until := p_job.unique_until;
+  v_state := CASE WHEN v_from = 0 THEN 0 WHEN v_job.due_at > p_now THEN 1 ELSE 2 END;
+  UPDATE errand.jobs SET queue = v_job.queue, priority = v_job.priority, due_at = v_job.due_at, place = v_job.place,
+    keep_cancelled_ms = v_job.keep_cancelled_ms, codec = v_job.codec, options = v_job.options, input = v_job.input,
+    start_by = v_job.start_by, deadline_at = v_job.deadline_at, start_within_ms = v_job.start_within_ms,
+    deadline_ms = v_job.deadline_ms, unique_key = v_job.unique_key, unique_during = v_job.unique_during,
+    unique_until = v_job.unique_until WHERE seq = v_job.seq;
+  PERFORM errand.unbind(v_old);
+  PERFORM errand.line_up(v_job, v_state);
+  PERFORM errand.bind(v_job);
+  PERFORM errand.tallied(v_old.queue, v_from, NULL);
+  PERFORM errand.tallied(v_job.queue, NULL, v_state);
+  PERFORM errand.rekey(v_job.unique_key, v_job.id, v_job.unique_during, v_job.unique_until, v_state, p_now);
+  RETURN true;
+END $$;
+`
+
+const ADD = `SELECT errand.add($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)`
+const INSERT = `SELECT errand.insert($1, $2)`
+const RECHECK = `SELECT errand.recheck()`
+
+/** Adds jobs: those of the ordinary kind at one go. */
+export async function insert(
+  db: Database,
+  jobs: readonly NewJob[],
+  tx: Caller | null,
+): Promise<readonly Inserted[]> {
+  if (jobs.length === 0) return db.nothing([])
+  await db.know(jobs.map(({ queue }) => queue))
+  if (tx === null && jobs.every(isOrdinary)) {
+    await db.repeatable(ADD, batchOf(jobs), jobs)
+    db.hints.give('work')
+    return jobs.map(({ id }) => ({ id, status: 'created', token: null }))
+  }
+  const values = [JSON.stringify(jobs.map(packJob))]
+  const answers =
+    tx === null
+      ? await db.repeatable(INSERT, [...values, null], jobs)
+      : await tx(INSERT, [...values, 'work'])
+  if (tx === null) {
+    db.hints.give('work')
+    if (jobs.some(({ needs }) => needs.length > 0)) await recheck(db)
+  }
+  return (JSON.parse(answers) as Answer[]).map(([id, status, token]) => ({ id, status, token }))
+}
+
+type Answer = [id: string, status: Inserted['status'], token: number | null]
+
+/** Weighs jobs anew that came to wait for others while those were ending. */
+export async function recheck(db: Database): Promise<void> {
+  await db.value(RECHECK, [])
+}
+
+/** A job as the functions of the schema read it. */
+export function packJob(job: NewJob): object {
+  const { unique } = job
+  return unique === null
+    ? job
+    : { ...job, unique: { ...unique, during: packStates(unique.during) } }
+}
+
+function isOrdinary(job: NewJob): boolean {
+  return (
+    job.unique === null &&
+    job.startWithinMs === null &&
+    job.deadlineMs === null &&
+    job.needs.length === 0 &&
+    job.lease === null
+  )
+}
+
+/** The columns of a batch, and its runs: neighbours of one queue and priority. */
+function batchOf(jobs: readonly NewJob[]): unknown[] {
+  const runs: { readonly first: number; count: number }[] = []
+  let before: NewJob | null = null
+  for (const [index, job] of jobs.entries()) {
+    const run = runs.at(-1)
+    const goesOn = before?.queue === job.queue && before.priority === job.priority
+    if (run !== undefined && goesOn) run.count += 1
+    else runs.push({ first: index + 1, count: 1 })
+    before = job
+  }
+  const isDelayed = jobs.some(({ delayMs }) => delayMs > 0)
+  return [
+    uuids(jobs.map(({ id }) => id)),
+    texts(jobs.map(({ task }) => task)),
+    texts(jobs.map(({ queue }) => queue)),
+    numbers(jobs.map(({ priority }) => priority)),
+    texts(jobs.map(({ input }) => input)),
+    column(
+      jobs.map(({ keepCancelledMs }) => keepCancelledMs),
+      numbers,
+    ),
+    column(
+      jobs.map(({ codec }) => codec),
+      texts,
+    ),
+    column(
+      jobs.map(({ options }) => options),
+      texts,
+    ),
+    column(
+      jobs.map(({ parent }) => parent),
+      uuids,
+    ),
+    isDelayed ? numbers(jobs.map(({ delayMs }) => delayMs)) : null,
+    column(
+      jobs.map(({ runAt }) => runAt),
+      numbers,
+    ),
+    numbers(runs.map(({ first }) => first)),
+    numbers(runs.map(({ count }) => count)),
+  ]
+}

@@ -1,0 +1,130 @@
+/**
+ * Where waiting jobs stand: `ready`, or `suspects` for those that were lost, or `scheduled`; and, for those that may not wait for
+ * ever, `bounds` beside it. A blocked job stands in none but the last.
+ */
+
+/**
+ * `line_up` adds a job to its line. `line_up_new` does so for a whole insert whose jobs are not all alike.
+ * `bind` and `unbind` remember and forget when a waiting job will have waited too long.
+ *
+ * `take_out` takes a waiting job out of its line and answers the state that it had; a state of 3 or more is answered for one
+ * that does not wait, and nothing is changed. The caller holds the lock on the job. Since claim and promotion need no such lock,
+ * it looks again when the job has just moved.
+ *
+ * `promote` makes up to 1,000 due jobs ready: walks the head of scheduled, skips what is locked. Neighbours that are due together
+ * become one run.
+ */
+export const lineFunctions = `
+CREATE FUNCTION errand.bind(p_job errand.jobs) RETURNS void LANGUAGE sql AS $$
+  INSERT INTO errand.bounds (at, seq, task)
+  SELECT least(p_job.start_by, p_job.deadline_at), p_job.seq, p_job.task
+  WHERE least(p_job.start_by, p_job.deadline_at) IS NOT NULL ON CONFLICT DO NOTHING
+$$;
+
+CREATE FUNCTION errand.unbind(p_job errand.jobs) RETURNS void LANGUAGE sql AS $$
+  DELETE FROM errand.bounds WHERE at = least(p_job.start_by, p_job.deadline_at) AND seq = p_job.seq
+$$;
+
+CREATE FUNCTION errand.is_special(p_job errand.jobs) RETURNS bool LANGUAGE sql IMMUTABLE AS $$
+  SELECT p_job.unique_key IS NOT NULL OR p_job.start_by IS NOT NULL OR p_job.deadline_at IS NOT NULL
+$$;
+
+CREATE FUNCTION errand.line_up(p_job errand.jobs, p_state int) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+  IF p_state = 1 THEN
+    INSERT INTO errand.scheduled (due_at, seq) VALUES (p_job.due_at, p_job.seq);
+  ELSIF p_state = 2 AND p_job.suspect THEN
+    INSERT INTO errand.suspects (queue, priority, place, seq, losses)
+    VALUES (p_job.queue, p_job.priority, p_job.place, p_job.seq, errand.losses_of(p_job.counters));
+  ELSIF p_state = 2 THEN
+    INSERT INTO errand.ready (queue, priority, place, first, last, special)
+    VALUES (p_job.queue, p_job.priority, p_job.place, p_job.seq, p_job.seq, errand.is_special(p_job));
+  END IF;
+END $$;
+
+CREATE FUNCTION errand.losses_of(p_counters text) RETURNS int LANGUAGE sql IMMUTABLE AS $$
+  SELECT coalesce(nullif(split_part(p_counters, ',', 4), ''), '0')::int
+$$;
+
+CREATE FUNCTION errand.line_up_new(p_seqs int8[], p_now int8) RETURNS void LANGUAGE sql AS $$
+  WITH new AS MATERIALIZED (SELECT seq, queue, priority, place, due_at FROM errand.jobs WHERE seq = ANY (p_seqs)),
+  later AS (INSERT INTO errand.scheduled (due_at, seq) SELECT due_at, seq FROM new WHERE due_at > p_now),
+  runs AS (
+    INSERT INTO errand.ready (queue, priority, place, first, last, special)
+    SELECT queue, priority, place, min(seq), max(seq), false
+    FROM (SELECT *, seq - row_number() OVER (PARTITION BY queue, priority, place ORDER BY seq) AS stretch
+          FROM new WHERE due_at <= p_now) n
+    GROUP BY queue, priority, place, stretch ORDER BY min(seq))
+  INSERT INTO errand.tally (queue, state, count)
+  SELECT queue, CASE WHEN due_at > p_now THEN 1 ELSE 2 END, count(*) FROM new GROUP BY 1, 2
+$$;
+
+CREATE FUNCTION errand.take_out(p_job errand.jobs) RETURNS int LANGUAGE plpgsql AS $$
+DECLARE
+  v_state int;
+  v_run record;
+BEGIN
+  FOR attempt IN 1..200 LOOP
+    PERFORM 1 FROM errand.running WHERE seq = p_job.seq;
+    IF FOUND THEN RETURN 3; END IF;
+    SELECT state INTO v_state FROM errand.finished WHERE seq = p_job.seq;
+    IF FOUND THEN RETURN v_state; END IF;
+    PERFORM 1 FROM errand.leases WHERE held @> p_job.seq;
+    IF FOUND THEN RETURN 3; END IF;
+    DELETE FROM errand.scheduled WHERE due_at = p_job.due_at AND seq = p_job.seq;
+    IF FOUND THEN RETURN 1; END IF;
+    PERFORM 1 FROM errand.needs WHERE seq = p_job.seq;
+    IF FOUND THEN RETURN 0; END IF;
+    IF p_job.suspect THEN
+      DELETE FROM errand.suspects
+      WHERE queue = p_job.queue AND priority = p_job.priority AND place = p_job.place AND seq = p_job.seq;
+      IF FOUND THEN RETURN 2; END IF;
+    ELSE
+      SELECT ctid, * INTO v_run FROM errand.ready
+      WHERE queue = p_job.queue AND priority = p_job.priority AND place = p_job.place
+        AND last >= p_job.seq AND first <= p_job.seq FOR UPDATE;
+      IF FOUND THEN
+        IF v_run.last > p_job.seq THEN
+          UPDATE errand.ready SET first = p_job.seq + 1 WHERE ctid = v_run.ctid;
+        ELSE
+          DELETE FROM errand.ready WHERE ctid = v_run.ctid;
+        END IF;
+        IF v_run.first < p_job.seq THEN
+          INSERT INTO errand.ready (queue, priority, place, first, last, special)
+          VALUES (v_run.queue, v_run.priority, v_run.place, v_run.first, p_job.seq - 1, v_run.special);
+        END IF;
+        RETURN 2;
+      END IF;
+    END IF;
+  END LOOP;
+  RAISE serialization_failure USING MESSAGE = 'job ' || p_job.id || ' keeps moving';
+END $$;
+
+CREATE FUNCTION errand.promote(p_now int8) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+  v_seqs int8[];
+  v_job errand.jobs;
+BEGIN
+  WITH gone AS (
+    DELETE FROM errand.scheduled WHERE ctid = ANY (ARRAY(
+      SELECT ctid FROM errand.scheduled WHERE due_at <= p_now ORDER BY due_at, seq LIMIT 1000 FOR UPDATE SKIP LOCKED))
+    RETURNING seq)
+  SELECT array_agg(seq) INTO v_seqs FROM gone;
+  IF v_seqs IS NULL THEN RETURN; END IF;
+  INSERT INTO errand.tally (queue, state, count)
+  SELECT queue, state, sum(count) FROM (
+    SELECT queue, unnest(ARRAY[1, 2]) AS state, unnest(ARRAY[-1, 1]) AS count FROM errand.jobs WHERE seq = ANY (v_seqs)) t
+  GROUP BY queue, state;
+  INSERT INTO errand.ready (queue, priority, place, first, last, special)
+  SELECT queue, priority, place, min(seq), max(seq), special
+  FROM (SELECT j.queue, j.priority, j.place, j.seq, errand.is_special(j) AS special,
+          CASE WHEN errand.is_special(j) THEN -j.seq
+          ELSE j.seq - row_number() OVER (PARTITION BY j.queue, j.priority, j.place, errand.is_special(j) ORDER BY j.seq) END AS stretch
+        FROM errand.jobs j WHERE j.seq = ANY (v_seqs) AND NOT j.suspect) n
+  GROUP BY queue, priority, place, special, stretch ORDER BY min(seq);
+  FOR v_job IN SELECT * FROM errand.jobs WHERE seq = ANY (v_seqs) AND (suspect OR unique_key IS NOT NULL) ORDER BY unique_key, seq LOOP
+    IF v_job.suspect THEN PERFORM errand.line_up(v_job, 2); END IF;
+    PERFORM errand.rekey(v_job.unique_key, v_job.id, v_job.unique_during, v_job.unique_until, 2, p_now);
+  END LOOP;
+END $$;
+`

@@ -1,0 +1,161 @@
+/**
+ * Hears what other processes tell by NOTIFY.
+ *
+ * Modes: deaf (nobody watches) → connecting → listening (messages come; a ping to itself each `pingMs` proves it) → connecting again when
+ * the connection ends, or a ping is not answered, which is how a half-open connection shows. A connection on which pings are
+ * answered but no message comes, as behind a pooler, is left alone for `hopelessMs`; the slow poll of workers is underneath.
+ */
+import { randomUUID } from 'node:crypto'
+import type { Hint } from '../../store.ts'
+import type { Held, Source } from './connection.ts'
+import type { Database } from './database.ts'
+
+const pingMs = 15_000
+const answerMs = 5_000
+const hopelessMs = 60_000
+const retryMs = { first: 50, most: 5_000 } as const
+
+const TELL = `SELECT pg_notify($1, $2)`
+
+const hints: ReadonlySet<string> = new Set<Hint>(['work', 'cancel', 'paused', 'finished'])
+
+interface Message {
+  readonly channel: string
+  readonly payload?: string
+}
+
+export interface ListenerTimes {
+  readonly pingMs: number
+  readonly answerMs: number
+}
+
+export class Listener {
+  readonly #db: Database
+  readonly #source: Source | null
+  readonly #channel: string
+  readonly #times: ListenerTimes
+  /** Tells own messages from those of others. */
+  readonly #self = randomUUID().slice(0, 8)
+  #wanted: AbortController | null = null
+  #heardPing: (() => void) | null = null
+
+  constructor(db: Database, source: Source | null, times: ListenerTimes = { pingMs, answerMs }) {
+    this.#db = db
+    this.#source = source
+    this.#times = times
+    this.#channel = db.named('errand.hints')
+  }
+
+  start(): void {
+    if (this.#wanted !== null || this.#source === null) return
+    this.#wanted = new AbortController()
+    void this.#listen(this.#source, this.#wanted.signal)
+  }
+
+  stop(): void {
+    this.#wanted?.abort()
+    this.#wanted = null
+  }
+
+  /** Sends a hint to other processes; whether it arrives does not matter. */
+  tell(hint: Hint): void {
+    if (this.#db.isClosed) return
+    this.#db.write(TELL, [this.#channel, `${hint}:${this.#self}`]).catch(() => {})
+  }
+
+  async #listen(source: Source, signal: AbortSignal): Promise<void> {
+    for (let failures = 0; !signal.aborted;) {
+      let held: Held | null = null
+      let broken = true
+      try {
+        await this.#db.setup()
+        held = await source.holdListening()
+        const worked = await this.#hear(held, signal, () => (failures = 0))
+        broken = worked === 'broken'
+        if (worked === 'deaf') await pause(hopelessMs, signal)
+      } catch {
+        // Whatever it was, the next round tries again, after a pause.
+      }
+      held?.release(broken)
+      failures += 1
+      const waitMs = Math.min(retryMs.most, retryMs.first * 2 ** Math.min(failures, 10))
+      if (!signal.aborted) await pause(waitMs * (0.5 + Math.random() / 2), signal)
+    }
+  }
+
+  /** Listens until the connection fails or nobody wants to hear any more. */
+  async #hear(
+    held: Held,
+    signal: AbortSignal,
+    works: () => void,
+  ): Promise<'broken' | 'deaf' | 'done'> {
+    const { client } = held
+    const ended = new AbortController()
+    const end = (): void => ended.abort()
+    const message = ({ channel, payload = '' }: Message): void => {
+      if (channel === this.#channel) this.#heard(payload)
+    }
+    client.on('notification', message)
+    client.on('end', end)
+    client.on('error', end)
+    const either = AbortSignal.any([signal, ended.signal])
+    try {
+      await held.run({ text: `LISTEN "${this.#channel}"` })
+      // What happened before is not told any more.
+      for (const hint of hints) this.#db.hints.hear(hint as Hint)
+      while (!either.aborted) {
+        const answer = await this.#ping(held)
+        if (answer !== 'heard') return ended.signal.aborted ? 'broken' : answer
+        works()
+        await pause(this.#times.pingMs, either)
+      }
+      if (ended.signal.aborted) return 'broken'
+      await held.run({ text: `UNLISTEN "${this.#channel}"` })
+      return 'done'
+    } finally {
+      client.removeListener('notification', message)
+      client.removeListener('end', end)
+      client.removeListener('error', end)
+    }
+  }
+
+  async #ping(held: Held): Promise<'heard' | 'deaf' | 'broken'> {
+    const timeout = AbortSignal.timeout(this.#times.answerMs)
+    const heard = new Promise<'heard'>((resolve) => (this.#heardPing = () => resolve('heard')))
+    const sent = held.run({ text: TELL, values: [this.#channel, `ping:${this.#self}`] })
+    sent.catch(() => {})
+    const late = pause(this.#times.answerMs, timeout)
+    const first = await Promise.race([heard, late.then(() => 'late' as const)])
+    if (first === 'heard') return 'heard'
+    return Promise.race([
+      sent.then(
+        () => 'deaf' as const,
+        () => 'broken' as const,
+      ),
+      Promise.resolve('broken' as const),
+    ])
+  }
+
+  #heard(payload: string): void {
+    const [hint = '', from] = payload.split(':')
+    if (hint === 'ping') {
+      if (from === this.#self) this.#heardPing?.()
+    } else if (hints.has(hint) && from !== this.#self) {
+      this.#db.hints.hear(hint as Hint)
+    }
+  }
+}
+
+function pause(ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) return resolve()
+    const timer = setTimeout(done, ms)
+    timer.unref()
+    signal.addEventListener('abort', done, { once: true })
+    function done(): void {
+      clearTimeout(timer)
+      signal.removeEventListener('abort', done)
+      resolve()
+    }
+  })
+}

@@ -1,0 +1,192 @@
+/** What people do to jobs: cancel, retry, remove, take. */
+import type { CancelAnswer, RemoveAnswer, RetryAnswer, StoredJob } from '../../store.ts'
+import type { Database } from './database.ts'
+import { readStored, storedColumns, uuids } from './rows.ts'
+
+/**
+ * Each takes its jobs one after the other and locks the job, then the table that holds it. `cancel` waits for a lease that is just
+ * being settled, so that both know who came first, but not for one that somebody's transaction holds: that one is asked.
+ * Answers are digits: the places of the answers in the lists below.
+ */
+export const operatorFunctions = `
+CREATE FUNCTION errand.cancel(p_ids uuid[], p_reason text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+  v_now int8 := errand.now_ms();
+  v_id uuid;
+  v_answers text := '';
+BEGIN
+  PERFORM set_config('lock_timeout', '2000', true);
+  FOREACH v_id IN ARRAY p_ids LOOP
+    v_answers := v_answers || errand.cancel_one(v_id, p_reason, v_now);
+  END LOOP;
+  RETURN v_answers;
+END $$;
+
+CREATE FUNCTION errand.cancel_one(p_id uuid, p_reason text, p_now int8) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+  v_job errand.jobs;
+  v_lease errand.leases;
+  v_state int;
+  v_running bool;
+BEGIN
+  FOR attempt IN 1..100 LOOP
+    SELECT * INTO v_job FROM errand.jobs WHERE id = p_id;
+    IF NOT FOUND THEN RETURN '3'; END IF;
+    SELECT * INTO v_lease FROM errand.leases WHERE held @> v_job.seq FOR UPDATE;
+    v_running := FOUND AND v_lease.held @> v_job.seq;
+    IF NOT v_running AND EXISTS (SELECT 1 FROM errand.running WHERE seq = v_job.seq) THEN
+      v_running := errand.is_held(v_job.seq) OR EXISTS (SELECT 1 FROM errand.running WHERE seq = v_job.seq);
+    END IF;
+    IF v_running THEN
+      INSERT INTO errand.cancels (seq, reason) VALUES (v_job.seq, p_reason) ON CONFLICT DO NOTHING;
+      RETURN CASE WHEN FOUND THEN '4' ELSE '1' END;
+    END IF;
+    SELECT * INTO v_job FROM errand.jobs WHERE id = p_id FOR UPDATE;
+    CONTINUE WHEN NOT FOUND;
+    v_state := errand.take_out(v_job);
+    IF v_state > 3 THEN RETURN '2'; END IF;
+    CONTINUE WHEN v_state = 3;
+    PERFORM errand.cancel_waiting(v_job, v_state, p_reason, p_now);
+    PERFORM errand.release(v_job, 6, v_job.keep_cancelled_ms, p_now);
+    RETURN '0';
+  END LOOP;
+  RAISE serialization_failure USING MESSAGE = 'job ' || p_id || ' keeps moving';
+END $$;
+
+CREATE FUNCTION errand.retry(p_ids uuid[]) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+  v_now int8 := errand.now_ms();
+  v_id uuid;
+  v_job errand.jobs;
+  v_old errand.finished;
+  v_answers text := '';
+BEGIN
+  PERFORM set_config('lock_timeout', '2000', true);
+  FOREACH v_id IN ARRAY p_ids LOOP
+    SELECT * INTO v_job FROM errand.jobs WHERE id = v_id FOR UPDATE;
+    IF NOT FOUND THEN
+      v_answers := v_answers || '3';
+      CONTINUE;
+    END IF;
+    SELECT * INTO v_old FROM errand.finished WHERE seq = v_job.seq;
+    IF NOT FOUND OR v_old.state <= 4 THEN
+      v_answers := v_answers || '2';
+      CONTINUE;
+    END IF;
+    IF v_job.unique_key IS NOT NULL AND errand.lists(v_job.unique_during, 2)
+      AND NOT errand.rekey(v_job.unique_key, v_job.id, v_job.unique_during, v_job.unique_until, 2, v_now) THEN
+      v_answers := v_answers || '1';
+      CONTINUE;
+    END IF;
+    v_job.due_at := v_now;
+    v_job.place := v_now;
+    v_job.start_by := v_now + v_job.start_within_ms;
+    v_job.deadline_at := v_now + v_job.deadline_ms;
+    v_job.suspect := false;
+    v_job.counters := NULL;
+    DELETE FROM errand.finished WHERE seq = v_job.seq;
+    DELETE FROM errand.progress WHERE seq = v_job.seq;
+    UPDATE errand.jobs SET due_at = v_now, place = v_now, start_by = v_job.start_by, deadline_at = v_job.deadline_at, counters = NULL,
+      suspect = false, token = v_old.token, worker = v_old.worker WHERE seq = v_job.seq;
+    PERFORM errand.line_up(v_job, 2);
+    PERFORM errand.bind(v_job);
+    PERFORM errand.tallied(v_job.queue, v_old.state, 2);
+    PERFORM errand.rekey(v_job.unique_key, v_job.id, v_job.unique_during, v_job.unique_until, 2, v_now);
+    v_answers := v_answers || '0';
+  END LOOP;
+  RETURN v_answers;
+END $$;
+
+CREATE FUNCTION errand.remove(p_ids uuid[]) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+  v_now int8 := errand.now_ms();
+  v_id uuid;
+  v_job errand.jobs;
+  v_state int;
+  v_answers text := '';
+BEGIN
+  PERFORM set_config('lock_timeout', '2000', true);
+  FOREACH v_id IN ARRAY p_ids LOOP
+    SELECT * INTO v_job FROM errand.jobs WHERE id = v_id FOR UPDATE;
+    IF NOT FOUND THEN
+      v_answers := v_answers || '2';
+      CONTINUE;
+    END IF;
+    v_state := errand.take_out(v_job);
+    IF v_state = 3 THEN
+      v_answers := v_answers || '1';
+      CONTINUE;
+    END IF;
+    IF v_state < 3 THEN PERFORM errand.unbind(v_job); END IF;
+    PERFORM errand.erase(v_job, v_state, false, v_now);
+    PERFORM errand.release(v_job, NULL, NULL, v_now);
+    v_answers := v_answers || '0';
+  END LOOP;
+  RETURN v_answers;
+END $$;
+
+CREATE FUNCTION errand.take(p_ids uuid[]) RETURNS SETOF errand.stored LANGUAGE plpgsql AS $$
+DECLARE
+  v_now int8 := errand.now_ms();
+  v_id uuid;
+  v_job errand.jobs;
+  v_stored errand.stored;
+BEGIN
+  PERFORM set_config('lock_timeout', '2000', true);
+  FOREACH v_id IN ARRAY p_ids LOOP
+    SELECT * INTO v_job FROM errand.jobs WHERE id = v_id FOR UPDATE;
+    CONTINUE WHEN NOT FOUND;
+    SELECT * INTO v_stored FROM errand.stored WHERE seq = v_job.seq;
+    RETURN NEXT v_stored;
+    IF v_stored.finished_at IS NOT NULL THEN PERFORM errand.erase(v_job, v_stored.state, true, v_now); END IF;
+  END LOOP;
+END $$;
+`
+
+const CANCEL = `SELECT errand.cancel($1, $2)`
+const RETRY = `SELECT errand.retry($1)`
+const REMOVE = `SELECT errand.remove($1)`
+const TAKE = `SELECT ${storedColumns} FROM errand.take($1)`
+
+const cancelAnswers = ['cancelled', 'asked', 'final', 'missing'] as const
+const retryAnswers = ['retried', 'duplicate', 'unfit', 'missing'] as const
+const removeAnswers = ['removed', 'running', 'missing'] as const
+
+/** The digit of a cancel that was asked for just now; one that was asked for before answers its place in the list. */
+const justAsked = '4'
+
+export async function cancel(
+  db: Database,
+  ids: readonly string[],
+  reason: string | null,
+): Promise<CancelAnswer[]> {
+  if (ids.length === 0) return db.nothing([])
+  const answers = await db.value(CANCEL, [uuids(ids), reason])
+  if (answers.includes(justAsked)) db.hints.give('cancel')
+  if (answers.includes('0')) db.hints.give('finished')
+  return Array.from(answers, (digit) => cancelAnswers[Number(digit)] ?? 'asked')
+}
+
+export async function retry(db: Database, ids: readonly string[]): Promise<RetryAnswer[]> {
+  if (ids.length === 0) return db.nothing([])
+  const answers = await db.value(RETRY, [uuids(ids)])
+  if (answers.includes('0')) db.hints.give('work')
+  return Array.from(answers, (digit) => retryAnswers[Number(digit)] ?? 'missing')
+}
+
+export async function remove(db: Database, ids: readonly string[]): Promise<RemoveAnswer[]> {
+  if (ids.length === 0) return db.nothing([])
+  const answers = await db.value(REMOVE, [uuids(ids)])
+  return Array.from(answers, (digit) => removeAnswers[Number(digit)] ?? 'missing')
+}
+
+export async function take(db: Database, ids: readonly string[]): Promise<(StoredJob | null)[]> {
+  if (ids.length === 0) return db.nothing([])
+  const rows = [...(await db.write(TAKE, [uuids(ids)]))]
+  return ids.map((id) => {
+    const index = rows.findIndex((row) => row[0] === id)
+    if (index < 0) return null
+    const [row] = rows.splice(index, 1)
+    return row === undefined ? null : readStored(row)
+  })
+}

@@ -1,0 +1,148 @@
+/** Reading jobs. */
+import type { JobState, LogLevel, LogLine } from '../../core/job.ts'
+import type { ListQuery, Page, QueueCount, StoredJob } from '../../store.ts'
+import type { Database } from './database.ts'
+import { readStored, storedColumns, storedSeq, uuids, type Value } from './rows.ts'
+import { codeOf, COMPLETED, RUNNING, stateOf } from './states.ts'
+
+/** How many jobs one page looks at, at most. */
+const scannedPerPage = 5_000
+
+/**
+ * A job with its state, from the tables that hold it. What runs under a shared lease is found by a scan of `leases`, which holds a
+ * row for each claim under way.
+ */
+export const readerViews = `
+CREATE VIEW errand.stored AS
+SELECT j.seq, j.id, j.task, j.queue,
+  CASE
+    WHEN r.seq IS NOT NULL OR l.token IS NOT NULL THEN 3
+    WHEN f.seq IS NOT NULL THEN f.state
+    WHEN EXISTS (SELECT 1 FROM errand.scheduled s WHERE s.due_at = j.due_at AND s.seq = j.seq) THEN 1
+    WHEN EXISTS (SELECT 1 FROM errand.needs n WHERE n.seq = j.seq) THEN 0
+    ELSE 2
+  END AS state,
+  j.priority, j.input, j.codec, j.options, j.parent, j.unique_key, j.created_at, j.due_at, j.start_by, j.deadline_at,
+  coalesce(f.counters, j.counters) AS counters, coalesce(r.token, l.token, f.token, j.token) AS token,
+  coalesce(r.worker, l.worker, f.worker, j.worker) AS worker, coalesce(r.lease_until, l.until) AS lease_until,
+  coalesce(r.started_at, f.started_at) AS started_at, f.finished_at, f.keep_ms, c.seq IS NOT NULL AS cancel_asked,
+  p.value AS progress, array_to_json(j.errors)::text AS errors, f.output, f.reason
+FROM errand.jobs j
+LEFT JOIN errand.running r ON r.seq = j.seq
+LEFT JOIN LATERAL (SELECT token, worker, until FROM errand.leases WHERE held @> j.seq LIMIT 1) l ON r.seq IS NULL
+LEFT JOIN errand.finished f ON f.seq = j.seq
+LEFT JOIN errand.progress p ON p.seq = j.seq
+LEFT JOIN errand.cancels c ON c.seq = j.seq;
+`
+
+/** Walks the unique index of ids. */
+const GET = `SELECT ${storedColumns} FROM errand.stored WHERE id = ANY ($1::uuid[])`
+const COUNTS = `SELECT queue, state, sum(count)::int8 FROM errand.tally GROUP BY queue, state HAVING sum(count) <> 0 ORDER BY queue, state`
+const LOGS = `SELECT at, level, text FROM errand.log WHERE seq = (SELECT seq FROM errand.jobs WHERE id = $1) ORDER BY line`
+
+export async function get(db: Database, ids: readonly string[]): Promise<(StoredJob | null)[]> {
+  if (ids.length === 0) return db.nothing([])
+  const rows = await db.read(GET, [uuids(ids)])
+  const found = new Map(rows.map((row) => [row[0] as string, row]))
+  return ids.map((id) => {
+    const row = found.get(id)
+    return row === undefined ? null : readStored(row)
+  })
+}
+
+export async function counts(db: Database): Promise<QueueCount[]> {
+  const rows = await db.read(COUNTS, [])
+  return rows.map(([queue, state, count]) => ({
+    queue: queue as string,
+    state: stateOf(state as number),
+    count: count as number,
+  }))
+}
+
+export async function logs(db: Database, id: string): Promise<LogLine[]> {
+  const rows = await db.read(LOGS, [uuids([id]) === '{NULL}' ? null : id])
+  return rows.map(([at, level, text]) => ({
+    at: at as number,
+    level: level as LogLevel,
+    text: text as string,
+  }))
+}
+
+/**
+ * Pages by insertion, newest first; the cursor is a job's number, so that new jobs do not shift pages.
+ * Looks at a bounded stretch of the narrowest index that holds all answers.
+ */
+export async function list(db: Database, query: ListQuery): Promise<Page> {
+  const values: Value[] = []
+  const add = (value: Value): string => `$${values.push(value)}`
+  const before = add(query.after === undefined ? Number.MAX_SAFE_INTEGER : Number(query.after))
+  const candidates = candidatesOf(query, before, add)
+  const conditions = conditionsOf(query, add)
+  const rows = await db.readOnce(
+    `WITH c AS MATERIALIZED (${candidates} ORDER BY seq DESC LIMIT ${scannedPerPage})
+     SELECT ${storedColumns.replace(/\bseq$/, 's.seq')}, (SELECT min(seq) FROM c HAVING count(*) = ${scannedPerPage})
+     FROM c CROSS JOIN LATERAL (SELECT * FROM errand.stored WHERE seq = c.seq OFFSET 0) s
+     ${conditions} ORDER BY c.seq DESC LIMIT ${query.limit + 1}`,
+    values,
+  )
+  const page = rows.slice(0, query.limit)
+  const last = page.at(-1)
+  if (rows.length > page.length && last !== undefined)
+    return { jobs: page.map(readStored), next: String(last[storedSeq]) }
+  const lowest = rows.length > 0 ? rows[0]?.[storedSeq + 1] : await edgeOf(db, candidates, values)
+  return {
+    jobs: page.map(readStored),
+    next: lowest === null || lowest === undefined ? null : String(lowest),
+  }
+}
+
+/** The lowest number that a page without answers looked at, when there are more. */
+async function edgeOf(db: Database, candidates: string, values: readonly Value[]): Promise<Value> {
+  const used = values.filter((_, index) => candidates.includes(`$${index + 1}`))
+  const rows = await db.readOnce(
+    `SELECT seq FROM (${candidates}) c ORDER BY seq DESC LIMIT 1 OFFSET ${scannedPerPage - 1}`,
+    used,
+  )
+  return rows[0]?.[0] ?? null
+}
+
+/** The numbers among which all answers lie, as a statement without order. */
+function candidatesOf(query: ListQuery, before: string, add: (value: Value) => string): string {
+  const below = `seq < ${before}::int8`
+  if (query.parent !== undefined)
+    return `SELECT seq FROM errand.jobs WHERE parent = ${add(query.parent)}::uuid AND ${below}`
+  if (query.uniqueKey !== undefined)
+    return `SELECT seq FROM errand.jobs WHERE unique_key = ${add(query.uniqueKey)} AND ${below}`
+  const states = (query.states ?? []).map((state: JobState) => codeOf(state))
+  if (states.length > 0 && states.every((state) => state >= RUNNING && state !== COMPLETED)) {
+    const parts = states.map((state) =>
+      state === RUNNING
+        ? `SELECT seq FROM errand.running WHERE ${below} UNION ALL
+           SELECT seq FROM (SELECT unnest(held) r FROM errand.leases) l, generate_series(lower(r), upper(r) - 1) seq WHERE ${below}`
+        : `SELECT seq FROM errand.finished WHERE state = ${state} AND state > 4 AND ${below}`,
+    )
+    return `SELECT seq FROM (${parts.join(' UNION ALL ')}) u`
+  }
+  return `SELECT seq FROM errand.jobs WHERE ${below}`
+}
+
+/** Bounds of time include their first and exclude their last instant. */
+function conditionsOf(query: ListQuery, add: (value: Value) => string): string {
+  const conditions: string[] = []
+  const test = (condition: string, value: Value | undefined): void => {
+    if (value !== undefined) conditions.push(`${condition} ${add(value)}`)
+  }
+  if (query.states !== undefined)
+    conditions.push(
+      `s.state = ANY ('{${query.states.map((state) => codeOf(state)).join()}}'::int[])`,
+    )
+  test('s.task =', query.task)
+  test('s.queue =', query.queue)
+  test('s.unique_key =', query.uniqueKey)
+  if (query.parent !== undefined) conditions.push(`s.parent = ${add(query.parent)}::uuid`)
+  test('s.created_at >=', query.createdFrom)
+  test('s.created_at <', query.createdTo)
+  test('s.finished_at >=', query.finishedFrom)
+  test('s.finished_at <', query.finishedTo)
+  return conditions.length === 0 ? '' : `WHERE ${conditions.join(' AND ')}`
+}

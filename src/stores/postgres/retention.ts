@@ -1,0 +1,112 @@
+/** Which finished jobs have been kept long enough, and their removal in chunks. */
+import { COMPLETED } from './states.ts'
+import type { Database } from './database.ts'
+import { ringDays } from './tables.ts'
+
+const workerKeptMs = 24 * 60 * 60 * 1_000
+
+/**
+ * `keeps` answers how long jobs are kept, each length once: it jumps from one to the next in the index (keep_ms, finished_at).
+ *
+ * `prune` removes finished jobs: first those beyond their retention, then the oldest beyond the newest `p_cap`; each length of keeping is
+ * a walk of that index from its beginning. Jobs that others hold are left for the next time. A partition whose day is over
+ * and that holds nothing any more is emptied, which gives its space back, unless somebody reads it just then.
+ */
+export const retentionFunctions = `
+CREATE FUNCTION errand.keeps() RETURNS SETOF int8 LANGUAGE sql STABLE AS $$
+  WITH RECURSIVE keeps (ms) AS (
+    SELECT min(keep_ms) FROM errand.finished
+    UNION ALL SELECT (SELECT min(keep_ms) FROM errand.finished WHERE keep_ms > ms) FROM keeps WHERE ms IS NOT NULL)
+  SELECT ms FROM keeps WHERE ms IS NOT NULL
+$$;
+
+CREATE FUNCTION errand.needs_prune(p_now int8) RETURNS bool LANGUAGE plpgsql AS $$
+DECLARE
+  v_keep int8;
+BEGIN
+  FOR v_keep IN SELECT errand.keeps() LOOP
+    PERFORM 1 FROM errand.finished WHERE keep_ms = v_keep AND finished_at <= p_now - v_keep LIMIT 1;
+    IF FOUND THEN RETURN true; END IF;
+  END LOOP;
+  RETURN false;
+END $$;
+
+CREATE FUNCTION errand.erase_all(p_seqs int8[], p_now int8) RETURNS int LANGUAGE plpgsql AS $$
+DECLARE
+  v_seqs int8[];
+  v_job record;
+BEGIN
+  IF p_seqs IS NULL THEN RETURN 0; END IF;
+  SELECT array_agg(seq) INTO v_seqs FROM (SELECT seq FROM errand.jobs WHERE seq = ANY (p_seqs) ORDER BY seq FOR UPDATE SKIP LOCKED) j;
+  WITH gone AS (DELETE FROM errand.finished WHERE seq = ANY (v_seqs) RETURNING seq, state)
+  INSERT INTO errand.tally (queue, state, count)
+  SELECT j.queue, g.state, -count(*) FROM gone g JOIN errand.jobs j ON j.seq = g.seq GROUP BY 1, 2;
+  FOR v_job IN SELECT unique_key, id FROM errand.jobs WHERE seq = ANY (v_seqs) AND unique_key IS NOT NULL ORDER BY unique_key LOOP
+    PERFORM errand.drop_key(v_job.unique_key, v_job.id, true, p_now);
+  END LOOP;
+  DELETE FROM errand.jobs WHERE seq = ANY (v_seqs);
+  DELETE FROM errand.progress WHERE seq = ANY (v_seqs);
+  DELETE FROM errand.log WHERE seq = ANY (v_seqs);
+  RETURN coalesce(cardinality(v_seqs), 0);
+END $$;
+
+CREATE FUNCTION errand.prune(p_limit int, p_cap int8) RETURNS int LANGUAGE plpgsql AS $$
+DECLARE
+  v_now int8 := errand.now_ms();
+  v_keeps int8[] := ARRAY(SELECT errand.keeps());
+  v_keep int8;
+  v_finished int8;
+  v_removed int := 0;
+  v_excess int;
+  v_seqs int8[];
+  v_oldest int8[] := '{}';
+BEGIN
+  FOREACH v_keep IN ARRAY v_keeps LOOP
+    EXIT WHEN v_removed >= p_limit;
+    v_removed := v_removed + errand.erase_all(ARRAY(
+      SELECT seq FROM errand.finished WHERE keep_ms = v_keep AND finished_at <= v_now - v_keep
+      ORDER BY finished_at LIMIT p_limit - v_removed), v_now);
+  END LOOP;
+  SELECT coalesce(sum(count), 0) INTO v_finished FROM errand.tally WHERE state >= ${COMPLETED};
+  v_excess := least(v_finished - p_cap, p_limit - v_removed);
+  IF v_excess > 0 THEN
+    FOREACH v_keep IN ARRAY v_keeps LOOP
+      v_oldest := v_oldest || ARRAY(SELECT seq FROM errand.finished WHERE keep_ms = v_keep ORDER BY finished_at LIMIT v_excess);
+    END LOOP;
+    v_oldest := v_oldest || ARRAY(SELECT seq FROM errand.finished WHERE keep_ms IS NULL ORDER BY finished_at LIMIT v_excess);
+    v_removed := v_removed + errand.erase_all(ARRAY(
+      SELECT seq FROM errand.finished WHERE seq = ANY (v_oldest) ORDER BY finished_at, seq LIMIT v_excess), v_now);
+  END IF;
+  DELETE FROM errand.workers WHERE last_seen_at < v_now - ${workerKeptMs};
+  DELETE FROM errand.uniques WHERE NOT held AND until <= v_now;
+  DELETE FROM errand.cancels c WHERE NOT errand.is_leased(c.seq);
+  PERFORM errand.empty_past(v_now);
+  RETURN v_removed;
+END $$;
+
+CREATE FUNCTION errand.empty_past(p_now int8) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+  v_day int8 := p_now / 86400000 - 1;
+  v_past text := 'errand.finished_' || (p_now / 86400000 - 1) % ${ringDays};
+  v_any bool;
+BEGIN
+  IF (SELECT value FROM errand.meta WHERE name = 'emptied') >= v_day OR pg_relation_size(v_past::regclass) = 0 THEN RETURN; END IF;
+  EXECUTE format('SELECT EXISTS (SELECT 1 FROM %s)', v_past) INTO v_any;
+  IF v_any THEN RETURN; END IF;
+  PERFORM set_config('lock_timeout', '20', true);
+  EXECUTE format('TRUNCATE %s', v_past);
+  INSERT INTO errand.meta (name, value) VALUES ('emptied', v_day) ON CONFLICT (name) DO UPDATE SET value = excluded.value;
+EXCEPTION WHEN lock_not_available OR insufficient_privilege THEN NULL;
+END $$;
+`
+
+const PRUNE = `SELECT errand.prune($1, $2)`
+
+/** Removes up to `limit` finished jobs beyond their retention or beyond the newest `cap`, and stale records of workers. */
+export async function prune(
+  db: Database,
+  request: { readonly limit: number; readonly cap: number },
+): Promise<{ removed: number; more: boolean }> {
+  const removed = Number(await db.value(PRUNE, [request.limit, request.cap]))
+  return { removed, more: removed === request.limit }
+}

@@ -1,0 +1,105 @@
+/**
+ * The schema, as numbered migrations. The functions in it are part of it: each migration is additive for those that run the
+ * release before, and what only that release needs goes one release later.
+ */
+import { ErrandError } from '../../core/errors.ts'
+import { basicFunctions } from './basics.ts'
+import { claimFunctions } from './claims.ts'
+import { coordinationFunctions } from './coordination.ts'
+import { endingFunctions } from './endings.ts'
+import { intakeFunctions } from './intake.ts'
+import { leaseFunctions } from './leases.ts'
+import { lineFunctions } from './lines.ts'
+import { operatorFunctions } from './operators.ts'
+import { publicFunctions } from './public.ts'
+import { readerViews } from './readers.ts'
+import { retentionFunctions } from './retention.ts'
+import type { Row, Value } from './rows.ts'
+import { settlingFunctions } from './settling.ts'
+import { tables } from './tables.ts'
+import { uniqueFunctions } from './uniques.ts'
+
+/** The newest schema that this code knows. */
+export const schemaVersion = 1
+/** Ranges of numbers in one column came with this. */
+const oldestServer = 14
+
+const migrations: readonly string[] = [
+  [
+    tables,
+    readerViews,
+    basicFunctions,
+    uniqueFunctions,
+    lineFunctions,
+    coordinationFunctions,
+    leaseFunctions,
+    endingFunctions,
+    claimFunctions,
+    intakeFunctions,
+    settlingFunctions,
+    operatorFunctions,
+    retentionFunctions,
+    publicFunctions,
+  ].join('\n'),
+]
+
+const HAS_META = `SELECT to_regclass('errand.meta') IS NOT NULL, current_setting('server_version_num')::int, current_setting('synchronous_commit')`
+const READ_VERSION = `SELECT value FROM errand.meta WHERE name = 'schema'`
+const CREATE_META = `CREATE SCHEMA IF NOT EXISTS errand; CREATE TABLE errand.meta (name text PRIMARY KEY, value int8 NOT NULL)`
+const WRITE_VERSION = `INSERT INTO errand.meta (name, value) VALUES ('schema', $1) ON CONFLICT (name) DO UPDATE SET value = excluded.value`
+/** One migrates, the others wait and find it done. Walks no table. */
+const LOCK = `SELECT pg_advisory_xact_lock(hashtext('errand.migrations'), 0)`
+
+/** Runs statements on one connection. */
+export type Runner = (sql: string, values?: readonly Value[]) => Promise<readonly Row[]>
+
+/** Names the schema in a statement that is written for `errand`. */
+export function inSchema(sql: string, schema: string): string {
+  return schema === 'errand'
+    ? sql
+    : sql.replaceAll(/\berrand\.|SCHEMA IF NOT EXISTS errand\b/g, (found) =>
+        found.replace('errand', schema),
+      )
+}
+
+/** Brings the schema up to date; safe from many processes at once. Answers the server's `synchronous_commit`. */
+export async function migrate(run: Runner, location: string): Promise<string> {
+  const [[hasMeta, server, synchronous] = []] = await run(HAS_META)
+  if ((server as number) < oldestServer * 10_000) {
+    throw new ErrandError(
+      'store-unavailable',
+      `${location} is older than PostgreSQL ${oldestServer}: upgrade the server`,
+      { details: { location, server } },
+    )
+  }
+  if (hasMeta === true && (await readVersion(run, location)) === schemaVersion)
+    return synchronous as string
+  await run('BEGIN')
+  try {
+    await run(LOCK)
+    const [[exists] = []] = await run(HAS_META)
+    if (exists !== true) await run(CREATE_META)
+    const version = await readVersion(run, location)
+    for (const migration of migrations.slice(version)) await run(migration)
+    await run(WRITE_VERSION, [schemaVersion])
+    await run('COMMIT')
+  } catch (error) {
+    await run('ROLLBACK').catch(() => {})
+    throw error
+  }
+  return synchronous as string
+}
+
+/** The version of the schema, 0 for none. Throws `store-too-new` for one that is newer than this code. */
+async function readVersion(run: Runner, location: string): Promise<number> {
+  const [[value] = []] = await run(READ_VERSION)
+  const version = (value as number | undefined) ?? 0
+  if (version > schemaVersion) {
+    throw new ErrandError(
+      'store-too-new',
+      `${location} was written by a newer Errand (schema ${version}, this one knows ${schemaVersion}): upgrade errand in this program`,
+      { details: { location, found: version, known: schemaVersion } },
+    )
+  }
+  return version
+}

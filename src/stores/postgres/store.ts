@@ -1,0 +1,112 @@
+/** The PostgreSQL store: hands each call of the contract to its function. */
+import type { Clock } from '../../core/clock.ts'
+import type { Connector, Store } from '../../store.ts'
+import { claim, expired } from './claims.ts'
+import type { Source } from './connection.ts'
+import { queueList, registerTasks, setPaused, taskList, tend, workerList } from './coordination.ts'
+import { Database, type DatabaseOptions } from './database.ts'
+import { closedError } from './errors.ts'
+import { Hints } from './hints.ts'
+import { insert } from './intake.ts'
+import { note, renew } from './leases.ts'
+import { Listener, type ListenerTimes } from './listener.ts'
+import { cancel, remove, retry, take } from './operators.ts'
+import { counts, get, list, logs } from './readers.ts'
+import { prune } from './retention.ts'
+import { settle } from './settling.ts'
+import { callerOf, type Caller } from './transactions.ts'
+
+export interface StoreParts extends DatabaseOptions {
+  readonly clock: Clock
+  readonly connector: Connector | null
+  /** Where to listen; null for not at all. */
+  readonly listening: Source | null
+  readonly listenerTimes?: ListenerTimes
+}
+
+export function postgresStore(parts: StoreParts): Store {
+  const { location, clock, connector, listening } = parts
+  const hints = new Hints()
+  const db = new Database(parts, hints)
+  const listener = new Listener(db, listening, parts.listenerTimes)
+  hints.tell = (hint) => listener.tell(hint)
+
+  return {
+    get info() {
+      return { kind: 'postgres', location, durability: durabilityOf(db.synchronous) }
+    },
+    clock,
+    connector,
+    setup: () => db.setup(),
+    close: async () => {
+      hints.clear()
+      listener.stop()
+      await db.close()
+      if (listening !== null && listening !== parts.source) await listening.close()
+    },
+
+    insert: async (jobs, tx) => insert(db, jobs, await within(db, tx)),
+
+    claim: (request) => claim(db, request),
+    settle: async (settlements, tx) => settle(db, settlements, await within(db, tx)),
+    renew: (leases, leaseMs) => renew(db, leases, leaseMs),
+    note: (notes) => note(db, notes),
+    expired: (request) => expired(db, request),
+    tend: (worker) => tend(db, worker),
+    watch: (on) => {
+      if (db.isClosed) throw closedError(location)
+      const unwatch = hints.add(on)
+      listener.start()
+      return () => {
+        unwatch()
+        if (!hints.isWatched) listener.stop()
+      }
+    },
+
+    get: (ids) => get(db, ids),
+    list: (query) => list(db, query),
+    counts: () => counts(db),
+    logs: (id) => logs(db, id),
+
+    cancel: (ids, reason) => cancel(db, ids, reason),
+    retry: (ids) => retry(db, ids),
+    remove: (ids) => remove(db, ids),
+    take: (ids) => take(db, ids),
+    prune: (request) => prune(db, request),
+
+    pause: (queues) => setPaused(db, queues, true),
+    resume: (queues) => setPaused(db, queues, false),
+    queues: () => queueList(db),
+    workers: () => workerList(db),
+    registerTasks: (tasks) => registerTasks(db, tasks),
+    tasks: () => taskList(db),
+  }
+}
+
+/** A caller in the user's transaction; null when there is none. The schema is made outside of it. */
+async function within(db: Database, tx: unknown): Promise<Caller | null> {
+  if (tx === undefined) return null
+  const call = callerOf(tx)
+  await db.setup()
+  return async (sql, values) => {
+    try {
+      return await call(db.named(sql), values)
+    } catch (error) {
+      throw db.failure(error)
+    }
+  }
+}
+
+function durabilityOf(synchronous: string | null): string {
+  switch (synchronous) {
+    case null:
+      return 'as synchronous_commit of the server says, which the first call learns'
+    case 'off':
+      return 'survives a killed process; a crash of the server may take the last moments (synchronous_commit = off)'
+    case 'local':
+    case 'on':
+      return `survives a power failure of the server (synchronous_commit = ${synchronous})`
+    default:
+      return `survives a power failure of the server, and its loss if a synchronous standby is set up (synchronous_commit = ${synchronous})`
+  }
+}
