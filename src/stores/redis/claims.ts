@@ -1,0 +1,340 @@
+/** Handing jobs out: `claim` for those that are ready, `expired` for those that were lost or waited too long. */
+import type { Claimed, ClaimedJob, ClaimRequest, ExpiredRequest, NextDue } from '../../store.ts'
+import { packedLength, unpackId } from './ids.ts'
+import { commonLua, whole } from './intake.ts'
+import type { Answered, Partition } from './partition.ts'
+import { escape, nullable, readClaimed } from './rows.ts'
+import { scriptOf } from './script.ts'
+
+const leasingLua = String.raw`
+local worker, leaseMs
+
+-- Leases one job out of wherever it waits: a suspect as started, an overdue one as not.
+local function leaseWaiting(r, state, flags, startedAt)
+  stepOut(r, state)
+  unbind(r)
+  save(r)
+  writeLease(r.id, {
+    token = newToken(), untilAt = now + leaseMs, startedAt = startedAt, flags = flags, worker = worker, reason = '',
+  })
+  moved(r.queue, state, RUNNING)
+  rekey(r, RUNNING)
+end
+`
+
+const CLAIM = scriptOf(
+  'claim',
+  [...commonLua, leasingLua],
+  String.raw`
+-- ARGV[4...8]: worker, lease in ms, most jobs in all, most from each queue that is not named, highest losses of a suspect or -1
+-- ARGV[9...]: queues, each with its limit
+worker, leaseMs = nextArg(), tonumber(nextArg())
+local limit, others, losses = min(MOST, tonumber(nextArg())), tonumber(nextArg()), tonumber(nextArg())
+local nextDue = promote()
+local ids, records = {}, {}
+local looked = 0
+
+-- Entries of the head of a line that are still their jobs' own, up to a number; drops the others from its head.
+local function takeLine(queue, most)
+  local line = root .. 'line:' .. queue
+  while most > 0 and looked < 2 * MOST do
+    local entries = call('LPOP', line, most)
+    if not entries then return end
+    looked = looked + #entries
+    local keys = {}
+    for n = 1, #entries do keys[n] = keyOf(sub(entries[n], 1, IDLENGTH)) end
+    local found = call('MGET', unpack(keys))
+    for n = 1, #entries do
+      local entry, record = entries[n], found[n]
+      local ticket = sub(entry, IDLENGTH + 1) .. '\t'
+      if record and sub(record, 2, #ticket + 1) == ticket then
+        ids[#ids + 1], records[#records + 1] = sub(entry, 1, IDLENGTH), record
+        most = most - 1
+      end
+    end
+  end
+end
+
+-- The head of a line without taking it: for each entry its place. Drops what jobs left behind at its head.
+local function headOf(queue, most)
+  local line = root .. 'line:' .. queue
+  while looked < 2 * MOST do
+    local entries = call('LRANGE', line, 0, most - 1)
+    if #entries == 0 then return {} end
+    looked = looked + #entries
+    local keys = {}
+    for n = 1, #entries do keys[n] = keyOf(sub(entries[n], 1, IDLENGTH)) end
+    local found = call('MGET', unpack(keys))
+    local head = {}
+    for n = 1, #entries do
+      local ticket = sub(entries[n], IDLENGTH + 1) .. '\t'
+      if found[n] and sub(found[n], 2, #ticket + 1) == ticket then
+        local r = parse(sub(entries[n], 1, IDLENGTH), found[n])
+        head[#head + 1] = { id = r.id, record = found[n], place = placed(r.place, r.seq), upTo = n }
+      end
+    end
+    if #head > 0 then return head end
+    call('LTRIM', line, #entries, -1)
+  end
+  return {}
+end
+
+-- Takes the first jobs of the line and of those that stand apart from it, in their common order.
+local function takeMerged(queue, most)
+  local apart = root .. 'early:' .. queue
+  local early = call('ZRANGE', apart, 0, most - 1, 'WITHSCORES')
+  local head = headOf(queue, most)
+  local e, h, popped = 1, 1, 0
+  local taken = {}
+  while most > 0 do
+    local member, one = early[e], head[h]
+    if not member and not one then break end
+    local score = member and tonumber(early[e + 1])
+    if one and (not member or score > 0 or (score == 0 and one.place < sub(member, 1, 28))) then
+      ids[#ids + 1], records[#records + 1] = one.id, one.record
+      popped = one.upTo
+      h = h + 1
+      most = most - 1
+    else
+      taken[#taken + 1] = member
+      local id = sub(member, 29)
+      local record = call('GET', keyOf(id))
+      if record then
+        ids[#ids + 1], records[#records + 1] = id, record
+        most = most - 1
+      end
+      e = e + 2
+    end
+  end
+  if popped > 0 then call('LTRIM', root .. 'line:' .. queue, popped, -1) end
+  if #taken > 0 then call('ZREM', apart, unpack(taken)) end
+end
+
+-- The first suspect that the caller may start, if no ordinary job stands before it.
+local function suspectBeforeOthers(queue)
+  local lane = root .. 'lost:' .. queue
+  local suspects = call('ZRANGE', lane, 0, MOST - 1, 'WITHSCORES')
+  for n = 1, #suspects, 2 do
+    local member, score = suspects[n], tonumber(suspects[n + 1])
+    if tonumber(sub(member, 29 + IDLENGTH)) <= losses then
+      local place = sub(member, 1, 28)
+      local early = call('ZRANGE', root .. 'early:' .. queue, 0, 0, 'WITHSCORES')
+      if early[1] then
+        local first = tonumber(early[2])
+        if first < score or (first == score and sub(early[1], 1, 28) < place) then return nil end
+      end
+      local head = headOf(queue, 10)[1]
+      if head and (0 < score or (0 == score and head.place < place)) then return nil end
+      return sub(member, 29, 28 + IDLENGTH)
+    end
+  end
+  return nil
+end
+
+local started = ''
+local function claimQueue(queue, most)
+  if #ids == 0 and losses >= 0 and call('EXISTS', root .. 'lost:' .. queue) == 1 then
+    local id = suspectBeforeOthers(queue)
+    if id then
+      local r = load(id)
+      leaseWaiting(r, READY, '', text(now))
+      ids[1], records[1], started = id, recordOf(r), text(now)
+      return true
+    end
+  end
+  local before = #ids
+  if call('EXISTS', root .. 'early:' .. queue) == 1 then takeMerged(queue, most) else takeLine(queue, most) end
+  local taken = #ids - before
+  if taken == 0 then return false end
+  local untilAt = now + leaseMs
+  local lease = concat({ newToken(), text(untilAt), '', '', worker, '' }, '\t')
+  local leases, scores = {}, {}
+  for n = before + 1, #ids do
+    leases[#leases + 1], scores[#scores + 1] = ids[n], untilAt
+    leases[#leases + 1], scores[#scores + 1] = lease, ids[n]
+    if sub(records[n], 1, 1) == 'X' then
+      local r = parse(ids[n], records[n])
+      unbind(r)
+      rekey(r, RUNNING)
+    end
+  end
+  call('HSET', root .. 'running', unpack(leases))
+  call('ZADD', root .. 'leases', unpack(scores))
+  local counts = tally[queue] or {}
+  tally[queue] = counts
+  counts[READY] = (counts[READY] or 0) - taken
+  counts[RUNNING] = (counts[RUNNING] or 0) + taken
+  return false
+end
+
+local paused = {}
+for _, queue in ipairs(call('SMEMBERS', root .. 'paused')) do paused[queue] = true end
+local named, order, limits = {}, {}, {}
+while at < #ARGV do
+  local queue = nextArg()
+  named[queue] = true
+  order[#order + 1], limits[#limits + 1] = queue, tonumber(nextArg())
+end
+local done = limit <= 0
+-- What promote lined up is not in 'busy' yet.
+for n = 1, #order do
+  if done or #ids >= limit then break end
+  local queue = order[n]
+  local most = min(limits[n], limit - #ids)
+  if most > 0 and not paused[queue] and (tally[queue] or call('ZSCORE', root .. 'busy', queue)) then
+    done = claimQueue(queue, most)
+  end
+end
+if others > 0 and not done and #ids < limit then
+  local names, listed = {}, {}
+  for _, queue in ipairs(call('ZRANGE', root .. 'busy', 0, MOST - 1)) do names[#names + 1], listed[queue] = queue, true end
+  for queue in pairs(tally) do
+    if not listed[queue] then names[#names + 1] = queue end
+  end
+  sort(names)
+  for _, queue in ipairs(names) do
+    if done or #ids >= limit then break end
+    if not named[queue] and not paused[queue] then done = claimQueue(queue, min(others, limit - #ids)) end
+  end
+end
+local hinted = close()
+return { hinted, now, nextDue or -1, token or '0', started, concat(ids), records }
+`,
+)
+
+type ClaimReply = readonly [
+  hinted: number,
+  now: number,
+  nextDueMs: number,
+  token: string,
+  startedAt: string,
+  ids: string,
+  records: readonly string[],
+]
+
+/**
+ * Leases ready jobs of a partition in order. A suspect is leased alone: it comes only as the first job of a call, and then it is the
+ * only one; otherwise ordinary jobs go on as if suspects were not there.
+ */
+export async function claim(
+  partition: Partition,
+  request: ClaimRequest,
+): Promise<Answered<Claimed & NextDue>> {
+  const args = [
+    nullable(request.worker),
+    whole(request.leaseMs),
+    String(request.limit),
+    String(request.others),
+    String(request.suspects),
+  ]
+  for (const { name, limit } of request.queues) args.push(escape(name), String(limit))
+  const reply = (await partition.run(CLAIM, args)) as ClaimReply
+  const [hinted, now, nextDueMs, token, startedAt, ids, records] = reply
+  const handed = {
+    token: Number(token),
+    why: 'ready',
+    startedAt: startedAt === '' ? null : Number(startedAt),
+    cancelAsked: false,
+  } as const
+  const jobs = records.map((record, n) =>
+    readClaimed(unpackId(ids, n * packedLength), record, handed),
+  )
+  return { hinted, answer: { now, jobs, nextDueMs: nextDueMs < 0 ? null : nextDueMs } }
+}
+
+const EXPIRED = scriptOf(
+  'expired',
+  [...commonLua, leasingLua],
+  String.raw`
+-- ARGV[4...8]: worker, lease in ms, most jobs, leases and bounds to pass over
+-- ARGV[9...]: known tasks
+worker, leaseMs = nextArg(), tonumber(nextArg())
+local limit, pastLeases, pastBounds = min(MOST, tonumber(nextArg())), tonumber(nextArg()), tonumber(nextArg())
+local tasks = {}
+while at < #ARGV do tasks[nextArg()] = true end
+local answers = {}
+local function hand(r, startedAt, flags)
+  answers[#answers + 1] = { r.id, recordOf(r), startedAt, flags }
+end
+
+-- A window of those that are due; answers how many of them were not for the caller, and whether there are more.
+local function window(name, past)
+  local due = call('ZRANGE', root .. name, '-inf', now, 'BYSCORE', 'LIMIT', past, MOST)
+  return due, #due == MOST
+end
+
+local leases, moreLeases = window('leases', pastLeases)
+local passedLeases = 0
+for _, id in ipairs(leases) do
+  if #answers >= limit then break end
+  local r = load(id)
+  if r and tasks[r.task] then
+    local lease = leaseOf(id)
+    lease.token, lease.worker, lease.untilAt = newToken(), worker, now + leaseMs
+    lease.flags = string.gsub(lease.flags, 'b', '')
+    writeLease(id, lease)
+    rekey(r, RUNNING)
+    hand(r, lease.startedAt, lease.flags)
+  else passedLeases = passedLeases + 1 end
+end
+
+local bounds, moreBounds = window('bounds', pastBounds)
+local passedBounds = 0
+for _, member in ipairs(bounds) do
+  if #answers >= limit then break end
+  local r = load(sub(member, 13))
+  if r and tasks[r.task] then
+    leaseWaiting(r, stateOf(r), 'o', '')
+    hand(r, '', 'o')
+  else passedBounds = passedBounds + 1 end
+end
+local more = #answers < limit and (moreLeases or moreBounds)
+local hinted = close()
+return {
+  hinted, now, token or '0', answers,
+  more and { pastLeases + (moreLeases and passedLeases or 0), pastBounds + (moreBounds and passedBounds or 0) } or false,
+}
+`,
+)
+
+type ExpiredReply = readonly [
+  hinted: number,
+  now: number,
+  token: string,
+  jobs: readonly (readonly [id: string, record: string, startedAt: string, flags: string])[],
+  next: readonly [leases: number, bounds: number] | null,
+]
+
+/** Leases to the caller what other workers lost, oldest lease first, then what waited too long. */
+export async function expired(
+  partition: Partition,
+  request: ExpiredRequest,
+): Promise<Answered<Claimed>> {
+  const jobs: ClaimedJob[] = []
+  let hints = 0
+  let past: readonly [number, number] | null = [0, 0]
+  for (;;) {
+    const reply = (await partition.run(EXPIRED, [
+      nullable(request.worker),
+      whole(request.leaseMs),
+      String(request.limit - jobs.length),
+      ...past.map(String),
+      ...request.tasks.map(escape),
+    ])) as ExpiredReply
+    const [hinted, now, token, found, next] = reply
+    hints |= hinted
+    for (const [id, record, startedAt, flags] of found) {
+      jobs.push(
+        readClaimed(unpackId(id), record, {
+          token: Number(token),
+          why: flags.includes('o') ? 'overdue' : 'lost',
+          startedAt: startedAt === '' ? null : Number(startedAt),
+          cancelAsked: flags.includes('c'),
+        }),
+      )
+    }
+    past = next
+    if (past === null || jobs.length >= request.limit)
+      return { hinted: hints, answer: { now, jobs } }
+  }
+}

@@ -1,0 +1,163 @@
+/** What workers and operators share beside jobs: queues, workers, tasks. */
+import type { RegisteredTask, Tended, WorkerRecord } from '../../store.ts'
+import { commonLua } from './intake.ts'
+import type { Answered, Partition } from './partition.ts'
+import { retentionLua } from './retention.ts'
+import { escape, unescape } from './rows.ts'
+import { scriptOf } from './script.ts'
+
+const TEND = scriptOf(
+  'tend',
+  [...commonLua, retentionLua],
+  String.raw`
+-- ARGV[4...5]: id of the worker, its record, or '' for a look without a heartbeat
+-- ARGV[6...]: its queues; '*' for all
+local id, record = nextArg(), nextArg()
+local serves, servesAll = {}, false
+while at < #ARGV do
+  local queue = nextArg()
+  serves[queue] = true
+  if queue == '*' then servesAll = true end
+end
+local nextDue = promote()
+if record ~= '' then
+  call('HSET', root .. 'workers', id, record)
+  call('ZADD', root .. 'seen', now, id)
+end
+local prune = needsPrune()
+local todo = call('EXISTS', root .. 'todo', root .. 'outs') > 0
+local hinted = close()
+local paused, isPaused = call('SMEMBERS', root .. 'paused'), {}
+for _, queue in ipairs(paused) do isPaused[queue] = true end
+local ready = false
+for _, queue in ipairs(call('ZRANGE', root .. 'busy', 0, MOST - 1)) do
+  if not isPaused[queue] and (servesAll or serves[queue]) then
+    ready = true
+    break
+  end
+end
+local function due(name) return #call('ZRANGE', root .. name, '-inf', now, 'BYSCORE', 'LIMIT', 0, 1) > 0 end
+return {
+  hinted, now, nextDue or -1, ready and 1 or 0, (due('leases') or due('bounds')) and 1 or 0, prune and 1 or 0,
+  paused, call('SMEMBERS', root .. 'queues'), todo and 1 or 0,
+}
+`,
+)
+
+type TendReply = readonly [
+  hinted: number,
+  now: number,
+  nextDueMs: number,
+  ready: number,
+  sweep: number,
+  prune: number,
+  paused: readonly string[],
+  queues: readonly string[],
+  todo: number,
+]
+
+const PAUSE = scriptOf(
+  'pause',
+  [],
+  `
+-- ARGV[4]: '1' to pause, '' to resume; then queues
+local paused = nextArg() == '1'
+while at < #ARGV do
+  local queue = nextArg()
+  call('SADD', root .. 'queues', queue)
+  call(paused and 'SADD' or 'SREM', root .. 'paused', queue)
+end
+`,
+)
+
+const QUEUES = scriptOf(
+  'queues',
+  [],
+  `return { call('SMEMBERS', root .. 'queues'), call('SMEMBERS', root .. 'paused') }`,
+)
+
+const WORKERS = scriptOf(
+  'workers',
+  [],
+  `return { call('HVALS', root .. 'workers'), call('HKEYS', root .. 'workers'), call('ZRANGE', root .. 'seen', 0, -1, 'WITHSCORES') }`,
+)
+
+const REGISTER = scriptOf(
+  'register',
+  [],
+  `
+-- ARGV[4...]: names and records
+while at < #ARGV do call('HSET', root .. 'tasks', nextArg(), nextArg()) end
+`,
+)
+
+const TASKS = scriptOf('tasks', [], `return call('HVALS', root .. 'tasks')`)
+
+/** Writes a worker's heartbeat, unless `heartbeat` is false, and tells it what there is to do in a partition. */
+export async function tend(
+  partition: Partition,
+  worker: WorkerRecord,
+  heartbeat: boolean,
+): Promise<Answered<Tended & { readonly todo: boolean }>> {
+  const record = heartbeat ? JSON.stringify(worker) : ''
+  const reply = await partition.run(TEND, [worker.id, record, ...worker.queues.map(escape)])
+  const [hinted, now, nextDueMs, ready, sweep, prune, paused, queues, todo] = reply as TendReply
+  return {
+    hinted,
+    answer: {
+      now,
+      nextDueMs: nextDueMs < 0 ? null : nextDueMs,
+      ready: ready === 1,
+      sweep: sweep === 1,
+      prune: prune === 1,
+      paused: paused.map(unescape).sort(),
+      queues: queues.map(unescape).sort(),
+      todo: todo === 1,
+    },
+  }
+}
+
+export async function setPaused(
+  partition: Partition,
+  queues: readonly string[],
+  paused: boolean,
+): Promise<void> {
+  await partition.run(PAUSE, [paused ? '1' : '', ...queues.map(escape)])
+}
+
+export async function queueList(
+  partition: Partition,
+): Promise<{ readonly name: string; readonly paused: boolean }[]> {
+  const [names, paused] = (await partition.run(QUEUES)) as [string[], string[]]
+  const isPaused = new Set(paused)
+  return names
+    .map((name) => ({ name: unescape(name), paused: isPaused.has(name) }))
+    .sort((a, b) => (a.name < b.name ? -1 : 1))
+}
+
+export async function workerList(partition: Partition): Promise<WorkerRecord[]> {
+  const [records, ids, seen] = (await partition.run(WORKERS)) as [string[], string[], string[]]
+  const seenAt = new Map<string, number>()
+  for (let n = 0; n < seen.length; n += 2) seenAt.set(seen[n] ?? '', Number(seen[n + 1]))
+  return records.map((record, n) => ({
+    ...(JSON.parse(record) as WorkerRecord),
+    lastSeenAt: seenAt.get(ids[n] ?? '') ?? 0,
+  }))
+}
+
+export async function registerTasks(
+  partition: Partition,
+  tasks: readonly RegisteredTask[],
+): Promise<void> {
+  await partition.run(
+    REGISTER,
+    tasks.flatMap((task) => [task.name, JSON.stringify(task)]),
+  )
+}
+
+export async function taskList(partition: Partition): Promise<RegisteredTask[]> {
+  const records = (await partition.run(TASKS)) as string[]
+  return records
+    .map((record) => JSON.parse(record) as RegisteredTask)
+    .sort((a, b) => (a.name < b.name ? -1 : 1))
+}

@@ -1,0 +1,160 @@
+/**
+ * How a job ends, and what that means for the jobs that need it.
+ *
+ * `n:<id>` holds the needs of a job that are not met: `c` when its failure cancels the job, `r` when the job runs anyway, in capitals
+ * when the needed job lies in another partition; `!` when it failed while the job was leased as overdue. `d:<id>` holds those who
+ * wait for a job, by insertion; `needed` the ids that have any. `kept:<ms>` holds finished jobs by how long they are kept, in the
+ * order of their ends; `kept:` those kept for ever.
+ */
+
+export const endingsLua: string = String.raw`
+local RELEASES = 500
+
+-- Brings a job that is in no line and under no lease into a final state. The release of what waits for it must follow.
+local function finish(r, from, ending)
+  r.state, r.finishedAt, r.keep, r.reason = ending.state, now, ending.keep, ending.reason
+  r.settled, r.worker, r.startedAt, r.counters = ending.settled, ending.worker, ending.startedAt, ending.counters
+  r.outputLength = lengthOf(ending.outputLength, ending.output)
+  r.texts = r.texts .. ending.output
+  r.ticket = newTicket()
+  r.marks = string.gsub(r.marks, '[sn]', '')
+  save(r)
+  call('RPUSH', root .. 'kept:' .. r.keep, r.id .. r.ticket)
+  call('ZADD', root .. 'keeps', 0, r.keep)
+  if r.state ~= COMPLETED then call('ZADD', root .. 'others', r.seq, r.id) end
+  moved(r.queue, from, r.state)
+  rekey(r, r.state)
+  hint(FINISHED)
+end
+
+local function dropDependant(need, id)
+  call('ZREM', root .. 'd:' .. need, id)
+  if call('EXISTS', root .. 'd:' .. need) == 0 then call('SREM', root .. 'needed', need) end
+end
+
+local function dropNeeds(id)
+  local needs = call('HKEYS', root .. 'n:' .. id)
+  for _, need in ipairs(needs) do dropDependant(need, id) end
+  if #needs > 0 then call('DEL', root .. 'n:' .. id) end
+end
+
+-- Removes a job that does not run, with all that belongs to it.
+local function erase(r, state, keepKey)
+  call('DEL', keyOf(r.id))
+  if has(r, 'e') then call('DEL', root .. 'e:' .. r.id) end
+  if has(r, 'p') then call('DEL', root .. 'p:' .. r.id) end
+  if has(r, 'l') then call('DEL', root .. 'l:' .. r.id) end
+  if state == BLOCKED then dropNeeds(r.id) end
+  if state > COMPLETED then call('ZREM', root .. 'others', r.id) end
+  forget(r)
+  moved(r.queue, state, nil)
+  dropKey(r, keepKey)
+end
+
+-- Ends a job that waits, in its line or blocked. The release of what waits for it must follow.
+local function cancelWaiting(r, state, reason)
+  stepOut(r, state)
+  unbind(r)
+  if state == BLOCKED then dropNeeds(r.id) end
+  finish(r, state, {
+    state = CANCELLED, keep = r.keepCancelled, reason = reason, settled = r.settled, worker = r.worker,
+    startedAt = '', counters = r.counters, outputLength = '', output = '',
+  })
+end
+
+local function unblock(r)
+  unmark(r, 'n')
+  local state = r.due > now and SCHEDULED or READY
+  r.place = max(r.due, now)
+  lineUp(r, state)
+  save(r)
+  moved(r.queue, BLOCKED, state)
+  rekey(r, state)
+end
+
+-- Tells a job that one of its needs ended. Answers the job when it was cancelled for it.
+local function answerNeed(id, need, isMet)
+  local how = call('HGET', root .. 'n:' .. id, need)
+  local r = how and load(id)
+  if not r then return nil end
+  local state = stateOf(r)
+  if not isMet and (how == 'c' or how == 'C') then
+    if state == BLOCKED then
+      cancelWaiting(r, state, '=need-failed')
+      return r
+    end
+    -- It is leased as overdue: the failed need is answered when it is put back.
+    call('HSET', root .. 'n:' .. id, need, '!')
+    return nil
+  end
+  call('HDEL', root .. 'n:' .. id, need)
+  if state == BLOCKED and call('EXISTS', root .. 'n:' .. id) == 0 then unblock(r) end
+  return nil
+end
+
+-- Answers the needs of those who waited for an ended job, then of those that were cancelled for it, and so on. Beyond the bound
+-- of one call the rest is left in 'todo' for a relay.
+local function release(id, isMet)
+  local ended, n, budget = { { id, isMet } }, 1, RELEASES
+  while ended[n] do
+    local need, met = ended[n][1], ended[n][2]
+    n = n + 1
+    if call('SISMEMBER', root .. 'needed', need) == 1 then
+      local waiting = budget > 0 and call('ZRANGE', root .. 'd:' .. need, 0, budget - 1) or {}
+      for _, dependant in ipairs(waiting) do
+        budget = budget - 1
+        dropDependant(need, dependant)
+        local partition = match(dependant, ':(%d+)$')
+        if partition then
+          post(partition, { 'need', sub(dependant, 1, IDLENGTH), need, met and '1' or '0' })
+        else
+          local cancelled = answerNeed(dependant, need, met)
+          if cancelled then
+            ended[#ended + 1] = { dependant, false, cancelled }
+          end
+        end
+      end
+      if call('SISMEMBER', root .. 'needed', need) == 1 then
+        call('RPUSH', root .. 'todo', need .. (met and '1' or '0'))
+        hint(TODO)
+      end
+    end
+    local r = ended[n - 1][3]
+    if r and r.keep ~= '' and tonumber(r.keep) <= 0 then erase(r, r.state, true) end
+  end
+end
+
+local function releaseAndErase(r, keepKey)
+  release(r.id, r.state == COMPLETED)
+  if r.keep ~= '' and tonumber(r.keep) <= 0 then erase(r, r.state, keepKey) end
+end
+
+-- Whether a needed job of this partition has ended: 'open', 'met' or 'failed'.
+local function needState(need, id)
+  local r = need ~= id and load(need)
+  if not r then return 'failed' end
+  if not r.state then return 'open' end
+  return r.state == COMPLETED and 'met' or 'failed'
+end
+
+-- Weighs a job's needs by what the partition knows now: strikes those that are met, or failed and may fail.
+local function weigh(id)
+  local needs = call('HGETALL', root .. 'n:' .. id)
+  local open = false
+  for n = 1, #needs, 2 do
+    local need, how = needs[n], needs[n + 1]
+    if how == '!' then return 'cancel' end
+    if how == 'C' or how == 'R' then open = true
+    else
+      local state = needState(need, id)
+      if state == 'open' then open = true
+      elseif state == 'failed' and how == 'c' then return 'cancel'
+      else
+        call('HDEL', root .. 'n:' .. id, need)
+        dropDependant(need, id)
+      end
+    end
+  end
+  return open and 'open' or 'met'
+end
+`

@@ -1,0 +1,83 @@
+/** What errors of Redis and of its client mean to Errand; by their codes, never by their texts. */
+import { ErrandError } from '../../core/errors.ts'
+
+/** The word with which Redis begins an error; '' for what is no error of Redis. */
+function prefixOf(error: unknown): string {
+  if (!(error instanceof Error) || error.name !== 'ReplyError') return ''
+  return /^[A-Z]+/.exec(error.message)?.[0] ?? ''
+}
+
+/** Tells whether the server does not know a script by its digest. */
+export function isUnknownScript(error: unknown): boolean {
+  return prefixOf(error) === 'NOSCRIPT'
+}
+
+/** Tells whether an error came from the connection rather than from the server: what was sent may have been carried out. */
+export function isOfConnection(error: unknown): boolean {
+  return error instanceof Error && error.name !== 'ReplyError' && !(error instanceof ErrandError)
+}
+
+const advice: Readonly<Record<string, string>> = {
+  NOAUTH: 'asks for a password: name one in the URL, redis://:password@host',
+  WRONGPASS: 'refuses the user or the password: correct them in the URL',
+  NOPERM:
+    'does not let this user run scripts on these keys: grant +@scripting +@read +@write +@pubsub, and the keys {<prefix>:*',
+  OOM: 'has reached maxmemory: free memory or raise the limit; jobs can be claimed and settled meanwhile',
+  READONLY: 'is a read-only replica: name the master',
+  LOADING: 'is loading its data',
+  BUSY: 'is busy with a script of someone',
+  CLUSTERDOWN: 'is a cluster that does not serve all its slots',
+  TRYAGAIN: 'is a cluster that is moving this slot',
+  MASTERDOWN: 'is a replica that has lost its master',
+  MISCONF: 'cannot write its data to disk: look into its log',
+  NOREPLICAS: 'has fewer replicas than it needs to accept writes',
+}
+
+/** Turns an error into Errand's own, with what to do about it; passes others through. `cause` tells why there is no connection. */
+export function storeError(error: unknown, location: string, cause: unknown = error): unknown {
+  if (error instanceof ErrandError) return error
+  const prefix = prefixOf(error)
+  const known = advice[prefix] ?? advice[prefixOf(cause)]
+  if (known !== undefined) return unavailable(`Redis at ${location} ${known}`, error, location)
+  if (prefix === 'WRONGTYPE') {
+    return new ErrandError(
+      'store-corrupt',
+      `Redis at ${location} holds other data under the names of this store: choose another prefix`,
+      { cause: error, details: { location } },
+    )
+  }
+  if (!isOfConnection(error)) return error
+  const code = codeOf(cause) ?? codeOf(error)
+  const why = code === null ? 'cannot be reached' : `cannot be reached (${code})`
+  return unavailable(
+    `Redis at ${location} ${why}: make sure that it runs and that the address is right`,
+    cause,
+    location,
+  )
+}
+
+function codeOf(error: unknown): string | null {
+  return error instanceof Error && 'code' in error && typeof error.code === 'string'
+    ? error.code
+    : null
+}
+
+function unavailable(message: string, cause: unknown, location: string): ErrandError {
+  return new ErrandError('store-unavailable', message, { cause, details: { location } })
+}
+
+/** The error of an insert whose answer was lost. */
+export function unknownOutcome(location: string, cause: unknown): ErrandError {
+  return new ErrandError(
+    'unknown-outcome',
+    `The connection to Redis at ${location} broke before it answered; the jobs may be stored: insert the same ids again`,
+    { cause, details: { location } },
+  )
+}
+
+/** The error of a call after `close()`. */
+export function closedError(location: string): ErrandError {
+  return new ErrandError('closed', `The store on Redis at ${location} is closed.`, {
+    details: { location },
+  })
+}

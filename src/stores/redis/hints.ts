@@ -1,0 +1,92 @@
+/** Tells watchers, soon but never at once, that something happened, in this process and in others. */
+import type { Hint } from '../../store.ts'
+
+/** What scripts tell of their effects, as bits: see `preludeLua`. */
+const kinds: readonly (readonly [bit: number, hint: Hint])[] = [
+  [1, 'work'],
+  [2, 'finished'],
+  [4, 'cancel'],
+  [32, 'paused'],
+]
+
+export const workBit = 1
+export const pausedBit = 32
+const hintBits = 1 | 2 | 4 | 32
+
+/** Bits that ask for a relay: messages for other partitions, or needs that are still to be answered. */
+export const relayBits: number = 8 | 16
+
+/** How often a process tells others, at most. What happens meanwhile is told at the end of that time. */
+const tellEveryMs = 2
+
+/** Collects hints, hands each kind out once per turn of the event loop, and tells other processes at most each few milliseconds. */
+export class Hints {
+  readonly #watchers = new Set<{ readonly on: (hint: Hint) => void }>()
+  readonly #publish: (bits: number) => void
+  #here = 0
+  #elsewhere = 0
+  #pause: NodeJS.Timeout | null = null
+
+  constructor(publish: (bits: number) => void) {
+    this.#publish = publish
+  }
+
+  get isWatched(): boolean {
+    return this.#watchers.size > 0
+  }
+
+  /** Something happened by a call of this process. */
+  give(bits: number): void {
+    const hints = bits & hintBits
+    if (hints === 0) return
+    this.heard(hints)
+    this.#elsewhere |= hints
+    if (this.#pause === null) this.#tell()
+  }
+
+  /** Something may have happened by whomever. */
+  heard(bits: number): void {
+    if (this.#watchers.size === 0) return
+    if (this.#here === 0) setImmediate(() => this.#deliver())
+    this.#here |= bits & hintBits
+  }
+
+  /** Whatever there is may have happened: the connection for hints was not there. */
+  heardAll(): void {
+    this.heard(hintBits)
+  }
+
+  add(on: (hint: Hint) => void): () => void {
+    const watcher = { on }
+    this.#watchers.add(watcher)
+    return () => {
+      this.#watchers.delete(watcher)
+    }
+  }
+
+  clear(): void {
+    this.#watchers.clear()
+    if (this.#pause !== null) clearTimeout(this.#pause)
+    this.#pause = null
+  }
+
+  #tell(): void {
+    this.#publish(this.#elsewhere)
+    this.#elsewhere = 0
+    this.#pause = setTimeout(() => {
+      this.#pause = null
+      if (this.#elsewhere !== 0) this.#tell()
+    }, tellEveryMs)
+  }
+
+  #deliver(): void {
+    const bits = this.#here
+    this.#here = 0
+    for (const watcher of this.#watchers) {
+      for (const [bit, hint] of kinds) {
+        // One hint may lead a watcher to stop watching before the next.
+        if ((bits & bit) !== 0 && this.#watchers.has(watcher)) watcher.on(hint)
+      }
+    }
+  }
+}

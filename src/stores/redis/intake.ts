@@ -1,0 +1,361 @@
+/** New work: `insert`, and the follow-ups of settlements, which are inserts like any other. */
+import { ErrandError } from '../../core/errors.ts'
+import type { Inserted, NewJob } from '../../store.ts'
+import { endingsLua } from './endings.ts'
+import { isPacked, packedLength, packId, unpackId } from './ids.ts'
+import { linesLua } from './lines.ts'
+import { outboxLua } from './outbox.ts'
+import type { Answered, Partition } from './partition.ts'
+import { escape, nullable, rowsLua } from './rows.ts'
+import { scriptOf } from './script.ts'
+import { packStates, statesLua } from './states.ts'
+import { uniquesLua } from './uniques.ts'
+
+/** What most scripts need. */
+export const commonLua: readonly string[] = [
+  statesLua,
+  rowsLua,
+  uniquesLua,
+  linesLua,
+  outboxLua,
+  endingsLua,
+]
+
+export const intakeLua: string = String.raw`
+-- A job comes as three texts: its packed id; its queue alone when it is plain and due now, else a tab and the fields below; its fixed
+-- fields and texts as they will lie in the record. An id that goes on with a number belongs to the partition of that number.
+
+-- Plain jobs that were added and are not in line yet, by queue.
+local fresh, freshIds, freshFrom = {}, {}, nil
+
+local function logInserts(ids, first)
+  local n = 1
+  while n <= #ids do
+    local chunk = floor((first + n - 1) / CHUNK)
+    local last = min(#ids, (chunk + 1) * CHUNK - first)
+    local part = {}
+    for k = n, last do part[#part + 1] = ids[k] end
+    call('RPUSH', root .. 'log:' .. text(chunk), unpack(part))
+    if call('HINCRBY', root .. 'live', text(chunk), #part) == #part then
+      call('ZADD', root .. 'chunks', chunk, text(chunk))
+    end
+    n = last + 1
+  end
+end
+
+local function newSeq(count)
+  return call('HINCRBY', root .. 'meta', 'seq', count) - count + 1
+end
+
+local function known(id)
+  local lease = leaseOf(id)
+  return lease and find(lease.flags, 'b', 1, true) and 'l' .. lease.token or 'c'
+end
+
+local function clocks(r, spec)
+  r.due = tonumber(spec.runAt) or now + tonumber(spec.delay)
+  r.place = r.due
+  local startWithin, deadline = tonumber(spec.startWithin), tonumber(spec.deadline)
+  r.startBy = startWithin and r.due + startWithin or nil
+  r.deadlineAt = deadline and now + deadline or nil
+  r.keyUntil = tonumber(spec.forMs) and now + tonumber(spec.forMs) or 0
+end
+
+local function readSpec(fields)
+  return {
+    queue = fields[2], delay = fields[3], runAt = fields[4], startWithin = fields[5], deadline = fields[6], key = fields[7],
+    forMs = fields[8], replaces = fields[9] == 'r', worker = fields[10], leaseMs = fields[11], needs = fields[12],
+  }
+end
+
+-- Gives a waiting job the new one's input, options and clocks. Its id, parent, needs, counters and errors stay.
+local function replace(r, state, spec, fixed)
+  stepOut(r, state)
+  unbind(r)
+  moved(r.queue, state, nil)
+  local copy = parse(r.id, 'P1\t\t0\n' .. fixed)
+  local f = fieldsOf(sub(copy.fixed, 1, -2))
+  for n = #f + 1, 11 do f[n] = '' end
+  f[1], f[7] = r.task, r.parent
+  local n = 11
+  while f[n] == '' do n = n - 1 end
+  r.fixed = concat(f, '\t', 1, n) .. '\n'
+  r.texts = copy.texts
+  r.queue, r.priority, r.keepCancelled = copy.queue, copy.priority, copy.keepCancelled
+  r.key, r.during, r.startWithin, r.deadline = copy.key, copy.during, copy.startWithin, copy.deadline
+  clocks(r, spec)
+  local to = state == BLOCKED and BLOCKED or r.due > now and SCHEDULED or READY
+  seen(r.queue)
+  lineUp(r, to)
+  save(r)
+  bind(r)
+  moved(r.queue, nil, to)
+  rekey(r, to)
+end
+
+local function addNeeds(r, needs)
+  for need, how, partition in gmatch(needs, '(' .. string.rep('.', IDLENGTH) .. ')(%a)(%d*),') do
+    call('HSET', root .. 'n:' .. r.id, need, how)
+    if partition == '' then
+      call('ZADD', root .. 'd:' .. need, r.seq, r.id)
+      call('SADD', root .. 'needed', need)
+    else
+      post(partition, { 'wait', r.id, need, ARGV[3] })
+    end
+  end
+end
+
+-- Adds a job that is not plain. Answers 'c' created, 'l<token>' created under a lease, 'd<id>' duplicate, 'r<id>' replaced.
+local function insertOne(id, line, fixed)
+  if call('EXISTS', keyOf(id)) == 1 then return known(id) end
+  local spec = readSpec(fieldsOf(line))
+  if spec.key ~= '' then
+    local holder = holderOf(sub(spec.key, 2))
+    if holder then
+      local r = spec.replaces and load(holder)
+      local state = r and stateOf(r)
+      if not r or state >= RUNNING then return 'd' .. holder end
+      replace(r, state, spec, fixed)
+      return 'r' .. holder
+    end
+  end
+  local seq = newSeq(1)
+  local r = parse(id, 'P' .. text(seq) .. '\t\t' .. text(now) .. '\n' .. fixed)
+  r.ticket = ''
+  clocks(r, spec)
+  logInserts({ id }, seq)
+  seen(r.queue)
+  addNeeds(r, spec.needs)
+  if spec.worker ~= '' then
+    if spec.needs ~= '' then mark(r, 'n') end
+    save(r)
+    writeLease(id, {
+      token = newToken(), untilAt = now + tonumber(spec.leaseMs), startedAt = text(now), flags = 'b', worker = spec.worker, reason = '',
+    })
+    moved(r.queue, nil, RUNNING)
+    rekey(r, RUNNING)
+    return 'l' .. newToken()
+  end
+  local needs = spec.needs == '' and 'met' or weigh(id)
+  local state = needs ~= 'met' and BLOCKED or r.due > now and SCHEDULED or READY
+  if state == BLOCKED then mark(r, 'n') end
+  lineUp(r, state)
+  save(r)
+  bind(r)
+  moved(r.queue, nil, state)
+  rekey(r, state)
+  if needs == 'cancel' then
+    cancelWaiting(r, BLOCKED, '=need-failed')
+    releaseAndErase(r, true)
+  end
+  return 'c'
+end
+
+-- Lines up what insertPlain added.
+local function flushFresh()
+  if not freshFrom then return end
+  logInserts(freshIds, freshFrom)
+  for queue, entries in pairs(fresh) do
+    seen(queue)
+    -- All are due now, in the order of their ranks: when the first may come last, all may.
+    if comesLast(queue, now, entries.first) then
+      call('RPUSH', root .. 'line:' .. queue, unpack(entries))
+      call('HSET', root .. 'tails', queue, text(now) .. ':' .. text(entries.last))
+    else
+      for _, entry in ipairs(entries) do
+        local r = load(sub(entry, 1, IDLENGTH))
+        lineUp(r, READY)
+        save(r)
+      end
+    end
+    tally[queue] = tally[queue] or {}
+    tally[queue][READY] = (tally[queue][READY] or 0) + #entries
+    hint(WORK)
+  end
+  fresh, freshIds, freshFrom = {}, {}, nil
+end
+
+-- Adds a plain job of priority 0 that is due now under the given rank. Lines it up with the next flush.
+local function insertPlain(id, queue, fixed, seq)
+  local ticket = text(seq)
+  if not call('SET', keyOf(id), 'P' .. ticket .. '\t\t' .. text(now) .. '\n' .. fixed, 'NX') then
+    freshIds[#freshIds + 1] = id
+    gone[floor(seq / CHUNK)] = (gone[floor(seq / CHUNK)] or 0) + 1
+    return known(id)
+  end
+  freshFrom = freshFrom or seq
+  freshIds[#freshIds + 1] = id
+  local entries = fresh[queue]
+  if not entries then
+    entries = { first = seq }
+    fresh[queue] = entries
+  end
+  entries[#entries + 1] = id .. ticket
+  entries.last = seq
+  return 'c'
+end
+
+-- Adds a list of jobs, one after the other, so that the first wins a key that several ask for. Answers how each came out.
+local function insertAll(jobs)
+  local answers = {}
+  local n = 1
+  while n <= #jobs do
+    -- A run of plain jobs takes its ranks at once.
+    local plain = n
+    while plain <= #jobs and #jobs[plain][1] == IDLENGTH and sub(jobs[plain][2], 1, 1) ~= '\t' do plain = plain + 1 end
+    if plain > n then
+      local seq = newSeq(plain - n)
+      freshFrom = seq
+      for k = n, plain - 1 do
+        answers[k] = insertPlain(jobs[k][1], jobs[k][2], jobs[k][3], seq + k - n)
+      end
+      flushFresh()
+      n = plain
+    elseif #jobs[n][1] > IDLENGTH then
+      post(sub(jobs[n][1], IDLENGTH + 1), { 'insert', sub(jobs[n][1], 1, IDLENGTH), jobs[n][2], jobs[n][3] })
+      answers[n] = 'c'
+      n = n + 1
+    else
+      answers[n] = insertOne(jobs[n][1], jobs[n][2], jobs[n][3])
+      n = n + 1
+    end
+  end
+  return answers
+end
+
+local function nextJobs(count)
+  local jobs = {}
+  for n = 1, count do jobs[n] = { nextArg(), nextArg(), nextArg() } end
+  return jobs
+end
+`
+
+const INSERT = scriptOf(
+  'insert',
+  [...commonLua, intakeLua],
+  `
+-- ARGV[4]: how many jobs; then three for each
+local answers = insertAll(nextJobs(tonumber(nextArg())))
+local hinted = close()
+for _, answer in ipairs(answers) do
+  if answer ~= 'c' then return { hinted, answers } end
+end
+return { hinted }
+`,
+)
+
+/** Adds jobs to a partition. */
+export async function insert(
+  partition: Partition,
+  jobs: readonly Packed[],
+): Promise<Answered<Inserted[]>> {
+  const args: string[] = [String(jobs.length)]
+  for (const job of jobs) args.push(job.id, job.spec, job.body)
+  const [hinted, answers] = (await partition.run(INSERT, args)) as [number, string[]?]
+  return {
+    hinted,
+    answer: jobs.map(({ job }, n) => readInserted(job.id, answers?.[n] ?? 'c')),
+  }
+}
+
+function readInserted(id: string, answer: string): Inserted {
+  switch (answer[0]) {
+    case 'l':
+      return { id, status: 'created', token: Number(answer.slice(1)) }
+    case 'd':
+      return { id: unpackId(answer, 1), status: 'duplicate', token: null }
+    case 'r':
+      return { id: unpackId(answer, 1), status: 'replaced', token: null }
+  }
+  return { id, status: 'created', token: null }
+}
+
+/** A job as it travels. */
+export interface Packed {
+  readonly job: NewJob
+  readonly id: string
+  readonly spec: string
+  readonly body: string
+}
+
+/** Packs a job; `elsewhere` tells the partition of a needed job when it is another than the job's own. */
+export function pack(job: NewJob, elsewhere?: (need: string) => number | null): Packed {
+  const { unique, options } = job
+  const id = packId(job.id)
+  if (!isPacked(id))
+    throw new ErrandError('invalid-option', `${job.id} is no job id: UUIDs in lower case are`)
+  const queue = escape(job.queue)
+  const fields = [
+    escape(job.task),
+    queue,
+    job.priority === 0 ? '' : String(job.priority),
+    whole(job.keepCancelledMs),
+    nullable(job.codec),
+    options === null ? '' : String(options.length),
+    packParent(job.parent),
+    nullable(unique?.key ?? null),
+    unique === null ? '' : String(packStates(unique.during)),
+    whole(job.startWithinMs),
+    whole(job.deadlineMs),
+  ]
+  const isPlain =
+    job.priority === 0 &&
+    unique === null &&
+    job.startWithinMs === null &&
+    job.deadlineMs === null &&
+    job.runAt === null &&
+    job.delayMs <= 0 &&
+    job.needs.length === 0 &&
+    job.lease === null
+  return {
+    job,
+    id,
+    spec: isPlain ? queue : specOf(job, queue, elsewhere),
+    body: `${trimmed(fields)}\n${options ?? ''}${job.input}`,
+  }
+}
+
+function specOf(
+  job: NewJob,
+  queue: string,
+  elsewhere: ((need: string) => number | null) | undefined,
+): string {
+  const { unique, lease } = job
+  const needs = job.needs.map(({ id, onFailed }) => {
+    const letter = onFailed === 'run' ? 'r' : 'c'
+    const partition = elsewhere?.(id) ?? null
+    const need = packId(id).padEnd(packedLength, ' ').slice(0, packedLength)
+    return partition === null ? `${need}${letter},` : `${need}${letter.toUpperCase()}${partition},`
+  })
+  return [
+    '',
+    queue,
+    whole(job.delayMs),
+    whole(job.runAt),
+    whole(job.startWithinMs),
+    whole(job.deadlineMs),
+    nullable(unique?.key ?? null),
+    whole(unique?.forMs ?? null),
+    unique?.onConflict === 'replace' ? 'r' : '',
+    lease === null ? '' : nullable(lease.worker),
+    whole(lease?.leaseMs ?? null),
+    needs.join(''),
+  ].join('\t')
+}
+
+/** A number of milliseconds as a field; '' for null. */
+export function whole(ms: number | null): string {
+  return ms === null ? '' : String(Math.round(ms))
+}
+
+function trimmed(fields: readonly string[]): string {
+  let length = fields.length
+  while (length > 0 && fields[length - 1] === '') length -= 1
+  return fields.slice(0, length).join('\t')
+}
+
+function packParent(parent: string | null): string {
+  if (parent === null) return ''
+  const packed = packId(parent)
+  return isPacked(packed) ? packed : nullable(parent)
+}

@@ -1,0 +1,152 @@
+/**
+ * Where waiting jobs stand.
+ *
+ * - `line:<queue>`, a list: jobs of priority 0 that come in order, each as packed id and ticket. A job that leaves it otherwise than
+ *   by a claim gets another ticket or none, so that what it leaves behind is no longer its own; claims drop such entries.
+ * - `early:<queue>`, a sorted set by priority: jobs that must stand before others of the line, and those of other priorities.
+ * - `lost:<queue>`, likewise: suspects, each with its losses.
+ * - `scheduled`, by due time; `bounds`, by the time at which a job has waited too long.
+ *
+ * Members of sorted sets begin with what orders them, in digits of fixed width: place, rank by insertion.
+ */
+import { packedLength } from './ids.ts'
+
+export const linesLua: string = String.raw`
+local IDLENGTH = ${packedLength}
+
+-- Books of the call: how many jobs passed from one state to another, and how many left the log of insertions.
+local tally, gone = {}, {}
+local function moved(queue, from, to)
+  local counts = tally[queue]
+  if not counts then
+    counts = {}
+    tally[queue] = counts
+  end
+  if from then counts[from] = (counts[from] or 0) - 1 end
+  if to then counts[to] = (counts[to] or 0) + 1 end
+end
+
+-- The log of insertions: a list of ids for each 500 ranks, dropped when its last job is gone.
+local CHUNK = 500
+local function forget(r)
+  local chunk = floor(r.seq / CHUNK)
+  gone[chunk] = (gone[chunk] or 0) + 1
+end
+
+-- Writes the books; the last thing that a script does.
+local function close()
+  for queue, counts in pairs(tally) do
+    for state, change in pairs(counts) do
+      if change ~= 0 then
+        local field = state .. ':' .. queue
+        local count = call('HINCRBY', root .. 'tally', field, change)
+        if count == 0 then call('HDEL', root .. 'tally', field) end
+        if state == READY then
+          if count <= 0 then
+            call('ZREM', root .. 'busy', queue)
+            -- What is left in the line are entries that jobs left behind.
+            call('UNLINK', root .. 'line:' .. queue)
+          elseif count == change then call('ZADD', root .. 'busy', 0, queue) end
+        end
+      end
+    end
+  end
+  for chunk, count in pairs(gone) do
+    if call('HINCRBY', root .. 'live', chunk, -count) <= 0 then
+      call('HDEL', root .. 'live', chunk)
+      call('ZREM', root .. 'chunks', chunk)
+      call('UNLINK', root .. 'log:' .. text(chunk))
+    end
+  end
+  return hinted()
+end
+
+local function seen(queue) call('SADD', root .. 'queues', queue) end
+
+local function rank(seq) return format('%012.0f', seq) end
+local function placed(place, seq) return format('%016.0f', max(0, min(place, 9e15))) .. rank(seq) end
+local function earlyMember(r) return placed(r.place, r.seq) .. r.id end
+local function lostMember(r)
+  local losses = match(r.counters, '^[^,]*,[^,]*,[^,]*,([^,]*)') or '0'
+  return placed(r.place, r.seq) .. r.id .. losses
+end
+local function scheduledMember(r) return rank(r.seq) .. r.id end
+
+-- Whether a job may stand at the end of its queue's line; if so it becomes the last.
+local function comesLast(queue, place, seq)
+  local tail = call('HGET', root .. 'tails', queue)
+  if tail and call('EXISTS', root .. 'line:' .. queue) == 1 then
+    local lastPlace, lastSeq = match(tail, '^(.*):(.*)$')
+    lastPlace, lastSeq = tonumber(lastPlace), tonumber(lastSeq)
+    if place < lastPlace or (place == lastPlace and seq < lastSeq) then return false end
+  end
+  call('HSET', root .. 'tails', queue, text(place) .. ':' .. text(seq))
+  return true
+end
+
+-- Lines a job up as ready or scheduled. Its record must be saved afterwards.
+local function lineUp(r, state)
+  r.ticket = ''
+  if state == SCHEDULED then
+    call('ZADD', root .. 'scheduled', r.due, scheduledMember(r))
+    hint(WORK)
+  elseif state == READY then
+    if has(r, 's') then call('ZADD', root .. 'lost:' .. r.queue, r.priority, lostMember(r))
+    elseif r.priority == 0 and comesLast(r.queue, r.place, r.seq) then
+      r.ticket = newTicket()
+      call('RPUSH', root .. 'line:' .. r.queue, r.id .. r.ticket)
+    else call('ZADD', root .. 'early:' .. r.queue, r.priority, earlyMember(r)) end
+    hint(WORK)
+  end
+end
+
+-- Takes a waiting job out of its line. Its record must be saved afterwards, or removed.
+local function stepOut(r, state)
+  r.ticket = ''
+  if state == SCHEDULED then call('ZREM', root .. 'scheduled', scheduledMember(r))
+  elseif state == READY then
+    if has(r, 's') then call('ZREM', root .. 'lost:' .. r.queue, lostMember(r))
+    else call('ZREM', root .. 'early:' .. r.queue, earlyMember(r)) end
+  end
+end
+
+-- Where an unfinished or finished job is.
+local function stateOf(r)
+  if r.state then return r.state end
+  if call('HEXISTS', root .. 'running', r.id) == 1 then return RUNNING end
+  if has(r, 'n') then return BLOCKED end
+  if call('ZSCORE', root .. 'scheduled', scheduledMember(r)) then return SCHEDULED end
+  return READY
+end
+
+local function boundOf(r)
+  if r.startBy and r.deadlineAt then return min(r.startBy, r.deadlineAt) end
+  return r.startBy or r.deadlineAt
+end
+local function bind(r)
+  local bound = boundOf(r)
+  if bound then call('ZADD', root .. 'bounds', bound, scheduledMember(r)) end
+end
+local function unbind(r)
+  if boundOf(r) then call('ZREM', root .. 'bounds', scheduledMember(r)) end
+end
+
+local PROMOTED = 500
+-- Makes scheduled jobs ready that are due, and answers how long until the next one; nil when there is none.
+local function promote()
+  local due = call('ZRANGE', root .. 'scheduled', '-inf', now, 'BYSCORE', 'LIMIT', 0, PROMOTED)
+  for _, member in ipairs(due) do
+    local r = load(sub(member, 13))
+    if r then
+      lineUp(r, READY)
+      save(r)
+      moved(r.queue, SCHEDULED, READY)
+      rekey(r, READY)
+    end
+  end
+  if #due > 0 then call('ZREM', root .. 'scheduled', unpack(due)) end
+  local first = call('ZRANGE', root .. 'scheduled', 0, 0, 'WITHSCORES')
+  if #first == 0 then return nil end
+  return max(0, tonumber(first[2]) - now)
+end
+`

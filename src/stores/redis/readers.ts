@@ -1,0 +1,196 @@
+/** Reading jobs. */
+import type { LogLevel, LogLine } from '../../core/job.ts'
+import type { ListQuery, QueueCount, StoredJob } from '../../store.ts'
+import { isPacked, packId } from './ids.ts'
+import { commonLua, whole } from './intake.ts'
+import type { Partition } from './partition.ts'
+import { escape, nullable, readStored, unescape, type Shown } from './rows.ts'
+import { scriptOf } from './script.ts'
+import { codeOf, stateOf } from './states.ts'
+
+/** Shows a job to the client: see `Shown`. */
+export const showLua: string = String.raw`
+local function show(id, record)
+  local r = parse(id, record)
+  local state = stateOf(r)
+  local lease = state == RUNNING and call('HGET', root .. 'running', id) or ''
+  local progress = has(r, 'p') and call('GET', root .. 'p:' .. id)
+  local errors = has(r, 'e') and call('LRANGE', root .. 'e:' .. id, 0, -1) or {}
+  return { id, record, state, lease, progress and '=' .. progress or '', errors }, r, state
+end
+`
+
+const GET = scriptOf(
+  'get',
+  [...commonLua, showLua],
+  `
+-- ARGV[4...]: ids
+local shown = {}
+while at < #ARGV do
+  local id = nextArg()
+  local record = call('GET', keyOf(id))
+  shown[#shown + 1] = record and show(id, record) or false
+end
+return shown
+`,
+)
+
+const LOGS = scriptOf(
+  'logs',
+  [],
+  `
+-- ARGV[4]: id
+return call('LRANGE', root .. 'l:' .. nextArg(), 0, -1)
+`,
+)
+
+const COUNTS = scriptOf('counts', [], `return call('HGETALL', root .. 'tally')`)
+
+/** Walks the log of insertions from its end, chunk by chunk, or the few jobs that ended otherwise than completed. */
+const LIST = scriptOf(
+  'list',
+  [...commonLua, showLua],
+  String.raw`
+-- ARGV[4...6]: rank before which to begin or '', most jobs to answer, states as bits or ''
+-- ARGV[7...14]: task, queue, key, parent, created from and to, finished from and to; '' for any
+local before = tonumber(nextArg()) or math.huge
+local limit, states = tonumber(nextArg()), tonumber(nextArg())
+local task, queue, key, parent = nextArg(), nextArg(), nextArg(), nextArg()
+local createdFrom, createdTo, finishedFrom, finishedTo =
+  tonumber(nextArg()), tonumber(nextArg()), tonumber(nextArg()), tonumber(nextArg())
+
+local function fits(r)
+  return (task == '' or '=' .. r.task == task) and (queue == '' or '=' .. r.queue == queue)
+    and (key == '' or (r.key and '=' .. r.key == key)) and (parent == '' or r.parent == parent)
+    and (not createdFrom or r.created >= createdFrom) and (not createdTo or r.created < createdTo)
+    and (not finishedFrom or (r.finishedAt and r.finishedAt >= finishedFrom))
+    and (not finishedTo or (r.finishedAt and r.finishedAt < finishedTo))
+    and (not states or floor(states / 2 ^ stateOf(r)) % 2 == 1)
+end
+
+-- The first two lines of a record; long texts are left where they are.
+local function glance(id)
+  local start = call('GETRANGE', keyOf(id), 0, 511)
+  if start == '' then return nil end
+  local a = find(start, '\n', 1, true)
+  if not a or not find(start, '\n', a + 1, true) then return load(id) end
+  return parse(id, start)
+end
+
+local found, looked, next = {}, 0, nil
+local function look(ids)
+  local rows, met = {}, {}
+  for _, id in ipairs(ids) do
+    local r = not met[id] and glance(id)
+    met[id] = true
+    if r and r.seq < before then rows[#rows + 1] = r end
+  end
+  sort(rows, function(x, y) return x.seq > y.seq end)
+  looked = looked + #ids
+  return rows
+end
+
+local function add(r)
+  if not fits(r) then return true end
+  if #found == limit then return false end
+  found[#found + 1] = show(r.id, call('GET', keyOf(r.id)))
+  found[#found][7] = r.seq
+  next = r.seq
+  return true
+end
+
+if states and states % 32 == 0 then
+  -- Neither waiting, running nor completed: those alone are in 'others'.
+  local ids = call('ZRANGE', root .. 'others', before == math.huge and '+inf' or '(' .. text(before), '-inf', 'BYSCORE', 'REV', 'LIMIT', 0, MOST)
+  for _, r in ipairs(look(ids)) do
+    if not add(r) then return { found, text(next) } end
+  end
+  if #ids < MOST then return { found, '' } end
+  return { found, call('ZSCORE', root .. 'others', ids[#ids]) }
+end
+
+local from = before == math.huge and '+inf' or floor((before - 1) / CHUNK)
+while true do
+  local chunk = call('ZRANGE', root .. 'chunks', from, '-inf', 'BYSCORE', 'REV', 'LIMIT', 0, 1)[1]
+  if not chunk then return { found, '' } end
+  if looked >= MOST - CHUNK then return { found, text((tonumber(chunk) + 1) * CHUNK) } end
+  for _, r in ipairs(look(call('LRANGE', root .. 'log:' .. chunk, 0, -1))) do
+    if floor(r.seq / CHUNK) == tonumber(chunk) and not add(r) then return { found, text(next) } end
+  end
+  from = '(' .. chunk
+end
+`,
+)
+
+/** Reads jobs of a partition; null for those that it does not know. */
+export async function get(
+  partition: Partition,
+  ids: readonly string[],
+): Promise<(StoredJob | null)[]> {
+  const shown = (await partition.run(GET, ids.map(packId))) as (Shown | null)[]
+  return shown.map((one) => (one === null ? null : readStored(one)))
+}
+
+export async function logs(partition: Partition, id: string): Promise<LogLine[]> {
+  const packed = packId(id)
+  if (!isPacked(packed)) return []
+  return ((await partition.run(LOGS, [packed])) as string[]).map((line) => {
+    const [at = '0', level = 'info'] = line.split('\t', 2)
+    const text = line.slice(at.length + level.length + 2)
+    return { at: Number(at), level: level as LogLevel, text }
+  })
+}
+
+export async function counts(partition: Partition): Promise<QueueCount[]> {
+  const flat = (await partition.run(COUNTS)) as string[]
+  const found: QueueCount[] = []
+  for (let n = 0; n < flat.length; n += 2) {
+    const field = flat[n] ?? ''
+    found.push({
+      state: stateOf(Number(field.slice(0, 1))),
+      queue: unescape(field.slice(2)),
+      count: Number(flat[n + 1]),
+    })
+  }
+  return found
+}
+
+/** A page of one partition; `next` is the rank of insertion before which the next one begins. */
+export interface PartPage {
+  readonly jobs: readonly { readonly job: StoredJob; readonly rank: number }[]
+  readonly next: number | null
+}
+
+/** Lists jobs of a partition by insertion, newest first, and looks at a bounded number of them. */
+export async function list(
+  partition: Partition,
+  query: ListQuery,
+  before: number | null,
+): Promise<PartPage> {
+  const bits = query.states?.reduce((sum, state) => sum | (1 << codeOf(state)), 0)
+  const args = [
+    whole(before),
+    String(query.limit),
+    bits === undefined ? '' : String(bits),
+    query.task === undefined ? '' : `=${escape(query.task)}`,
+    query.queue === undefined ? '' : `=${escape(query.queue)}`,
+    query.uniqueKey === undefined ? '' : nullable(query.uniqueKey),
+    query.parent === undefined ? '' : parentField(query.parent),
+    ...[query.createdFrom, query.createdTo, query.finishedFrom, query.finishedTo].map((time) =>
+      time === undefined ? '' : String(time),
+    ),
+  ]
+  const [found, next] = (await partition.run(LIST, args)) as [(readonly unknown[])[], string]
+  return {
+    jobs: found.map((one) => ({
+      job: readStored(one as unknown as Shown),
+      rank: Number(one[6]),
+    })),
+    next: next === '' ? null : Number(next),
+  }
+}
+
+function parentField(parent: string): string {
+  const packed = packId(parent)
+  return isPacked(packed) ? packed : nullable(parent)
+}

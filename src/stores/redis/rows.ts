@@ -1,0 +1,307 @@
+/**
+ * A job as it lies in Redis: one string at `j:<packed id>`, so that no hash grows with the number of jobs and a claim reads what it
+ * hands out without looking into it.
+ *
+ *     K head \n fixed \n texts
+ *
+ * - `K` is `P` for a plain job, `X` for one with a unique key or a bound on its waiting, about which claims must do more.
+ * - `head` is what changes, written by scripts; `fixed` what was inserted, written by the client. Both are fields between tabs,
+ *   without the empty ones at the end; a field may leave out what another tells already. Texts in fields are escaped, and
+ *   those that may be null begin with `=`.
+ * - `texts` are options, input and output one after the other, with their lengths in UTF-16 units in the fields.
+ *
+ * The state of an unfinished job is where it is: under `running`, in `scheduled`, marked as blocked, else ready.
+ */
+import { noCounters } from '../../core/job.ts'
+import type { Counters } from '../../core/job.ts'
+import type { ClaimedJob, StoredJob } from '../../store.ts'
+import { unpackId } from './ids.ts'
+import { stateOf } from './states.ts'
+
+/** Reading and writing records in scripts. */
+export const rowsLua: string = String.raw`
+-- Marks of a head: s suspect, e has errors, p has progress, l has log lines, n has needs that are not met.
+local function keyOf(id) return root .. 'j:' .. id end
+
+local function parse(id, record)
+  local a = find(record, '\n', 1, true)
+  local b = find(record, '\n', a + 1, true)
+  local h = fieldsOf(sub(record, 2, a - 1))
+  local f = fieldsOf(sub(record, a + 1, b - 1))
+  for n = #h + 1, 18 do h[n] = '' end
+  for n = #f + 1, 11 do f[n] = '' end
+  local created = tonumber(h[3])
+  local due = tonumber(h[4]) or created
+  return {
+    id = id, ticket = h[1], seq = tonumber(h[2]) or tonumber(h[1]), created = created, due = due, place = tonumber(h[5]) or due,
+    marks = h[6], startBy = tonumber(h[7]), deadlineAt = tonumber(h[8]), keyUntil = tonumber(h[9]) or 0, counters = h[10],
+    settled = h[11], worker = h[12], state = tonumber(h[13]), finishedAt = tonumber(h[14]), keep = h[15], startedAt = h[16],
+    reason = h[17], outputLength = h[18],
+    task = f[1], queue = f[2], priority = tonumber(f[3]) or 0, keepCancelled = f[4], parent = f[7],
+    key = f[8] ~= '' and sub(f[8], 2) or nil, during = tonumber(f[9]) or 0, startWithin = tonumber(f[10]),
+    deadline = tonumber(f[11]), fixed = sub(record, a + 1, b), texts = sub(record, b + 1),
+  }
+end
+
+local function load(id)
+  local record = call('GET', keyOf(id))
+  if not record then return nil end
+  return parse(id, record)
+end
+
+local function recordOf(r)
+  local seq = text(r.seq)
+  local head = {
+    r.ticket, r.ticket == seq and '' or seq, text(r.created), r.due == r.created and '' or text(r.due),
+    r.place == r.due and '' or text(r.place), r.marks, text(r.startBy), text(r.deadlineAt),
+    r.keyUntil > 0 and text(r.keyUntil) or '', r.counters, r.settled, r.worker,
+    r.state and text(r.state) or '', text(r.finishedAt), r.keep, r.startedAt, r.reason, r.outputLength,
+  }
+  local n = 18
+  while n > 3 and head[n] == '' do n = n - 1 end
+  local kind = (r.key or r.startBy or r.deadlineAt) and 'X' or 'P'
+  return kind .. concat(head, '\t', 1, n) .. '\n' .. r.fixed .. r.texts
+end
+
+-- The length of an output as a field: in units of the client, and in bytes where they differ.
+local function lengthOf(units, output)
+  if units == '' or tonumber(units) == #output then return units end
+  return units .. ',' .. #output
+end
+
+local function dropOutput(r)
+  if r.outputLength == '' then return end
+  local bytes = tonumber(match(r.outputLength, '(%d+)$'))
+  r.texts = sub(r.texts, 1, #r.texts - bytes)
+  r.outputLength = ''
+end
+
+local function save(r) call('SET', keyOf(r.id), recordOf(r)) end
+local function has(r, mark) return find(r.marks, mark, 1, true) ~= nil end
+local function mark(r, one) if not has(r, one) then r.marks = r.marks .. one end end
+local function unmark(r, one) r.marks = string.gsub(r.marks, one, '') end
+
+local function newTicket() return 't' .. call('HINCRBY', root .. 'meta', 'ticket', 1) end
+
+-- Leases lie in the hash 'running': token, leaseUntil, startedAt, flags, worker, reason of a cancel.
+-- Flags: c cancel asked, o leased as overdue, b inserted as running.
+local function leaseOf(id)
+  local lease = call('HGET', root .. 'running', id)
+  if not lease then return nil end
+  local token, untilAt, startedAt, flags, worker, reason =
+    match(lease, '^([^\t]*)\t([^\t]*)\t([^\t]*)\t([^\t]*)\t([^\t]*)\t([^\t]*)$')
+  return { token = token, untilAt = tonumber(untilAt), startedAt = startedAt, flags = flags, worker = worker, reason = reason }
+end
+
+local function leaseText(lease)
+  return concat({ lease.token, text(lease.untilAt), lease.startedAt, lease.flags, lease.worker, lease.reason }, '\t')
+end
+
+local function writeLease(id, lease)
+  call('HSET', root .. 'running', id, leaseText(lease))
+  call('ZADD', root .. 'leases', lease.untilAt, id)
+end
+
+local function dropLease(id)
+  call('HDEL', root .. 'running', id)
+  call('ZREM', root .. 'leases', id)
+end
+`
+
+// ───────────────────────────── fields ─────────────────────────────
+
+const special = /[\t\n\\]/
+
+/** Makes a text fit for a field. */
+export function escape(text: string): string {
+  if (!special.test(text)) return text
+  return text.replaceAll('\\', '\\\\').replaceAll('\t', '\\t').replaceAll('\n', '\\n')
+}
+
+/** Reads such a text. */
+export function unescape(text: string): string {
+  if (!text.includes('\\')) return text
+  return text.replaceAll(/\\(.)/g, (_, char: string) =>
+    char === 't' ? '\t' : char === 'n' ? '\n' : char,
+  )
+}
+
+/** A text that may be null, as a field. */
+export function nullable(text: string | null): string {
+  return text === null ? '' : `=${escape(text)}`
+}
+
+function readNullable(field: string | undefined): string | null {
+  return field === undefined || field === '' ? null : unescape(field.slice(1))
+}
+
+function readNumber(field: string | undefined): number | null {
+  return field === undefined || field === '' ? null : Number(field)
+}
+
+/** Packs counters: '' when all are zero, one number when only attempts are not, else all six. */
+export function packCounters(counters: Counters): string {
+  const { attempts, failures, postpones, losses, interruptions, deferrals } = counters
+  if (failures + postpones + losses + interruptions + deferrals === 0)
+    return attempts === 0 ? '' : String(attempts)
+  return `${attempts},${failures},${postpones},${losses},${interruptions},${deferrals}`
+}
+
+function readCounters(packed: string | undefined): Counters {
+  if (packed === undefined || packed === '') return { ...noCounters }
+  const [attempts = 0, failures = 0, postpones = 0, losses = 0, interruptions = 0, deferrals = 0] =
+    packed.split(',').map(Number)
+  return { attempts, failures, postpones, losses, interruptions, deferrals }
+}
+
+// ───────────────────────────── records ─────────────────────────────
+
+/** What a line of fixed fields says. */
+interface Fixed {
+  readonly task: string
+  readonly queue: string
+  readonly priority: number
+  readonly codec: string | null
+  /** Length of the options, −1 without any. */
+  readonly optionsLength: number
+  readonly parent: string | null
+  readonly uniqueKey: string | null
+}
+
+const lines = new Map<string, Fixed>()
+const mostLines = 1_000
+
+/** Reads a line of fixed fields. The same few occur again and again, so they are kept. */
+function readFixed(line: string): Fixed {
+  let fixed = lines.get(line)
+  if (fixed === undefined) {
+    const [task = '', queue = '', priority, , codec, optionsLength, parent, key] = line.split('\t')
+    fixed = {
+      task: unescape(task),
+      queue: unescape(queue),
+      priority: readNumber(priority) ?? 0,
+      codec: readNullable(codec),
+      optionsLength: readNumber(optionsLength) ?? -1,
+      parent: readParent(parent),
+      uniqueKey: readNullable(key),
+    }
+    if (lines.size >= mostLines) lines.clear()
+    lines.set(line, fixed)
+  }
+  return fixed
+}
+
+function readParent(field: string | undefined): string | null {
+  return field === undefined || field === '' || field.startsWith('=')
+    ? readNullable(field)
+    : unpackId(field)
+}
+
+/** A record taken apart. */
+interface Opened {
+  readonly head: readonly string[]
+  readonly fixed: Fixed
+  readonly options: string | null
+  readonly input: string
+  readonly output: string | null
+}
+
+const OUTPUT_LENGTH = 17
+
+function open(record: string): Opened {
+  const a = record.indexOf('\n')
+  const b = record.indexOf('\n', a + 1)
+  const head = record.slice(1, a).split('\t')
+  const fixed = readFixed(record.slice(a + 1, b))
+  const inputAt = b + 1 + Math.max(0, fixed.optionsLength)
+  const outputLength = readNumber(head[OUTPUT_LENGTH]?.split(',')[0])
+  const outputAt = outputLength === null ? record.length : record.length - outputLength
+  return {
+    head,
+    fixed,
+    options: fixed.optionsLength < 0 ? null : record.slice(b + 1, inputAt),
+    input: record.slice(inputAt, outputAt),
+    output: outputLength === null ? null : record.slice(outputAt),
+  }
+}
+
+/** What a lease adds to a record that is handed out. */
+export interface Handed {
+  readonly token: number
+  readonly why: ClaimedJob['why']
+  readonly startedAt: number | null
+  readonly cancelAsked: boolean
+}
+
+/** Reads a record as a job that is handed out. */
+export function readClaimed(id: string, record: string, handed: Handed): ClaimedJob {
+  const { head, fixed, options, input } = open(record)
+  const createdAt = Number(head[2])
+  return {
+    id,
+    token: handed.token,
+    task: fixed.task,
+    queue: fixed.queue,
+    priority: fixed.priority,
+    input,
+    codec: fixed.codec,
+    options,
+    parent: fixed.parent,
+    uniqueKey: fixed.uniqueKey,
+    createdAt,
+    dueAt: readNumber(head[3]) ?? createdAt,
+    startBy: readNumber(head[6]),
+    deadlineAt: readNumber(head[7]),
+    counters: readCounters(head[9]),
+    startedAt: handed.startedAt,
+    cancelAsked: handed.cancelAsked,
+    why: handed.why,
+  }
+}
+
+/** A job as scripts show it: record, state, lease or '', progress or '', errors. */
+export type Shown = readonly [
+  id: string,
+  record: string,
+  state: number,
+  lease: string,
+  progress: string,
+  errors: readonly string[],
+]
+
+/** Reads what a script shows of a job. */
+export function readStored([id, record, state, lease, progress, errors]: Shown): StoredJob {
+  const { head, fixed, options, input, output } = open(record)
+  const [token, leaseUntil, startedAt, flags, worker] = lease === '' ? [] : lease.split('\t')
+  const createdAt = Number(head[2])
+  const finishedAt = readNumber(head[13])
+  const keepMs = readNumber(head[14])
+  return {
+    id: unpackId(id),
+    task: fixed.task,
+    queue: fixed.queue,
+    state: stateOf(state),
+    priority: fixed.priority,
+    input,
+    codec: fixed.codec,
+    options,
+    parent: fixed.parent,
+    uniqueKey: fixed.uniqueKey,
+    createdAt,
+    dueAt: readNumber(head[3]) ?? createdAt,
+    startBy: readNumber(head[6]),
+    deadlineAt: readNumber(head[7]),
+    counters: readCounters(head[9]),
+    token: readNumber(token ?? head[10]) ?? 0,
+    worker: readNullable(worker ?? head[11]),
+    leaseUntil: readNumber(leaseUntil),
+    startedAt: readNumber(startedAt ?? head[15]),
+    finishedAt,
+    expiresAt: finishedAt === null || keepMs === null ? null : finishedAt + keepMs,
+    cancelAsked: flags?.includes('c') ?? false,
+    progress: progress === '' ? null : progress.slice(1),
+    errors: [...errors],
+    output,
+    reason: readNullable(head[16]),
+  }
+}

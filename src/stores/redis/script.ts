@@ -1,0 +1,84 @@
+/**
+ * Scripts: what runs inside Redis, as one atomic step each. A script is made of fragments, which lie beside the functions that
+ * share their subject, and a body. It is called by its digest, so that processes of different versions run their own side by side.
+ *
+ * Every script has one key, the root of its partition, `{prefix:p}:`, from which the names of all others follow, so that a
+ * partition lies in one slot of a cluster. The first three arguments are the same for all: see `preludeLua`.
+ */
+import { createHash } from 'node:crypto'
+
+export interface Script {
+  readonly name: string
+  readonly text: string
+  readonly digest: string
+}
+
+/** Time, arguments, and short names. No script touches more than this many jobs. */
+const preludeLua = String.raw`
+-- KEYS[1]: root of the partition, '{prefix:p}:'
+-- ARGV[1]: 't' to read the time from the key 'clock', else ''
+-- ARGV[2], ARGV[3]: tokens are ARGV[3] modulo ARGV[2]
+-- ARGV[4...]: what the body says
+local root = KEYS[1]
+local call = redis.call
+local sub, find, match, gmatch, format = string.sub, string.find, string.match, string.gmatch, string.format
+local concat, sort, floor, max, min = table.concat, table.sort, math.floor, math.max, math.min
+local MOST = 1000
+local clock = call('TIME')
+local micros = clock[1] * 1000000 + clock[2]
+local now = floor(micros / 1000)
+if ARGV[1] == 't' then
+  local set = call('GET', root .. 'clock')
+  if set and sub(set, 1, 1) == '=' then now = tonumber(sub(set, 2))
+  elseif set then now = now + tonumber(set) end
+end
+
+local at = 3
+local function nextArg()
+  at = at + 1
+  return ARGV[at]
+end
+
+-- Whole numbers as text; '' for none.
+local function text(number)
+  if number == nil then return '' end
+  return format('%.0f', number)
+end
+
+local function fieldsOf(line)
+  local fields, n = {}, 0
+  for field in gmatch(line .. '\t', '([^\t]*)\t') do
+    n = n + 1
+    fields[n] = field
+  end
+  return fields
+end
+
+-- What happened, for those who watch: 1 work, 2 finished, 4 cancel; 8 when 'todo' has work for a relay.
+local WORK, FINISHED, CANCEL, TODO = 1, 2, 4, 8
+local hints = {}
+local function hint(what) hints[what] = true end
+local function hinted()
+  local sum = 0
+  for what in pairs(hints) do sum = sum + what end
+  return sum
+end
+
+-- The token of the leases that this call gives: greater than any before, and not behind the server's microseconds.
+local token = nil
+local function newToken()
+  if token then return token end
+  local step, rest = tonumber(ARGV[2]), tonumber(ARGV[3])
+  local least = max((tonumber(call('HGET', root .. 'meta', 'token')) or 0) + 1, micros)
+  least = least + (rest - least) % step
+  token = format('%.0f', least)
+  call('HSET', root .. 'meta', 'token', token)
+  return token
+end
+`
+
+/** Makes a script from the fragments it uses, in the order of their needs, and its body. */
+export function scriptOf(name: string, fragments: readonly string[], body: string): Script {
+  const text = `-- errand ${name} 1\n${preludeLua}${fragments.join('')}${body}`
+  return { name, text, digest: createHash('sha1').update(text).digest('hex') }
+}

@@ -1,0 +1,90 @@
+/** Claims over several partitions: each call begins with another one, and goes on to the rest while it has room. */
+import type { Claimed, ClaimedJob, ClaimRequest, ExpiredRequest, NextDue } from '../../store.ts'
+import { claim, expired } from './claims.ts'
+import type { Answered, Partition } from './partition.ts'
+import type { Spread } from './spread.ts'
+
+/** Whose turn it is to be asked first. */
+export class Turns {
+  #turn = 0
+
+  /** The partitions in the order of this turn. */
+  next(spread: Spread): readonly Partition[] {
+    const count = spread.all.length
+    const first = this.#turn++ % count
+    return Array.from({ length: count }, (_, n) => spread.at((first + n) % count))
+  }
+}
+
+/** Leases ready jobs, in order within a partition. */
+export async function claimSpread(
+  spread: Spread,
+  turns: Turns,
+  request: ClaimRequest,
+): Promise<Answered<Claimed & NextDue>> {
+  if (spread.isSingle) return claim(spread.at(0), request)
+  const jobs: ClaimedJob[] = []
+  let hinted = 0
+  let now = 0
+  let nextDueMs: number | null = null
+  let suspects = request.suspects
+  let alone = false
+  for (const partition of turns.next(spread)) {
+    const left = leftOf(request, jobs)
+    const ask = alone || left.limit <= 0 ? { ...left, limit: 0 } : left
+    const { hinted: bits, answer } = await claim(partition, { ...ask, suspects })
+    hinted |= bits
+    now = Math.max(now, answer.now)
+    nextDueMs = least(nextDueMs, answer.nextDueMs)
+    jobs.push(...answer.jobs)
+    // A suspect comes alone; once other jobs were taken, none may come.
+    if (answer.jobs.some((job) => job.startedAt !== null)) alone = true
+    if (jobs.length > 0) suspects = -1
+    if (request.limit > 0 && jobs.length >= request.limit) break
+  }
+  return { hinted, answer: { now, jobs, nextDueMs } }
+}
+
+/** What a request has left to ask for. */
+function leftOf(request: ClaimRequest, jobs: readonly ClaimedJob[]): ClaimRequest {
+  if (jobs.length === 0) return request
+  const taken = new Map<string, number>()
+  for (const { queue } of jobs) taken.set(queue, (taken.get(queue) ?? 0) + 1)
+  const named = new Set(request.queues.map(({ name }) => name))
+  const others = [...taken].filter(([name]) => !named.has(name))
+  return {
+    ...request,
+    limit: request.limit - jobs.length,
+    queues: [
+      ...request.queues.map(({ name, limit }) => ({ name, limit: limit - (taken.get(name) ?? 0) })),
+      // Other queues that gave some already are named from now on, with what is left of theirs.
+      ...others.map(([name, count]) => ({ name, limit: request.others - count })),
+    ],
+  }
+}
+
+/** Leases to the caller what was lost and what waited too long, wherever it lies. */
+export async function expiredSpread(
+  spread: Spread,
+  turns: Turns,
+  request: ExpiredRequest,
+): Promise<Answered<Claimed>> {
+  const jobs: ClaimedJob[] = []
+  let hinted = 0
+  let now = 0
+  for (const partition of turns.next(spread)) {
+    const limit = request.limit - jobs.length
+    const { hinted: bits, answer } = await expired(partition, { ...request, limit })
+    hinted |= bits
+    now = Math.max(now, answer.now)
+    jobs.push(...answer.jobs)
+    if (jobs.length >= request.limit) break
+  }
+  return { hinted, answer: { now, jobs } }
+}
+
+/** The smaller of two times of which either may be missing. */
+export function least(a: number | null, b: number | null): number | null {
+  if (a === null || b === null) return a ?? b
+  return Math.min(a, b)
+}

@@ -1,0 +1,212 @@
+/** The Redis store: hands each call of the contract to its function, wherever the jobs lie. */
+import type { Connector, Store, Tended, WorkerRecord } from '../../store.ts'
+import { systemClock } from '../system-clock.ts'
+import { Connection, type Target } from './connection.ts'
+import { queueList, registerTasks, setPaused, taskList, tend, workerList } from './coordination.ts'
+import { closedError, unknownOutcome } from './errors.ts'
+import { ErrandError } from '../../core/errors.ts'
+import { Hints, pausedBit, relayBits, workBit } from './hints.ts'
+import { checkLayout, readDurability, unknownDurability } from './layout.ts'
+import { note, renew } from './leases.ts'
+import { cancel, remove, retry, take } from './operators.ts'
+import { Partition, type Answered } from './partition.ts'
+import { logs } from './readers.ts'
+import { relay } from './relay.ts'
+import { claimSpread, expiredSpread, least, Turns } from './spread-claims.ts'
+import { insertSpread, settleSpread } from './spread-intake.ts'
+import { eachWhereItLies, pruneSpread } from './spread-operators.ts'
+import { countsSpread, getSpread, listSpread } from './spread-readers.ts'
+import { Spread } from './spread.ts'
+
+export interface RedisStoreOptions {
+  readonly target: Target
+  /** For people, without credentials. */
+  readonly location: string
+  readonly prefix: string
+  readonly partitions: number
+  readonly testClock: boolean
+}
+
+export function redisStore(options: RedisStoreOptions, connector: Connector | null): Store {
+  const { target, location, prefix, partitions, testClock } = options
+  const connection = new Connection(target, location)
+  const spread = new Spread(
+    Array.from(
+      { length: partitions },
+      (_, index) => new Partition(connection, { index, prefix, partitions, testClock }),
+    ),
+  )
+  const channel = `{${prefix}}:hints`
+  const self = Math.random().toString(36).slice(2)
+  const hints = new Hints((bits) => connection.publish(channel, `${self} ${bits}`))
+  const turns = new Turns()
+  let durability = unknownDurability
+  let settingUp: Promise<void> | null = null
+  let isSetUp = false
+
+  const listen = (): void => {
+    const heard = (message: string): void => {
+      const [sender, bits] = message.split(' ')
+      if (sender !== self) hints.heard(Number(bits))
+    }
+    void connection.listen(channel, heard, () => hints.heardAll())
+  }
+
+  const setUp = async (): Promise<void> => {
+    try {
+      await checkLayout(spread.all, location)
+      durability = await readDurability(connection)
+      isSetUp = true
+    } finally {
+      settingUp = null
+    }
+  }
+
+  /** Runs a call, after the set-up if that is still to be done, and explains its errors. */
+  const run = async <T>(call: () => Promise<T>): Promise<T> => {
+    if (connection.isClosed) throw closedError(location)
+    try {
+      if (!isSetUp) await (settingUp ??= setUp())
+      return await call()
+    } catch (error) {
+      throw connection.explain(error)
+    }
+  }
+
+  /** Tells what happened, after messages between partitions have been carried. */
+  const tell = async <T>({ hinted, answer }: Answered<T>): Promise<T> => {
+    const bits = (hinted & relayBits) === 0 ? hinted : await relay(spread, hinted)
+    hints.give(bits)
+    return answer
+  }
+
+  const without = (tx: unknown): void => {
+    if (tx !== undefined)
+      throw new ErrandError('tx-unsupported', 'Redis has no transactions that a job could join.')
+  }
+
+  return {
+    get info() {
+      return { kind: 'redis', location, durability }
+    },
+    clock: systemClock,
+    connector,
+    setup: () => run(async () => undefined),
+    close: async () => {
+      hints.clear()
+      connection.close()
+    },
+
+    insert: async (jobs, tx) => {
+      without(tx)
+      return run(async () => {
+        const mark = connection.mark
+        try {
+          return await tell(await insertSpread(spread, jobs))
+        } catch (error) {
+          if (!connection.isClosed && connection.mayHaveArrived(error, mark))
+            throw unknownOutcome(location, error)
+          throw error
+        }
+      })
+    },
+
+    claim: (request) => run(async () => tell(await claimSpread(spread, turns, request))),
+    settle: async (settlements, tx) => {
+      without(tx)
+      return run(async () => tell(await settleSpread(spread, settlements)))
+    },
+    renew: (leases, leaseMs) =>
+      run(() =>
+        spread.share(
+          leases,
+          ({ token }) => spread.ofToken(token),
+          (partition, share) => renew(partition, share, leaseMs),
+        ),
+      ),
+    note: (notes) => run(() => spread.share(notes, ({ token }) => spread.ofToken(token), note)),
+    expired: (request) => run(async () => tell(await expiredSpread(spread, turns, request))),
+    tend: (worker) => run(async () => tell(await tendSpread(spread, worker))),
+    watch: (on) => {
+      if (connection.isClosed) throw closedError(location)
+      const unwatch = hints.add(on)
+      listen()
+      return () => {
+        unwatch()
+        if (!hints.isWatched) connection.stopListening()
+      }
+    },
+
+    get: (ids) => run(() => getSpread(spread, ids)),
+    list: (query) => run(() => listSpread(spread, query)),
+    counts: () => run(() => countsSpread(spread)),
+    logs: (id) =>
+      run(async () => {
+        const places = spread.isSingle ? null : await spread.locate([id])
+        return logs(places?.get(id) ?? spread.ofId(id), id)
+      }),
+
+    cancel: (ids, reason) =>
+      run(() =>
+        eachWhereItLies(spread, ids, async (partition, some) =>
+          tell(await cancel(partition, some, reason)),
+        ),
+      ),
+    retry: (ids) =>
+      run(() =>
+        eachWhereItLies(spread, ids, async (partition, some) => tell(await retry(partition, some))),
+      ),
+    remove: (ids) =>
+      run(() =>
+        eachWhereItLies(spread, ids, async (partition, some) =>
+          tell(await remove(partition, some)),
+        ),
+      ),
+    take: (ids) => run(() => eachWhereItLies(spread, ids, take)),
+    prune: (request) => run(() => pruneSpread(spread, request)),
+
+    pause: (queues) =>
+      run(async () => {
+        await Promise.all(spread.all.map((partition) => setPaused(partition, queues, true)))
+        hints.give(pausedBit)
+      }),
+    resume: (queues) =>
+      run(async () => {
+        await Promise.all(spread.all.map((partition) => setPaused(partition, queues, false)))
+        hints.give(pausedBit | workBit)
+      }),
+    queues: () =>
+      run(async () => {
+        const lists = await Promise.all(spread.all.map(queueList))
+        const byName = new Map(lists.flat().map((queue) => [queue.name, queue]))
+        return [...byName.values()].sort((a, b) => (a.name < b.name ? -1 : 1))
+      }),
+    workers: () => run(() => workerList(spread.at(0))),
+    registerTasks: (tasks) => run(() => registerTasks(spread.at(0), tasks)),
+    tasks: () => run(() => taskList(spread.at(0))),
+  }
+}
+
+/** Writes the heartbeat into the first partition and asks all of them what there is to do. */
+async function tendSpread(spread: Spread, worker: WorkerRecord): Promise<Answered<Tended>> {
+  const parts = await Promise.all(
+    spread.all.map((partition) => tend(partition, worker, partition.index === 0)),
+  )
+  const answers = parts.map(({ answer }) => answer)
+  const hinted = parts.reduce((sum, part) => sum | part.hinted, 0)
+  const todo = answers.some((answer) => answer.todo) ? relayBits : 0
+  const union = (pick: (answer: Tended) => readonly string[]): string[] =>
+    [...new Set(answers.flatMap(pick))].sort()
+  return {
+    hinted: hinted | todo,
+    answer: {
+      now: Math.max(...answers.map(({ now }) => now)),
+      paused: union(({ paused }) => paused),
+      queues: union(({ queues }) => queues),
+      nextDueMs: answers.map(({ nextDueMs }) => nextDueMs).reduce(least, null),
+      ready: answers.some(({ ready }) => ready),
+      sweep: answers.some(({ sweep }) => sweep),
+      prune: answers.some(({ prune }) => prune),
+    },
+  }
+}
