@@ -60,6 +60,14 @@ const peers: Readonly<Record<string, string>> = {
 const allowedPackagesInCore: readonly string[] = ['@standard-schema/spec', 'ms']
 const allowedFromCryptoInCore: readonly string[] = ['createHash', 'hash']
 
+/** Where the core decides what becomes of jobs. Stores carry that out. */
+const policies: readonly string[] = [
+  'src/core/backoff.ts',
+  'src/core/decide.ts',
+  'src/core/enqueue-options.ts',
+  'src/core/options.ts',
+]
+
 const impureInCore: readonly RegExp[] = [
   /\bDate\.now\b/,
   /\bnew Date\(\s*\)/,
@@ -124,6 +132,22 @@ test('a database client is imported by its own store only', () => {
         return [`${file.path}:${line}: '${specifier}' belongs to ${owner}`]
       }),
     ),
+  )
+})
+
+test('a store imports no policy: what follows an outcome is decided before it is asked', () => {
+  assertNone(
+    sources
+      .filter(({ path }) => path.startsWith('src/stores/'))
+      .flatMap((file) =>
+        importsOf(file).flatMap(({ line, specifier }) => {
+          const target = fileImported(file.path, specifier)
+          if (target === undefined || !policies.includes(target)) return []
+          return [
+            `${file.path}:${line}: a store may not import ${target}; put the decision in there`,
+          ]
+        }),
+      ),
   )
 })
 
@@ -195,8 +219,14 @@ function isAtTop(path: string): boolean {
 function partImported(from: string, specifier: string): string | undefined {
   if (specifier === 'errand' || specifier.startsWith('errand/'))
     return 'the package by its own name'
+  const file = fileImported(from, specifier)
+  return file === undefined ? undefined : partOf(file)
+}
+
+/** The path from the repository root of what a relative import names. */
+function fileImported(from: string, specifier: string): string | undefined {
   if (!specifier.startsWith('.')) return undefined
-  return partOf(relative(root, resolve(root, dirname(from), specifier)).replaceAll(sep, '/'))
+  return relative(root, resolve(root, dirname(from), specifier)).replaceAll(sep, '/')
 }
 
 function mayImport(from: string, target: string): boolean {

@@ -8,10 +8,10 @@
  *     Tests: src/stores/sqlite/sqlite.test.ts
  *     Pattern: stale            (optional: only tests whose name matches)
  *
- * The patch is applied to a copy of the sources, never to the checkout. A mutant that survives, a patch that no longer
- * applies, and tests that fail without any mutant end the run with exit code 1.
+ * The patch is applied to a copy of the sources, never to the checkout. A mutant that survives, one that does not even
+ * load, a patch that no longer applies, and tests that fail without any mutant end the run with exit code 1.
  */
-import { execFileSync, spawnSync } from 'node:child_process'
+import { execFileSync, spawn } from 'node:child_process'
 import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { basename, join, resolve } from 'node:path'
@@ -24,44 +24,39 @@ interface Mutant {
   readonly pattern: string | null
 }
 
-type Verdict = 'caught' | 'SURVIVED' | 'DOES NOT APPLY'
+interface Verdict {
+  readonly word: 'caught' | 'SURVIVED' | 'DOES NOT APPLY' | 'DOES NOT LOAD'
+  /** The test that noticed. */
+  readonly by: string
+}
+
+/** How a run of tests went: the names of those that failed, innermost first, or that it did not end. */
+type Run = { readonly failed: readonly string[] } | 'hung'
 
 const root = resolve(import.meta.dirname, '../..')
 const copied = ['src', 'test', 'docs', 'examples', 'package.json', 'tsconfig.json', 'README.md']
 /** A mutant that makes the tests hang is caught by that. */
-const longestTestMs = 180_000
+const longestMs = { test: 30_000, mutant: 60_000, unbroken: 240_000 } as const
 
-const mutants = readMutants(process.argv.slice(2))
+const names = process.argv.slice(2)
+const mutants = readMutants(names)
 if (mutants.length === 0) {
-  console.error(`No mutant is called ${process.argv.slice(2).join(' ')}; see test/mutants/.`)
+  console.error(`No mutant is called ${names.join(' ')}; see test/mutants/.`)
   process.exit(2)
 }
 const copy = makeCopy()
 try {
-  checkUnbroken(mutants)
-  const verdicts = mutants.map((mutant, i) => {
-    const started = performance.now()
-    const verdict = judge(mutant)
-    const seconds = ((performance.now() - started) / 1000).toFixed(1)
-    const count = `${i + 1}/${mutants.length}`
-    console.log(
-      `${count.padEnd(6)} ${verdict.padEnd(9)} ${mutant.name.padEnd(44)} guarantee ${mutant.guarantee} (${seconds} s)`,
-    )
-    return verdict
-  })
-  const caught = verdicts.filter((verdict) => verdict === 'caught').length
-  console.log(`${caught} of ${mutants.length} mutants caught`)
-  process.exitCode = caught === mutants.length ? 0 : 1
+  process.exitCode = (await isUnbroken(mutants)) && (await areCaught(mutants)) ? 0 : 1
 } finally {
   rmSync(copy, { recursive: true, force: true })
 }
 
-function readMutants(names: readonly string[]): readonly Mutant[] {
+function readMutants(wanted: readonly string[]): readonly Mutant[] {
   return readdirSync(import.meta.dirname)
     .filter((file) => file.endsWith('.patch'))
     .toSorted()
     .map((file) => readMutant(join(import.meta.dirname, file)))
-    .filter(({ name }) => names.length === 0 || names.some((wanted) => name.includes(wanted)))
+    .filter(({ name }) => wanted.length === 0 || wanted.some((part) => name.includes(part)))
 }
 
 function readMutant(file: string): Mutant {
@@ -83,18 +78,62 @@ function makeCopy(): string {
   return folder
 }
 
-/** A test that fails anyway shows nothing. */
-function checkUnbroken(all: readonly Mutant[]): void {
-  const tests = [...new Set(all.flatMap((mutant) => mutant.tests))]
-  if (passes({ tests, pattern: null })) return
-  console.error(`Without any mutant these fail already: ${tests.join(' ')}`)
-  process.exit(1)
+/** A test that fails anyway shows nothing: runs each file once, with what all of its mutants ask for. */
+async function isUnbroken(all: readonly Mutant[]): Promise<boolean> {
+  const started = performance.now()
+  const files = new Set(all.flatMap(({ tests }) => tests))
+  let isWell = true
+  for (const file of files) {
+    const patterns = all.filter(({ tests }) => tests.includes(file)).map(({ pattern }) => pattern)
+    const wanted = patterns.includes(null) ? [] : [...new Set(patterns)].map(String)
+    const run = await runTests([file], wanted, longestMs.unbroken)
+    if (run !== 'hung' && run.failed.length === 0) continue
+    isWell = false
+    console.error(`Without any mutant ${file} ${run === 'hung' ? 'hangs' : 'fails'} already:`)
+    if (run !== 'hung') for (const name of run.failed) console.error(`  ${name}`)
+  }
+  if (isWell)
+    console.log(`Unbroken, all ${files.size} test files pass (${secondsSince(started)} s)`)
+  return isWell
 }
 
-function judge(mutant: Mutant): Verdict {
-  if (!applies(mutant, [])) return 'DOES NOT APPLY'
+async function areCaught(all: readonly Mutant[]): Promise<boolean> {
+  const started = performance.now()
+  const widest = Math.max(...all.map(({ name }) => name.length))
+  let guarantee = ''
+  let caught = 0
+  for (const [i, mutant] of all.entries()) {
+    if (mutant.guarantee !== guarantee) console.log(`\nGuarantee ${mutant.guarantee}`)
+    guarantee = mutant.guarantee
+    const begun = performance.now()
+    const { word, by } = await judge(mutant)
+    if (word === 'caught') caught++
+    const count = `${i + 1}/${all.length}`
+    const time = `${secondsSince(begun)} s`
+    console.log(
+      `${count.padStart(7)}  ${word.padEnd(8)}  ${mutant.name.padEnd(widest)}  ${time.padStart(6)}  ${by}`.trimEnd(),
+    )
+  }
+  console.log(`\n${caught} of ${all.length} mutants caught (${secondsSince(started)} s)`)
+  return caught === all.length
+}
+
+function secondsSince(started: number): string {
+  return ((performance.now() - started) / 1_000).toFixed(1)
+}
+
+async function judge(mutant: Mutant): Promise<Verdict> {
+  if (!applies(mutant, [])) return { word: 'DOES NOT APPLY', by: '' }
   try {
-    return passes(mutant) ? 'SURVIVED' : 'caught'
+    const patterns = mutant.pattern === null ? [] : [mutant.pattern]
+    const run = await runTests(mutant.tests, patterns, longestMs.mutant)
+    if (run === 'hung') return { word: 'caught', by: `no end after ${longestMs.mutant / 1_000} s` }
+    const [first] = run.failed
+    if (first === undefined) return { word: 'SURVIVED', by: '' }
+    // A file that fails as a whole, before any test of it, has only shown that the mutant is no program.
+    if (mutant.tests.some((file) => first.endsWith(file)))
+      return { word: 'DOES NOT LOAD', by: first }
+    return { word: 'caught', by: first }
   } finally {
     applies(mutant, ['--reverse'])
   }
@@ -113,17 +152,58 @@ function applies(mutant: Mutant, options: readonly string[]): boolean {
   }
 }
 
-function passes({ tests, pattern }: Pick<Mutant, 'tests' | 'pattern'>): boolean {
-  const options = ['--conditions=errand-source', '--test', '--test-reporter=dot']
-  if (pattern !== null) options.push(`--test-name-pattern=${pattern}`)
+async function runTests(
+  tests: readonly string[],
+  patterns: readonly string[],
+  withinMs: number,
+): Promise<Run> {
+  const options = [
+    '--conditions=errand-source',
+    '--test',
+    '--test-reporter=tap',
+    `--test-timeout=${longestMs.test}`,
+  ]
+  for (const pattern of patterns) options.push(`--test-name-pattern=${pattern}`)
   // A test runner inside another one would report to it.
   const { NODE_TEST_CONTEXT: _, ...env } = process.env
-  const run = spawnSync(process.execPath, [...options, ...tests], {
+  // In a group of its own, so that what tests have started ends with them.
+  const run = spawn(process.execPath, [...options, ...tests], {
     cwd: copy,
     env,
-    stdio: 'ignore',
-    timeout: longestTestMs,
-    killSignal: 'SIGKILL',
+    stdio: ['ignore', 'pipe', 'ignore'],
+    detached: true,
   })
-  return run.status === 0
+  const end = (): void => endGroup(run.pid)
+  const endAll = (): never => {
+    end()
+    rmSync(copy, { recursive: true, force: true })
+    process.exit(130)
+  }
+  let isLate = false
+  const timer = setTimeout(() => {
+    isLate = true
+    end()
+  }, withinMs)
+  process.once('SIGINT', endAll)
+  process.once('SIGTERM', endAll)
+  try {
+    let output = ''
+    for await (const chunk of run.stdout.setEncoding('utf8')) output += chunk as string
+    if (isLate) return 'hung'
+    return { failed: [...output.matchAll(/^\s*not ok \d+ - (.*)$/gm)].map(([, name = '']) => name) }
+  } finally {
+    clearTimeout(timer)
+    end()
+    process.off('SIGINT', endAll)
+    process.off('SIGTERM', endAll)
+  }
+}
+
+function endGroup(pid: number | undefined): void {
+  if (pid === undefined) return
+  try {
+    process.kill(-pid, 'SIGKILL')
+  } catch {
+    // All of it has ended.
+  }
 }

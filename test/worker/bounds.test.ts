@@ -1,0 +1,64 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { ErrandError } from '../../src/core/errors.ts'
+import { task } from '../../src/core/task.ts'
+import { memory, MemoryDatabase } from '../../src/stores/memory/index.ts'
+import { VirtualClock } from '../../src/testing/virtual-clock.ts'
+import { settlerBound } from '../../src/worker/settler.ts'
+import { faulty, noFault } from './faulty.ts'
+import { appOn, inMemory } from './harness.ts'
+
+test('a stop without a grace of its own is bounded all the same when the store takes no settlement', async (t) => {
+  const one = faulty(memory({ clock: new VirtualClock(), database: new MemoryDatabase() }))
+  const quick = task({ name: 'quick', run: () => 'done' })
+  const { client, work, pass, store, told } = appOn(t, one.store, { tasks: [quick] })
+  const worker = await work()
+  one.fault = (call) => (call === 'settle' ? 'hang' : null)
+  await client.enqueue(quick, undefined)
+  await pass(1_000)
+  const from = store.clock.now()
+  let isOver = false
+  void worker.stop({ grace: 'none' }).then(() => (isOver = true))
+  await pass(32_000)
+  assert.equal(isOver, true, `still stopping after ${store.clock.now() - from} ms`)
+  assert.equal(told.stopped[0]?.clean, false)
+})
+
+test('while settlements cannot be written, slots wait before too many of them gather', async (t) => {
+  const one = faulty(memory({ clock: new VirtualClock(), database: new MemoryDatabase() }))
+  let runs = 0
+  const quick = task({ name: 'quick', run: () => void runs++ })
+  const { client, work, pass, until, store } = appOn(t, one.store, { tasks: [quick], slots: 50 })
+  const away = new ErrandError('store-unavailable', 'away')
+  one.fault = (call) => (call === 'settle' ? away : null)
+  const count = settlerBound * 3
+  await client.enqueueMany(Array.from({ length: count }, () => [quick, undefined] as const))
+  await work()
+  await pass(10_000)
+  assert.ok(runs > 50, `${runs} runs`)
+  assert.ok(runs <= settlerBound + 50, `${runs} runs`)
+  one.fault = noFault
+  await until('all to be completed', async () => {
+    return (await store.counts()).every(({ state }) => state === 'completed')
+  })
+  assert.equal(runs, count)
+})
+
+test('workers remove finished jobs that have outlived their retention, and those beyond the cap', async (t) => {
+  const quick = task({ name: 'quick', run: () => 'done' })
+  const { client, work, pass, reach, jobs, store } = inMemory(t, {
+    tasks: [quick],
+    retention: '10m',
+    keepAtMost: 3,
+  })
+  await work()
+  const { id: first } = await client.enqueue(quick, undefined)
+  await reach(first, 'completed')
+  await pass(9 * 60_000)
+  assert.notEqual(await jobs.get(first), null)
+  await pass(61_000 + 5_000)
+  assert.equal(await jobs.get(first), null)
+  await client.enqueueMany(Array.from({ length: 8 }, () => [quick, undefined] as const))
+  await pass(65_000)
+  assert.deepEqual(await store.counts(), [{ queue: 'default', state: 'completed', count: 3 }])
+})
