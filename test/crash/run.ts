@@ -51,6 +51,9 @@ async function under(store: Store, url: string, options: Options, folder: string
     sabotage: options.sabotage,
   }
   const fleet = new Fleet(ledger, part)
+  // A process that stands still would not notice the director's end.
+  process.once('exit', () => fleet.abandon())
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1))
   try {
     for (let i = 0; i < crew.producer; i++) fleet.start('producer')
     for (let i = 0; i < crew.worker; i++) fleet.start('worker')
