@@ -4,7 +4,7 @@ import { packedLength, unpackId } from './ids.ts'
 import { commonLua, whole } from './intake.ts'
 import type { Answered, Partition } from './partition.ts'
 import { escape, nullable, readClaimed } from './rows.ts'
-import { scriptOf } from './script.ts'
+import { quickScriptOf, scriptOf } from './script.ts'
 
 const leasingLua = String.raw`
 local worker, leaseMs
@@ -22,12 +22,75 @@ local function leaseWaiting(r, state, flags, startedAt)
 end
 `
 
-const CLAIM = scriptOf(
+const CLAIM = quickScriptOf(
   'claim',
-  [...commonLua, leasingLua],
   String.raw`
 -- ARGV[4...8]: worker, lease in ms, most jobs in all, most from each queue that is not named, highest losses of a suspect or -1
 -- ARGV[9...]: queues, each with its limit
+local limit, others = min(MOST, tonumber(ARGV[6])), tonumber(ARGV[7])
+local first, nextDue = call('ZRANGE', root .. 'scheduled', 0, 0, 'WITHSCORES'), -1
+if first[1] then
+  nextDue = tonumber(first[2]) - now
+  if nextDue <= 0 then return slow() end
+end
+local skips, queues, limits = {}, {}, {}
+for _, queue in ipairs(call('SMEMBERS', root .. 'paused')) do skips[queue] = true end
+for n = 9, #ARGV, 2 do
+  if not skips[ARGV[n]] then queues[#queues + 1], limits[#limits + 1] = ARGV[n], tonumber(ARGV[n + 1]) end
+end
+local named = #queues
+if others > 0 then
+  for n = 9, #ARGV, 2 do skips[ARGV[n]] = true end
+  for _, queue in ipairs(call('ZRANGE', root .. 'busy', 0, MOST - 1)) do
+    if not skips[queue] then queues[#queues + 1], limits[#limits + 1] = queue, others end
+  end
+end
+local ids, records, taken = {}, {}, {}
+for q, queue in ipairs(queues) do
+  local most = min(limits[q], limit - #ids)
+  if most > 0 and (q > named or call('ZSCORE', root .. 'busy', queue)) then
+    if call('EXISTS', root .. 'early:' .. queue, root .. 'lost:' .. queue) > 0 then return slow() end
+    local entries = call('LRANGE', root .. 'line:' .. queue, 0, most - 1)
+    if #entries == 0 then return slow() end
+    local keys = {}
+    for n = 1, #entries do keys[n] = root .. 'j:' .. sub(entries[n], 1, IDLENGTH) end
+    local found = call('MGET', unpack(keys))
+    for n = 1, #entries do
+      local entry, record = entries[n], found[n]
+      local start = 'P' .. sub(entry, IDLENGTH + 1) .. '\t'
+      if not record or sub(record, 1, #start) ~= start then return slow() end
+      ids[#ids + 1], records[#records + 1] = sub(entry, 1, IDLENGTH), record
+    end
+    taken[q] = #entries
+  end
+end
+if #ids == 0 then return { 0, now, nextDue, '0', '', '', {} } end
+local least = max((tonumber(call('HGET', root .. 'meta', 'token')) or 0) + 1, micros)
+local token = format('%.0f', least + (tonumber(ARGV[3]) - least) % tonumber(ARGV[2]))
+call('HSET', root .. 'meta', 'token', token)
+local untilAt = now + tonumber(ARGV[5])
+local lease = concat({ token, format('%.0f', untilAt), '', '', ARGV[4], '' }, '\t')
+local leases, scores = {}, {}
+for n = 1, #ids do
+  leases[2 * n - 1], leases[2 * n] = ids[n], lease
+  scores[2 * n - 1], scores[2 * n] = untilAt, ids[n]
+end
+call('HSET', root .. 'running', unpack(leases))
+call('ZADD', root .. 'leases', unpack(scores))
+for q, count in pairs(taken) do
+  local queue = queues[q]
+  call('LTRIM', root .. 'line:' .. queue, count, -1)
+  if call('HINCRBY', root .. 'tally', '2:' .. queue, -count) <= 0 then
+    call('HDEL', root .. 'tally', '2:' .. queue)
+    call('ZREM', root .. 'busy', queue)
+    call('UNLINK', root .. 'line:' .. queue)
+  end
+  call('HINCRBY', root .. 'tally', '3:' .. queue, count)
+end
+return { 0, now, nextDue, token, '', concat(ids), records }
+`,
+  [...commonLua, leasingLua],
+  String.raw`
 worker, leaseMs = nextArg(), tonumber(nextArg())
 local limit, others, losses = min(MOST, tonumber(nextArg())), tonumber(nextArg()), tonumber(nextArg())
 local nextDue = promote()

@@ -14,7 +14,7 @@ local RELEASES = 500
 local function finish(r, from, ending)
   r.state, r.finishedAt, r.keep, r.reason = ending.state, now, ending.keep, ending.reason
   r.settled, r.worker, r.startedAt, r.counters = ending.settled, ending.worker, ending.startedAt, ending.counters
-  r.outputLength = lengthOf(ending.outputLength, ending.output)
+  r.outputLength = ending.outputLength
   r.texts = r.texts .. ending.output
   r.ticket = newTicket()
   r.marks = string.gsub(r.marks, '[sn]', '')

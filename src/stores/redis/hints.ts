@@ -1,7 +1,7 @@
 /** Tells watchers, soon but never at once, that something happened, in this process and in others. */
 import type { Hint } from '../../store.ts'
 
-/** What scripts tell of their effects, as bits: see `preludeLua`. */
+/** What scripts tell of their effects, as bits: see `toolsLua`. */
 const kinds: readonly (readonly [bit: number, hint: Hint])[] = [
   [1, 'work'],
   [2, 'finished'],

@@ -7,7 +7,7 @@ import { linesLua } from './lines.ts'
 import { outboxLua } from './outbox.ts'
 import type { Answered, Partition } from './partition.ts'
 import { escape, nullable, rowsLua } from './rows.ts'
-import { scriptOf } from './script.ts'
+import { quickScriptOf } from './script.ts'
 import { packStates, statesLua } from './states.ts'
 import { uniquesLua } from './uniques.ts'
 
@@ -230,11 +230,62 @@ local function nextJobs(count)
 end
 `
 
-const INSERT = scriptOf(
+const INSERT = quickScriptOf(
   'insert',
+  String.raw`
+-- ARGV[4]: how many jobs; then three texts for each
+local count = tonumber(ARGV[4])
+local byQueue, order, met = {}, {}, {}
+for n = 5, 4 + 3 * count, 3 do
+  local queue = ARGV[n + 1]
+  if #ARGV[n] ~= IDLENGTH or sub(queue, 1, 1) == '\t' or met[ARGV[n]] then return slow() end
+  met[ARGV[n]] = true
+  local entries = byQueue[queue]
+  if not entries then
+    entries = {}
+    byQueue[queue] = entries
+    order[#order + 1] = queue
+  end
+end
+if count == 0 then return { 0 } end
+local place = format('%.0f', now)
+for _, queue in ipairs(order) do
+  local tail = call('HGET', root .. 'tails', queue)
+  if tail and tonumber(match(tail, '^[^:]*')) > now then return slow() end
+end
+local seq = (tonumber(call('HGET', root .. 'meta', 'seq')) or 0) + 1
+local records, ids, middle = {}, {}, '\t\t' .. place .. '\n'
+for n = 1, count do
+  local id, ticket = ARGV[2 + 3 * n], format('%.0f', seq + n - 1)
+  records[2 * n - 1], records[2 * n] = root .. 'j:' .. id, 'P' .. ticket .. middle .. ARGV[4 + 3 * n]
+  ids[n] = id
+  local entries = byQueue[ARGV[3 + 3 * n]]
+  entries[#entries + 1] = id .. ticket
+end
+if call('MSETNX', unpack(records)) == 0 then return slow() end
+call('HINCRBY', root .. 'meta', 'seq', count)
+local n = 1
+while n <= count do
+  local chunk = floor((seq + n - 1) / CHUNK)
+  local last = min(count, (chunk + 1) * CHUNK - seq)
+  local field = format('%.0f', chunk)
+  call('RPUSH', root .. 'log:' .. field, unpack(ids, n, last))
+  if call('HINCRBY', root .. 'live', field, last - n + 1) == last - n + 1 then call('ZADD', root .. 'chunks', chunk, field) end
+  n = last + 1
+end
+for _, queue in ipairs(order) do
+  local entries = byQueue[queue]
+  call('RPUSH', root .. 'line:' .. queue, unpack(entries))
+  call('HSET', root .. 'tails', queue, place .. ':' .. sub(entries[#entries], IDLENGTH + 1))
+  if call('HINCRBY', root .. 'tally', '2:' .. queue, #entries) == #entries then
+    call('ZADD', root .. 'busy', 0, queue)
+    call('SADD', root .. 'queues', queue)
+  end
+end
+return { 1 }
+`,
   [...commonLua, intakeLua],
   `
--- ARGV[4]: how many jobs; then three for each
 local answers = insertAll(nextJobs(tonumber(nextArg())))
 local hinted = close()
 for _, answer in ipairs(answers) do

@@ -9,11 +9,8 @@
  *
  * Members of sorted sets begin with what orders them, in digits of fixed width: place, rank by insertion.
  */
-import { packedLength } from './ids.ts'
 
 export const linesLua: string = String.raw`
-local IDLENGTH = ${packedLength}
-
 -- Books of the call: how many jobs passed from one state to another, and how many left the log of insertions.
 local tally, gone = {}, {}
 local function moved(queue, from, to)
@@ -27,7 +24,6 @@ local function moved(queue, from, to)
 end
 
 -- The log of insertions: a list of ids for each 500 ranks, dropped when its last job is gone.
-local CHUNK = 500
 local function forget(r)
   local chunk = floor(r.seq / CHUNK)
   gone[chunk] = (gone[chunk] or 0) + 1
@@ -75,10 +71,12 @@ local function scheduledMember(r) return rank(r.seq) .. r.id end
 -- Whether a job may stand at the end of its queue's line; if so it becomes the last.
 local function comesLast(queue, place, seq)
   local tail = call('HGET', root .. 'tails', queue)
-  if tail and call('EXISTS', root .. 'line:' .. queue) == 1 then
+  if tail then
     local lastPlace, lastSeq = match(tail, '^(.*):(.*)$')
     lastPlace, lastSeq = tonumber(lastPlace), tonumber(lastSeq)
-    if place < lastPlace or (place == lastPlace and seq < lastSeq) then return false end
+    if (place < lastPlace or (place == lastPlace and seq < lastSeq)) and call('EXISTS', root .. 'line:' .. queue) == 1 then
+      return false
+    end
   end
   call('HSET', root .. 'tails', queue, text(place) .. ':' .. text(seq))
   return true

@@ -57,7 +57,7 @@ local function retry(id)
   if has(r, 'p') then call('DEL', root .. 'p:' .. id) end
   r.marks = string.gsub(r.marks, '[spn]', '')
   dropOutput(r)
-  r.state, r.finishedAt, r.keep, r.startedAt, r.reason, r.counters = nil, nil, '', '', '', ''
+  r.state, r.counters = nil, ''
   r.due, r.place = now, now
   r.startBy = r.startWithin and now + r.startWithin or nil
   r.deadlineAt = r.deadline and now + r.deadline or nil

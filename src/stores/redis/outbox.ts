@@ -6,8 +6,6 @@
  */
 
 export const outboxLua: string = String.raw`
-local POST = 16
-
 -- Leaves a message, a list of texts, for another partition.
 local function post(partition, message)
   local number = call('HINCRBY', root .. 'meta', 'sent:' .. partition, 1)

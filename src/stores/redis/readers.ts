@@ -68,12 +68,12 @@ local function fits(r)
     and (not states or floor(states / 2 ^ stateOf(r)) % 2 == 1)
 end
 
--- The first two lines of a record; long texts are left where they are.
+-- The lines of a record; long texts are left where they are.
 local function glance(id)
   local start = call('GETRANGE', keyOf(id), 0, 511)
   if start == '' then return nil end
-  local a = find(start, '\n', 1, true)
-  if not a or not find(start, '\n', a + 1, true) then return load(id) end
+  local lines = sub(start, 1, 1) == 'F' and '\n.-\n.-\n' or '\n.-\n'
+  if not find(start, lines) then return load(id) end
   return parse(id, start)
 end
 

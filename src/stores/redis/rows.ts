@@ -2,12 +2,12 @@
  * A job as it lies in Redis: one string at `j:<packed id>`, so that no hash grows with the number of jobs and a claim reads what it
  * hands out without looking into it.
  *
- *     K head \n fixed \n texts
+ *     [F ending \n] K head \n fixed \n texts
  *
  * - `K` is `P` for a plain job, `X` for one with a unique key or a bound on its waiting, about which claims must do more.
- * - `head` is what changes, written by scripts; `fixed` what was inserted, written by the client. Both are fields between tabs,
- *   without the empty ones at the end; a field may leave out what another tells already. Texts in fields are escaped, and
- *   those that may be null begin with `=`.
+ * - `head` is what changes, written by scripts; `fixed` what was inserted, written by the client; `ending` how the job ended, put
+ *   before what was there. All are fields between tabs, the first two without the empty ones at the end; a field may leave out
+ *   what another tells already. Texts in fields are escaped, and those that may be null begin with `=`.
  * - `texts` are options, input and output one after the other, with their lengths in UTF-16 units in the fields.
  *
  * The state of an unfinished job is where it is: under `running`, in `scheduled`, marked as blocked, else ready.
@@ -24,23 +24,34 @@ export const rowsLua: string = String.raw`
 local function keyOf(id) return root .. 'j:' .. id end
 
 local function parse(id, record)
+  local ending
+  if sub(record, 1, 1) == 'F' then
+    local line = match(record, '^F([^\n]*)\n')
+    ending = fieldsOf(line)
+    record = sub(record, #line + 3)
+  end
   local a = find(record, '\n', 1, true)
   local b = find(record, '\n', a + 1, true)
   local h = fieldsOf(sub(record, 2, a - 1))
   local f = fieldsOf(sub(record, a + 1, b - 1))
-  for n = #h + 1, 18 do h[n] = '' end
+  for n = #h + 1, 12 do h[n] = '' end
   for n = #f + 1, 11 do f[n] = '' end
   local created = tonumber(h[3])
   local due = tonumber(h[4]) or created
-  return {
+  local r = {
     id = id, ticket = h[1], seq = tonumber(h[2]) or tonumber(h[1]), created = created, due = due, place = tonumber(h[5]) or due,
     marks = h[6], startBy = tonumber(h[7]), deadlineAt = tonumber(h[8]), keyUntil = tonumber(h[9]) or 0, counters = h[10],
-    settled = h[11], worker = h[12], state = tonumber(h[13]), finishedAt = tonumber(h[14]), keep = h[15], startedAt = h[16],
-    reason = h[17], outputLength = h[18],
+    settled = h[11], worker = h[12],
     task = f[1], queue = f[2], priority = tonumber(f[3]) or 0, keepCancelled = f[4], parent = f[7],
     key = f[8] ~= '' and sub(f[8], 2) or nil, during = tonumber(f[9]) or 0, startWithin = tonumber(f[10]),
     deadline = tonumber(f[11]), fixed = sub(record, a + 1, b), texts = sub(record, b + 1),
   }
+  if ending then
+    r.ticket, r.finishedAt, r.startedAt, r.worker = ending[1], tonumber(ending[2]), ending[3], ending[4]
+    r.state, r.keep, r.reason, r.outputLength = tonumber(ending[5]), ending[6], ending[7], ending[8]
+    r.counters, r.settled = ending[9], ending[10]
+  end
+  return r
 end
 
 local function load(id)
@@ -55,25 +66,24 @@ local function recordOf(r)
     r.ticket, r.ticket == seq and '' or seq, text(r.created), r.due == r.created and '' or text(r.due),
     r.place == r.due and '' or text(r.place), r.marks, text(r.startBy), text(r.deadlineAt),
     r.keyUntil > 0 and text(r.keyUntil) or '', r.counters, r.settled, r.worker,
-    r.state and text(r.state) or '', text(r.finishedAt), r.keep, r.startedAt, r.reason, r.outputLength,
   }
-  local n = 18
+  local ending = ''
+  if r.state then
+    ending = 'F' .. concat({
+      r.ticket, text(r.finishedAt), r.startedAt, r.worker, r.state, r.keep, r.reason, r.outputLength, r.counters, r.settled,
+    }, '\t') .. '\n'
+    head[1], head[2], head[10], head[11], head[12] = '', seq, '', '', ''
+  end
+  local n = 12
   while n > 3 and head[n] == '' do n = n - 1 end
   local kind = (r.key or r.startBy or r.deadlineAt) and 'X' or 'P'
-  return kind .. concat(head, '\t', 1, n) .. '\n' .. r.fixed .. r.texts
+  return ending .. kind .. concat(head, '\t', 1, n) .. '\n' .. r.fixed .. r.texts
 end
 
--- The length of an output as a field: in units of the client, and in bytes where they differ.
-local function lengthOf(units, output)
-  if units == '' or tonumber(units) == #output then return units end
-  return units .. ',' .. #output
-end
-
+-- Cuts the output off the texts of a job that is to run again. Its length is told in units of the client, then in bytes if they differ.
 local function dropOutput(r)
-  if r.outputLength == '' then return end
-  local bytes = tonumber(match(r.outputLength, '(%d+)$'))
+  local bytes = tonumber(match(r.outputLength, '(%d+)$')) or 0
   r.texts = sub(r.texts, 1, #r.texts - bytes)
-  r.outputLength = ''
 end
 
 local function save(r) call('SET', keyOf(r.id), recordOf(r)) end
@@ -200,24 +210,27 @@ function readParent(field: string | undefined): string | null {
 /** A record taken apart. */
 interface Opened {
   readonly head: readonly string[]
+  readonly ending: readonly string[] | null
   readonly fixed: Fixed
   readonly options: string | null
   readonly input: string
   readonly output: string | null
 }
 
-const OUTPUT_LENGTH = 17
+const OUTPUT_LENGTH = 7
 
 function open(record: string): Opened {
-  const a = record.indexOf('\n')
+  const start = record.startsWith('F') ? record.indexOf('\n') + 1 : 0
+  const ending = start === 0 ? null : record.slice(1, start - 1).split('\t')
+  const a = record.indexOf('\n', start)
   const b = record.indexOf('\n', a + 1)
-  const head = record.slice(1, a).split('\t')
   const fixed = readFixed(record.slice(a + 1, b))
   const inputAt = b + 1 + Math.max(0, fixed.optionsLength)
-  const outputLength = readNumber(head[OUTPUT_LENGTH]?.split(',')[0])
+  const outputLength = readNumber(ending?.[OUTPUT_LENGTH]?.split(',')[0])
   const outputAt = outputLength === null ? record.length : record.length - outputLength
   return {
-    head,
+    head: record.slice(start + 1, a).split('\t'),
+    ending,
     fixed,
     options: fixed.optionsLength < 0 ? null : record.slice(b + 1, inputAt),
     input: record.slice(inputAt, outputAt),
@@ -271,11 +284,11 @@ export type Shown = readonly [
 
 /** Reads what a script shows of a job. */
 export function readStored([id, record, state, lease, progress, errors]: Shown): StoredJob {
-  const { head, fixed, options, input, output } = open(record)
+  const { head, ending, fixed, options, input, output } = open(record)
   const [token, leaseUntil, startedAt, flags, worker] = lease === '' ? [] : lease.split('\t')
   const createdAt = Number(head[2])
-  const finishedAt = readNumber(head[13])
-  const keepMs = readNumber(head[14])
+  const finishedAt = readNumber(ending?.[1])
+  const keepMs = readNumber(ending?.[5])
   return {
     id: unpackId(id),
     task: fixed.task,
@@ -291,17 +304,17 @@ export function readStored([id, record, state, lease, progress, errors]: Shown):
     dueAt: readNumber(head[3]) ?? createdAt,
     startBy: readNumber(head[6]),
     deadlineAt: readNumber(head[7]),
-    counters: readCounters(head[9]),
-    token: readNumber(token ?? head[10]) ?? 0,
-    worker: readNullable(worker ?? head[11]),
+    counters: readCounters(ending === null ? head[9] : ending[8]),
+    token: readNumber(token ?? ending?.[9] ?? head[10]) ?? 0,
+    worker: readNullable(worker ?? ending?.[3] ?? head[11]),
     leaseUntil: readNumber(leaseUntil),
-    startedAt: readNumber(startedAt ?? head[15]),
+    startedAt: readNumber(startedAt ?? ending?.[2]),
     finishedAt,
     expiresAt: finishedAt === null || keepMs === null ? null : finishedAt + keepMs,
     cancelAsked: flags?.includes('c') ?? false,
     progress: progress === '' ? null : progress.slice(1),
     errors: [...errors],
     output,
-    reason: readNullable(head[16]),
+    reason: readNullable(ending?.[6]),
   }
 }

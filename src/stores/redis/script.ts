@@ -3,9 +3,10 @@
  * share their subject, and a body. It is called by its digest, so that processes of different versions run their own side by side.
  *
  * Every script has one key, the root of its partition, `{prefix:p}:`, from which the names of all others follow, so that a
- * partition lies in one slot of a cluster. The first three arguments are the same for all: see `preludeLua`.
+ * partition lies in one slot of a cluster. The first three arguments are the same for all: see `headLua`.
  */
 import { createHash } from 'node:crypto'
+import { packedLength } from './ids.ts'
 
 export interface Script {
   readonly name: string
@@ -13,8 +14,8 @@ export interface Script {
   readonly digest: string
 }
 
-/** Time, arguments, and short names. No script touches more than this many jobs. */
-const preludeLua = String.raw`
+/** Time and short names. No script touches more than `MOST` jobs. */
+const headLua = String.raw`
 -- KEYS[1]: root of the partition, '{prefix:p}:'
 -- ARGV[1]: 't' to read the time from the key 'clock', else ''
 -- ARGV[2], ARGV[3]: tokens are ARGV[3] modulo ARGV[2]
@@ -23,7 +24,7 @@ local root = KEYS[1]
 local call = redis.call
 local sub, find, match, gmatch, format = string.sub, string.find, string.match, string.gmatch, string.format
 local concat, sort, floor, max, min = table.concat, table.sort, math.floor, math.max, math.min
-local MOST = 1000
+local MOST, CHUNK, IDLENGTH = 1000, 500, ${packedLength}
 local clock = call('TIME')
 local micros = clock[1] * 1000000 + clock[2]
 local now = floor(micros / 1000)
@@ -32,7 +33,10 @@ if ARGV[1] == 't' then
   if set and sub(set, 1, 1) == '=' then now = tonumber(sub(set, 2))
   elseif set then now = now + tonumber(set) end
 end
+`
 
+/** Arguments, numbers, hints and tokens. */
+const toolsLua = String.raw`
 local at = 3
 local function nextArg()
   at = at + 1
@@ -54,8 +58,9 @@ local function fieldsOf(line)
   return fields
 end
 
--- What happened, for those who watch: 1 work, 2 finished, 4 cancel; 8 when 'todo' has work for a relay.
-local WORK, FINISHED, CANCEL, TODO = 1, 2, 4, 8
+-- What happened, for those who watch: 1 work, 2 finished, 4 cancel. For the caller: 8 when 'todo' has work for a relay, 16 when
+-- there is a message for another partition.
+local WORK, FINISHED, CANCEL, TODO, POST = 1, 2, 4, 8, 16
 local hints = {}
 local function hint(what) hints[what] = true end
 local function hinted()
@@ -70,8 +75,7 @@ local function newToken()
   if token then return token end
   local step, rest = tonumber(ARGV[2]), tonumber(ARGV[3])
   local least = max((tonumber(call('HGET', root .. 'meta', 'token')) or 0) + 1, micros)
-  least = least + (rest - least) % step
-  token = format('%.0f', least)
+  token = format('%.0f', least + (rest - least) % step)
   call('HSET', root .. 'meta', 'token', token)
   return token
 end
@@ -79,6 +83,23 @@ end
 
 /** Makes a script from the fragments it uses, in the order of their needs, and its body. */
 export function scriptOf(name: string, fragments: readonly string[], body: string): Script {
-  const text = `-- errand ${name} 1\n${preludeLua}${fragments.join('')}${body}`
+  return made(name, [headLua, toolsLua, ...fragments, body])
+}
+
+/**
+ * Makes a script with a short way: code without functions, which carries out the ordinary case or, before it has written anything,
+ * returns `slow()`. What functions cost is their making, at each call.
+ */
+export function quickScriptOf(
+  name: string,
+  quick: string,
+  fragments: readonly string[],
+  body: string,
+): Script {
+  return made(name, [headLua, 'local function slow()', toolsLua, ...fragments, body, 'end\n', quick])
+}
+
+function made(name: string, parts: readonly string[]): Script {
+  const text = `-- errand ${name} 1\n${parts.join('')}`
   return { name, text, digest: createHash('sha1').update(text).digest('hex') }
 }

@@ -5,58 +5,130 @@ import { packId } from './ids.ts'
 import { commonLua, intakeLua, whole, type Packed } from './intake.ts'
 import type { Answered, Partition } from './partition.ts'
 import { nullable, packCounters } from './rows.ts'
-import { scriptOf } from './script.ts'
+import { quickScriptOf } from './script.ts'
 import { codeOf } from './states.ts'
 
-const SETTLE = scriptOf(
+const SETTLE = quickScriptOf(
   'settle',
-  [...commonLua, intakeLua],
   String.raw`
 -- ARGV[4]: how many settlements; for each its id, a line of fields, its output or '', then its error if the line says so,
 -- then three texts for each follow-up.
--- Fields: token, 'y' when it yields to a cancel, counters, 'e' with an error, number of follow-ups, then
---   of a finish: 'f', state, reason, ms to keep, ms since the start, length of the output
---   of a return: 'a', delay in ms, 'd' to line up by due time, 'y' if it was started, 'y' if suspect
+-- Fields: 'f' for a finish, 'e' for one with an error or follow-ups, 'a' for a return; token; 'y' when it yields to a cancel; then
+--   of a finish: ms since the start, and the last six fields of an ending: state, ms to keep, reason, length of the output,
+--     counters, token
+--   of a return: counters, delay in ms, 'd' to line up by due time, 'y' if it was started, 'y' if suspect
+--   of all but 'f': 'e' with an error, number of follow-ups
+local count = tonumber(ARGV[4])
+if count == 0 then return { 0 } end
+local ids, keys = {}, {}
+for n = 1, count do
+  local id, line = ARGV[2 + 3 * n], ARGV[3 + 3 * n]
+  if sub(line, 1, 1) ~= 'f' then return slow() end
+  ids[n], keys[n] = id, root .. 'j:' .. id
+end
+if call('EXISTS', root .. 'needed') == 1 then return slow() end
+local running = call('HMGET', root .. 'running', unpack(ids))
+local records = call('MGET', unpack(keys))
+local leases, seen, counted, kept, odd = {}, {}, {}, {}, {}
+local writes, deletions, gone = {}, {}, {}
+local time = format('%.0f', now)
+for n = 1, count do
+  local id, held, record = ids[n], running[n], records[n]
+  local token, agoMs, ending, state, keep = match(ARGV[3 + 3 * n], '^f\t(%d+)\ty?\t(%d*)\t((%d)\t(%d*)\t.*)$')
+  if not held or not record or seen[id] then return slow() end
+  seen[id] = true
+  local lease = leases[held]
+  if not lease then
+    local owner, startedAt, flags, worker = match(held, '^([^\t]*)\t[^\t]*\t([^\t]*)\t([^\t]*)\t([^\t]*)\t')
+    lease = { token = owner, startedAt = startedAt, cancelled = find(flags, 'c', 1, true), worker = worker }
+    leases[held] = lease
+  end
+  if lease.token ~= token or lease.cancelled then return slow() end
+  -- Plain jobs without marks other than suspect.
+  local seq, rank, marks, task, queue = match(record, '^P([^\t]*)\t([^\t]*)\t[^\t\n]*\t?[^\t\n]*\t?[^\t\n]*\t?([^\t\n]*)[^\n]*\n([^\t\n]*)\t([^\t\n]*)')
+  if not seq or (marks ~= '' and marks ~= 's') then return slow() end
+  if rank ~= '' then seq = rank end
+  local counts = counted[queue]
+  if not counts then
+    counts = {}
+    counted[queue] = counts
+  end
+  counts[3] = (counts[3] or 0) - 1
+  if keep == '0' then
+    deletions[#deletions + 1] = keys[n]
+    local chunk = floor(tonumber(seq) / CHUNK)
+    gone[chunk] = (gone[chunk] or 0) + 1
+  else
+    counts[state] = (counts[state] or 0) + 1
+    local startedAt = lease.startedAt
+    if startedAt == '' and agoMs ~= '' then startedAt = format('%.0f', now - tonumber(agoMs)) end
+    local list = kept[keep]
+    if not list then
+      list = {}
+      kept[keep] = list
+    end
+    list[#list + 1] = n
+    writes[#writes + 1] = keys[n]
+    writes[#writes + 1] = '\t' .. time .. '\t' .. startedAt .. '\t' .. lease.worker .. '\t' .. ending .. '\n' .. record .. ARGV[4 + 3 * n]
+    if state ~= '4' then
+      odd[#odd + 1] = seq
+      odd[#odd + 1] = id
+    end
+  end
+end
+call('HDEL', root .. 'running', unpack(ids))
+call('ZREM', root .. 'leases', unpack(ids))
+if #writes > 0 then
+  local ticket = call('HINCRBY', root .. 'meta', 'ticket', #writes / 2) - #writes / 2
+  local tickets = {}
+  for n = 1, #writes / 2 do
+    tickets[writes[2 * n - 1]] = 't' .. format('%.0f', ticket + n)
+    writes[2 * n] = 'F' .. tickets[writes[2 * n - 1]] .. writes[2 * n]
+  end
+  call('MSET', unpack(writes))
+  for keep, list in pairs(kept) do
+    for n = 1, #list do list[n] = ids[list[n]] .. tickets[keys[list[n]]] end
+    if call('RPUSH', root .. 'kept:' .. keep, unpack(list)) == #list then call('ZADD', root .. 'keeps', 0, keep) end
+  end
+end
+if #deletions > 0 then call('DEL', unpack(deletions)) end
+if #odd > 0 then call('ZADD', root .. 'others', unpack(odd)) end
+for queue, counts in pairs(counted) do
+  for state, change in pairs(counts) do
+    local field = state .. ':' .. queue
+    if call('HINCRBY', root .. 'tally', field, change) == 0 then call('HDEL', root .. 'tally', field) end
+  end
+end
+for chunk, number in pairs(gone) do
+  local field = format('%.0f', chunk)
+  if call('HINCRBY', root .. 'live', field, -number) <= 0 then
+    call('HDEL', root .. 'live', field)
+    call('ZREM', root .. 'chunks', field)
+    call('UNLINK', root .. 'log:' .. field)
+  end
+end
+return { 2 }
+`,
+  [...commonLua, intakeLua],
+  String.raw`
 local count = tonumber(nextArg())
 local settlements, ids = {}, {}
 for n = 1, count do
-  local s = { id = nextArg(), line = nextArg(), output = nextArg() }
-  s.token, s.yields, s.counters, s.hasError, s.followUps, s.kind, s.a, s.b, s.c, s.d, s.e =
-    match(s.line, '^([^\t]*)\t([^\t]*)\t([^\t]*)\t([^\t]*)\t([^\t]*)\t([^\t]*)\t([^\t]*)\t([^\t]*)\t([^\t]*)\t([^\t]*)\t([^\t]*)$')
-  if s.hasError == 'e' then s.error = nextArg() end
-  s.jobs = nextJobs(tonumber(s.followUps))
-  settlements[n], ids[n] = s, s.id
-end
-if count == 0 then return { 0 } end
-
-local running = call('HMGET', root .. 'running', unpack(ids))
-local keys = {}
-for n = 1, count do keys[n] = keyOf(ids[n]) end
-local records = call('MGET', unpack(keys))
-local anyNeeded = call('EXISTS', root .. 'needed') == 1
-local settled = {}
-
--- Ordinary endings gather here, to be written at one go. Whatever could see them is preceded by a flush.
-local writes, deletions, leases, entries, odd = {}, {}, {}, {}, {}
-local function flush()
-  if #leases == 0 then return end
-  call('HDEL', root .. 'running', unpack(leases))
-  call('ZREM', root .. 'leases', unpack(leases))
-  if #writes > 0 then call('MSET', unpack(writes)) end
-  if #deletions > 0 then call('DEL', unpack(deletions)) end
-  for keep, list in pairs(entries) do
-    call('RPUSH', root .. 'kept:' .. keep, unpack(list))
-    call('ZADD', root .. 'keeps', 0, keep)
+  local s = { id = nextArg() }
+  local f = fieldsOf(nextArg())
+  s.output = nextArg()
+  s.kind, s.token, s.yields = f[1], f[2], f[3]
+  local more
+  if s.kind == 'a' then
+    s.counters, s.delay, s.place, s.started, s.suspect = f[4], tonumber(f[5]), f[6], f[7], f[8]
+    more = 9
+  else
+    s.agoMs, s.state, s.keep, s.reason, s.outputLength, s.counters = f[4], tonumber(f[5]), f[6], f[7], f[8], f[9]
+    more = 11
   end
-  if #odd > 0 then call('ZADD', root .. 'others', unpack(odd)) end
-  writes, deletions, leases, entries, odd = {}, {}, {}, {}, {}
-end
-
-local ticket = nil
-local function ticketAfter()
-  if not ticket then ticket = call('HINCRBY', root .. 'meta', 'ticket', count) - count end
-  ticket = ticket + 1
-  return 't' .. text(ticket)
+  if f[more] == 'e' then s.error = nextArg() end
+  s.jobs = nextJobs(tonumber(f[more + 1] or '0'))
+  settlements[n], ids[n] = s, s.id
 end
 
 local function appendError(r, error)
@@ -67,74 +139,26 @@ local function appendError(r, error)
   mark(r, 'e')
 end
 
-local function since(startedAt, agoMs)
-  if startedAt ~= '' or agoMs == '' then return startedAt end
-  return text(now - tonumber(agoMs))
-end
-
--- An ending that changes nothing but its own job.
-local function finishPlainly(s, lease, record)
-  local a = find(record, '\n', 1, true)
-  local b = find(record, '\n', a + 1, true)
-  local h = fieldsOf(sub(record, 2, a - 1))
-  local state, keep = tonumber(s.a), s.c
-  local seq = h[2] == nil and h[1] or h[2] == '' and h[1] or h[2]
-  local queue = match(record, '^[^\t]*\t([^\t\n]*)', a + 1)
-  leases[#leases + 1] = s.id
-  moved(queue, RUNNING, keep ~= '0' and state or nil)
-  hint(FINISHED)
-  if keep == '0' then
-    deletions[#deletions + 1] = keyOf(s.id)
-    local chunk = floor(tonumber(seq) / CHUNK)
-    gone[chunk] = (gone[chunk] or 0) + 1
-    return
-  end
-  local own = ticketAfter()
-  local reason = s.b == '' and state == CANCELLED and lease.reason or s.b
-  local head = concat({
-    own, seq, h[3], h[4] or '', h[5] or '', h[6] or '', h[7] or '', h[8] or '', h[9] or '', s.counters, s.token, lease.worker,
-    s.a, text(now), keep, since(lease.startedAt, s.d), reason, lengthOf(s.e, s.output),
-  }, '\t')
-  writes[#writes + 1] = keyOf(s.id)
-  writes[#writes + 1] = sub(record, 1, 1) .. head .. sub(record, a) .. s.output
-  local list = entries[keep]
-  if not list then
-    list = {}
-    entries[keep] = list
-  end
-  list[#list + 1] = s.id .. own
-  if state ~= COMPLETED then
-    odd[#odd + 1] = seq
-    odd[#odd + 1] = s.id
-  end
-end
-
-local function finishFully(s, lease)
-  local r = load(s.id)
-  dropLease(s.id)
-  appendError(r, s.error)
-  if has(r, 'n') then dropNeeds(s.id) end
-  local state = tonumber(s.a)
+local function finishOne(r, s, lease)
+  if has(r, 'n') then dropNeeds(r.id) end
+  local startedAt = lease.startedAt
+  if startedAt == '' and s.agoMs ~= '' then startedAt = text(now - tonumber(s.agoMs)) end
   finish(r, RUNNING, {
-    state = state, keep = s.c, reason = s.b == '' and state == CANCELLED and lease.reason or s.b, settled = s.token,
-    worker = lease.worker, startedAt = since(lease.startedAt, s.d), counters = s.counters, outputLength = s.e, output = s.output,
+    state = s.state, keep = s.keep, reason = s.reason == '' and s.state == CANCELLED and lease.reason or s.reason, settled = s.token,
+    worker = lease.worker, startedAt = startedAt, counters = s.counters, outputLength = s.outputLength, output = s.output,
   })
   insertAll(s.jobs)
   releaseAndErase(r, true)
 end
 
-local function putBack(s, lease)
-  local r = load(s.id)
-  dropLease(s.id)
-  appendError(r, s.error)
-  local delay = tonumber(s.a)
-  r.due = now + delay
-  if s.b == 'd' then r.place = r.due end
-  if s.c == 'y' then r.startBy = nil end
-  if s.d == 'y' then mark(r, 's') end
+local function putBack(r, s, lease)
+  r.due = now + s.delay
+  if s.place == 'd' then r.place = r.due end
+  if s.started == 'y' then r.startBy = nil end
+  if s.suspect == 'y' then mark(r, 's') end
   r.counters, r.settled, r.worker = s.counters, s.token, lease.worker
-  local needs = has(r, 'n') and weigh(s.id) or 'met'
-  local state = needs ~= 'met' and BLOCKED or delay > 0 and SCHEDULED or READY
+  local needs = has(r, 'n') and weigh(r.id) or 'met'
+  local state = needs ~= 'met' and BLOCKED or s.delay > 0 and SCHEDULED or READY
   if state ~= BLOCKED then unmark(r, 'n') end
   lineUp(r, state)
   save(r)
@@ -148,42 +172,26 @@ local function putBack(s, lease)
   end
 end
 
-local function isPlain(s, record)
-  return s.kind == 'f' and s.hasError == '' and s.followUps == '0' and sub(record, 1, 1) == 'P'
-    and not find(match(record, '^[^\t\n]*\t?[^\t\n]*\t?[^\t\n]*\t?[^\t\n]*\t?[^\t\n]*\t?([^\t\n]*)'), '[npel]')
-    and not (anyNeeded and call('SISMEMBER', root .. 'needed', s.id) == 1)
+local function settleOne(s)
+  local lease, r = leaseOf(s.id), load(s.id)
+  if lease and r and lease.token == s.token then
+    if s.yields == 'y' and find(lease.flags, 'c', 1, true) then return 'c' end
+    dropLease(s.id)
+    appendError(r, s.error)
+    if s.kind == 'a' then putBack(r, s, lease) else finishOne(r, s, lease) end
+    return 's'
+  end
+  -- Tokens start at 1, so that a job that was never settled matches none.
+  return r and r.settled == s.token and 's' or 'x'
 end
 
-local answers = {}
-local all = true
+local answers, settled, all = {}, {}, true
 for n, s in ipairs(settlements) do
-  local held, record = running[n], records[n]
-  local answer = 's'
-  if settled[s.id] then
-    if settled[s.id] ~= s.token then answer = 'x' end
-  elseif held and record and sub(held, 1, #s.token + 1) == s.token .. '\t' then
-    local token, untilAt, startedAt, flags, worker, reason =
-      match(held, '^([^\t]*)\t([^\t]*)\t([^\t]*)\t([^\t]*)\t([^\t]*)\t([^\t]*)$')
-    if s.yields == 'y' and find(flags, 'c', 1, true) then answer = 'c'
-    else
-      local lease = { startedAt = startedAt, worker = worker, reason = reason }
-      settled[s.id] = s.token
-      if isPlain(s, record) then finishPlainly(s, lease, record)
-      else
-        flush()
-        if s.kind == 'f' then finishFully(s, lease) else putBack(s, lease) end
-        anyNeeded = anyNeeded or call('EXISTS', root .. 'needed') == 1
-      end
-    end
-  else
-    -- Tokens start at 1, so that a job that was never settled matches none.
-    local r = record and parse(s.id, record)
-    if not r or r.settled ~= s.token then answer = 'x' end
-  end
-  if answer ~= 's' then all = false end
+  local answer
+  if settled[s.id] then answer = settled[s.id] == s.token and 's' or 'x' else answer = settleOne(s) end
+  if answer == 's' then settled[s.id] = settled[s.id] or s.token else all = false end
   answers[n] = answer
 end
-flush()
 local hinted = close()
 if all then return { hinted } end
 return { hinted, concat(answers) }
@@ -213,19 +221,32 @@ export async function settle(
 }
 
 function lineOf(settlement: Settlement): string {
-  const { token, yieldsToCancel, counters, error, followUps } = settlement
-  const common = `${token}\t${yieldsToCancel ? 'y' : ''}\t${packCounters(counters)}\t${error === null ? '' : 'e'}\t${followUps.length}`
+  const { token, yieldsToCancel, error, followUps } = settlement
+  const counters = packCounters(settlement.counters)
+  const more = `${error === null ? '' : 'e'}\t${followUps.length}`
+  const lease = `${token}\t${yieldsToCancel ? 'y' : ''}`
   switch (settlement.kind) {
     case 'finish': {
       const { state, output, reason, keepMs, startedAgoMs } = settlement
       const keep = keepMs !== null && keepMs <= 0 ? '0' : whole(keepMs)
-      return `${common}\tf\t${codeOf(state)}\t${nullable(reason)}\t${keep}\t${whole(startedAgoMs)}\t${output === null ? '' : output.length}`
+      const ending = `${codeOf(state)}\t${keep}\t${nullable(reason)}\t${lengthOf(output)}\t${counters}\t${token}`
+      const ago = startedAgoMs === null ? '' : whole(Math.max(0, startedAgoMs))
+      return error === null && followUps.length === 0
+        ? `f\t${lease}\t${ago}\t${ending}`
+        : `e\t${lease}\t${ago}\t${ending}\t${more}`
     }
     case 'again': {
       const { delayMs, place, started, suspect } = settlement
-      return `${common}\ta\t${whole(Math.max(0, delayMs))}\t${place === 'due' ? 'd' : ''}\t${started ? 'y' : ''}\t${suspect ? 'y' : ''}\t`
+      return `a\t${lease}\t${counters}\t${whole(Math.max(0, delayMs))}\t${place === 'due' ? 'd' : ''}\t${started ? 'y' : ''}\t${suspect ? 'y' : ''}\t${more}`
     }
   }
+}
+
+/** The length of an output in UTF-16 units, and in bytes if that is another; '' for none. */
+function lengthOf(output: string | null): string {
+  if (output === null) return ''
+  const bytes = Buffer.byteLength(output)
+  return bytes === output.length ? String(bytes) : `${output.length},${bytes}`
 }
 
 function readAnswer(letter: string | undefined): SettleAnswer {

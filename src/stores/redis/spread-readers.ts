@@ -100,7 +100,9 @@ function merge(parts: readonly Part[], limit: number): Page {
 
 function cursorAfter(part: Part, taken: number): Cursor {
   if (taken === part.jobs.length) return part.next ?? 'done'
-  return part.jobs[taken - 1]?.rank ?? part.before
+  if (taken > 0) return part.jobs[taken - 1]?.rank ?? 'done'
+  // What comes into a partition from now on is no part of the listing.
+  return part.before === 'new' ? (part.jobs[0]?.rank ?? 0) + 1 : part.before
 }
 
 function isNewer(a: StoredJob, b: StoredJob): boolean {
