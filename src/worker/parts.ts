@@ -129,8 +129,19 @@ export class Parts {
     return this.slots.running.size - this.slots.stuck
   }
 
-  /** Writes the worker's record and its tasks. Rejects when the store cannot be reached. */
+  /** Writes the worker's record and its tasks, and starts to renew. Rejects when the store cannot be reached. */
   async announce(): Promise<void> {
+    const renewing = this.#renewer.start()
+    try {
+      await this.#register()
+      await renewing
+    } catch (error) {
+      await this.#renewer.stop()
+      throw error
+    }
+  }
+
+  async #register(): Promise<void> {
     const { app, registry } = this.#options
     await this.#sweeper.first()
     for (const { name, definition } of registry.tasks) {
@@ -147,7 +158,6 @@ export class Parts {
 
   start(): void {
     this.#unwatch = this.#options.app.store.watch((hint) => this.#hint(hint))
-    this.#renewer.start()
     this.fetcher.start(this.slots)
     this.#sweeper.loop.start()
   }

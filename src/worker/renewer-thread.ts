@@ -47,6 +47,9 @@ port.on('message', (message: ToThread) => {
   }
 })
 
+// The worker claims nothing before it has heard that somebody renews.
+port.postMessage({ kind: 'worked' } satisfies RenewReport)
+
 function sendable(report: RenewReport): RenewReport {
   return report.kind === 'failed' ? { kind: 'failed', error: String(report.error) } : report
 }

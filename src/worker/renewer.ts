@@ -20,8 +20,8 @@ export interface RenewerOptions {
   readonly cancelAsked: (leases: readonly LeaseRef[]) => void
 }
 
-/** How long a stopping thread may take before it is ended. */
-const stopThreadMs = 2_000
+/** How long a stopping thread may take before it is ended, and a starting one before it is no longer waited for. */
+const threadBounds = { stopMs: 2_000, startMs: 1_000 } as const
 
 export class Renewer {
   readonly health: Health
@@ -37,9 +37,13 @@ export class Renewer {
     this.mode = options.store.connector === null ? 'event-loop' : 'thread'
   }
 
-  start(): void {
+  /** Resolves when leases are renewed; a thread that takes long to start is not waited for. */
+  async start(): Promise<void> {
     const { store, table, leaseMs } = this.#options
-    if (store.connector !== null) return this.#startThread()
+    if (store.connector !== null) {
+      this.#startThread()
+      return this.#threadStarted()
+    }
     this.#loop = new RenewLoop({
       store,
       clock: store.clock,
@@ -67,7 +71,7 @@ export class Renewer {
     if (thread === null) return
     const ended = new Promise<void>((resolve) => thread.once('exit', () => resolve()))
     this.#send({ kind: 'stop' })
-    const timer = setTimeout(() => void thread.terminate(), stopThreadMs)
+    const timer = setTimeout(() => void thread.terminate(), threadBounds.stopMs)
     await ended
     clearTimeout(timer)
   }
@@ -95,6 +99,18 @@ export class Renewer {
       this.#options.store.clock.after(againMs, () => this.#startThread())
     })
     this.add(table.entries)
+  }
+
+  async #threadStarted(): Promise<void> {
+    const late = new AbortController()
+    const timer = setTimeout(() => late.abort(), threadBounds.startMs)
+    const thread = this.#thread
+    await new Promise<void>((resolve) => {
+      late.signal.addEventListener('abort', () => resolve(), { once: true })
+      thread?.once('message', () => resolve())
+      thread?.once('exit', () => resolve())
+    })
+    clearTimeout(timer)
   }
 
   #take(report: RenewReport): void {
