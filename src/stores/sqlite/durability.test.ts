@@ -14,14 +14,10 @@ for (const durability of ['process', 'power'] as const) {
   test(`with durability ${durability} every connection of the store syncs as it says`, async (t) => {
     const folder = mkdtempSync(join(tmpdir(), 'errand-durability-'))
     t.after(() => rmSync(folder, { recursive: true }))
-    const handles = new Set<DatabaseSync>()
-    const { exec } = DatabaseSync.prototype
-    t.mock.method(DatabaseSync.prototype, 'exec', function (this: DatabaseSync, sql: string) {
-      handles.add(this)
-      exec.call(this, sql)
-    })
+    const exec = t.mock.method(DatabaseSync.prototype, 'exec')
     const store = sqlite(join(folder, 'jobs.db'), { durability })
     await store.insert([newJob()])
+    const handles = new Set(exec.mock.calls.map((call) => call.this as DatabaseSync))
     assert.ok(handles.size > 0)
     for (const handle of handles) {
       const row = handle.prepare('PRAGMA synchronous').get()
