@@ -17,9 +17,15 @@ test('a short run of kills and stops loses nothing and does nothing twice', asyn
 })
 
 test('a store that believes workers whose leases are gone is found out', async () => {
-  const { code, output } = await crash('--seed', '1', '--seconds', '8', '--sabotage', 'fencing')
-  assert.equal(code, 1, output)
-  assert.match(output, /VIOLATION \(\d+\): a job ends once, as the store says/)
+  // A short run on a busy machine may see no worker come back too late: then the next seed is tried.
+  const seen: string[] = []
+  for (const seed of ['1', '2', '3', '4', '5']) {
+    const { code, output } = await crash('--seed', seed, '--seconds', '8', '--sabotage', 'fencing')
+    assert.equal(code, 1, output)
+    if (/VIOLATION \(\d+\): a job ends once, as the store says/.test(output)) return
+    seen.push(output)
+  }
+  assert.fail(`no run found a job that ended twice:\n${seen.join('\n')}`)
 })
 
 test('wrong use is told apart from a broken rule', async () => {
