@@ -22,6 +22,9 @@ local function leaseWaiting(r, state, flags, startedAt)
 end
 `
 
+/** A claim of more jobs than this answers their ids only. */
+const mostRecords = 50
+
 const CLAIM = quickScriptOf(
   'claim',
   String.raw`
@@ -45,21 +48,17 @@ if others > 0 then
     if not skips[queue] then queues[#queues + 1], limits[#limits + 1] = queue, others end
   end
 end
-local ids, records, taken = {}, {}, {}
+local ids, taken, byte = {}, {}, string.byte
 for q, queue in ipairs(queues) do
   local most = min(limits[q], limit - #ids)
   if most > 0 and (q > named or call('ZSCORE', root .. 'busy', queue)) then
-    if call('EXISTS', root .. 'early:' .. queue, root .. 'lost:' .. queue) > 0 then return slow() end
+    if call('EXISTS', root .. 'early:' .. queue, root .. 'lost:' .. queue, root .. 'ghosts:' .. queue) > 0 then return slow() end
     local entries = call('LRANGE', root .. 'line:' .. queue, 0, most - 1)
     if #entries == 0 then return slow() end
-    local keys = {}
-    for n = 1, #entries do keys[n] = root .. 'j:' .. sub(entries[n], 1, IDLENGTH) end
-    local found = call('MGET', unpack(keys))
     for n = 1, #entries do
-      local entry, record = entries[n], found[n]
-      local start = 'P' .. sub(entry, IDLENGTH + 1) .. '\t'
-      if not record or sub(record, 1, #start) ~= start then return slow() end
-      ids[#ids + 1], records[#records + 1] = sub(entry, 1, IDLENGTH), record
+      local entry = entries[n]
+      if byte(entry, IDLENGTH + 1) == 120 then return slow() end
+      ids[#ids + 1] = sub(entry, 1, IDLENGTH)
     end
     taken[q] = #entries
   end
@@ -68,12 +67,16 @@ if #ids == 0 then return { 0, now, nextDue, '0', '', '', {} } end
 local least = max((tonumber(call('HGET', root .. 'meta', 'token')) or 0) + 1, micros)
 local token = format('%.0f', least + (tonumber(ARGV[3]) - least) % tonumber(ARGV[2]))
 call('HSET', root .. 'meta', 'token', token)
-local untilAt = now + tonumber(ARGV[5])
-local lease = concat({ token, format('%.0f', untilAt), '', '', ARGV[4], '' }, '\t')
+local untilAt = format('%.0f', now + tonumber(ARGV[5]))
 local leases, scores = {}, {}
-for n = 1, #ids do
-  leases[2 * n - 1], leases[2 * n] = ids[n], lease
-  scores[2 * n - 1], scores[2 * n] = untilAt, ids[n]
+local n = 0
+for q, queue in ipairs(queues) do
+  local lease = taken[q] and concat({ token, untilAt, '', 'q', ARGV[4], '', queue }, '\t')
+  for _ = 1, taken[q] or 0 do
+    n = n + 1
+    leases[2 * n - 1], leases[2 * n] = ids[n], lease
+    scores[2 * n - 1], scores[2 * n] = untilAt, ids[n]
+  end
 end
 call('HSET', root .. 'running', unpack(leases))
 call('ZADD', root .. 'leases', unpack(scores))
@@ -87,6 +90,11 @@ for q, count in pairs(taken) do
   end
   call('HINCRBY', root .. 'tally', '3:' .. queue, count)
 end
+-- Many records are better read by the client itself, past this script.
+if #ids > ${mostRecords} then return { 0, now, nextDue, token, '', concat(ids) } end
+for n = 1, #ids do ids[n] = root .. 'j:' .. ids[n] end
+local records = call('MGET', unpack(ids))
+for n = 1, #ids do ids[n] = sub(ids[n], -IDLENGTH) end
 return { 0, now, nextDue, token, '', concat(ids), records }
 `,
   [...commonLua, leasingLua],
@@ -113,7 +121,7 @@ local function takeLine(queue, most)
       if record and sub(record, 2, #ticket + 1) == ticket then
         ids[#ids + 1], records[#records + 1] = sub(entry, 1, IDLENGTH), record
         most = most - 1
-      end
+      else call('SREM', root .. 'ghosts:' .. queue, entry) end
     end
   end
 end
@@ -134,7 +142,7 @@ local function headOf(queue, most)
       if found[n] and sub(found[n], 2, #ticket + 1) == ticket then
         local r = parse(sub(entries[n], 1, IDLENGTH), found[n])
         head[#head + 1] = { id = r.id, record = found[n], place = placed(r.place, r.seq), upTo = n }
-      end
+      else call('SREM', root .. 'ghosts:' .. queue, entries[n]) end
     end
     if #head > 0 then return head end
     call('LTRIM', line, #entries, -1)
@@ -210,7 +218,7 @@ local function claimQueue(queue, most)
   local taken = #ids - before
   if taken == 0 then return false end
   local untilAt = now + leaseMs
-  local lease = concat({ newToken(), text(untilAt), '', '', worker, '' }, '\t')
+  local lease = concat({ newToken(), text(untilAt), '', '', worker, '', '' }, '\t')
   local leases, scores = {}, {}
   for n = before + 1, #ids do
     leases[#leases + 1], scores[#scores + 1] = ids[n], untilAt
@@ -272,7 +280,7 @@ type ClaimReply = readonly [
   token: string,
   startedAt: string,
   ids: string,
-  records: readonly string[],
+  records?: readonly string[],
 ]
 
 /**
@@ -292,17 +300,26 @@ export async function claim(
   ]
   for (const { name, limit } of request.queues) args.push(escape(name), String(limit))
   const reply = (await partition.run(CLAIM, args)) as ClaimReply
-  const [hinted, now, nextDueMs, token, startedAt, ids, records] = reply
+  const [hinted, now, nextDueMs, token, startedAt, ids] = reply
+  const records = reply[6] ?? (await partition.read(packedOf(ids)))
   const handed = {
     token: Number(token),
     why: 'ready',
     startedAt: startedAt === '' ? null : Number(startedAt),
     cancelAsked: false,
   } as const
-  const jobs = records.map((record, n) =>
-    readClaimed(unpackId(ids, n * packedLength), record, handed),
-  )
+  const jobs: ClaimedJob[] = []
+  for (const [n, record] of records.entries()) {
+    if (record !== null) jobs.push(readClaimed(unpackId(ids, n * packedLength), record, handed))
+  }
   return { hinted, answer: { now, jobs, nextDueMs: nextDueMs < 0 ? null : nextDueMs } }
+}
+
+/** Cuts a row of packed ids. */
+function packedOf(ids: string): string[] {
+  return Array.from({ length: ids.length / packedLength }, (_, n) =>
+    ids.slice(n * packedLength, (n + 1) * packedLength),
+  )
 }
 
 const EXPIRED = scriptOf(

@@ -7,6 +7,7 @@ export interface RedisClient {
   readonly isCluster?: boolean
   evalsha(digest: string, keys: number, ...args: string[]): Promise<unknown>
   eval(text: string, keys: number, ...args: string[]): Promise<unknown>
+  mget(...keys: string[]): Promise<(string | null)[]>
   info(section: string): Promise<string>
   publish(channel: string, message: string): Promise<number>
   subscribe(channel: string): Promise<unknown>

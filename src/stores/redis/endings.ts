@@ -16,8 +16,8 @@ local function finish(r, from, ending)
   r.settled, r.worker, r.startedAt, r.counters = ending.settled, ending.worker, ending.startedAt, ending.counters
   r.outputLength = ending.outputLength
   r.texts = r.texts .. ending.output
-  r.ticket = newTicket()
   r.marks = string.gsub(r.marks, '[sn]', '')
+  r.ticket = newTicket(r)
   save(r)
   call('RPUSH', root .. 'kept:' .. r.keep, r.id .. r.ticket)
   call('ZADD', root .. 'keeps', 0, r.keep)

@@ -35,10 +35,7 @@ local function logInserts(ids, first)
     local last = min(#ids, (chunk + 1) * CHUNK - first)
     local part = {}
     for k = n, last do part[#part + 1] = ids[k] end
-    call('RPUSH', root .. 'log:' .. text(chunk), unpack(part))
-    if call('HINCRBY', root .. 'live', text(chunk), #part) == #part then
-      call('ZADD', root .. 'chunks', chunk, text(chunk))
-    end
+    if call('RPUSH', root .. 'log:' .. text(chunk), unpack(part)) == #part then call('ZADD', root .. 'chunks', chunk, text(chunk)) end
     n = last + 1
   end
 end
@@ -157,17 +154,7 @@ local function flushFresh()
   logInserts(freshIds, freshFrom)
   for queue, entries in pairs(fresh) do
     seen(queue)
-    -- All are due now, in the order of their ranks: when the first may come last, all may.
-    if comesLast(queue, now, entries.first) then
-      call('RPUSH', root .. 'line:' .. queue, unpack(entries))
-      call('HSET', root .. 'tails', queue, text(now) .. ':' .. text(entries.last))
-    else
-      for _, entry in ipairs(entries) do
-        local r = load(sub(entry, 1, IDLENGTH))
-        lineUp(r, READY)
-        save(r)
-      end
-    end
+    call('RPUSH', root .. 'line:' .. queue, unpack(entries))
     tally[queue] = tally[queue] or {}
     tally[queue][READY] = (tally[queue][READY] or 0) + #entries
     hint(WORK)
@@ -180,18 +167,17 @@ local function insertPlain(id, queue, fixed, seq)
   local ticket = text(seq)
   if not call('SET', keyOf(id), 'P' .. ticket .. '\t\t' .. text(now) .. '\n' .. fixed, 'NX') then
     freshIds[#freshIds + 1] = id
-    gone[floor(seq / CHUNK)] = (gone[floor(seq / CHUNK)] or 0) + 1
+    forgetRank(seq)
     return known(id)
   end
   freshFrom = freshFrom or seq
   freshIds[#freshIds + 1] = id
   local entries = fresh[queue]
   if not entries then
-    entries = { first = seq }
+    entries = {}
     fresh[queue] = entries
   end
   entries[#entries + 1] = id .. ticket
-  entries.last = seq
   return 'c'
 end
 
@@ -248,13 +234,8 @@ for n = 5, 4 + 3 * count, 3 do
   end
 end
 if count == 0 then return { 0 } end
-local place = format('%.0f', now)
-for _, queue in ipairs(order) do
-  local tail = call('HGET', root .. 'tails', queue)
-  if tail and tonumber(match(tail, '^[^:]*')) > now then return slow() end
-end
-local seq = (tonumber(call('HGET', root .. 'meta', 'seq')) or 0) + 1
-local records, ids, middle = {}, {}, '\t\t' .. place .. '\n'
+local seq = call('HINCRBY', root .. 'meta', 'seq', count) - count + 1
+local records, ids, middle = {}, {}, '\t\t' .. format('%.0f', now) .. '\n'
 for n = 1, count do
   local id, ticket = ARGV[2 + 3 * n], format('%.0f', seq + n - 1)
   records[2 * n - 1], records[2 * n] = root .. 'j:' .. id, 'P' .. ticket .. middle .. ARGV[4 + 3 * n]
@@ -262,21 +243,26 @@ for n = 1, count do
   local entries = byQueue[ARGV[3 + 3 * n]]
   entries[#entries + 1] = id .. ticket
 end
-if call('MSETNX', unpack(records)) == 0 then return slow() end
-call('HINCRBY', root .. 'meta', 'seq', count)
+local isNew = call('MSETNX', unpack(records)) == 1
 local n = 1
 while n <= count do
   local chunk = floor((seq + n - 1) / CHUNK)
   local last = min(count, (chunk + 1) * CHUNK - seq)
   local field = format('%.0f', chunk)
-  call('RPUSH', root .. 'log:' .. field, unpack(ids, n, last))
-  if call('HINCRBY', root .. 'live', field, last - n + 1) == last - n + 1 then call('ZADD', root .. 'chunks', chunk, field) end
+  if isNew then
+    if call('RPUSH', root .. 'log:' .. field, unpack(ids, n, last)) == last - n + 1 then call('ZADD', root .. 'chunks', chunk, field) end
+  elseif call('HINCRBY', root .. 'gone', field, last - n + 1) >= CHUNK then
+    call('HDEL', root .. 'gone', field)
+    call('ZREM', root .. 'chunks', field)
+    call('UNLINK', root .. 'log:' .. field)
+  end
   n = last + 1
 end
+-- Some are known: the ranks are left unused.
+if not isNew then return slow() end
 for _, queue in ipairs(order) do
   local entries = byQueue[queue]
   call('RPUSH', root .. 'line:' .. queue, unpack(entries))
-  call('HSET', root .. 'tails', queue, place .. ':' .. sub(entries[#entries], IDLENGTH + 1))
   if call('HINCRBY', root .. 'tally', '2:' .. queue, #entries) == #entries then
     call('ZADD', root .. 'busy', 0, queue)
     call('SADD', root .. 'queues', queue)

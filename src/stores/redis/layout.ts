@@ -14,6 +14,8 @@ const HELLO = scriptOf(
 -- ARGV[4...5]: layout, number of partitions
 local layout, partitions = nextArg(), nextArg()
 local found = call('HMGET', root .. 'meta', 'layout', 'partitions')
+-- A long value keeps 'running' from being searched from its start each time, as Redis does with short hashes of short values.
+call('HSETNX', root .. 'running', '', string.rep('-', 128))
 if found[1] then return { tonumber(found[1]), tonumber(found[2]) } end
 call('HSET', root .. 'meta', 'layout', layout, 'partitions', partitions)
 return { tonumber(layout), tonumber(partitions) }

@@ -40,6 +40,11 @@ local function traced(id, letter)
     save(r)
   end
 end
+local function slowly(id, lease)
+  if not find(lease.flags, 'q', 1, true) then return end
+  lease.flags, lease.queue = string.gsub(lease.flags, 'q', ''), ''
+  call('HSET', root .. 'running', id, leaseText(lease))
+end
 while at < #ARGV do
   local id, token, kind, ago, value = nextArg(), nextArg(), nextArg(), nextArg(), nextArg()
   local lease = leaseOf(id)
@@ -53,10 +58,12 @@ while at < #ARGV do
     elseif kind == 'p' then
       call('SET', root .. 'p:' .. id, value)
       traced(id, 'p')
+      slowly(id, lease)
     else
       local lines = root .. 'l:' .. id
       if call('LLEN', lines) < ${keptLogLines} then call('RPUSH', lines, text(now - tonumber(ago)) .. '\t' .. value) end
       traced(id, 'l')
+      slowly(id, lease)
     end
     answers[#answers + 1] = 'n'
   end

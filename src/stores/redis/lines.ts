@@ -2,7 +2,7 @@
  * Where waiting jobs stand.
  *
  * - `line:<queue>`, a list: jobs of priority 0 that come in order, each as packed id and ticket. A job that leaves it otherwise than
- *   by a claim gets another ticket or none, so that what it leaves behind is no longer its own; claims drop such entries.
+ *   by a claim loses its ticket; the entry that it leaves behind is noted in `ghosts:<queue>` until a claim drops it.
  * - `early:<queue>`, a sorted set by priority: jobs that must stand before others of the line, and those of other priorities.
  * - `lost:<queue>`, likewise: suspects, each with its losses.
  * - `scheduled`, by due time; `bounds`, by the time at which a job has waited too long.
@@ -23,11 +23,12 @@ local function moved(queue, from, to)
   if to then counts[to] = (counts[to] or 0) + 1 end
 end
 
--- The log of insertions: a list of ids for each 500 ranks, dropped when its last job is gone.
-local function forget(r)
-  local chunk = floor(r.seq / CHUNK)
+-- The log of insertions is a list of ids for each CHUNK ranks. It is dropped when as many ranks as it has are used and gone.
+local function forgetRank(seq)
+  local chunk = floor(seq / CHUNK)
   gone[chunk] = (gone[chunk] or 0) + 1
 end
+local function forget(r) forgetRank(r.seq) end
 
 -- Writes the books; the last thing that a script does.
 local function close()
@@ -41,17 +42,18 @@ local function close()
           if count <= 0 then
             call('ZREM', root .. 'busy', queue)
             -- What is left in the line are entries that jobs left behind.
-            call('UNLINK', root .. 'line:' .. queue)
+            call('UNLINK', root .. 'line:' .. queue, root .. 'ghosts:' .. queue)
           elseif count == change then call('ZADD', root .. 'busy', 0, queue) end
         end
       end
     end
   end
   for chunk, count in pairs(gone) do
-    if call('HINCRBY', root .. 'live', chunk, -count) <= 0 then
-      call('HDEL', root .. 'live', chunk)
-      call('ZREM', root .. 'chunks', chunk)
-      call('UNLINK', root .. 'log:' .. text(chunk))
+    local field = text(chunk)
+    if call('HINCRBY', root .. 'gone', field, count) >= CHUNK then
+      call('HDEL', root .. 'gone', field)
+      call('ZREM', root .. 'chunks', field)
+      call('UNLINK', root .. 'log:' .. field)
     end
   end
   return hinted()
@@ -68,18 +70,13 @@ local function lostMember(r)
 end
 local function scheduledMember(r) return rank(r.seq) .. r.id end
 
--- Whether a job may stand at the end of its queue's line; if so it becomes the last.
+-- Whether a job may stand at the end of its queue's line.
 local function comesLast(queue, place, seq)
-  local tail = call('HGET', root .. 'tails', queue)
-  if tail then
-    local lastPlace, lastSeq = match(tail, '^(.*):(.*)$')
-    lastPlace, lastSeq = tonumber(lastPlace), tonumber(lastSeq)
-    if (place < lastPlace or (place == lastPlace and seq < lastSeq)) and call('EXISTS', root .. 'line:' .. queue) == 1 then
-      return false
-    end
-  end
-  call('HSET', root .. 'tails', queue, text(place) .. ':' .. text(seq))
-  return true
+  local entry = call('LINDEX', root .. 'line:' .. queue, -1)
+  if not entry then return true end
+  local last = load(sub(entry, 1, IDLENGTH))
+  if not last or last.ticket ~= sub(entry, IDLENGTH + 1) then return false end
+  return place > last.place or (place == last.place and seq > last.seq)
 end
 
 -- Lines a job up as ready or scheduled. Its record must be saved afterwards.
@@ -91,7 +88,7 @@ local function lineUp(r, state)
   elseif state == READY then
     if has(r, 's') then call('ZADD', root .. 'lost:' .. r.queue, r.priority, lostMember(r))
     elseif r.priority == 0 and comesLast(r.queue, r.place, r.seq) then
-      r.ticket = newTicket()
+      r.ticket = newTicket(r)
       call('RPUSH', root .. 'line:' .. r.queue, r.id .. r.ticket)
     else call('ZADD', root .. 'early:' .. r.queue, r.priority, earlyMember(r)) end
     hint(WORK)
@@ -100,12 +97,14 @@ end
 
 -- Takes a waiting job out of its line. Its record must be saved afterwards, or removed.
 local function stepOut(r, state)
-  r.ticket = ''
   if state == SCHEDULED then call('ZREM', root .. 'scheduled', scheduledMember(r))
   elseif state == READY then
     if has(r, 's') then call('ZREM', root .. 'lost:' .. r.queue, lostMember(r))
-    else call('ZREM', root .. 'early:' .. r.queue, earlyMember(r)) end
+    elseif call('ZREM', root .. 'early:' .. r.queue, earlyMember(r)) == 0 then
+      call('SADD', root .. 'ghosts:' .. r.queue, r.id .. r.ticket)
+    end
   end
+  r.ticket = ''
 end
 
 -- Where an unfinished or finished job is.

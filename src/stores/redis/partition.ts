@@ -36,6 +36,11 @@ export class Partition {
   run(script: Script, args: readonly string[] = []): Promise<unknown> {
     return this.#connection.run(script, this.root, [...this.#common, ...args])
   }
+
+  /** Reads the records of jobs by their packed ids. */
+  read(ids: readonly string[]): Promise<(string | null)[]> {
+    return this.#connection.read(ids.map((id) => `${this.root}j:${id}`))
+  }
 }
 
 /** The most partitions that a store can have: a token tells its partition by what is left of it modulo this. */

@@ -91,20 +91,25 @@ local function has(r, mark) return find(r.marks, mark, 1, true) ~= nil end
 local function mark(r, one) if not has(r, one) then r.marks = r.marks .. one end end
 local function unmark(r, one) r.marks = string.gsub(r.marks, one, '') end
 
-local function newTicket() return 't' .. call('HINCRBY', root .. 'meta', 'ticket', 1) end
+-- Names a place in a list: of a job that claims may hand out unseen, or with 'x' of one with a key, bounds or marks.
+local function newTicket(r)
+  local letter = (r.key or r.startBy or r.deadlineAt or r.marks ~= '') and 'x' or 't'
+  return letter .. call('HINCRBY', root .. 'meta', 'ticket', 1)
+end
 
--- Leases lie in the hash 'running': token, leaseUntil, startedAt, flags, worker, reason of a cancel.
--- Flags: c cancel asked, o leased as overdue, b inserted as running.
+-- Leases lie in the hash 'running': token, leaseUntil, startedAt, flags, worker, reason of a cancel, queue of quick ones.
+-- Flags: c cancel asked, o leased as overdue, b inserted as running; q quick: the job has neither key, bounds nor marks.
 local function leaseOf(id)
   local lease = call('HGET', root .. 'running', id)
   if not lease then return nil end
-  local token, untilAt, startedAt, flags, worker, reason =
-    match(lease, '^([^\t]*)\t([^\t]*)\t([^\t]*)\t([^\t]*)\t([^\t]*)\t([^\t]*)$')
-  return { token = token, untilAt = tonumber(untilAt), startedAt = startedAt, flags = flags, worker = worker, reason = reason }
+  local f = fieldsOf(lease)
+  return {
+    token = f[1], untilAt = tonumber(f[2]), startedAt = f[3], flags = f[4], worker = f[5], reason = f[6], queue = f[7] or '',
+  }
 end
 
 local function leaseText(lease)
-  return concat({ lease.token, text(lease.untilAt), lease.startedAt, lease.flags, lease.worker, lease.reason }, '\t')
+  return concat({ lease.token, text(lease.untilAt), lease.startedAt, lease.flags, lease.worker, lease.reason, lease.queue or '' }, '\t')
 end
 
 local function writeLease(id, lease)

@@ -87,7 +87,7 @@ export function scriptOf(name: string, fragments: readonly string[], body: strin
 }
 
 /**
- * Makes a script with a short way: code without functions, which carries out the ordinary case or, before it has written anything,
+ * Makes a script with a short way: code without functions, which carries out the ordinary case or, before it has changed anything,
  * returns `slow()`. What functions cost is their making, at each call.
  */
 export function quickScriptOf(

@@ -31,7 +31,8 @@ local running = call('HMGET', root .. 'running', unpack(ids))
 local records = call('MGET', unpack(keys))
 local leases, seen, counted, kept, odd = {}, {}, {}, {}, {}
 local writes, deletions, gone = {}, {}, {}
-local time = format('%.0f', now)
+local ticket = tonumber(call('HGET', root .. 'meta', 'ticket')) or 0
+local time = '\t' .. format('%.0f', now) .. '\t'
 for n = 1, count do
   local id, held, record = ids[n], running[n], records[n]
   local token, agoMs, ending, state, keep = match(ARGV[3 + 3 * n], '^f\t(%d+)\ty?\t(%d*)\t((%d)\t(%d*)\t.*)$')
@@ -39,21 +40,21 @@ for n = 1, count do
   seen[id] = true
   local lease = leases[held]
   if not lease then
-    local owner, startedAt, flags, worker = match(held, '^([^\t]*)\t[^\t]*\t([^\t]*)\t([^\t]*)\t([^\t]*)\t')
-    lease = { token = owner, startedAt = startedAt, cancelled = find(flags, 'c', 1, true), worker = worker }
+    local owner, startedAt, flags, worker, queue = match(held, '^([^\t]*)\t[^\t]*\t([^\t]*)\t([^\t]*)\t([^\t]*)\t[^\t]*\t(.*)$')
+    if flags ~= 'q' then return slow() end
+    local counts = counted[queue] or { ['3'] = 0 }
+    counted[queue] = counts
+    lease = { token = owner, startedAt = startedAt, worker = '\t' .. worker .. '\t', counts = counts }
     leases[held] = lease
   end
-  if lease.token ~= token or lease.cancelled then return slow() end
-  -- Plain jobs without marks other than suspect.
-  local seq, rank, marks, task, queue = match(record, '^P([^\t]*)\t([^\t]*)\t[^\t\n]*\t?[^\t\n]*\t?[^\t\n]*\t?([^\t\n]*)[^\n]*\n([^\t\n]*)\t([^\t\n]*)')
-  if not seq or (marks ~= '' and marks ~= 's') then return slow() end
-  if rank ~= '' then seq = rank end
-  local counts = counted[queue]
-  if not counts then
-    counts = {}
-    counted[queue] = counts
+  if lease.token ~= token then return slow() end
+  local counts = lease.counts
+  counts['3'] = counts['3'] - 1
+  local seq
+  if keep == '0' or state ~= '4' then
+    local first, second = match(record, '^P([^\t]*)\t([^\t]*)\t')
+    seq = second == '' and first or second
   end
-  counts[3] = (counts[3] or 0) - 1
   if keep == '0' then
     deletions[#deletions + 1] = keys[n]
     local chunk = floor(tonumber(seq) / CHUNK)
@@ -61,15 +62,16 @@ for n = 1, count do
   else
     counts[state] = (counts[state] or 0) + 1
     local startedAt = lease.startedAt
-    if startedAt == '' and agoMs ~= '' then startedAt = format('%.0f', now - tonumber(agoMs)) end
+    if startedAt == '' and agoMs ~= '' then startedAt = now - agoMs end
     local list = kept[keep]
     if not list then
       list = {}
       kept[keep] = list
     end
-    list[#list + 1] = n
+    ticket = ticket + 1
+    list[#list + 1] = id .. 't' .. ticket
     writes[#writes + 1] = keys[n]
-    writes[#writes + 1] = '\t' .. time .. '\t' .. startedAt .. '\t' .. lease.worker .. '\t' .. ending .. '\n' .. record .. ARGV[4 + 3 * n]
+    writes[#writes + 1] = 'Ft' .. ticket .. time .. startedAt .. lease.worker .. ending .. '\n' .. record .. ARGV[4 + 3 * n]
     if state ~= '4' then
       odd[#odd + 1] = seq
       odd[#odd + 1] = id
@@ -79,15 +81,9 @@ end
 call('HDEL', root .. 'running', unpack(ids))
 call('ZREM', root .. 'leases', unpack(ids))
 if #writes > 0 then
-  local ticket = call('HINCRBY', root .. 'meta', 'ticket', #writes / 2) - #writes / 2
-  local tickets = {}
-  for n = 1, #writes / 2 do
-    tickets[writes[2 * n - 1]] = 't' .. format('%.0f', ticket + n)
-    writes[2 * n] = 'F' .. tickets[writes[2 * n - 1]] .. writes[2 * n]
-  end
+  call('HSET', root .. 'meta', 'ticket', ticket)
   call('MSET', unpack(writes))
   for keep, list in pairs(kept) do
-    for n = 1, #list do list[n] = ids[list[n]] .. tickets[keys[list[n]]] end
     if call('RPUSH', root .. 'kept:' .. keep, unpack(list)) == #list then call('ZADD', root .. 'keeps', 0, keep) end
   end
 end
@@ -101,8 +97,8 @@ for queue, counts in pairs(counted) do
 end
 for chunk, number in pairs(gone) do
   local field = format('%.0f', chunk)
-  if call('HINCRBY', root .. 'live', field, -number) <= 0 then
-    call('HDEL', root .. 'live', field)
+  if call('HINCRBY', root .. 'gone', field, number) >= CHUNK then
+    call('HDEL', root .. 'gone', field)
     call('ZREM', root .. 'chunks', field)
     call('UNLINK', root .. 'log:' .. field)
   end
