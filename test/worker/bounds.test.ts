@@ -24,6 +24,24 @@ test('a stop without a grace of its own is bounded all the same when the store t
   assert.equal(told.stopped[0]?.clean, false)
 })
 
+test('a call that the store never answers is given up, and its part tries again', async (t) => {
+  for (const name of ['claim', 'settle', 'tend']) {
+    const one = faulty(memory({ clock: new VirtualClock(), database: new MemoryDatabase() }))
+    const quick = task({ name: 'quick', run: () => 'done' })
+    const { client, work, pass, jobs, store } = appOn(t, one.store, { tasks: [quick] })
+    await work()
+    await pass(1_000)
+    let hung = 0
+    one.fault = (call) => (call === name && hung++ === 0 ? 'hang' : null)
+    const { id } = await client.enqueue(quick, undefined)
+    await pass(45_000)
+    assert.ok(hung > 1, `${name} was called ${hung} times`)
+    assert.equal((await jobs.get(id))?.state, 'completed')
+    const [worker] = await store.workers()
+    assert.ok(store.clock.now() - (worker?.lastSeenAt ?? 0) <= 10_000, name)
+  }
+})
+
 test('while settlements cannot be written, slots wait before too many of them gather', async (t) => {
   const one = faulty(memory({ clock: new VirtualClock(), database: new MemoryDatabase() }))
   let runs = 0
