@@ -1,7 +1,8 @@
 /** Handing jobs out: `claim` for those that are ready, `expired` for those that were lost or waited too long. */
 import type { Claimed, ClaimRequest, ExpiredRequest, NextDue } from '../../store.ts'
 import type { Database } from './database.ts'
-import { handedColumns, numbers, readClaimed, texts } from './rows.ts'
+import { bounded, handedColumns, numbers, readClaimed, texts } from './rows.ts'
+import { planned } from './planned.ts'
 
 /**
  * The head of each queue in order, run by run: walks the index of `ready`, locks the runs that it takes and skips what others hold. A run
@@ -26,7 +27,7 @@ CREATE TYPE errand.handed AS (
 );
 
 CREATE FUNCTION errand.claim(p_worker text, p_queues text[], p_limits int[], p_others int, p_limit int, p_lease_ms int8,
-  p_suspects int, p_after text[]) RETURNS SETOF errand.handed LANGUAGE plpgsql ROWS 500 AS $$
+  p_suspects int, p_after text[]) RETURNS SETOF errand.handed LANGUAGE plpgsql ROWS 500 ${planned} AS $$
 DECLARE
   v_now int8 := errand.now_ms();
   v_has_suspects bool := false;
@@ -159,7 +160,7 @@ LANGUAGE sql AS $$
 $$;
 
 CREATE FUNCTION errand.expired(p_worker text, p_tasks text[], p_limit int, p_lease_ms int8) RETURNS SETOF errand.handed
-LANGUAGE plpgsql ROWS 500 AS $$
+LANGUAGE plpgsql ROWS 500 ${planned} AS $$
 DECLARE
   v_now int8 := errand.now_ms();
   v_token int8;
@@ -224,16 +225,16 @@ const lookAgainMs = 2
 export async function claim(db: Database, request: ClaimRequest): Promise<Claimed & NextDue> {
   const { worker, queues, others, limit, leaseMs, suspects } = request
   const names = queues.map(({ name }) => name)
-  const limits = numbers(queues.map((queue) => queue.limit))
+  const limits = numbers(queues.map((queue) => bounded(queue.limit)))
   for (let look = 1; ; look += 1) {
     const [header, ...rows] = await db.write(CLAIM, [
       worker,
       texts(names),
       limits,
-      others,
-      limit,
+      bounded(others),
+      bounded(limit),
       leaseMs,
-      suspects,
+      bounded(suspects),
       db.heads.after(names),
     ])
     if (header === undefined) throw new TypeError('claim answered nothing')
@@ -263,6 +264,6 @@ export async function claim(db: Database, request: ClaimRequest): Promise<Claime
 /** Leases to the caller what other workers lost, oldest lease first, then what waited too long. */
 export async function expired(db: Database, request: ExpiredRequest): Promise<Claimed> {
   const { worker, tasks, limit, leaseMs } = request
-  const [header, ...rows] = await db.write(EXPIRED, [worker, texts(tasks), limit, leaseMs])
+  const [header, ...rows] = await db.write(EXPIRED, [worker, texts(tasks), bounded(limit), leaseMs])
   return { now: header?.[11] as number, jobs: rows.map(readClaimed) }
 }

@@ -2,6 +2,7 @@
 import type { RegisteredTask, Tended, WorkerRecord } from '../../store.ts'
 import type { Database } from './database.ts'
 import { texts } from './rows.ts'
+import { planned } from './planned.ts'
 
 /**
  * `tend` writes a worker's heartbeat and tells it what there is to do; it promotes what is due, sums up the counts, and weighs jobs anew
@@ -10,7 +11,7 @@ import { texts } from './rows.ts'
 export const coordinationFunctions = `
 CREATE FUNCTION errand.tell(p_hint text) RETURNS void LANGUAGE sql AS $$ SELECT pg_notify('errand.hints', p_hint) $$;
 
-CREATE FUNCTION errand.tend(p_id text, p_record text, p_queues text[]) RETURNS text LANGUAGE plpgsql AS $$
+CREATE FUNCTION errand.tend(p_id text, p_record text, p_queues text[]) RETURNS text LANGUAGE plpgsql ${planned} AS $$
 DECLARE
   v_now int8 := errand.now_ms();
   v_due int8;

@@ -1,8 +1,9 @@
 /** How a job ends, and what that means for the jobs that need it. */
 import { ringDays } from './tables.ts'
+import { planned } from './planned.ts'
 
 /**
- * `file` writes the history row; `end_job` brings a job that is in no line any more into a final state, `release` must follow in the
+ * `ending_of` answers how a job ended, from either table of history. `end_job` brings a job that is in no line any more into a final state, `release` must follow in the
  * same transaction: it settles the needs of the jobs that waited for an ended one, then of those that were cancelled for it, and so
  * on, and removes what is not to be kept. A dependant is locked before its needs are looked at, so that of two needs that end at
  * once the later one sees that it was the last. A dependant that is leased as overdue keeps a failed need until it is put back.
@@ -15,6 +16,11 @@ import { ringDays } from './tables.ts'
 export const endingFunctions = `
 CREATE FUNCTION errand.bucket_of(p_now int8, p_keep int8) RETURNS int2 LANGUAGE sql IMMUTABLE AS $$
   SELECT coalesce(((p_now + p_keep) / 86400000) % ${ringDays}, -1)::int2
+$$;
+
+CREATE FUNCTION errand.ending_of(p_seq int8, OUT state int2, OUT token int8) RETURNS SETOF record LANGUAGE sql VOLATILE AS $$
+  SELECT state, token FROM errand.finished WHERE seq = p_seq
+  UNION ALL SELECT 4::int2, token FROM errand.batches WHERE seqs @> p_seq
 $$;
 
 CREATE FUNCTION errand.end_job(p_job errand.jobs, p_from int, p_to int, p_output text, p_reason text, p_keep int8,
@@ -104,7 +110,7 @@ BEGIN
 END $$;
 
 CREATE FUNCTION errand.need_state(p_need uuid, p_seq int8) RETURNS int LANGUAGE sql VOLATILE AS $$
-  SELECT (SELECT coalesce(f.state, -1) FROM errand.jobs j LEFT JOIN errand.finished f ON f.seq = j.seq
+  SELECT (SELECT coalesce((SELECT state FROM errand.ending_of(j.seq)), -1) FROM errand.jobs j
           WHERE j.id = p_need AND j.seq IS DISTINCT FROM p_seq)
 $$;
 
@@ -127,7 +133,7 @@ BEGIN
   RETURN CASE WHEN v_open THEN 'open' ELSE 'met' END;
 END $$;
 
-CREATE FUNCTION errand.recheck() RETURNS void LANGUAGE plpgsql AS $$
+CREATE FUNCTION errand.recheck() RETURNS void LANGUAGE plpgsql ${planned} AS $$
 DECLARE
   v_now int8 := errand.now_ms();
   v_seq int8;

@@ -4,6 +4,7 @@ import type { Database } from './database.ts'
 import { column, numbers, texts, uuids } from './rows.ts'
 import { packStates } from './states.ts'
 import type { Caller } from './transactions.ts'
+import { planned } from './planned.ts'
 
 /**
  * `add` is for jobs without keys, bounds, needs and leases of their own: one statement per table, in the order of the batch. Jobs that are due now
@@ -19,7 +20,7 @@ import type { Caller } from './transactions.ts'
 export const intakeFunctions = `
 CREATE FUNCTION errand.add(p_ids uuid[], p_tasks text[], p_queues text[], p_priorities int2[], p_inputs text[], p_keeps int8[],
   p_codecs text[], p_options text[], p_parents uuid[], p_delays int8[], p_run_ats int8[], p_run_firsts int[], p_run_counts int[])
-RETURNS void LANGUAGE plpgsql AS $$
+RETURNS void LANGUAGE plpgsql ${planned} AS $$
 DECLARE
   v_now int8 := errand.now_ms();
   v_count int := cardinality(p_ids);
@@ -46,7 +47,7 @@ BEGIN
   INSERT INTO errand.tally (queue, state, count) SELECT queue, 2, sum(count) FROM runs GROUP BY queue;
 END $$;
 
-CREATE FUNCTION errand.insert(p_jobs json, p_hint text) RETURNS text LANGUAGE plpgsql AS $$
+CREATE FUNCTION errand.insert(p_jobs json, p_hint text) RETURNS text LANGUAGE plpgsql ${planned} AS $$
 DECLARE
   v_now int8 := errand.now_ms();
   v_job json;

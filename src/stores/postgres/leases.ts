@@ -3,6 +3,7 @@ import { keptLogLines } from '../../core/job.ts'
 import type { LeaseRef, Note, NoteAnswer, RenewAnswer } from '../../store.ts'
 import type { Database } from './database.ts'
 import { uuids } from './rows.ts'
+import { planned } from './planned.ts'
 
 /** How long a call waits for a job that somebody's transaction holds, before it takes it as held, in ms. */
 const patienceMs = 100
@@ -61,7 +62,7 @@ BEGIN
   END;
 END $$;
 
-CREATE FUNCTION errand.renew(p_ids uuid[], p_tokens int8[], p_lease_ms int8) RETURNS text LANGUAGE plpgsql AS $$
+CREATE FUNCTION errand.renew(p_ids uuid[], p_tokens int8[], p_lease_ms int8) RETURNS text LANGUAGE plpgsql ${planned} AS $$
 DECLARE
   v_until int8 := errand.now_ms() + p_lease_ms;
   v_named record;
@@ -114,7 +115,7 @@ BEGIN
     LEFT JOIN (SELECT DISTINCT unnest(v_alive) AS seq) a ON a.seq = u.seq LEFT JOIN errand.cancels c ON c.seq = u.seq);
 END $$;
 
-CREATE FUNCTION errand.note(p_notes json) RETURNS text LANGUAGE plpgsql AS $$
+CREATE FUNCTION errand.note(p_notes json) RETURNS text LANGUAGE plpgsql ${planned} AS $$
 DECLARE
   v_now int8 := errand.now_ms();
   v_note json;

@@ -67,7 +67,7 @@ BEGIN
   FOR attempt IN 1..200 LOOP
     PERFORM 1 FROM errand.running WHERE seq = p_job.seq;
     IF FOUND THEN RETURN 3; END IF;
-    SELECT state INTO v_state FROM errand.finished WHERE seq = p_job.seq;
+    SELECT state INTO v_state FROM errand.ending_of(p_job.seq);
     IF FOUND THEN RETURN v_state; END IF;
     PERFORM 1 FROM errand.leases WHERE held @> p_job.seq;
     IF FOUND THEN RETURN 3; END IF;

@@ -2,6 +2,7 @@
 import type { CancelAnswer, RemoveAnswer, RetryAnswer, StoredJob } from '../../store.ts'
 import type { Database } from './database.ts'
 import { readStored, storedColumns, uuids } from './rows.ts'
+import { planned } from './planned.ts'
 
 /**
  * Each takes its jobs one after the other and locks the job, then the table that holds it. `cancel` waits for a lease that is just
@@ -9,7 +10,7 @@ import { readStored, storedColumns, uuids } from './rows.ts'
  * Answers are digits: the places of the answers in the lists below.
  */
 export const operatorFunctions = `
-CREATE FUNCTION errand.cancel(p_ids uuid[], p_reason text) RETURNS text LANGUAGE plpgsql AS $$
+CREATE FUNCTION errand.cancel(p_ids uuid[], p_reason text) RETURNS text LANGUAGE plpgsql ${planned} AS $$
 DECLARE
   v_now int8 := errand.now_ms();
   v_id uuid;
@@ -53,7 +54,7 @@ BEGIN
   RAISE serialization_failure USING MESSAGE = 'job ' || p_id || ' keeps moving';
 END $$;
 
-CREATE FUNCTION errand.retry(p_ids uuid[]) RETURNS text LANGUAGE plpgsql AS $$
+CREATE FUNCTION errand.retry(p_ids uuid[]) RETURNS text LANGUAGE plpgsql ${planned} AS $$
 DECLARE
   v_now int8 := errand.now_ms();
   v_id uuid;
@@ -97,7 +98,7 @@ BEGIN
   RETURN v_answers;
 END $$;
 
-CREATE FUNCTION errand.remove(p_ids uuid[]) RETURNS text LANGUAGE plpgsql AS $$
+CREATE FUNCTION errand.remove(p_ids uuid[]) RETURNS text LANGUAGE plpgsql ${planned} AS $$
 DECLARE
   v_now int8 := errand.now_ms();
   v_id uuid;
@@ -125,7 +126,7 @@ BEGIN
   RETURN v_answers;
 END $$;
 
-CREATE FUNCTION errand.take(p_ids uuid[]) RETURNS SETOF errand.stored LANGUAGE plpgsql AS $$
+CREATE FUNCTION errand.take(p_ids uuid[]) RETURNS SETOF errand.stored LANGUAGE plpgsql ${planned} AS $$
 DECLARE
   v_now int8 := errand.now_ms();
   v_id uuid;

@@ -1,4 +1,5 @@
 /** What the schema offers to triggers and to programs in other languages. */
+import { planned } from './planned.ts'
 
 /**
  * `errand.enqueue(task, input, options)` inserts a job in the caller's transaction and answers its id, or the id of the job that holds its
@@ -12,7 +13,7 @@ CREATE FUNCTION errand.new_id() RETURNS uuid LANGUAGE sql VOLATILE AS $$
   FROM (SELECT lpad(to_hex(errand.now_ms()), 12, '0') AS time, ' ' || replace(gen_random_uuid()::text, '-', '') AS random) r
 $$;
 
-CREATE FUNCTION errand.enqueue(task text, input jsonb, options jsonb DEFAULT '{}') RETURNS uuid LANGUAGE plpgsql AS $$
+CREATE FUNCTION errand.enqueue(task text, input jsonb, options jsonb DEFAULT '{}') RETURNS uuid LANGUAGE plpgsql ${planned} AS $$
 DECLARE
   v_unknown text := (SELECT min(key) FROM jsonb_object_keys(options) key WHERE key <> ALL (ARRAY[
     'queue', 'priority', 'delayMs', 'runAt', 'startWithinMs', 'deadlineMs', 'uniqueKey', 'id']));

@@ -10,7 +10,7 @@ const scannedPerPage = 5_000
 
 /**
  * A job with its state, from the tables that hold it. What runs under a shared lease is found by a scan of `leases`, which holds a
- * row for each claim under way.
+ * row for each claim under way; what ended together with others, by the index of `batches`.
  */
 export const readerViews = `
 CREATE VIEW errand.stored AS
@@ -18,19 +18,26 @@ SELECT j.seq, j.id, j.task, j.queue,
   CASE
     WHEN r.seq IS NOT NULL OR l.token IS NOT NULL THEN 3
     WHEN f.seq IS NOT NULL THEN f.state
+    WHEN b.token IS NOT NULL THEN 4
     WHEN EXISTS (SELECT 1 FROM errand.scheduled s WHERE s.due_at = j.due_at AND s.seq = j.seq) THEN 1
     WHEN EXISTS (SELECT 1 FROM errand.needs n WHERE n.seq = j.seq) THEN 0
     ELSE 2
   END AS state,
   j.priority, j.input, j.codec, j.options, j.parent, j.unique_key, j.created_at, j.due_at, j.start_by, j.deadline_at,
-  coalesce(f.counters, j.counters) AS counters, coalesce(r.token, l.token, f.token, j.token) AS token,
-  coalesce(r.worker, l.worker, f.worker, j.worker) AS worker, coalesce(r.lease_until, l.until) AS lease_until,
-  coalesce(r.started_at, f.started_at) AS started_at, f.finished_at, f.keep_ms, c.seq IS NOT NULL AS cancel_asked,
-  p.value AS progress, array_to_json(j.errors)::text AS errors, f.output, f.reason
+  coalesce(f.counters, b.counters, j.counters) AS counters, coalesce(r.token, l.token, f.token, b.token, j.token) AS token,
+  coalesce(r.worker, l.worker, f.worker, b.worker, j.worker) AS worker, coalesce(r.lease_until, l.until) AS lease_until,
+  coalesce(r.started_at, f.started_at, b.started_at) AS started_at,
+  coalesce(f.finished_at, b.finished_at) AS finished_at, coalesce(f.keep_ms, b.keep_ms) AS keep_ms, c.seq IS NOT NULL AS cancel_asked,
+  p.value AS progress, array_to_json(j.errors)::text AS errors, coalesce(f.output, b.output) AS output, f.reason
 FROM errand.jobs j
 LEFT JOIN errand.running r ON r.seq = j.seq
 LEFT JOIN LATERAL (SELECT token, worker, until FROM errand.leases WHERE held @> j.seq LIMIT 1) l ON r.seq IS NULL
 LEFT JOIN errand.finished f ON f.seq = j.seq
+LEFT JOIN LATERAL (
+  SELECT token, worker, counters, finished_at, keep_ms, finished_at - agos[place] AS started_at, outputs[place] AS output
+  FROM errand.batches, LATERAL (
+    SELECT sum(least(upper(s), j.seq + 1) - lower(s))::int AS place FROM unnest(seqs) s WHERE lower(s) <= j.seq) p
+  WHERE seqs @> j.seq LIMIT 1) b ON f.seq IS NULL
 LEFT JOIN errand.progress p ON p.seq = j.seq
 LEFT JOIN errand.cancels c ON c.seq = j.seq;
 `

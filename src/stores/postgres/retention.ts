@@ -1,7 +1,9 @@
 /** Which finished jobs have been kept long enough, and their removal in chunks. */
 import { COMPLETED } from './states.ts'
 import type { Database } from './database.ts'
+import { bounded } from './rows.ts'
 import { ringDays } from './tables.ts'
+import { planned } from './planned.ts'
 
 const workerKeptMs = 24 * 60 * 60 * 1_000
 
@@ -15,8 +17,9 @@ const workerKeptMs = 24 * 60 * 60 * 1_000
 export const retentionFunctions = `
 CREATE FUNCTION errand.keeps() RETURNS SETOF int8 LANGUAGE sql STABLE AS $$
   WITH RECURSIVE keeps (ms) AS (
-    SELECT min(keep_ms) FROM errand.finished
-    UNION ALL SELECT (SELECT min(keep_ms) FROM errand.finished WHERE keep_ms > ms) FROM keeps WHERE ms IS NOT NULL)
+    SELECT least((SELECT min(keep_ms) FROM errand.finished), (SELECT min(keep_ms) FROM errand.batches))
+    UNION ALL SELECT least((SELECT min(keep_ms) FROM errand.finished WHERE keep_ms > ms), (SELECT min(keep_ms) FROM errand.batches WHERE keep_ms > ms))
+    FROM keeps WHERE ms IS NOT NULL)
   SELECT ms FROM keeps WHERE ms IS NOT NULL
 $$;
 
@@ -26,6 +29,8 @@ DECLARE
 BEGIN
   FOR v_keep IN SELECT errand.keeps() LOOP
     PERFORM 1 FROM errand.finished WHERE keep_ms = v_keep AND finished_at <= p_now - v_keep LIMIT 1;
+    IF FOUND THEN RETURN true; END IF;
+    PERFORM 1 FROM errand.batches WHERE keep_ms = v_keep AND finished_at <= p_now - v_keep LIMIT 1;
     IF FOUND THEN RETURN true; END IF;
   END LOOP;
   RETURN false;
@@ -40,7 +45,7 @@ BEGIN
   SELECT array_agg(seq) INTO v_seqs FROM (SELECT seq FROM errand.jobs WHERE seq = ANY (p_seqs) ORDER BY seq FOR UPDATE SKIP LOCKED) j;
   WITH gone AS (DELETE FROM errand.finished WHERE seq = ANY (v_seqs) RETURNING seq, state)
   INSERT INTO errand.tally (queue, state, count)
-  SELECT j.queue, g.state, -count(*) FROM gone g JOIN errand.jobs j ON j.seq = g.seq GROUP BY 1, 2;
+  SELECT j.queue, coalesce(g.state, 4), -count(*) FROM errand.jobs j LEFT JOIN gone g ON g.seq = j.seq WHERE j.seq = ANY (v_seqs) GROUP BY 1, 2;
   FOR v_job IN SELECT unique_key, id FROM errand.jobs WHERE seq = ANY (v_seqs) AND unique_key IS NOT NULL ORDER BY unique_key LOOP
     PERFORM errand.drop_key(v_job.unique_key, v_job.id, true, p_now);
   END LOOP;
@@ -50,7 +55,36 @@ BEGIN
   RETURN coalesce(cardinality(v_seqs), 0);
 END $$;
 
-CREATE FUNCTION errand.prune(p_limit int, p_cap int8) RETURNS int LANGUAGE plpgsql AS $$
+CREATE TYPE errand.ended AS (finished_at int8, seq int8);
+
+CREATE FUNCTION errand.batched(p_keep int8, p_limit int) RETURNS SETOF errand.ended LANGUAGE plpgsql AS $$
+BEGIN
+  RETURN QUERY SELECT b.finished_at, j.seq
+    FROM (SELECT * FROM errand.batches WHERE keep_ms = p_keep OR (keep_ms IS NULL AND p_keep IS NULL) ORDER BY finished_at) b,
+      unnest(b.seqs) s JOIN errand.jobs j ON j.seq >= lower(s) AND j.seq < upper(s)
+    LIMIT p_limit;
+END $$;
+
+CREATE FUNCTION errand.erase_batches(p_keep int8, p_until int8, p_limit int, p_now int8) RETURNS int LANGUAGE plpgsql AS $$
+DECLARE
+  v_batch record;
+  v_seqs int8[];
+  v_removed int := 0;
+BEGIN
+  FOR v_batch IN SELECT ctid, seqs FROM errand.batches WHERE keep_ms = p_keep AND finished_at <= p_until
+    ORDER BY finished_at LIMIT p_limit FOR UPDATE SKIP LOCKED
+  LOOP
+    EXIT WHEN v_removed >= p_limit;
+    v_seqs := ARRAY(SELECT j.seq FROM unnest(v_batch.seqs) s JOIN errand.jobs j ON j.seq >= lower(s) AND j.seq < upper(s)
+      LIMIT p_limit - v_removed);
+    v_removed := v_removed + errand.erase_all(v_seqs, p_now);
+    DELETE FROM errand.batches b WHERE ctid = v_batch.ctid AND NOT EXISTS (
+      SELECT 1 FROM unnest(v_batch.seqs) s JOIN errand.jobs j ON j.seq >= lower(s) AND j.seq < upper(s));
+  END LOOP;
+  RETURN v_removed;
+END $$;
+
+CREATE FUNCTION errand.prune(p_limit int, p_cap int8) RETURNS int LANGUAGE plpgsql ${planned} AS $$
 DECLARE
   v_now int8 := errand.now_ms();
   v_keeps int8[] := ARRAY(SELECT errand.keeps());
@@ -58,24 +92,25 @@ DECLARE
   v_finished int8;
   v_removed int := 0;
   v_excess int;
-  v_seqs int8[];
-  v_oldest int8[] := '{}';
+  v_oldest errand.ended[] := '{}';
 BEGIN
   FOREACH v_keep IN ARRAY v_keeps LOOP
     EXIT WHEN v_removed >= p_limit;
     v_removed := v_removed + errand.erase_all(ARRAY(
       SELECT seq FROM errand.finished WHERE keep_ms = v_keep AND finished_at <= v_now - v_keep
       ORDER BY finished_at LIMIT p_limit - v_removed), v_now);
+    v_removed := v_removed + errand.erase_batches(v_keep, v_now - v_keep, p_limit - v_removed, v_now);
   END LOOP;
   SELECT coalesce(sum(count), 0) INTO v_finished FROM errand.tally WHERE state >= ${COMPLETED};
   v_excess := least(v_finished - p_cap, p_limit - v_removed);
   IF v_excess > 0 THEN
-    FOREACH v_keep IN ARRAY v_keeps LOOP
-      v_oldest := v_oldest || ARRAY(SELECT seq FROM errand.finished WHERE keep_ms = v_keep ORDER BY finished_at LIMIT v_excess);
+    FOREACH v_keep IN ARRAY v_keeps || NULL::int8 LOOP
+      v_oldest := v_oldest || ARRAY(SELECT (finished_at, seq)::errand.ended FROM errand.finished
+        WHERE keep_ms IS NOT DISTINCT FROM v_keep ORDER BY finished_at, seq LIMIT v_excess)
+        || ARRAY(SELECT (finished_at, seq)::errand.ended FROM errand.batched(v_keep, v_excess));
     END LOOP;
-    v_oldest := v_oldest || ARRAY(SELECT seq FROM errand.finished WHERE keep_ms IS NULL ORDER BY finished_at LIMIT v_excess);
     v_removed := v_removed + errand.erase_all(ARRAY(
-      SELECT seq FROM errand.finished WHERE seq = ANY (v_oldest) ORDER BY finished_at, seq LIMIT v_excess), v_now);
+      SELECT o.seq FROM unnest(v_oldest) o ORDER BY o.finished_at, o.seq LIMIT v_excess), v_now);
   END IF;
   DELETE FROM errand.workers WHERE last_seen_at < v_now - ${workerKeptMs};
   DELETE FROM errand.uniques WHERE NOT held AND until <= v_now;
@@ -107,6 +142,6 @@ export async function prune(
   db: Database,
   request: { readonly limit: number; readonly cap: number },
 ): Promise<{ removed: number; more: boolean }> {
-  const removed = Number(await db.value(PRUNE, [request.limit, request.cap]))
+  const removed = Number(await db.value(PRUNE, [bounded(request.limit), request.cap]))
   return { removed, more: removed === request.limit }
 }

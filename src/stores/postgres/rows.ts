@@ -15,6 +15,11 @@ export function numbers(values: readonly (number | null)[]): string {
   return `{${values.map((value) => (value === null ? 'NULL' : value)).join()}}`
 }
 
+/** A count as the server takes it; what is more is as good as no limit. */
+export function bounded(count: number): number {
+  return Math.min(count, 1_000_000_000)
+}
+
 /** An array of texts. */
 export function texts(values: readonly (string | null)[]): string {
   let all = ''
@@ -27,6 +32,21 @@ export function texts(values: readonly (string | null)[]): string {
 }
 
 const quotes = /["\\]/
+
+/** A set of numbers, which come in order, as ranges. */
+export function ranges(values: readonly number[]): string {
+  let text = ''
+  let first = NaN
+  let next = NaN
+  for (const value of values) {
+    if (value !== next) {
+      if (first < next) text += `[${first},${next}),`
+      first = value
+    }
+    next = value + 1
+  }
+  return first < next ? `{${text}[${first},${next})}` : '{}'
+}
 
 /** An array of ids; one that is no id becomes null, which matches no job. */
 export function uuids(values: readonly (string | null)[]): string {

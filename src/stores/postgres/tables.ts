@@ -8,7 +8,11 @@
  * out of that set. A run is taken from its front by moving `first`, which no index knows, so that the update stays on its page;
  * and what a claim leaves dead is a row per run, not per job, so that a transaction held open elsewhere costs little.
  *
- * A job's state is the table that names it: `ready` or `suspects`, `scheduled`, `needs` (blocked), `leases` or `running`, `finished`.
+ * Jobs that were completed together, under one lease, are one row of history, `batches`, which is never changed: which of them are still
+ * kept is what `jobs` says. This took a settlement of 500 from 2.2 ms to XX ms, and its WAL from 260 to YY bytes per job.
+ *
+ * A job's state is the table that names it: `ready` or `suspects`, `scheduled`, `needs` (blocked), `leases` or `running`, `finished` or
+ * `batches`.
  * What needs care of its own (a start that was written, a renewal of a part, notes, completion in a user's transaction) is first
  * taken out of the shared lease into `running`. History lies in a ring of partitions by the day on which it expires: one whose day
  * is over is emptied at once.
@@ -127,6 +131,19 @@ CREATE TABLE errand.finished_for_ever PARTITION OF errand.finished FOR VALUES IN
 CREATE INDEX finished_seq ON errand.finished (seq);
 CREATE INDEX finished_age ON errand.finished (keep_ms, finished_at);
 CREATE INDEX finished_state ON errand.finished (state, seq) WHERE state > 4;
+
+CREATE TABLE errand.batches (
+  finished_at int8 NOT NULL,
+  keep_ms int8,
+  token int8 NOT NULL,
+  worker text NOT NULL,
+  counters text NOT NULL,
+  seqs int8multirange NOT NULL,
+  agos int4[],
+  outputs text[]
+);
+CREATE INDEX batches_seqs ON errand.batches USING gist (seqs);
+CREATE INDEX batches_age ON errand.batches (keep_ms, finished_at);
 
 CREATE TABLE errand.uniques (
   key text COLLATE "C" PRIMARY KEY,
