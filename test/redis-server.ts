@@ -17,6 +17,7 @@ export interface RedisServer {
   stop(): Promise<void>
 }
 
+const program = 'redis-server'
 const startsWithinMs = 20_000
 
 /** Starts a server with further arguments, such as `--appendonly yes`. */
@@ -26,7 +27,7 @@ export async function startRedis(...args: readonly string[]): Promise<RedisServe
   let child: ChildProcess | null = null
   const start = async (): Promise<void> => {
     child = spawn(
-      'redis-server',
+      program,
       ['--port', String(port), '--bind', '127.0.0.1', '--dir', folder, '--save', '', ...args],
       { stdio: 'ignore' },
     )
@@ -79,7 +80,8 @@ export async function startCluster(): Promise<RedisCluster> {
       await client.cluster('SET-CONFIG-EPOCH', n + 1)
     }
     const [first] = servers
-    for (const client of clients.slice(1)) await client.cluster('MEET', '127.0.0.1', first?.port ?? 0)
+    for (const client of clients.slice(1))
+      await client.cluster('MEET', '127.0.0.1', first?.port ?? 0)
     await until(async () => (await Promise.all(clients.map(known))).every((count) => count === 6))
     for (const [n, client] of clients.slice(3).entries()) {
       const master = String(await masters[n]?.cluster('MYID'))
@@ -97,11 +99,13 @@ export async function startCluster(): Promise<RedisCluster> {
 }
 
 async function known(client: Redis): Promise<number> {
-  return String(await client.cluster('NODES')).trim().split('\n').length
+  return String(await client.cluster('NODES'))
+    .trim()
+    .split('\n').length
 }
 
 async function isWhole(client: Redis): Promise<boolean> {
-  const info = String(await client.cluster('INFO'))
+  const info = await client.cluster('INFO')
   const nodes = String(await client.cluster('NODES'))
   return info.includes('cluster_state:ok') && nodes.split('slave').length === 4
 }
@@ -131,7 +135,9 @@ function freePort(): Promise<number> {
     server.once('error', reject)
     server.listen(0, '127.0.0.1', () => {
       const address = server.address()
-      server.close(() => resolve(typeof address === 'object' && address !== null ? address.port : 0))
+      server.close(() =>
+        resolve(typeof address === 'object' && address !== null ? address.port : 0),
+      )
     })
   })
 }

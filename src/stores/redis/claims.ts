@@ -1,31 +1,17 @@
-/** Handing jobs out: `claim` for those that are ready, `expired` for those that were lost or waited too long. */
-import type { Claimed, ClaimedJob, ClaimRequest, ExpiredRequest, NextDue } from '../../store.ts'
+/** Handing out jobs that are ready. */
+import type { Claimed, ClaimedJob, ClaimRequest, NextDue } from '../../store.ts'
+import { escape, nullable, whole } from './fields.ts'
+import { jobsLua } from './fragments.ts'
 import { packedLength, unpackId } from './ids.ts'
-import { commonLua, whole } from './intake.ts'
+import { leasingLua } from './leasing.ts'
 import type { Answered, Partition } from './partition.ts'
-import { escape, nullable, readClaimed } from './rows.ts'
-import { quickScriptOf, scriptOf } from './script.ts'
-
-const leasingLua = String.raw`
-local worker, leaseMs
-
--- Leases one job out of wherever it waits: a suspect as started, an overdue one as not.
-local function leaseWaiting(r, state, flags, startedAt)
-  stepOut(r, state)
-  unbind(r)
-  save(r)
-  writeLease(r.id, {
-    token = newToken(), untilAt = now + leaseMs, startedAt = startedAt, flags = flags, worker = worker, reason = '',
-  })
-  moved(r.queue, state, RUNNING)
-  rekey(r, RUNNING)
-end
-`
+import { readClaimed } from './rows.ts'
+import { pairOf, relentlessLua } from './script.ts'
 
 /** A claim of more jobs than this answers their ids only. */
 const mostRecords = 50
 
-const CLAIM = quickScriptOf(
+const CLAIM = pairOf(
   'claim',
   String.raw`
 -- ARGV[4...8]: worker, lease in ms, most jobs in all, most from each queue that is not named, highest losses of a suspect or -1
@@ -34,7 +20,7 @@ local limit, others = min(MOST, tonumber(ARGV[6])), tonumber(ARGV[7])
 local first, nextDue = call('ZRANGE', root .. 'scheduled', 0, 0, 'WITHSCORES'), -1
 if first[1] then
   nextDue = tonumber(first[2]) - now
-  if nextDue <= 0 then return slow() end
+  if nextDue <= 0 then return false end
 end
 local skips, queues, limits = {}, {}, {}
 for _, queue in ipairs(call('SMEMBERS', root .. 'paused')) do skips[queue] = true end
@@ -52,18 +38,19 @@ local ids, taken, byte = {}, {}, string.byte
 for q, queue in ipairs(queues) do
   local most = min(limits[q], limit - #ids)
   if most > 0 and (q > named or call('ZSCORE', root .. 'busy', queue)) then
-    if call('EXISTS', root .. 'early:' .. queue, root .. 'lost:' .. queue, root .. 'ghosts:' .. queue) > 0 then return slow() end
+    if call('EXISTS', root .. 'early:' .. queue, root .. 'lost:' .. queue, root .. 'ghosts:' .. queue) > 0 then return false end
     local entries = call('LRANGE', root .. 'line:' .. queue, 0, most - 1)
-    if #entries == 0 then return slow() end
+    if #entries == 0 then return false end
     for n = 1, #entries do
       local entry = entries[n]
-      if byte(entry, IDLENGTH + 1) == 120 then return slow() end
+      if byte(entry, IDLENGTH + 1) == 120 then return false end
       ids[#ids + 1] = sub(entry, 1, IDLENGTH)
     end
     taken[q] = #entries
   end
 end
 if #ids == 0 then return { 0, now, nextDue, '0', '', '', {} } end
+for q, count in pairs(taken) do call('LTRIM', root .. 'line:' .. queues[q], count, -1) end
 local least = max((tonumber(call('HGET', root .. 'meta', 'token')) or 0) + 1, micros)
 local token = format('%.0f', least + (tonumber(ARGV[3]) - least) % tonumber(ARGV[2]))
 call('HSET', root .. 'meta', 'token', token)
@@ -82,7 +69,6 @@ call('HSET', root .. 'running', unpack(leases))
 call('ZADD', root .. 'leases', unpack(scores))
 for q, count in pairs(taken) do
   local queue = queues[q]
-  call('LTRIM', root .. 'line:' .. queue, count, -1)
   if call('HINCRBY', root .. 'tally', '2:' .. queue, -count) <= 0 then
     call('HDEL', root .. 'tally', '2:' .. queue)
     call('ZREM', root .. 'busy', queue)
@@ -97,7 +83,7 @@ local records = call('MGET', unpack(ids))
 for n = 1, #ids do ids[n] = sub(ids[n], -IDLENGTH) end
 return { 0, now, nextDue, token, '', concat(ids), records }
 `,
-  [...commonLua, leasingLua],
+  [...jobsLua, leasingLua, relentlessLua],
   String.raw`
 worker, leaseMs = nextArg(), tonumber(nextArg())
 local limit, others, losses = min(MOST, tonumber(nextArg())), tonumber(nextArg()), tonumber(nextArg())
@@ -299,7 +285,7 @@ export async function claim(
     String(request.suspects),
   ]
   for (const { name, limit } of request.queues) args.push(escape(name), String(limit))
-  const reply = (await partition.run(CLAIM, args)) as ClaimReply
+  const reply = (await partition.runPair(CLAIM, args)) as ClaimReply
   const [hinted, now, nextDueMs, token, startedAt, ids] = reply
   const records = reply[6] ?? (await partition.read(packedOf(ids)))
   const handed = {
@@ -320,101 +306,4 @@ function packedOf(ids: string): string[] {
   return Array.from({ length: ids.length / packedLength }, (_, n) =>
     ids.slice(n * packedLength, (n + 1) * packedLength),
   )
-}
-
-const EXPIRED = scriptOf(
-  'expired',
-  [...commonLua, leasingLua],
-  String.raw`
--- ARGV[4...8]: worker, lease in ms, most jobs, leases and bounds to pass over
--- ARGV[9...]: known tasks
-worker, leaseMs = nextArg(), tonumber(nextArg())
-local limit, pastLeases, pastBounds = min(MOST, tonumber(nextArg())), tonumber(nextArg()), tonumber(nextArg())
-local tasks = {}
-while at < #ARGV do tasks[nextArg()] = true end
-local answers = {}
-local function hand(r, startedAt, flags)
-  answers[#answers + 1] = { r.id, recordOf(r), startedAt, flags }
-end
-
--- A window of those that are due; answers how many of them were not for the caller, and whether there are more.
-local function window(name, past)
-  local due = call('ZRANGE', root .. name, '-inf', now, 'BYSCORE', 'LIMIT', past, MOST)
-  return due, #due == MOST
-end
-
-local leases, moreLeases = window('leases', pastLeases)
-local passedLeases = 0
-for _, id in ipairs(leases) do
-  if #answers >= limit then break end
-  local r = load(id)
-  if r and tasks[r.task] then
-    local lease = leaseOf(id)
-    lease.token, lease.worker, lease.untilAt = newToken(), worker, now + leaseMs
-    lease.flags = string.gsub(lease.flags, 'b', '')
-    writeLease(id, lease)
-    rekey(r, RUNNING)
-    hand(r, lease.startedAt, lease.flags)
-  else passedLeases = passedLeases + 1 end
-end
-
-local bounds, moreBounds = window('bounds', pastBounds)
-local passedBounds = 0
-for _, member in ipairs(bounds) do
-  if #answers >= limit then break end
-  local r = load(sub(member, 13))
-  if r and tasks[r.task] then
-    leaseWaiting(r, stateOf(r), 'o', '')
-    hand(r, '', 'o')
-  else passedBounds = passedBounds + 1 end
-end
-local more = #answers < limit and (moreLeases or moreBounds)
-local hinted = close()
-return {
-  hinted, now, token or '0', answers,
-  more and { pastLeases + (moreLeases and passedLeases or 0), pastBounds + (moreBounds and passedBounds or 0) } or false,
-}
-`,
-)
-
-type ExpiredReply = readonly [
-  hinted: number,
-  now: number,
-  token: string,
-  jobs: readonly (readonly [id: string, record: string, startedAt: string, flags: string])[],
-  next: readonly [leases: number, bounds: number] | null,
-]
-
-/** Leases to the caller what other workers lost, oldest lease first, then what waited too long. */
-export async function expired(
-  partition: Partition,
-  request: ExpiredRequest,
-): Promise<Answered<Claimed>> {
-  const jobs: ClaimedJob[] = []
-  let hints = 0
-  let past: readonly [number, number] | null = [0, 0]
-  for (;;) {
-    const reply = (await partition.run(EXPIRED, [
-      nullable(request.worker),
-      whole(request.leaseMs),
-      String(request.limit - jobs.length),
-      ...past.map(String),
-      ...request.tasks.map(escape),
-    ])) as ExpiredReply
-    const [hinted, now, token, found, next] = reply
-    hints |= hinted
-    for (const [id, record, startedAt, flags] of found) {
-      jobs.push(
-        readClaimed(unpackId(id), record, {
-          token: Number(token),
-          why: flags.includes('o') ? 'overdue' : 'lost',
-          startedAt: startedAt === '' ? null : Number(startedAt),
-          cancelAsked: flags.includes('c'),
-        }),
-      )
-    }
-    past = next
-    if (past === null || jobs.length >= request.limit)
-      return { hinted: hints, answer: { now, jobs } }
-  }
 }

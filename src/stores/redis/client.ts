@@ -1,4 +1,5 @@
 /** What is used of a Redis client: the shape of ioredis and its likes, single server or cluster. */
+import type * as ioredis from 'ioredis'
 import { ErrandError } from '../../core/errors.ts'
 
 /** A client of ioredis, or one that has its shape, such as iovalkey. */
@@ -9,6 +10,7 @@ export interface RedisClient {
   eval(text: string, keys: number, ...args: string[]): Promise<unknown>
   mget(...keys: string[]): Promise<(string | null)[]>
   info(section: string): Promise<string>
+  config(command: 'GET', name: string): Promise<unknown>
   publish(channel: string, message: string): Promise<number>
   subscribe(channel: string): Promise<unknown>
   unsubscribe(channel: string): Promise<unknown>
@@ -55,7 +57,7 @@ export async function makeClient(urls: readonly string[]): Promise<RedisClient> 
   }) as unknown as RedisClient
 }
 
-async function loadPeer(): Promise<Pick<typeof import('ioredis'), 'Redis' | 'Cluster'>> {
+async function loadPeer(): Promise<Pick<typeof ioredis, 'Redis' | 'Cluster'>> {
   try {
     return await import('ioredis')
   } catch (error) {

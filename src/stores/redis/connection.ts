@@ -16,7 +16,6 @@ export class Connection {
   readonly #target: Target
   #client: RedisClient | null = null
   #making: Promise<RedisClient> | null = null
-  #subscriber: RedisClient | null = null
   #stopListening: (() => void) | null = null
   #isClosed = false
   #lastError: unknown = undefined
@@ -77,6 +76,14 @@ export class Connection {
     return client.info(section)
   }
 
+  /** A setting of the server; null when it does not tell. */
+  async setting(name: string): Promise<string | null> {
+    const client = this.#client ?? (await this.#make())
+    const answer = await client.config('GET', name)
+    const value = Array.isArray(answer) ? (answer[1] as unknown) : null
+    return typeof value === 'string' ? value : null
+  }
+
   /** Publishes without waiting for it. Only a hint: an error is of no consequence. */
   publish(channel: string, message: string): void {
     if (this.#isClosed || this.#client === null) return
@@ -98,11 +105,11 @@ export class Connection {
       const client = this.#client ?? (await this.#make())
       if (stopped || this.#isClosed) return
       const subscriber = client.isCluster === true ? client : client.duplicate()
-      if (subscriber !== client) this.#subscriber = subscriber
       const onMessage = (from: string, message: string): void => {
         if (from === channel) heard(message)
       }
-      const onReady = (): void => void subscriber.subscribe(channel).then(connected, () => undefined)
+      const onReady = (): void =>
+        void subscriber.subscribe(channel).then(connected, () => undefined)
       const onError = (): void => undefined
       subscriber.on('message', onMessage)
       subscriber.on('ready', onReady)
@@ -112,7 +119,6 @@ export class Connection {
         subscriber.off('ready', onReady)
         if (subscriber !== client) subscriber.disconnect()
         else if (!this.#isClosed) subscriber.unsubscribe(channel).catch(() => undefined)
-        this.#subscriber = null
       }
       await subscriber.subscribe(channel)
       connected()

@@ -1,14 +1,14 @@
 /** What workers and operators share beside jobs: queues, workers, tasks. */
 import type { RegisteredTask, Tended, WorkerRecord } from '../../store.ts'
-import { commonLua } from './intake.ts'
+import { escape, unescape } from './fields.ts'
+import { jobsLua } from './fragments.ts'
 import type { Answered, Partition } from './partition.ts'
 import { retentionLua } from './retention.ts'
-import { escape, unescape } from './rows.ts'
-import { scriptOf } from './script.ts'
+import { relentlessLua, scriptOf } from './script.ts'
 
 const TEND = scriptOf(
   'tend',
-  [...commonLua, retentionLua],
+  [...jobsLua, retentionLua, relentlessLua],
   String.raw`
 -- ARGV[4...5]: id of the worker, its record, or '' for a look without a heartbeat
 -- ARGV[6...]: its queues; '*' for all

@@ -116,7 +116,7 @@ local function release(id, isMet)
       end
       if call('SISMEMBER', root .. 'needed', need) == 1 then
         call('RPUSH', root .. 'todo', need .. (met and '1' or '0'))
-        hint(TODO)
+        hint(REST)
       end
     end
     local r = ended[n - 1][3]

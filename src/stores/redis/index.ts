@@ -86,7 +86,9 @@ function shownUrl(text: string): string {
 
 function locationOf(client: RedisClient): string {
   if (client.isCluster === true) return 'the given cluster'
-  const { options } = client as { readonly options?: { readonly host?: string; readonly port?: number } }
+  const { options } = client as {
+    readonly options?: { readonly host?: string; readonly port?: number }
+  }
   return options?.host === undefined
     ? 'the given client'
     : `${options.host}:${options.port ?? 6_379}`

@@ -1,25 +1,10 @@
 /** New work: `insert`, and the follow-ups of settlements, which are inserts like any other. */
-import { ErrandError } from '../../core/errors.ts'
-import type { Inserted, NewJob } from '../../store.ts'
-import { endingsLua } from './endings.ts'
-import { isPacked, packedLength, packId, unpackId } from './ids.ts'
-import { linesLua } from './lines.ts'
-import { outboxLua } from './outbox.ts'
+import type { Inserted } from '../../store.ts'
+import { jobsLua } from './fragments.ts'
+import { unpackId } from './ids.ts'
+import type { Packed } from './pack.ts'
 import type { Answered, Partition } from './partition.ts'
-import { escape, nullable, rowsLua } from './rows.ts'
-import { quickScriptOf } from './script.ts'
-import { packStates, statesLua } from './states.ts'
-import { uniquesLua } from './uniques.ts'
-
-/** What most scripts need. */
-export const commonLua: readonly string[] = [
-  statesLua,
-  rowsLua,
-  uniquesLua,
-  linesLua,
-  outboxLua,
-  endingsLua,
-]
+import { pairOf } from './script.ts'
 
 export const intakeLua: string = String.raw`
 -- A job comes as three texts: its packed id; its queue alone when it is plain and due now, else a tab and the fields below; its fixed
@@ -216,7 +201,7 @@ local function nextJobs(count)
 end
 `
 
-const INSERT = quickScriptOf(
+const INSERT = pairOf(
   'insert',
   String.raw`
 -- ARGV[4]: how many jobs; then three texts for each
@@ -224,7 +209,7 @@ local count = tonumber(ARGV[4])
 local byQueue, order, met = {}, {}, {}
 for n = 5, 4 + 3 * count, 3 do
   local queue = ARGV[n + 1]
-  if #ARGV[n] ~= IDLENGTH or sub(queue, 1, 1) == '\t' or met[ARGV[n]] then return slow() end
+  if #ARGV[n] ~= IDLENGTH or sub(queue, 1, 1) == '\t' or met[ARGV[n]] then return false end
   met[ARGV[n]] = true
   local entries = byQueue[queue]
   if not entries then
@@ -259,7 +244,7 @@ while n <= count do
   n = last + 1
 end
 -- Some are known: the ranks are left unused.
-if not isNew then return slow() end
+if not isNew then return false end
 for _, queue in ipairs(order) do
   local entries = byQueue[queue]
   call('RPUSH', root .. 'line:' .. queue, unpack(entries))
@@ -270,7 +255,7 @@ for _, queue in ipairs(order) do
 end
 return { 1 }
 `,
-  [...commonLua, intakeLua],
+  [...jobsLua, intakeLua],
   `
 local answers = insertAll(nextJobs(tonumber(nextArg())))
 local hinted = close()
@@ -288,7 +273,7 @@ export async function insert(
 ): Promise<Answered<Inserted[]>> {
   const args: string[] = [String(jobs.length)]
   for (const job of jobs) args.push(job.id, job.spec, job.body)
-  const [hinted, answers] = (await partition.run(INSERT, args)) as [number, string[]?]
+  const [hinted, answers] = (await partition.runPair(INSERT, args)) as [number, string[]?]
   return {
     hinted,
     answer: jobs.map(({ job }, n) => readInserted(job.id, answers?.[n] ?? 'c')),
@@ -296,103 +281,9 @@ export async function insert(
 }
 
 function readInserted(id: string, answer: string): Inserted {
-  switch (answer[0]) {
-    case 'l':
-      return { id, status: 'created', token: Number(answer.slice(1)) }
-    case 'd':
-      return { id: unpackId(answer, 1), status: 'duplicate', token: null }
-    case 'r':
-      return { id: unpackId(answer, 1), status: 'replaced', token: null }
-  }
-  return { id, status: 'created', token: null }
-}
-
-/** A job as it travels. */
-export interface Packed {
-  readonly job: NewJob
-  readonly id: string
-  readonly spec: string
-  readonly body: string
-}
-
-/** Packs a job; `elsewhere` tells the partition of a needed job when it is another than the job's own. */
-export function pack(job: NewJob, elsewhere?: (need: string) => number | null): Packed {
-  const { unique, options } = job
-  const id = packId(job.id)
-  if (!isPacked(id))
-    throw new ErrandError('invalid-option', `${job.id} is no job id: UUIDs in lower case are`)
-  const queue = escape(job.queue)
-  const fields = [
-    escape(job.task),
-    queue,
-    job.priority === 0 ? '' : String(job.priority),
-    whole(job.keepCancelledMs),
-    nullable(job.codec),
-    options === null ? '' : String(options.length),
-    packParent(job.parent),
-    nullable(unique?.key ?? null),
-    unique === null ? '' : String(packStates(unique.during)),
-    whole(job.startWithinMs),
-    whole(job.deadlineMs),
-  ]
-  const isPlain =
-    job.priority === 0 &&
-    unique === null &&
-    job.startWithinMs === null &&
-    job.deadlineMs === null &&
-    job.runAt === null &&
-    job.delayMs <= 0 &&
-    job.needs.length === 0 &&
-    job.lease === null
-  return {
-    job,
-    id,
-    spec: isPlain ? queue : specOf(job, queue, elsewhere),
-    body: `${trimmed(fields)}\n${options ?? ''}${job.input}`,
-  }
-}
-
-function specOf(
-  job: NewJob,
-  queue: string,
-  elsewhere: ((need: string) => number | null) | undefined,
-): string {
-  const { unique, lease } = job
-  const needs = job.needs.map(({ id, onFailed }) => {
-    const letter = onFailed === 'run' ? 'r' : 'c'
-    const partition = elsewhere?.(id) ?? null
-    const need = packId(id).padEnd(packedLength, ' ').slice(0, packedLength)
-    return partition === null ? `${need}${letter},` : `${need}${letter.toUpperCase()}${partition},`
-  })
-  return [
-    '',
-    queue,
-    whole(job.delayMs),
-    whole(job.runAt),
-    whole(job.startWithinMs),
-    whole(job.deadlineMs),
-    nullable(unique?.key ?? null),
-    whole(unique?.forMs ?? null),
-    unique?.onConflict === 'replace' ? 'r' : '',
-    lease === null ? '' : nullable(lease.worker),
-    whole(lease?.leaseMs ?? null),
-    needs.join(''),
-  ].join('\t')
-}
-
-/** A number of milliseconds as a field; '' for null. */
-export function whole(ms: number | null): string {
-  return ms === null ? '' : String(Math.round(ms))
-}
-
-function trimmed(fields: readonly string[]): string {
-  let length = fields.length
-  while (length > 0 && fields[length - 1] === '') length -= 1
-  return fields.slice(0, length).join('\t')
-}
-
-function packParent(parent: string | null): string {
-  if (parent === null) return ''
-  const packed = packId(parent)
-  return isPacked(packed) ? packed : nullable(parent)
+  const letter = answer[0]
+  if (letter === 'c') return { id, status: 'created', token: null }
+  if (letter === 'l') return { id, status: 'created', token: Number(answer.slice(1)) }
+  const status = letter === 'd' ? 'duplicate' : 'replaced'
+  return { id: unpackId(answer, 1), status, token: null }
 }

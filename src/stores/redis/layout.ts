@@ -2,14 +2,14 @@
 import { ErrandError } from '../../core/errors.ts'
 import type { Connection } from './connection.ts'
 import type { Partition } from './partition.ts'
-import { scriptOf } from './script.ts'
+import { relentlessLua, scriptOf } from './script.ts'
 
 /** The newest layout that this code knows. */
 const layoutVersion = 1
 
 const HELLO = scriptOf(
   'hello',
-  [],
+  [relentlessLua],
   `
 -- ARGV[4...5]: layout, number of partitions
 local layout, partitions = nextArg(), nextArg()
@@ -50,30 +50,41 @@ export async function checkLayout(
 }
 
 /** What survives, as long as the server was not asked. */
-export const unknownDurability = "as Redis is configured; known once connected"
+export const unknownDurability = 'as Redis is configured; known once connected'
 
 /** Says what the server's persistence gives, and warns of what puts jobs at risk. */
 export async function readDurability(connection: Connection): Promise<string> {
   try {
-    const [persistence, memory, replication] = await Promise.all(
+    const [persistence = {}, memory = {}, replication = {}] = await Promise.all(
       ['persistence', 'memory', 'replication'].map(async (section) =>
         fieldsOf(await connection.info(section)),
       ),
     )
-    return [describe(persistence ?? {}), ...warnings(memory ?? {}, replication ?? {})].join('; ')
+    const setting = async (name: string): Promise<string | null> =>
+      connection.setting(name).catch(() => null)
+    const kept =
+      persistence['aof_enabled'] === '1'
+        ? ofAppendOnlyFile(await setting('appendfsync'))
+        : ofSnapshots(await setting('save'))
+    return [kept, ...warnings(memory, replication)].join('; ')
   } catch {
-    return 'as Redis is configured; this user may not ask (INFO)'
+    return 'as Redis is configured: this user may not ask (INFO)'
   }
 }
 
-function describe(persistence: Readonly<Record<string, string>>): string {
-  if (persistence['aof_enabled'] === '1') {
-    return 'append-only file: survives a killed server; a power failure may take the last second, unless appendfsync is always'
-  }
-  const saves = Number(persistence['rdb_last_save_time'] ?? 0)
-  return saves > 0 && Number(persistence['rdb_saves'] ?? 0) > 0
-    ? 'snapshots only (RDB): a killed server loses what came after the last one; set appendonly yes'
-    : 'no append-only file: a killed server loses what came after its last snapshot, or all; set appendonly yes'
+function ofAppendOnlyFile(sync: string | null): string {
+  const common = 'survives a killed server (append-only file)'
+  if (sync === 'always') return `${common} and a power failure (appendfsync always)`
+  if (sync === 'everysec')
+    return `${common}; a power failure may take the last second (appendfsync everysec)`
+  const how = sync === null ? 'as appendfsync is set' : `appendfsync ${sync}`
+  return `${common}; a power failure may take the last moments (${how})`
+}
+
+function ofSnapshots(save: string | null): string {
+  if (save === '')
+    return 'nothing survives a killed server (no append-only file, no snapshots): set appendonly yes'
+  return 'a killed server loses what came after its last snapshot (no append-only file): set appendonly yes'
 }
 
 function warnings(

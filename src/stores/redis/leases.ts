@@ -1,14 +1,15 @@
 /** What a worker says about jobs while they run: `renew` and `note`. */
 import { keptLogLines } from '../../core/job.ts'
 import type { LeaseRef, Note, NoteAnswer, RenewAnswer } from '../../store.ts'
+import { whole } from './fields.ts'
+import { jobsLua } from './fragments.ts'
 import { packId } from './ids.ts'
-import { commonLua, whole } from './intake.ts'
 import type { Partition } from './partition.ts'
-import { scriptOf } from './script.ts'
+import { relentlessLua, scriptOf } from './script.ts'
 
 const RENEW = scriptOf(
   'renew',
-  commonLua,
+  [...jobsLua, relentlessLua],
   String.raw`
 -- ARGV[4]: ms from now; then an id and a token for each lease
 local untilAt = now + tonumber(nextArg())
@@ -29,7 +30,7 @@ return concat(answers)
 
 const NOTE = scriptOf(
   'note',
-  commonLua,
+  [...jobsLua, relentlessLua],
   String.raw`
 -- ARGV[4...]: for each note id, token, kind ('s' start, 'p' progress, 'l' log), ms ago, text
 local answers = {}

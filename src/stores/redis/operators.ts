@@ -1,15 +1,16 @@
 /** What people do to jobs: cancel, retry, remove, take. */
 import type { CancelAnswer, RemoveAnswer, RetryAnswer, StoredJob } from '../../store.ts'
+import { nullable } from './fields.ts'
+import { jobsLua } from './fragments.ts'
 import { packId } from './ids.ts'
-import { commonLua } from './intake.ts'
 import type { Answered, Partition } from './partition.ts'
-import { nullable, readStored, type Shown } from './rows.ts'
-import { scriptOf } from './script.ts'
+import { readStored, type Shown } from './rows.ts'
+import { relentlessLua, scriptOf } from './script.ts'
 import { showLua } from './readers.ts'
 
 const CANCEL = scriptOf(
   'cancel',
-  commonLua,
+  [...jobsLua, relentlessLua],
   String.raw`
 -- ARGV[4]: reason; then ids
 local reason = nextArg()
@@ -40,7 +41,7 @@ return { close(), concat(answers) }
 
 const RETRY = scriptOf(
   'retry',
-  commonLua,
+  jobsLua,
   String.raw`
 -- ARGV[4...]: ids
 local answers = {}
@@ -75,7 +76,7 @@ return { close(), concat(answers) }
 
 const REMOVE = scriptOf(
   'remove',
-  commonLua,
+  [...jobsLua, relentlessLua],
   String.raw`
 -- ARGV[4...]: ids
 local answers = {}
@@ -101,7 +102,7 @@ return { close(), concat(answers) }
 
 const TAKE = scriptOf(
   'take',
-  [...commonLua, showLua],
+  [...jobsLua, showLua, relentlessLua],
   String.raw`
 -- ARGV[4...]: ids
 local answers = {}
@@ -159,5 +160,5 @@ export async function take(
 }
 
 function read<T extends string>(letters: string, meaning: Readonly<Record<string, T>>): T[] {
-  return [...letters].map((letter) => meaning[letter] as T)
+  return letters.split('').map((letter) => meaning[letter] as T)
 }

@@ -1,6 +1,6 @@
 /** One partition: the keys under one hash tag, and the scripts that run on them. */
 import type { Connection } from './connection.ts'
-import type { Script } from './script.ts'
+import type { Pair, Script } from './script.ts'
 
 /** An answer, with what happened for those who watch; see `Hints`. */
 export interface Answered<T> {
@@ -14,6 +14,7 @@ export class Partition {
   /** `{prefix:p}:`, with which the names of all its keys begin. */
   readonly root: string
   readonly #connection: Connection
+  readonly #fullRuns = new Map<Pair, number>()
   readonly #common: readonly [clock: string, tokenStep: string, tokenRest: string]
 
   constructor(
@@ -37,11 +38,26 @@ export class Partition {
     return this.#connection.run(script, this.root, [...this.#common, ...args])
   }
 
+  /** Runs the quick script of a pair, and the full one when that did not do; for a while then the full one alone. */
+  async runPair(pair: Pair, args: readonly string[]): Promise<unknown> {
+    const rest = this.#fullRuns.get(pair) ?? 0
+    if (rest > 0) this.#fullRuns.set(pair, rest - 1)
+    else {
+      const answer = await this.run(pair.quick, args)
+      if (answer !== null) return answer
+      this.#fullRuns.set(pair, fullRuns)
+    }
+    return this.run(pair.full, args)
+  }
+
   /** Reads the records of jobs by their packed ids. */
   read(ids: readonly string[]): Promise<(string | null)[]> {
     return this.#connection.read(ids.map((id) => `${this.root}j:${id}`))
   }
 }
+
+/** How many calls go without a try of the quick script after one that it did not do. */
+const fullRuns = 10
 
 /** The most partitions that a store can have: a token tells its partition by what is left of it modulo this. */
 export const mostPartitions = 64

@@ -1,10 +1,11 @@
 /** Reading jobs. */
 import type { LogLevel, LogLine } from '../../core/job.ts'
 import type { ListQuery, QueueCount, StoredJob } from '../../store.ts'
+import { escape, nullable, unescape, whole } from './fields.ts'
+import { jobsLua } from './fragments.ts'
 import { isPacked, packId } from './ids.ts'
-import { commonLua, whole } from './intake.ts'
 import type { Partition } from './partition.ts'
-import { escape, nullable, readStored, unescape, type Shown } from './rows.ts'
+import { readStored, type Shown } from './rows.ts'
 import { scriptOf } from './script.ts'
 import { codeOf, stateOf } from './states.ts'
 
@@ -22,7 +23,7 @@ end
 
 const GET = scriptOf(
   'get',
-  [...commonLua, showLua],
+  [...jobsLua, showLua],
   `
 -- ARGV[4...]: ids
 local shown = {}
@@ -49,7 +50,7 @@ const COUNTS = scriptOf('counts', [], `return call('HGETALL', root .. 'tally')`)
 /** Walks the log of insertions from its end, chunk by chunk, or the few jobs that ended otherwise than completed. */
 const LIST = scriptOf(
   'list',
-  [...commonLua, showLua],
+  [...jobsLua, showLua],
   String.raw`
 -- ARGV[4...6]: rank before which to begin or '', most jobs to answer, states as bits or ''
 -- ARGV[7...14]: task, queue, key, parent, created from and to, finished from and to; '' for any

@@ -1,8 +1,9 @@
 /** Carries messages between partitions, and goes on with needs that one call could not answer all: see `outboxLua` and `release`. */
-import { commonLua, intakeLua } from './intake.ts'
+import { jobsLua } from './fragments.ts'
+import { intakeLua } from './intake.ts'
 import { relayBits } from './hints.ts'
 import type { Partition } from './partition.ts'
-import { scriptOf } from './script.ts'
+import { relentlessLua, scriptOf } from './script.ts'
 import type { Spread } from './spread.ts'
 
 /** What a partition has to tell others: for each of them some numbered messages. */
@@ -20,7 +21,7 @@ return batches
 
 const DELIVER = scriptOf(
   'deliver',
-  [...commonLua, intakeLua],
+  [...jobsLua, intakeLua, relentlessLua],
   String.raw`
 -- ARGV[4]: the sender; then messages
 local sender = nextArg()
@@ -71,11 +72,11 @@ if call('EXISTS', list) == 0 then call('SREM', root .. 'outs', receiver) end
 
 const RELEASE = scriptOf(
   'release',
-  commonLua,
+  [...jobsLua, relentlessLua],
   `
 local one = call('LPOP', root .. 'todo')
 if one then release(sub(one, 1, IDLENGTH), sub(one, -1) == '1') end
-if call('EXISTS', root .. 'todo') == 1 then hint(TODO) end
+if call('EXISTS', root .. 'todo') == 1 then hint(REST) end
 return close()
 `,
 )

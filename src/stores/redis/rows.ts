@@ -12,9 +12,8 @@
  *
  * The state of an unfinished job is where it is: under `running`, in `scheduled`, marked as blocked, else ready.
  */
-import { noCounters } from '../../core/job.ts'
-import type { Counters } from '../../core/job.ts'
 import type { ClaimedJob, StoredJob } from '../../store.ts'
+import { readCounters, readNullable, readNumber, unescape } from './fields.ts'
 import { unpackId } from './ids.ts'
 import { stateOf } from './states.ts'
 
@@ -122,54 +121,6 @@ local function dropLease(id)
   call('ZREM', root .. 'leases', id)
 end
 `
-
-// ───────────────────────────── fields ─────────────────────────────
-
-const special = /[\t\n\\]/
-
-/** Makes a text fit for a field. */
-export function escape(text: string): string {
-  if (!special.test(text)) return text
-  return text.replaceAll('\\', '\\\\').replaceAll('\t', '\\t').replaceAll('\n', '\\n')
-}
-
-/** Reads such a text. */
-export function unescape(text: string): string {
-  if (!text.includes('\\')) return text
-  return text.replaceAll(/\\(.)/g, (_, char: string) =>
-    char === 't' ? '\t' : char === 'n' ? '\n' : char,
-  )
-}
-
-/** A text that may be null, as a field. */
-export function nullable(text: string | null): string {
-  return text === null ? '' : `=${escape(text)}`
-}
-
-function readNullable(field: string | undefined): string | null {
-  return field === undefined || field === '' ? null : unescape(field.slice(1))
-}
-
-function readNumber(field: string | undefined): number | null {
-  return field === undefined || field === '' ? null : Number(field)
-}
-
-/** Packs counters: '' when all are zero, one number when only attempts are not, else all six. */
-export function packCounters(counters: Counters): string {
-  const { attempts, failures, postpones, losses, interruptions, deferrals } = counters
-  if (failures + postpones + losses + interruptions + deferrals === 0)
-    return attempts === 0 ? '' : String(attempts)
-  return `${attempts},${failures},${postpones},${losses},${interruptions},${deferrals}`
-}
-
-function readCounters(packed: string | undefined): Counters {
-  if (packed === undefined || packed === '') return { ...noCounters }
-  const [attempts = 0, failures = 0, postpones = 0, losses = 0, interruptions = 0, deferrals = 0] =
-    packed.split(',').map(Number)
-  return { attempts, failures, postpones, losses, interruptions, deferrals }
-}
-
-// ───────────────────────────── records ─────────────────────────────
 
 /** What a line of fixed fields says. */
 interface Fixed {

@@ -60,7 +60,7 @@ end
 
 -- What happened, for those who watch: 1 work, 2 finished, 4 cancel. For the caller: 8 when 'todo' has work for a relay, 16 when
 -- there is a message for another partition.
-local WORK, FINISHED, CANCEL, TODO, POST = 1, 2, 4, 8, 16
+local WORK, FINISHED, CANCEL, REST, POST = 1, 2, 4, 8, 16
 local hints = {}
 local function hint(what) hints[what] = true end
 local function hinted()
@@ -81,22 +81,34 @@ local function newToken()
 end
 `
 
+/**
+ * For scripts that a full memory must not stop, since they make room or keep leases: Redis refuses nothing of a script for want of
+ * memory after its first write, and this one needs none.
+ */
+export const relentlessLua: string = `call('UNLINK', root .. 'nothing')
+`
+
 /** Makes a script from the fragments it uses, in the order of their needs, and its body. */
 export function scriptOf(name: string, fragments: readonly string[], body: string): Script {
   return made(name, [headLua, toolsLua, ...fragments, body])
 }
 
-/**
- * Makes a script with a short way: code without functions, which carries out the ordinary case or, before it has changed anything,
- * returns `slow()`. What functions cost is their making, at each call.
- */
-export function quickScriptOf(
+/** Two scripts for one thing. */
+export interface Pair {
+  /** Code without functions, whose making costs at each call. Carries out the ordinary case, or answers nil and has changed nothing. */
+  readonly quick: Script
+  /** Carries out every case. */
+  readonly full: Script
+}
+
+/** Makes a pair of scripts that take the same arguments. */
+export function pairOf(
   name: string,
   quick: string,
   fragments: readonly string[],
   body: string,
-): Script {
-  return made(name, [headLua, 'local function slow()', toolsLua, ...fragments, body, 'end\n', quick])
+): Pair {
+  return { quick: made(`quick ${name}`, [headLua, quick]), full: scriptOf(name, fragments, body) }
 }
 
 function made(name: string, parts: readonly string[]): Script {

@@ -1,14 +1,16 @@
 /** `settle`: writes what a worker decided about its jobs, if the jobs are still its own. */
 import { keptErrors } from '../../core/job.ts'
 import type { SettleAnswer, Settlement } from '../../store.ts'
+import { nullable, packCounters, whole } from './fields.ts'
+import { jobsLua } from './fragments.ts'
 import { packId } from './ids.ts'
-import { commonLua, intakeLua, whole, type Packed } from './intake.ts'
+import { intakeLua } from './intake.ts'
+import type { Packed } from './pack.ts'
 import type { Answered, Partition } from './partition.ts'
-import { nullable, packCounters } from './rows.ts'
-import { quickScriptOf } from './script.ts'
+import { pairOf, relentlessLua } from './script.ts'
 import { codeOf } from './states.ts'
 
-const SETTLE = quickScriptOf(
+const SETTLE = pairOf(
   'settle',
   String.raw`
 -- ARGV[4]: how many settlements; for each its id, a line of fields, its output or '', then its error if the line says so,
@@ -23,10 +25,10 @@ if count == 0 then return { 0 } end
 local ids, keys = {}, {}
 for n = 1, count do
   local id, line = ARGV[2 + 3 * n], ARGV[3 + 3 * n]
-  if sub(line, 1, 1) ~= 'f' then return slow() end
+  if sub(line, 1, 1) ~= 'f' then return false end
   ids[n], keys[n] = id, root .. 'j:' .. id
 end
-if call('EXISTS', root .. 'needed') == 1 then return slow() end
+if call('EXISTS', root .. 'needed') == 1 then return false end
 local running = call('HMGET', root .. 'running', unpack(ids))
 local records = call('MGET', unpack(keys))
 local leases, seen, counted, kept, odd = {}, {}, {}, {}, {}
@@ -36,18 +38,18 @@ local time = '\t' .. format('%.0f', now) .. '\t'
 for n = 1, count do
   local id, held, record = ids[n], running[n], records[n]
   local token, agoMs, ending, state, keep = match(ARGV[3 + 3 * n], '^f\t(%d+)\ty?\t(%d*)\t((%d)\t(%d*)\t.*)$')
-  if not held or not record or seen[id] then return slow() end
+  if not held or not record or seen[id] then return false end
   seen[id] = true
   local lease = leases[held]
   if not lease then
     local owner, startedAt, flags, worker, queue = match(held, '^([^\t]*)\t[^\t]*\t([^\t]*)\t([^\t]*)\t([^\t]*)\t[^\t]*\t(.*)$')
-    if flags ~= 'q' then return slow() end
+    if flags ~= 'q' then return false end
     local counts = counted[queue] or { ['3'] = 0 }
     counted[queue] = counts
     lease = { token = owner, startedAt = startedAt, worker = '\t' .. worker .. '\t', counts = counts }
     leases[held] = lease
   end
-  if lease.token ~= token then return slow() end
+  if lease.token ~= token then return false end
   local counts = lease.counts
   counts['3'] = counts['3'] - 1
   local seq
@@ -105,7 +107,7 @@ for chunk, number in pairs(gone) do
 end
 return { 2 }
 `,
-  [...commonLua, intakeLua],
+  [...jobsLua, intakeLua, relentlessLua],
   String.raw`
 local count = tonumber(nextArg())
 local settlements, ids = {}, {}
@@ -212,7 +214,7 @@ export async function settle(
     if (settlement.error !== null) args.push(settlement.error)
     for (const job of followUps) args.push(job.id, job.spec, job.body)
   }
-  const [hinted, letters] = (await partition.run(SETTLE, args)) as [number, string?]
+  const [hinted, letters] = (await partition.runPair(SETTLE, args)) as [number, string?]
   return { hinted, answer: settlements.map((_, n) => readAnswer(letters?.[n])) }
 }
 
@@ -246,11 +248,6 @@ function lengthOf(output: string | null): string {
 }
 
 function readAnswer(letter: string | undefined): SettleAnswer {
-  switch (letter) {
-    case 'x':
-      return 'stale'
-    case 'c':
-      return 'cancel-asked'
-  }
-  return 'settled'
+  if (letter === 'x') return 'stale'
+  return letter === 'c' ? 'cancel-asked' : 'settled'
 }

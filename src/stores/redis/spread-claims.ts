@@ -1,6 +1,7 @@
 /** Claims over several partitions: each call begins with another one, and goes on to the rest while it has room. */
 import type { Claimed, ClaimedJob, ClaimRequest, ExpiredRequest, NextDue } from '../../store.ts'
-import { claim, expired } from './claims.ts'
+import { claim } from './claims.ts'
+import { expired } from './expired.ts'
 import type { Answered, Partition } from './partition.ts'
 import type { Spread } from './spread.ts'
 

@@ -1,6 +1,7 @@
 /** Inserts and settlements over several partitions: where each new job belongs. */
 import type { Inserted, NewJob, SettleAnswer, Settlement } from '../../store.ts'
-import { insert, pack, type Packed } from './intake.ts'
+import { insert } from './intake.ts'
+import { pack, type Packed } from './pack.ts'
 import type { Answered, Partition } from './partition.ts'
 import { settle, type PackedSettlement } from './settling.ts'
 import type { Spread } from './spread.ts'
@@ -60,11 +61,7 @@ async function locateNeeds(
   return spread.locate(dependants.flatMap((job) => [job.id, ...job.needs.map(({ id }) => id)]))
 }
 
-function placeOf(
-  spread: Spread,
-  job: NewJob,
-  places: ReadonlyMap<string, Partition>,
-): Partition {
+function placeOf(spread: Spread, job: NewJob, places: ReadonlyMap<string, Partition>): Partition {
   if (job.unique !== null) return spread.ofText(job.unique.key)
   const [need] = job.needs
   if (need === undefined) return spread.ofId(job.id)

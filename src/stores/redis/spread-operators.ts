@@ -1,7 +1,6 @@
 /** What people do to jobs, over several partitions: each job is looked for first. */
 import type { Partition } from './partition.ts'
-import { prune } from './retention.ts'
-import { retained } from './retention.ts'
+import { prune, retained } from './retention.ts'
 import type { Spread } from './spread.ts'
 
 /** Does something to jobs where they lie; those that no partition knows are asked for where they would lie. */
@@ -60,7 +59,7 @@ async function pruneOldest(spread: Spread, limit: number, cap: number): Promise<
     .slice(0, Math.min(excess, limit))
   const shares = Map.groupBy(doomed, ({ partition }) => partition)
   const removed = await Promise.all(
-    parts.map(({ partition, finished }) => {
+    parts.map(async ({ partition, finished }) => {
       const share = shares.get(partition)?.length ?? 0
       return share === 0 ? 0 : prune(partition, { limit: share, cap: finished - share })
     }),

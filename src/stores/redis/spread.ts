@@ -19,7 +19,7 @@ return concat(answers)
 )
 
 /** Something with its place in the caller's order. */
-export interface Placed<T> {
+interface Placed<T> {
   readonly item: T
   readonly index: number
 }

@@ -1,0 +1,176 @@
+import assert from 'node:assert/strict'
+import { after, before, test } from 'node:test'
+import { Cluster } from 'ioredis'
+import { redisHarness } from '../../../test/redis-harness.ts'
+import { startCluster, type RedisCluster } from '../../../test/redis-server.ts'
+import { raceRules, runRules, storeRules } from '../../testing/conformance/index.ts'
+import { claimOf, finish, newJob, unique, workerOf } from '../../testing/conformance/jobs.ts'
+import type { ClaimedJob, Store } from '../../store.ts'
+import { redis, type RedisClient } from './index.ts'
+
+/** Rules that compare the order of jobs without anything that puts them into one partition: order holds per partition. */
+const ofOneLine: ReadonlySet<string> = new Set([
+  'a job given back unstarted keeps its place before newer work',
+  'a job given back runs before newer work even when it had to wait for a while',
+  'a lost job runs before newer work of its priority, and after work of a lower number',
+  'a job put back at once by its due time stands behind what waits already',
+  'a job that lines up by its new due time stands behind what was due before',
+  'a place is kept over any number of returns',
+  'a job that became due stands before one that was inserted later',
+  'all queues together give at most the limit of the claim, asked in their order',
+  'jobs of one batch run in the order of the batch',
+  'lower priorities run first, whenever they came',
+  'one call asks several hundred queues',
+  'other queues come after the named ones, by name, each with its own limit',
+  'the order of queues goes before the priority of jobs',
+  'within a priority the first due runs first, then the first inserted',
+  'a client that dies with five hundred claimed jobs loses none of them',
+  'a retried job stands behind what waits already',
+  'a suspect is claimed alone, however much the claim asks for, with its start written',
+  'a suspect that may be started is found behind one that may not',
+  'an ordinary job that stands before a suspect goes first, and the suspect comes by the next claim',
+  'a suspect that is due later is not claimed before, and keeps its place before newer jobs',
+  'a claim that took jobs from one queue takes no suspect from the next',
+  'a claim that found nothing in one queue may take a suspect from the next',
+  'a caller that can start no suspect gets ordinary jobs as if suspects were not there',
+  'an operator who retries a suspect makes it an ordinary job',
+  'once a suspect, always a suspect, until it ends',
+  'two suspects take two claims',
+  'replace lines a ready job up anew',
+  'a job whose needs are met after it was due lines up from then on',
+])
+
+/** The rule inserts the id of a workflow job again without its needs, as no client does: it then belongs elsewhere. */
+const ofOnePartition = 'a job that is blocked and is inserted again: nothing changes'
+
+let cluster: RedisCluster
+
+before(async () => {
+  cluster = await startCluster()
+})
+after(() => cluster.stop())
+
+for (const partitions of [1, 8]) {
+  const rules = [...storeRules, ...raceRules].filter(
+    ({ name }) => partitions === 1 || (!ofOneLine.has(name) && name !== ofOnePartition),
+  )
+  runRules({
+    test: (name, run) => test(`${partitions} partitions: ${name}`, run),
+    harness: { create: () => redisHarness(cluster.urls, partitions).create() },
+    rules,
+  })
+}
+
+test('a partition keeps its order, and its neighbours keep theirs', async () => {
+  const store = redis(cluster.urls, { prefix: 'order', partitions: 8 })
+  const jobs = Array.from({ length: 400 }, () => newJob())
+  await store.insert(jobs)
+  const rank = new Map(jobs.map(({ id }, n) => [id, n]))
+  const byPartition = new Map<number, number[]>()
+  for (let calls = 0; calls < 100; calls += 1) {
+    for (const { id, token } of (await store.claim(claimOf({ limit: 7 }))).jobs) {
+      const line = byPartition.get(token % 64) ?? []
+      byPartition.set(token % 64, [...line, rank.get(id) ?? -1])
+    }
+  }
+  assert.equal(byPartition.size, 8)
+  for (const line of byPartition.values()) {
+    assert.deepEqual(
+      line,
+      line.toSorted((a, b) => a - b),
+    )
+  }
+  await store.close()
+})
+
+test('each master of a cluster holds a fifth of the keys at least', async () => {
+  const prefix = 'shares'
+  const store = redis(cluster.urls, { prefix, partitions: 16 })
+  await store.insert(Array.from({ length: 1_000 }, () => newJob()))
+  const client = new Cluster(cluster.urls.map((url) => ({ host: '127.0.0.1', port: portOf(url) })))
+  await client.ping()
+  const shares: number[] = []
+  for (const node of client.nodes('master')) {
+    let count = 0
+    for await (const keys of node.scanStream({ match: `{${prefix}:*`, count: 1_000 }))
+      count += (keys as string[]).length
+    shares.push(count)
+  }
+  const all = shares.reduce((sum, one) => sum + one, 0)
+  assert.equal(shares.length, 3)
+  for (const share of shares) assert.ok(share >= all / 5, `shares are ${shares.join(', ')}`)
+  client.disconnect()
+  await store.close()
+})
+
+test('a unique follow-up crosses to the partition of its key once, however many carry it', async () => {
+  const options = { prefix: 'crossing', partitions: 8 }
+  const stores = [1, 2, 3].map(() => redis(cluster.urls, options))
+  const [store] = stores as [Store, ...Store[]]
+  const jobs = await runningParents(store, 40)
+  const followUps = jobs.map((job, n) => newJob({ parent: job.id, unique: unique(`key-${n}`) }))
+  const settlements = jobs.map((job, n) => finish(job, { followUps: followUps.slice(n, n + 1) }))
+  await Promise.all(stores.flatMap((one) => [one.settle(settlements), one.tend(workerOf())]))
+  const found = await store.get(followUps.map(({ id }) => id))
+  assert.ok(found.every((job) => job?.state === 'ready'))
+  const counts = await store.counts()
+  assert.equal(counts.find(({ state }) => state === 'ready')?.count, 40)
+  for (const one of stores) await one.close()
+})
+
+test('a follow-up whose carrier died on the way is carried by the next heartbeat of anyone', async () => {
+  const options = { prefix: 'carrier', partitions: 8 }
+  const client = new Cluster(cluster.urls.map((url) => ({ host: '127.0.0.1', port: portOf(url) })))
+  let left = Infinity
+  const dying = new Proxy(client, {
+    get(target, name) {
+      const value: unknown = Reflect.get(target, name)
+      if (name !== 'evalsha' && name !== 'eval')
+        return typeof value === 'function' ? value.bind(target) : value
+      return (...args: unknown[]) =>
+        left-- > 0
+          ? (value as (...args: unknown[]) => unknown).apply(target, args)
+          : Promise.reject(new Error('died'))
+    },
+  })
+  const carrier = redis(dying as unknown as RedisClient, options)
+  const store = redis(cluster.urls, options)
+  const [job] = await runningParents(carrier, 1)
+  assert.ok(job)
+  // All keys but those of one partition in eight lie elsewhere.
+  const followUps = Array.from({ length: 8 }, (_, n) =>
+    newJob({ parent: job.id, unique: unique(`away-${n}`) }),
+  )
+  left = 2
+  await assert.rejects(carrier.settle([finish(job, { followUps, error: '"e"' })]))
+  await store.tend(workerOf())
+  const found = await store.get(followUps.map(({ id }) => id))
+  assert.deepEqual(
+    found.map((one) => one?.state),
+    followUps.map(() => 'ready'),
+  )
+  await store.close()
+  await carrier.close()
+  assert.equal(client.status, 'ready', 'a client that was handed in is left open')
+  client.disconnect()
+})
+
+async function runningParents(store: Store, count: number): Promise<readonly ClaimedJob[]> {
+  await store.insert(Array.from({ length: count }, () => newJob({ queue: 'parents' })))
+  const { jobs } = await store.claim(claimOf({ queues: [{ name: 'parents', limit: 100 }] }))
+  assert.equal(jobs.length, count)
+  return jobs
+}
+
+test('another number of partitions than the store was made with is refused', async () => {
+  const store = redis(cluster.urls, { prefix: 'count', partitions: 4 })
+  await store.setup()
+  const other = redis(cluster.urls, { prefix: 'count', partitions: 5 })
+  await assert.rejects(other.setup(), { code: 'invalid-config' })
+  await store.close()
+  await other.close()
+})
+
+function portOf(url: string): number {
+  return Number(new URL(url).port)
+}

@@ -1,0 +1,106 @@
+/** Handing out jobs that were lost or waited too long. */
+import type { Claimed, ClaimedJob, ExpiredRequest } from '../../store.ts'
+import { escape, nullable, whole } from './fields.ts'
+import { jobsLua } from './fragments.ts'
+import { unpackId } from './ids.ts'
+import { leasingLua } from './leasing.ts'
+import type { Answered, Partition } from './partition.ts'
+import { readClaimed } from './rows.ts'
+import { relentlessLua, scriptOf } from './script.ts'
+
+const EXPIRED = scriptOf(
+  'expired',
+  [...jobsLua, leasingLua, relentlessLua],
+  String.raw`
+-- ARGV[4...8]: worker, lease in ms, most jobs, leases and bounds to pass over
+-- ARGV[9...]: known tasks
+worker, leaseMs = nextArg(), tonumber(nextArg())
+local limit, pastLeases, pastBounds = min(MOST, tonumber(nextArg())), tonumber(nextArg()), tonumber(nextArg())
+local tasks = {}
+while at < #ARGV do tasks[nextArg()] = true end
+local answers = {}
+local function hand(r, startedAt, flags)
+  answers[#answers + 1] = { r.id, recordOf(r), startedAt, flags }
+end
+
+-- A window of those that are due; answers how many of them were not for the caller, and whether there are more.
+local function window(name, past)
+  local due = call('ZRANGE', root .. name, '-inf', now, 'BYSCORE', 'LIMIT', past, MOST)
+  return due, #due == MOST
+end
+
+local leases, moreLeases = window('leases', pastLeases)
+local passedLeases = 0
+for _, id in ipairs(leases) do
+  if #answers >= limit then break end
+  local r = load(id)
+  if r and tasks[r.task] then
+    local lease = leaseOf(id)
+    lease.token, lease.worker, lease.untilAt = newToken(), worker, now + leaseMs
+    lease.flags = string.gsub(lease.flags, 'b', '')
+    writeLease(id, lease)
+    rekey(r, RUNNING)
+    hand(r, lease.startedAt, lease.flags)
+  else passedLeases = passedLeases + 1 end
+end
+
+local bounds, moreBounds = window('bounds', pastBounds)
+local passedBounds = 0
+for _, member in ipairs(bounds) do
+  if #answers >= limit then break end
+  local r = load(sub(member, 13))
+  if r and tasks[r.task] then
+    leaseWaiting(r, stateOf(r), 'o', '')
+    hand(r, '', 'o')
+  else passedBounds = passedBounds + 1 end
+end
+local more = #answers < limit and (moreLeases or moreBounds)
+local hinted = close()
+return {
+  hinted, now, token or '0', answers,
+  more and { pastLeases + (moreLeases and passedLeases or 0), pastBounds + (moreBounds and passedBounds or 0) } or false,
+}
+`,
+)
+
+type ExpiredReply = readonly [
+  hinted: number,
+  now: number,
+  token: string,
+  jobs: readonly (readonly [id: string, record: string, startedAt: string, flags: string])[],
+  next: readonly [leases: number, bounds: number] | null,
+]
+
+/** Leases to the caller what other workers lost, oldest lease first, then what waited too long. */
+export async function expired(
+  partition: Partition,
+  request: ExpiredRequest,
+): Promise<Answered<Claimed>> {
+  const jobs: ClaimedJob[] = []
+  let hints = 0
+  let past: readonly [number, number] | null = [0, 0]
+  for (;;) {
+    const reply = (await partition.run(EXPIRED, [
+      nullable(request.worker),
+      whole(request.leaseMs),
+      String(request.limit - jobs.length),
+      ...past.map(String),
+      ...request.tasks.map(escape),
+    ])) as ExpiredReply
+    const [hinted, now, token, found, next] = reply
+    hints |= hinted
+    for (const [id, record, startedAt, flags] of found) {
+      jobs.push(
+        readClaimed(unpackId(id), record, {
+          token: Number(token),
+          why: flags.includes('o') ? 'overdue' : 'lost',
+          startedAt: startedAt === '' ? null : Number(startedAt),
+          cancelAsked: flags.includes('c'),
+        }),
+      )
+    }
+    past = next
+    if (past === null || jobs.length >= request.limit)
+      return { hinted: hints, answer: { now, jobs } }
+  }
+}

@@ -1,0 +1,55 @@
+/** What lies in the fields of records, and how arguments of scripts are written. */
+import { noCounters } from '../../core/job.ts'
+import type { Counters } from '../../core/job.ts'
+
+const special = /[\t\n\\]/
+
+/** Makes a text fit for a field. */
+export function escape(text: string): string {
+  if (!special.test(text)) return text
+  return text.replaceAll('\\', '\\\\').replaceAll('\t', '\\t').replaceAll('\n', '\\n')
+}
+
+/** Reads such a text. */
+export function unescape(text: string): string {
+  if (!text.includes('\\')) return text
+  return text.replaceAll(/\\(.)/g, (_, char: string) =>
+    char === 't' ? '\t' : char === 'n' ? '\n' : char,
+  )
+}
+
+/** A text that may be null, as a field. */
+export function nullable(text: string | null): string {
+  return text === null ? '' : `=${escape(text)}`
+}
+
+/** Reads such a text. */
+export function readNullable(field: string | undefined): string | null {
+  return field === undefined || field === '' ? null : unescape(field.slice(1))
+}
+
+/** A number of a field; null for an empty one. */
+export function readNumber(field: string | undefined): number | null {
+  return field === undefined || field === '' ? null : Number(field)
+}
+
+/** Packs counters: '' when all are zero, one number when only attempts are not, else all six. */
+export function packCounters(counters: Counters): string {
+  const { attempts, failures, postpones, losses, interruptions, deferrals } = counters
+  if (failures + postpones + losses + interruptions + deferrals === 0)
+    return attempts === 0 ? '' : String(attempts)
+  return `${attempts},${failures},${postpones},${losses},${interruptions},${deferrals}`
+}
+
+/** Reads packed counters. */
+export function readCounters(packed: string | undefined): Counters {
+  if (packed === undefined || packed === '') return { ...noCounters }
+  const [attempts = 0, failures = 0, postpones = 0, losses = 0, interruptions = 0, deferrals = 0] =
+    packed.split(',').map(Number)
+  return { attempts, failures, postpones, losses, interruptions, deferrals }
+}
+
+/** A number of milliseconds as a field; '' for null. */
+export function whole(ms: number | null): string {
+  return ms === null ? '' : String(Math.round(ms))
+}
