@@ -34,7 +34,7 @@ if others > 0 then
     if not skips[queue] then queues[#queues + 1], limits[#limits + 1] = queue, others end
   end
 end
-local ids, taken, byte = {}, {}, string.byte
+local ids, taken, byte, last = {}, {}, string.byte, 0
 for q, queue in ipairs(queues) do
   local most = min(limits[q], limit - #ids)
   if most > 0 and (q > named or call('ZSCORE', root .. 'busy', queue)) then
@@ -44,7 +44,8 @@ for q, queue in ipairs(queues) do
     for n = 1, #entries do
       local entry = entries[n]
       if byte(entry, IDLENGTH + 1) == 120 then return false end
-      ids[#ids + 1] = sub(entry, 1, IDLENGTH)
+      last = last + 1
+      ids[last] = sub(entry, 1, IDLENGTH)
     end
     taken[q] = #entries
   end

@@ -15,32 +15,54 @@ const triples: readonly string[] = Array.from({ length: 4_096 }, (_, n) =>
   n.toString(16).padStart(3, '0'),
 )
 
-const digits = new Int8Array(128).fill(-1)
+const none = -1
+const digits = new Int8Array(128).fill(none)
 for (let n = 0; n < 16; n++) digits[n.toString(16).charCodeAt(0)] = n
 const letters = new Int8Array(128)
 for (let n = 0; n < 64; n++) letters[alphabet.charCodeAt(n)] = n
 
-/** Where the digits of a UUID stand. */
-const places: readonly number[] = Array.from({ length: 36 }, (_, n) => n).filter(
-  (n) => n !== 8 && n !== 13 && n !== 18 && n !== 23,
-)
+/** Three digits of a text as one number; negative, or 4096 and more, when one of them is none. */
+function group(id: string, a: number, b: number, c: number): number {
+  return (
+    ((digits[id.charCodeAt(a)] ?? none) << 8) |
+    ((digits[id.charCodeAt(b)] ?? none) << 4) |
+    (digits[id.charCodeAt(c)] ?? none)
+  )
+}
 
 /** Packs an id. What is no UUID in lower case becomes a text that no job has. */
 export function packId(id: string): string {
-  if (id.length !== 36) return `!${id.replaceAll(/[\t\n]/g, ' ')}`
-  let packed = ''
-  let group = 0
-  for (let n = 0; n < 32; n++) {
-    const code = id.charCodeAt(places[n] ?? 0)
-    const digit = code < 128 ? (digits[code] ?? -1) : -1
-    if (digit < 0) return `!${id.replaceAll(/[\t\n]/g, ' ')}`
-    group = (group << 4) | digit
-    if (n % 3 === 2) {
-      packed += pairs[group] ?? ''
-      group = 0
-    }
-  }
-  return packed + (pairs[group << 4] ?? '')
+  const g0 = group(id, 0, 1, 2)
+  const g1 = group(id, 3, 4, 5)
+  const g2 = group(id, 6, 7, 9)
+  const g3 = group(id, 10, 11, 12)
+  const g4 = group(id, 14, 15, 16)
+  const g5 = group(id, 17, 19, 20)
+  const g6 = group(id, 21, 22, 24)
+  const g7 = group(id, 25, 26, 27)
+  const g8 = group(id, 28, 29, 30)
+  const g9 = group(id, 31, 32, 33)
+  const last =
+    ((digits[id.charCodeAt(34)] ?? none) << 8) | ((digits[id.charCodeAt(35)] ?? none) << 4)
+  const all = g0 | g1 | g2 | g3 | g4 | g5 | g6 | g7 | g8 | g9 | last
+  if (all < 0 || all > 0xfff || id.length !== 36) return `!${id.replaceAll(/[\t\n]/g, ' ')}`
+  return (
+    of(g0) +
+    of(g1) +
+    of(g2) +
+    of(g3) +
+    of(g4) +
+    of(g5) +
+    of(g6) +
+    of(g7) +
+    of(g8) +
+    of(g9) +
+    of(last)
+  )
+}
+
+function of(group: number): string {
+  return pairs[group] ?? ''
 }
 
 /** Whether `packId` met an id that can be stored. */

@@ -211,10 +211,8 @@ for n = 5, 4 + 3 * count, 3 do
   local queue = ARGV[n + 1]
   if #ARGV[n] ~= IDLENGTH or sub(queue, 1, 1) == '\t' or met[ARGV[n]] then return false end
   met[ARGV[n]] = true
-  local entries = byQueue[queue]
-  if not entries then
-    entries = {}
-    byQueue[queue] = entries
+  if not byQueue[queue] then
+    byQueue[queue] = { n = 0 }
     order[#order + 1] = queue
   end
 end
@@ -226,7 +224,8 @@ for n = 1, count do
   records[2 * n - 1], records[2 * n] = root .. 'j:' .. id, 'P' .. ticket .. middle .. ARGV[4 + 3 * n]
   ids[n] = id
   local entries = byQueue[ARGV[3 + 3 * n]]
-  entries[#entries + 1] = id .. ticket
+  entries.n = entries.n + 1
+  entries[entries.n] = id .. ticket
 end
 local isNew = call('MSETNX', unpack(records)) == 1
 local n = 1

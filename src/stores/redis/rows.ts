@@ -175,6 +175,14 @@ interface Opened {
 
 const OUTPUT_LENGTH = 7
 
+/** The fields of a head. That of a job that was never touched has three, of which only the last is of use here. */
+function headOf(record: string, start: number, end: number): readonly string[] {
+  const tab = record.indexOf('\t', start)
+  if (record[tab + 1] === '\t' && record.indexOf('\t', tab + 2) > end)
+    return ['', '', record.slice(tab + 2, end)]
+  return record.slice(start + 1, end).split('\t')
+}
+
 function open(record: string): Opened {
   const start = record.startsWith('F') ? record.indexOf('\n') + 1 : 0
   const ending = start === 0 ? null : record.slice(1, start - 1).split('\t')
@@ -185,7 +193,7 @@ function open(record: string): Opened {
   const outputLength = readNumber(ending?.[OUTPUT_LENGTH]?.split(',')[0])
   const outputAt = outputLength === null ? record.length : record.length - outputLength
   return {
-    head: record.slice(start + 1, a).split('\t'),
+    head: headOf(record, start, a),
     ending,
     fixed,
     options: fixed.optionsLength < 0 ? null : record.slice(b + 1, inputAt),

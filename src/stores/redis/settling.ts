@@ -33,6 +33,7 @@ local running = call('HMGET', root .. 'running', unpack(ids))
 local records = call('MGET', unpack(keys))
 local leases, seen, counted, kept, odd = {}, {}, {}, {}, {}
 local writes, deletions, gone = {}, {}, {}
+local w = 0
 local ticket = tonumber(call('HGET', root .. 'meta', 'ticket')) or 0
 local time = '\t' .. format('%.0f', now) .. '\t'
 for n = 1, count do
@@ -67,13 +68,15 @@ for n = 1, count do
     if startedAt == '' and agoMs ~= '' then startedAt = now - agoMs end
     local list = kept[keep]
     if not list then
-      list = {}
+      list = { n = 0 }
       kept[keep] = list
     end
     ticket = ticket + 1
-    list[#list + 1] = id .. 't' .. ticket
-    writes[#writes + 1] = keys[n]
-    writes[#writes + 1] = 'Ft' .. ticket .. time .. startedAt .. lease.worker .. ending .. '\n' .. record .. ARGV[4 + 3 * n]
+    list.n = list.n + 1
+    list[list.n] = id .. 't' .. ticket
+    w = w + 2
+    writes[w - 1] = keys[n]
+    writes[w] = 'Ft' .. ticket .. time .. startedAt .. lease.worker .. ending .. '\n' .. record .. ARGV[4 + 3 * n]
     if state ~= '4' then
       odd[#odd + 1] = seq
       odd[#odd + 1] = id
@@ -82,7 +85,7 @@ for n = 1, count do
 end
 call('HDEL', root .. 'running', unpack(ids))
 call('ZREM', root .. 'leases', unpack(ids))
-if #writes > 0 then
+if w > 0 then
   call('HSET', root .. 'meta', 'ticket', ticket)
   call('MSET', unpack(writes))
   for keep, list in pairs(kept) do
