@@ -1,5 +1,5 @@
 /** Handing out jobs that are ready. */
-import type { Claimed, ClaimedJob, ClaimRequest, NextDue } from '../../store.ts'
+import type { Claimed, ClaimRequest, NextDue } from '../../store.ts'
 import { escape, nullable, whole } from './fields.ts'
 import { jobsLua } from './fragments.ts'
 import { packedLength, unpackId } from './ids.ts'
@@ -7,9 +7,6 @@ import { leasingLua } from './leasing.ts'
 import type { Answered, Partition } from './partition.ts'
 import { readClaimed } from './rows.ts'
 import { pairOf, relentlessLua } from './script.ts'
-
-/** A claim of more jobs than this answers their ids only. */
-const mostRecords = 50
 
 const CLAIM = pairOf(
   'claim',
@@ -77,8 +74,6 @@ for q, count in pairs(taken) do
   end
   call('HINCRBY', root .. 'tally', '3:' .. queue, count)
 end
--- Many records are better read by the client itself, past this script.
-if #ids > ${mostRecords} then return { 0, now, nextDue, token, '', concat(ids) } end
 for n = 1, #ids do ids[n] = root .. 'j:' .. ids[n] end
 local records = call('MGET', unpack(ids))
 for n = 1, #ids do ids[n] = sub(ids[n], -IDLENGTH) end
@@ -267,7 +262,7 @@ type ClaimReply = readonly [
   token: string,
   startedAt: string,
   ids: string,
-  records?: readonly string[],
+  records: readonly string[],
 ]
 
 /**
@@ -287,24 +282,15 @@ export async function claim(
   ]
   for (const { name, limit } of request.queues) args.push(escape(name), String(limit))
   const reply = (await partition.runPair(CLAIM, args)) as ClaimReply
-  const [hinted, now, nextDueMs, token, startedAt, ids] = reply
-  const records = reply[6] ?? (await partition.read(packedOf(ids)))
+  const [hinted, now, nextDueMs, token, startedAt, ids, records] = reply
   const handed = {
     token: Number(token),
     why: 'ready',
     startedAt: startedAt === '' ? null : Number(startedAt),
     cancelAsked: false,
   } as const
-  const jobs: ClaimedJob[] = []
-  for (const [n, record] of records.entries()) {
-    if (record !== null) jobs.push(readClaimed(unpackId(ids, n * packedLength), record, handed))
-  }
-  return { hinted, answer: { now, jobs, nextDueMs: nextDueMs < 0 ? null : nextDueMs } }
-}
-
-/** Cuts a row of packed ids. */
-function packedOf(ids: string): string[] {
-  return Array.from({ length: ids.length / packedLength }, (_, n) =>
-    ids.slice(n * packedLength, (n + 1) * packedLength),
+  const jobs = records.map((record, n) =>
+    readClaimed(unpackId(ids, n * packedLength), record, handed),
   )
+  return { hinted, answer: { now, jobs, nextDueMs: nextDueMs < 0 ? null : nextDueMs } }
 }

@@ -8,7 +8,6 @@ export interface RedisClient {
   readonly isCluster?: boolean
   evalsha(digest: string, keys: number, ...args: string[]): Promise<unknown>
   eval(text: string, keys: number, ...args: string[]): Promise<unknown>
-  mget(...keys: string[]): Promise<(string | null)[]>
   info(section: string): Promise<string>
   config(command: 'GET', name: string): Promise<unknown>
   publish(channel: string, message: string): Promise<number>

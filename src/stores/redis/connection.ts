@@ -53,13 +53,6 @@ export class Connection {
     }
   }
 
-  /** Reads keys of one partition. Rejects with the raw error. */
-  async read(keys: readonly string[]): Promise<(string | null)[]> {
-    if (this.#isClosed) throw closedError(this.location)
-    const client = this.#client ?? (await this.#make())
-    return client.mget(...keys)
-  }
-
   /** The raw error as Errand's own. */
   explain(error: unknown): unknown {
     if (this.#isClosed) return closedError(this.location)

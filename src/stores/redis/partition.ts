@@ -49,11 +49,6 @@ export class Partition {
     }
     return this.run(pair.full, args)
   }
-
-  /** Reads the records of jobs by their packed ids. */
-  read(ids: readonly string[]): Promise<(string | null)[]> {
-    return this.#connection.read(ids.map((id) => `${this.root}j:${id}`))
-  }
 }
 
 /** How many calls go without a try of the quick script after one that it did not do. */

@@ -47,8 +47,8 @@ local function parse(id, record)
   }
   if ending then
     r.ticket, r.finishedAt, r.startedAt, r.worker = ending[1], tonumber(ending[2]), ending[3], ending[4]
-    r.state, r.keep, r.reason, r.outputLength = tonumber(ending[5]), ending[6], ending[7], ending[8]
-    r.counters, r.settled = ending[9], ending[10]
+    r.state, r.keep, r.reason, r.counters = tonumber(ending[5]), ending[6], ending[7], ending[8]
+    r.settled, r.outputLength = ending[9], ending[10]
   end
   return r
 end
@@ -69,7 +69,7 @@ local function recordOf(r)
   local ending = ''
   if r.state then
     ending = 'F' .. concat({
-      r.ticket, text(r.finishedAt), r.startedAt, r.worker, r.state, r.keep, r.reason, r.outputLength, r.counters, r.settled,
+      r.ticket, text(r.finishedAt), r.startedAt, r.worker, r.state, r.keep, r.reason, r.counters, r.settled, r.outputLength,
     }, '\t') .. '\n'
     head[1], head[2], head[10], head[11], head[12] = '', seq, '', '', ''
   end
@@ -173,7 +173,7 @@ interface Opened {
   readonly output: string | null
 }
 
-const OUTPUT_LENGTH = 7
+const OUTPUT_LENGTH = 9
 
 /** The fields of a head. That of a job that was never touched has three, of which only the last is of use here. */
 function headOf(record: string, start: number, end: number): readonly string[] {
@@ -268,8 +268,8 @@ export function readStored([id, record, state, lease, progress, errors]: Shown):
     dueAt: readNumber(head[3]) ?? createdAt,
     startBy: readNumber(head[6]),
     deadlineAt: readNumber(head[7]),
-    counters: readCounters(ending === null ? head[9] : ending[8]),
-    token: readNumber(token ?? ending?.[9] ?? head[10]) ?? 0,
+    counters: readCounters(ending === null ? head[9] : ending[7]),
+    token: readNumber(token ?? ending?.[8] ?? head[10]) ?? 0,
     worker: readNullable(worker ?? ending?.[3] ?? head[11]),
     leaseUntil: readNumber(leaseUntil),
     startedAt: readNumber(startedAt ?? ending?.[2]),

@@ -1,6 +1,6 @@
 /** `settle`: writes what a worker decided about its jobs, if the jobs are still its own. */
 import { keptErrors } from '../../core/job.ts'
-import type { SettleAnswer, Settlement } from '../../store.ts'
+import type { Again, Finish, SettleAnswer, Settlement } from '../../store.ts'
 import { nullable, packCounters, whole } from './fields.ts'
 import { jobsLua } from './fragments.ts'
 import { packId } from './ids.ts'
@@ -15,17 +15,19 @@ const SETTLE = pairOf(
   String.raw`
 -- ARGV[4]: how many settlements; for each its id, a line of fields, its output or '', then its error if the line says so,
 -- then three texts for each follow-up.
--- Fields: 'f' for a finish, 'e' for one with an error or follow-ups, 'a' for a return; token; 'y' when it yields to a cancel; then
---   of a finish: ms since the start, and the last six fields of an ending: state, ms to keep, reason, length of the output,
---     counters, token
+-- Fields: 'f' for a finish, 'e' for one with an error, with follow-ups, or whose output is not as long in bytes as for the client,
+-- 'a' for a return; token; 'y' when it yields to a cancel; then
+--   of a finish: ms since the start, 'y' with an output, and fields of an ending: state, ms to keep, reason, counters, token
 --   of a return: counters, delay in ms, 'd' to line up by due time, 'y' if it was started, 'y' if suspect
---   of all but 'f': 'e' with an error, number of follow-ups
+--   of 'e': length of the output; of 'e' and 'a': 'e' with an error, number of follow-ups
+-- A line of digits alone, or of nothing, are ms since the start: the rest is as for the finish before.
 local count = tonumber(ARGV[4])
 if count == 0 then return { 0 } end
-local ids, keys = {}, {}
+local ids, keys, byte = {}, {}, string.byte
 for n = 1, count do
   local id, line = ARGV[2 + 3 * n], ARGV[3 + 3 * n]
-  if sub(line, 1, 1) ~= 'f' then return false end
+  local kind = byte(line, 1)
+  if kind == 97 or kind == 101 then return false end
   ids[n], keys[n] = id, root .. 'j:' .. id
 end
 if call('EXISTS', root .. 'needed') == 1 then return false end
@@ -36,9 +38,14 @@ local writes, deletions, gone = {}, {}, {}
 local w = 0
 local ticket = tonumber(call('HGET', root .. 'meta', 'ticket')) or 0
 local time = '\t' .. format('%.0f', now) .. '\t'
+local token, agoMs, output, ending, state, keep
 for n = 1, count do
   local id, held, record = ids[n], running[n], records[n]
-  local token, agoMs, ending, state, keep = match(ARGV[3 + 3 * n], '^f\t(%d+)\ty?\t(%d*)\t((%d)\t(%d*)\t.*)$')
+  agoMs = ARGV[3 + 3 * n]
+  if byte(agoMs, 1) == 102 then
+    token, agoMs, output, ending, state, keep = match(agoMs, '^f\t(%d+)\ty?\t(%d*)\t(y?)\t((%d)\t(%d*)\t.*)$')
+    ending = ending .. '\t'
+  end
   if not held or not record or seen[id] then return false end
   seen[id] = true
   local lease = leases[held]
@@ -74,9 +81,10 @@ for n = 1, count do
     ticket = ticket + 1
     list.n = list.n + 1
     list[list.n] = id .. 't' .. ticket
+    local text = ARGV[4 + 3 * n]
     w = w + 2
     writes[w - 1] = keys[n]
-    writes[w] = 'Ft' .. ticket .. time .. startedAt .. lease.worker .. ending .. '\n' .. record .. ARGV[4 + 3 * n]
+    writes[w] = 'Ft' .. ticket .. time .. startedAt .. lease.worker .. ending .. (output == 'y' and #text or '') .. '\n' .. record .. text
     if state ~= '4' then
       odd[#odd + 1] = seq
       odd[#odd + 1] = id
@@ -114,18 +122,22 @@ return { 2 }
   String.raw`
 local count = tonumber(nextArg())
 local settlements, ids = {}, {}
+local last
 for n = 1, count do
   local s = { id = nextArg() }
-  local f = fieldsOf(nextArg())
+  local line = nextArg()
+  if find(line, '^%d*$') then line = 'f\t' .. last[2] .. '\t' .. last[3] .. '\t' .. line .. '\t' .. concat(last, '\t', 5) end
+  local f, more = fieldsOf(line), nil
   s.output = nextArg()
   s.kind, s.token, s.yields = f[1], f[2], f[3]
-  local more
   if s.kind == 'a' then
     s.counters, s.delay, s.place, s.started, s.suspect = f[4], tonumber(f[5]), f[6], f[7], f[8]
     more = 9
   else
-    s.agoMs, s.state, s.keep, s.reason, s.outputLength, s.counters = f[4], tonumber(f[5]), f[6], f[7], f[8], f[9]
-    more = 11
+    s.agoMs, s.state, s.keep, s.reason, s.counters = f[4], tonumber(f[6]), f[7], f[8], f[9]
+    s.outputLength = f[11] or (f[5] == 'y' and text(#s.output) or '')
+    more = 12
+    if s.kind == 'f' then last = f end
   end
   if f[more] == 'e' then s.error = nextArg() end
   s.jobs = nextJobs(tonumber(f[more + 1] or '0'))
@@ -211,43 +223,66 @@ export async function settle(
   settlements: readonly PackedSettlement[],
 ): Promise<Answered<SettleAnswer[]>> {
   const args: string[] = [String(settlements.length)]
+  let last = ''
   for (const { settlement, followUps } of settlements) {
-    const output = settlement.kind === 'finish' ? (settlement.output ?? '') : ''
-    args.push(packId(settlement.id), lineOf(settlement), output)
-    if (settlement.error !== null) args.push(settlement.error)
+    const { id, error } = settlement
+    args.push(packId(id))
+    switch (settlement.kind) {
+      case 'finish': {
+        const { output, startedAgoMs } = settlement
+        const ago = startedAgoMs === null ? '' : whole(Math.max(0, startedAgoMs))
+        const ending = endingOf(settlement)
+        const lease = `${settlement.token}\t${yields(settlement)}\t${ago}`
+        if (error !== null || followUps.length > 0 || !isAsLongInBytes(output)) {
+          args.push(
+            `e\t${lease}\t${ending}\t${output?.length ?? ''}${bytesOf(output)}\t${moreOf(settlement)}`,
+          )
+        } else {
+          const all = `${yields(settlement)}${ending}`
+          args.push(all === last ? ago : `f\t${lease}\t${ending}`)
+          last = all
+        }
+        args.push(output ?? '')
+        break
+      }
+      case 'again':
+        args.push(returnOf(settlement), '')
+        break
+    }
+    if (error !== null) args.push(error)
     for (const job of followUps) args.push(job.id, job.spec, job.body)
   }
   const [hinted, letters] = (await partition.runPair(SETTLE, args)) as [number, string?]
   return { hinted, answer: settlements.map((_, n) => readAnswer(letters?.[n])) }
 }
 
-function lineOf(settlement: Settlement): string {
-  const { token, yieldsToCancel, error, followUps } = settlement
-  const counters = packCounters(settlement.counters)
-  const more = `${error === null ? '' : 'e'}\t${followUps.length}`
-  const lease = `${token}\t${yieldsToCancel ? 'y' : ''}`
-  switch (settlement.kind) {
-    case 'finish': {
-      const { state, output, reason, keepMs, startedAgoMs } = settlement
-      const keep = keepMs !== null && keepMs <= 0 ? '0' : whole(keepMs)
-      const ending = `${codeOf(state)}\t${keep}\t${nullable(reason)}\t${lengthOf(output)}\t${counters}\t${token}`
-      const ago = startedAgoMs === null ? '' : whole(Math.max(0, startedAgoMs))
-      return error === null && followUps.length === 0
-        ? `f\t${lease}\t${ago}\t${ending}`
-        : `e\t${lease}\t${ago}\t${ending}\t${more}`
-    }
-    case 'again': {
-      const { delayMs, place, started, suspect } = settlement
-      return `a\t${lease}\t${counters}\t${whole(Math.max(0, delayMs))}\t${place === 'due' ? 'd' : ''}\t${started ? 'y' : ''}\t${suspect ? 'y' : ''}\t${more}`
-    }
-  }
+/** The fields that settlements of one batch mostly share. */
+function endingOf({ token, state, output, reason, keepMs, counters }: Finish): string {
+  const keep = keepMs !== null && keepMs <= 0 ? '0' : whole(keepMs)
+  return `${output === null ? '' : 'y'}\t${codeOf(state)}\t${keep}\t${nullable(reason)}\t${packCounters(counters)}\t${token}`
 }
 
-/** The length of an output in UTF-16 units, and in bytes if that is another; '' for none. */
-function lengthOf(output: string | null): string {
-  if (output === null) return ''
-  const bytes = Buffer.byteLength(output)
-  return bytes === output.length ? String(bytes) : `${output.length},${bytes}`
+function returnOf(again: Again): string {
+  const { token, delayMs, place, started, suspect } = again
+  const counters = packCounters(again.counters)
+  return `a\t${token}\t${yields(again)}\t${counters}\t${whole(Math.max(0, delayMs))}\t${place === 'due' ? 'd' : ''}\t${started ? 'y' : ''}\t${suspect ? 'y' : ''}\t${moreOf(again)}`
+}
+
+function yields({ yieldsToCancel }: Settlement): string {
+  return yieldsToCancel ? 'y' : ''
+}
+
+function moreOf({ error, followUps }: Settlement): string {
+  return `${error === null ? '' : 'e'}\t${followUps.length}`
+}
+
+function isAsLongInBytes(output: string | null): boolean {
+  return output === null || Buffer.byteLength(output) === output.length
+}
+
+/** What follows the length of an output in UTF-16 units when it is longer in bytes. */
+function bytesOf(output: string | null): string {
+  return output === null || isAsLongInBytes(output) ? '' : `,${Buffer.byteLength(output)}`
 }
 
 function readAnswer(letter: string | undefined): SettleAnswer {
