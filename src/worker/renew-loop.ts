@@ -21,6 +21,8 @@ export type RenewReport =
 const noteStartAfterMs = 50
 const tickMs = 50
 const batch = 1_000
+/** A renewal is given at least this long. */
+const leastAnswerMs = 250
 
 export interface RenewLoopOptions {
   readonly store: Pick<Store, 'renew' | 'note'>
@@ -147,7 +149,9 @@ export class RenewLoop {
     for (let from = 0; from < due.length; from += batch) {
       const part = due.slice(from, from + batch)
       const refs = part.map(({ id, token }) => ({ id, token }))
-      const answers = await answered(clock, store.renew(refs, leaseMs))
+      // A renewal that hangs is tried again long before others may take the silence for the end of this worker.
+      const withinMs = Math.max(leaseMs / 6, leastAnswerMs)
+      const answers = await answered(clock, store.renew(refs, leaseMs), undefined, withinMs)
       for (const [i, answer] of answers.entries()) {
         const lease = part[i]
         if (lease === undefined || answer === 'renewed') continue

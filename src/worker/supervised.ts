@@ -113,12 +113,13 @@ export function answered<T>(
   clock: Clock,
   call: Promise<T>,
   late: (answer: T) => void = () => undefined,
+  withinMs: number = callMs,
 ): Promise<T> {
   return new Promise((resolve, reject) => {
     let isLate = false
-    const stop = clock.after(callMs, () => {
+    const stop = clock.after(withinMs, () => {
       isLate = true
-      reject(new ErrandError('timeout', `The store has not answered for ${callMs / 1_000} s.`))
+      reject(new ErrandError('timeout', `The store has not answered for ${withinMs / 1_000} s.`))
     })
     call.then(
       (answer) => {
