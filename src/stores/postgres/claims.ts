@@ -9,6 +9,9 @@ import { planned } from './planned.ts'
  * of which only a part is wanted keeps the rest by moving its `first`, which is in no index. Runs are looked at a few at a time, and
  * then as many as there can be, so that wide ones are not locked for nothing.
  *
+ * A run that another claim has just shortened is locked in its new form, but not seen yet by the statement that found it: only what was really
+ * taken counts, and the next look, with a new snapshot, finds the rest.
+ *
  * A suspect is leased alone: it comes only as the first job of a call, and then it is the only one; otherwise ordinary jobs go on
  * as if suspects were not there.
  *
@@ -17,9 +20,10 @@ import { planned } from './planned.ts'
  *
  * `p_after` names, for queues whose head is full of dead rows, the place from which to look: see `Heads`.
  *
- * `expired` hands out shared leases first, oldest first, then those of single jobs, then what waited too long. It skips what is locked.
+ * `expired` hands out shared leases first, oldest first, then those of single jobs, then what waited too long. It waits for
+ * shared leases, which no transaction of a user ever holds, so that sweepers share what is lost, and skips what else is locked.
  */
-export const claimFunctions = `
+export const claimFunctions: string = `
 CREATE TYPE errand.handed AS (
   seq int8, id uuid, token int8, task text, queue text, priority int2, input text, codec text, options text, parent uuid,
   unique_key text, created_at int8, due_at int8, start_by int8, deadline_at int8, counters text, started_at int8,
@@ -104,14 +108,19 @@ BEGIN
         SELECT *, v_most - sum(last - first + 1) OVER (ORDER BY priority, place, last) + (last - first + 1) AS room FROM head),
       part AS MATERIALIZED (
         SELECT ctid, priority, place, first, last, special, least(last, first + room::int8 - 1) AS upto FROM counted WHERE room > 0),
-      gone AS (DELETE FROM errand.ready r USING part p WHERE r.ctid = p.ctid AND p.upto = p.last),
-      kept AS (UPDATE errand.ready r SET first = p.upto + 1 FROM part p WHERE r.ctid = p.ctid AND p.upto < p.last)
+      gone AS (
+        DELETE FROM errand.ready r USING part p WHERE r.ctid = p.ctid AND p.upto = p.last
+        RETURNING p.priority, p.place, p.first, p.last, p.special, p.upto),
+      kept AS (
+        UPDATE errand.ready r SET first = p.upto + 1 FROM part p WHERE r.ctid = p.ctid AND p.upto < p.last
+        RETURNING p.priority, p.place, p.first, p.last, p.special, p.upto),
+      taken AS (SELECT * FROM gone UNION ALL SELECT * FROM kept)
       SELECT count(*) AS runs, sum(upto - first + 1) AS jobs, bool_or(special) AS special,
         array_agg(first ORDER BY priority, place, last) AS firsts, array_agg(upto ORDER BY priority, place, last) AS lasts,
         (SELECT count(*) FROM head) AS seen,
         (array_agg(priority || ',' || place || ',' || last - CASE WHEN upto < last THEN 1 ELSE 0 END
           ORDER BY priority DESC, place DESC, last DESC))[1] AS stop
-      INTO v_part FROM part;
+      INTO v_part FROM taken;
       IF v_part.runs > 0 THEN
         v_firsts := v_firsts || v_part.firsts;
         v_lasts := v_lasts || v_part.lasts;
@@ -172,7 +181,7 @@ DECLARE
   v_state int;
 BEGIN
   RETURN NEXT errand.header(v_now, NULL, 0, false, '');
-  FOR v_lease IN SELECT * FROM errand.leases WHERE until <= v_now ORDER BY until, token FOR UPDATE SKIP LOCKED LOOP
+  FOR v_lease IN SELECT * FROM errand.leases WHERE until <= v_now ORDER BY until, token FOR UPDATE LOOP
     EXIT WHEN v_room <= 0;
     SELECT array_agg(seq ORDER BY seq) INTO v_seqs FROM (
       SELECT j.seq FROM unnest(v_lease.held) r JOIN errand.jobs j ON j.seq >= lower(r) AND j.seq < upper(r)

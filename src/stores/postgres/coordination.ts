@@ -8,7 +8,7 @@ import { planned } from './planned.ts'
  * `tend` writes a worker's heartbeat and tells it what there is to do; it promotes what is due, sums up the counts, and weighs jobs anew
  * whose needs are in doubt. `tell` wakes listeners when the transaction commits.
  */
-export const coordinationFunctions = `
+export const coordinationFunctions: string = `
 CREATE FUNCTION errand.tell(p_hint text) RETURNS void LANGUAGE sql AS $$ SELECT pg_notify('errand.hints', p_hint) $$;
 
 CREATE FUNCTION errand.tend(p_id text, p_record text, p_queues text[]) RETURNS text LANGUAGE plpgsql ${planned} AS $$

@@ -1,4 +1,5 @@
 /** How a job ends, and what that means for the jobs that need it. */
+import { patienceMs } from './leases.ts'
 import { ringDays } from './tables.ts'
 import { planned } from './planned.ts'
 
@@ -10,10 +11,10 @@ import { planned } from './planned.ts'
  *
  * `weigh` looks at what a job needs by what the store knows now and strikes what is met, or failed and may fail.
  *
- * `recheck` weighs jobs anew whose insert may have passed the end of a need: it holds the need still, or leaves the doubt standing
- * for the next time.
+ * `recheck` weighs jobs anew whose insert may have passed the end of a need: it holds the needs still, then the job, in the order in which
+ * an ending locks them; where a transaction of a user is in the way it leaves the doubt standing for the next time.
  */
-export const endingFunctions = `
+export const endingFunctions: string = `
 CREATE FUNCTION errand.bucket_of(p_now int8, p_keep int8) RETURNS int2 LANGUAGE sql IMMUTABLE AS $$
   SELECT coalesce(((p_now + p_keep) / 86400000) % ${ringDays}, -1)::int2
 $$;
@@ -142,16 +143,12 @@ DECLARE
   v_sure bool;
 BEGIN
   FOR v_seq IN SELECT seq FROM errand.doubts ORDER BY seq LIMIT 1000 FOR UPDATE SKIP LOCKED LOOP
-    SELECT * INTO v_job FROM errand.jobs WHERE seq = v_seq FOR UPDATE SKIP LOCKED;
-    IF NOT FOUND THEN
-      DELETE FROM errand.doubts d WHERE seq = v_seq AND NOT EXISTS (SELECT 1 FROM errand.jobs j WHERE j.seq = d.seq);
-      CONTINUE;
-    END IF;
     v_sure := true;
     FOR v_need IN SELECT j.seq FROM errand.needs n JOIN errand.jobs j ON j.id = n.need WHERE n.seq = v_seq ORDER BY j.seq LOOP
       v_sure := v_sure AND errand.hold_still(v_need.seq);
     END LOOP;
-    CONTINUE WHEN NOT v_sure;
+    CONTINUE WHEN NOT v_sure OR NOT errand.lock_soon(v_seq);
+    SELECT * INTO v_job FROM errand.jobs WHERE seq = v_seq;
     DELETE FROM errand.doubts WHERE seq = v_seq;
     CONTINUE WHEN NOT EXISTS (SELECT 1 FROM errand.needs WHERE seq = v_seq) OR errand.is_leased(v_seq);
     CASE errand.weigh(v_seq)
@@ -164,15 +161,26 @@ BEGIN
   END LOOP;
 END $$;
 
+CREATE FUNCTION errand.lock_soon(p_seq int8) RETURNS bool LANGUAGE plpgsql AS $$
+BEGIN
+  PERFORM 1 FROM errand.jobs WHERE seq = p_seq FOR UPDATE SKIP LOCKED;
+  IF FOUND OR NOT EXISTS (SELECT 1 FROM errand.jobs WHERE seq = p_seq) THEN RETURN true; END IF;
+  PERFORM set_config('lock_timeout', '${patienceMs}', true);
+  BEGIN
+    PERFORM 1 FROM errand.jobs WHERE seq = p_seq FOR UPDATE;
+    RETURN true;
+  EXCEPTION WHEN lock_not_available THEN
+    RETURN false;
+  END;
+END $$;
+
 CREATE FUNCTION errand.hold_still(p_seq int8) RETURNS bool LANGUAGE plpgsql AS $$
 DECLARE
   v_lease errand.leases;
 BEGIN
-  PERFORM 1 FROM errand.jobs WHERE seq = p_seq FOR UPDATE SKIP LOCKED;
-  IF NOT FOUND THEN RETURN NOT EXISTS (SELECT 1 FROM errand.jobs WHERE seq = p_seq); END IF;
+  IF NOT errand.lock_soon(p_seq) THEN RETURN false; END IF;
   SELECT * INTO v_lease FROM errand.leases WHERE held @> p_seq FOR UPDATE;
   IF FOUND AND v_lease.held @> p_seq THEN PERFORM errand.unshare(v_lease, p_seq); END IF;
-  PERFORM 1 FROM errand.running WHERE seq = p_seq FOR UPDATE SKIP LOCKED;
-  RETURN FOUND OR NOT EXISTS (SELECT 1 FROM errand.running WHERE seq = p_seq);
+  RETURN NOT errand.is_held(p_seq);
 END $$;
 `

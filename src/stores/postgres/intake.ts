@@ -17,7 +17,7 @@ import { planned } from './planned.ts'
  * A conflict is first looked for without a lock, so that an insert in somebody's transaction does not hold the key of another job; the
  * primary key of `uniques` decides between those who saw none.
  */
-export const intakeFunctions = `
+export const intakeFunctions: string = `
 CREATE FUNCTION errand.add(p_ids uuid[], p_tasks text[], p_queues text[], p_priorities int2[], p_inputs text[], p_keeps int8[],
   p_codecs text[], p_options text[], p_parents uuid[], p_delays int8[], p_run_ats int8[], p_run_firsts int[], p_run_counts int[])
 RETURNS void LANGUAGE plpgsql ${planned} AS $$

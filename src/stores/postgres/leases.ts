@@ -6,7 +6,7 @@ import { uuids } from './rows.ts'
 import { planned } from './planned.ts'
 
 /** How long a call waits for a job that somebody's transaction holds, before it takes it as held, in ms. */
-const patienceMs = 100
+export const patienceMs = 100
 
 /**
  * `unshare` takes a job out of a shared lease, whose row the caller has locked, and gives it a lease of its own.
@@ -15,7 +15,7 @@ const patienceMs = 100
  * `renew` extends a shared lease as a whole when all that it still holds is named, else takes out what is named. A job that
  * somebody's transaction holds is taken as alive: first what is free is locked, then the rest is waited for, but not long.
  */
-export const leaseFunctions = `
+export const leaseFunctions: string = `
 CREATE FUNCTION errand.shrink(p_token int8, p_by int8multirange) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
   UPDATE errand.leases SET held = held - p_by WHERE token = p_token AND NOT held <@ p_by;

@@ -9,7 +9,7 @@ import { planned } from './planned.ts'
  * being settled, so that both know who came first, but not for one that somebody's transaction holds: that one is asked.
  * Answers are digits: the places of the answers in the lists below.
  */
-export const operatorFunctions = `
+export const operatorFunctions: string = `
 CREATE FUNCTION errand.cancel(p_ids uuid[], p_reason text) RETURNS text LANGUAGE plpgsql ${planned} AS $$
 DECLARE
   v_now int8 := errand.now_ms();

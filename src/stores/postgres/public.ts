@@ -6,7 +6,7 @@ import { planned } from './planned.ts'
  * unique key. Options: `queue`, `priority`, `delayMs`, `runAt` (a time), `startWithinMs`, `deadlineMs`, `uniqueKey`, `id`. The queue of a registered
  * task is its own unless one is given.
  */
-export const publicFunctions = `
+export const publicFunctions: string = `
 CREATE FUNCTION errand.new_id() RETURNS uuid LANGUAGE sql VOLATILE AS $$
   SELECT (substr(time, 1, 8) || '-' || substr(time, 9, 4) || '-7' || substr(random, 14, 3) || '-' || substr(random, 17, 4) || '-'
     || substr(random, 21, 12))::uuid

@@ -10,11 +10,13 @@ const workerKeptMs = 24 * 60 * 60 * 1_000
 /**
  * `keeps` answers how long jobs are kept, each length once: it jumps from one to the next in the index (keep_ms, finished_at).
  *
+ * `erase_all` removes jobs, once they are locked, that are still as they were seen: an operator may just have retried one.
+ *
  * `prune` removes finished jobs: first those beyond their retention, then the oldest beyond the newest `p_cap`; each length of keeping is
  * a walk of that index from its beginning. Jobs that others hold are left for the next time. A partition whose day is over
  * and that holds nothing any more is emptied, which gives its space back, unless somebody reads it just then.
  */
-export const retentionFunctions = `
+export const retentionFunctions: string = `
 CREATE FUNCTION errand.keeps() RETURNS SETOF int8 LANGUAGE sql STABLE AS $$
   WITH RECURSIVE keeps (ms) AS (
     SELECT least((SELECT min(keep_ms) FROM errand.finished), (SELECT min(keep_ms) FROM errand.batches))
@@ -36,13 +38,19 @@ BEGIN
   RETURN false;
 END $$;
 
-CREATE FUNCTION errand.erase_all(p_seqs int8[], p_now int8) RETURNS int LANGUAGE plpgsql AS $$
+CREATE TYPE errand.ended AS (finished_at int8, seq int8);
+
+CREATE FUNCTION errand.erase_all(p_ended errand.ended[], p_now int8) RETURNS int LANGUAGE plpgsql AS $$
 DECLARE
   v_seqs int8[];
   v_job record;
 BEGIN
-  IF p_seqs IS NULL THEN RETURN 0; END IF;
-  SELECT array_agg(seq) INTO v_seqs FROM (SELECT seq FROM errand.jobs WHERE seq = ANY (p_seqs) ORDER BY seq FOR UPDATE SKIP LOCKED) j;
+  IF cardinality(p_ended) = 0 THEN RETURN 0; END IF;
+  SELECT array_agg(seq) INTO v_seqs FROM (
+    SELECT seq FROM errand.jobs WHERE seq = ANY (ARRAY(SELECT seq FROM unnest(p_ended))) ORDER BY seq FOR UPDATE SKIP LOCKED) j;
+  SELECT array_agg(e.seq) INTO v_seqs FROM unnest(p_ended) e WHERE e.seq = ANY (v_seqs) AND (
+    EXISTS (SELECT 1 FROM errand.finished f WHERE f.seq = e.seq AND f.finished_at = e.finished_at)
+    OR EXISTS (SELECT 1 FROM errand.batches b WHERE b.seqs @> e.seq));
   WITH gone AS (DELETE FROM errand.finished WHERE seq = ANY (v_seqs) RETURNING seq, state)
   INSERT INTO errand.tally (queue, state, count)
   SELECT j.queue, coalesce(g.state, 4), -count(*) FROM errand.jobs j LEFT JOIN gone g ON g.seq = j.seq WHERE j.seq = ANY (v_seqs) GROUP BY 1, 2;
@@ -55,8 +63,6 @@ BEGIN
   RETURN coalesce(cardinality(v_seqs), 0);
 END $$;
 
-CREATE TYPE errand.ended AS (finished_at int8, seq int8);
-
 CREATE FUNCTION errand.batched(p_keep int8, p_limit int) RETURNS SETOF errand.ended LANGUAGE plpgsql AS $$
 BEGIN
   RETURN QUERY SELECT b.finished_at, j.seq
@@ -68,16 +74,16 @@ END $$;
 CREATE FUNCTION errand.erase_batches(p_keep int8, p_until int8, p_limit int, p_now int8) RETURNS int LANGUAGE plpgsql AS $$
 DECLARE
   v_batch record;
-  v_seqs int8[];
+  v_ended errand.ended[];
   v_removed int := 0;
 BEGIN
-  FOR v_batch IN SELECT ctid, seqs FROM errand.batches WHERE keep_ms = p_keep AND finished_at <= p_until
+  FOR v_batch IN SELECT ctid, seqs, finished_at FROM errand.batches WHERE keep_ms = p_keep AND finished_at <= p_until
     ORDER BY finished_at LIMIT p_limit FOR UPDATE SKIP LOCKED
   LOOP
     EXIT WHEN v_removed >= p_limit;
-    v_seqs := ARRAY(SELECT j.seq FROM unnest(v_batch.seqs) s JOIN errand.jobs j ON j.seq >= lower(s) AND j.seq < upper(s)
+    v_ended := ARRAY(SELECT (v_batch.finished_at, j.seq)::errand.ended FROM unnest(v_batch.seqs) s JOIN errand.jobs j ON j.seq >= lower(s) AND j.seq < upper(s)
       LIMIT p_limit - v_removed);
-    v_removed := v_removed + errand.erase_all(v_seqs, p_now);
+    v_removed := v_removed + errand.erase_all(v_ended, p_now);
     DELETE FROM errand.batches b WHERE ctid = v_batch.ctid AND NOT EXISTS (
       SELECT 1 FROM unnest(v_batch.seqs) s JOIN errand.jobs j ON j.seq >= lower(s) AND j.seq < upper(s));
   END LOOP;
@@ -97,7 +103,7 @@ BEGIN
   FOREACH v_keep IN ARRAY v_keeps LOOP
     EXIT WHEN v_removed >= p_limit;
     v_removed := v_removed + errand.erase_all(ARRAY(
-      SELECT seq FROM errand.finished WHERE keep_ms = v_keep AND finished_at <= v_now - v_keep
+      SELECT (finished_at, seq)::errand.ended FROM errand.finished WHERE keep_ms = v_keep AND finished_at <= v_now - v_keep
       ORDER BY finished_at LIMIT p_limit - v_removed), v_now);
     v_removed := v_removed + errand.erase_batches(v_keep, v_now - v_keep, p_limit - v_removed, v_now);
   END LOOP;
@@ -110,7 +116,7 @@ BEGIN
         || ARRAY(SELECT (finished_at, seq)::errand.ended FROM errand.batched(v_keep, v_excess));
     END LOOP;
     v_removed := v_removed + errand.erase_all(ARRAY(
-      SELECT o.seq FROM unnest(v_oldest) o ORDER BY o.finished_at, o.seq LIMIT v_excess), v_now);
+      SELECT o FROM unnest(v_oldest) o ORDER BY o.finished_at, o.seq LIMIT v_excess), v_now);
   END IF;
   DELETE FROM errand.workers WHERE last_seen_at < v_now - ${workerKeptMs};
   DELETE FROM errand.uniques WHERE NOT held AND until <= v_now;

@@ -24,7 +24,7 @@ const longestInBatch = 1_000
  *
  * `settle` does whatever there is to do, job by job: locks the job, then its lease. `begin_own` prepares it for a user's transaction.
  */
-export const settlingFunctions = `
+export const settlingFunctions: string = `
 CREATE FUNCTION errand.in_need_of_more(p_seqs int8[]) RETURNS int8multirange LANGUAGE plpgsql AS $$
 DECLARE
   v_aside int8multirange := '{}';

@@ -33,7 +33,7 @@ const partitions = Array.from(
 /** Rows that come and go: vacuumed early, for little each time. */
 const restless = `autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 500, autovacuum_vacuum_cost_delay = 0`
 
-export const tables = `
+export const tables: string = `
 CREATE SEQUENCE errand.seqs;
 CREATE SEQUENCE errand.tokens;
 

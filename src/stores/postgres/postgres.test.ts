@@ -1,0 +1,14 @@
+import test from 'node:test'
+import { postgresHarness } from '../../../test/postgres-harness.ts'
+import { findPostgres } from '../../../test/postgres-server.ts'
+import { raceRules, runRules, storeRules } from '../../testing/conformance/index.ts'
+
+const server = await findPostgres()
+if (server !== null) {
+  const harness = await postgresHarness(server.url)
+  test.after(async () => {
+    await harness.close()
+    await server.stop()
+  })
+  runRules({ test, harness, rules: [...storeRules, ...raceRules] })
+}

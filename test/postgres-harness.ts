@@ -1,0 +1,68 @@
+/** PostgreSQL stores for rules: one schema for all of a file's, emptied between them, with a time that stands still until it is moved. */
+import pg from 'pg'
+import type { Store } from '../src/store.ts'
+import { postgres, type PostgresOptions } from '../src/stores/postgres/index.ts'
+import type { StoreHarness } from '../src/testing/conformance/index.ts'
+import { virtualStart } from '../src/testing/virtual-clock.ts'
+
+const SET_UP = `INSERT INTO errand.meta (name, value) VALUES ('clock', ${virtualStart});
+  CREATE OR REPLACE FUNCTION errand.now_ms() RETURNS int8 LANGUAGE sql VOLATILE AS $$ SELECT value FROM errand.meta WHERE name = 'clock' $$;`
+/** Rows are deleted, not truncated: truncating forty tables takes longer than most rules. */
+const EMPTY = `DO $$ DECLARE t text; BEGIN
+  FOR t IN SELECT relid::regclass FROM pg_stat_user_tables WHERE schemaname = 'errand.' AND relname NOT LIKE 'finished%' AND relname <> 'meta'
+  LOOP EXECUTE 'DELETE FROM ' || t; END LOOP;
+  DELETE FROM errand.finished;
+  UPDATE errand.meta SET value = ${virtualStart} WHERE name = 'clock'; END $$`
+
+export interface PostgresHarness extends StoreHarness {
+  /** The schema of the file. */
+  readonly schema: string
+  close(): Promise<void>
+}
+
+let schemas = 0
+
+/** A harness on a server; `through` is the URL that stores use, when it leads through a pooler. */
+export async function postgresHarness(
+  url: string,
+  options: PostgresOptions & { readonly through?: string } = {},
+): Promise<PostgresHarness> {
+  const { through = url, ...storeOptions } = options
+  const schema = `errand_test_${process.pid}_${(schemas += 1)}`
+  const own = (sql: string): string =>
+    sql.replaceAll("'errand.'", `'${schema}'`).replaceAll('errand.', `${schema}.`)
+  const pool = new pg.Pool({ connectionString: url, max: 2 })
+  pool.on('error', () => {})
+  const first = postgres(url, { schema })
+  await first.setup()
+  await first.close()
+  await pool.query(own(SET_UP))
+  return {
+    schema,
+    async create() {
+      await pool.query(own(EMPTY))
+      const stores: Store[] = []
+      const open = (): Store => {
+        const store = postgres(through, { schema, ...storeOptions })
+        stores.push(store)
+        return store
+      }
+      return {
+        store: open(),
+        another: async () => open(),
+        advance: async (ms) => {
+          await pool.query(own(`UPDATE errand.meta SET value = value + $1 WHERE name = 'clock'`), [
+            Math.floor(ms),
+          ])
+        },
+        dispose: async () => {
+          await Promise.all(stores.map((store) => store.close()))
+        },
+      }
+    },
+    async close() {
+      await pool.query(`DROP SCHEMA ${schema} CASCADE`)
+      await pool.end()
+    },
+  }
+}

@@ -1,0 +1,168 @@
+/** PostgreSQL and PgBouncer for tests. */
+import { execFileSync } from 'node:child_process'
+import { existsSync, readdirSync } from 'node:fs'
+import { chmod, chown, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import pg from 'pg'
+import {
+  comesUp,
+  findService,
+  freePort,
+  OwnProcess,
+  type Kind,
+  type Service,
+  type Started,
+} from './services.ts'
+
+/** A private server, trusting everybody on loopback. Nothing waits for its disk, so that killing the machine would lose data. */
+export interface PostgresServer extends Started {
+  readonly port: number
+}
+
+const kind: Kind<PostgresServer> = {
+  name: 'PostgreSQL',
+  variable: 'ERRAND_TEST_POSTGRES',
+  debianPackage: 'postgresql',
+  binary() {
+    const home = '/usr/lib/postgresql'
+    if (!existsSync(home)) return null
+    const [newest] = readdirSync(home).sort((a, b) => Number(b) - Number(a))
+    return newest === undefined ? null : join(home, newest, 'bin', 'postgres')
+  },
+  start: startPostgres,
+}
+
+/** A PostgreSQL server, or null when there is none. */
+export function findPostgres(): Promise<Service<PostgresServer> | null> {
+  return findService(kind)
+}
+
+async function startPostgres(binary: string): Promise<PostgresServer & { readonly url: string }> {
+  const port = await freePort()
+  const folder = await mkdtemp(join(tmpdir(), 'errand-postgres-'))
+  const user = await ownUser(folder)
+  const data = join(folder, 'data')
+  execFileSync(
+    binary.replace(/postgres$/, 'initdb'),
+    ['-D', data, '-U', 'postgres', '-A', 'trust', '-E', 'UTF8', '--locale=C', '--no-sync'],
+    { ...user, stdio: 'ignore' },
+  )
+  const settings = {
+    port,
+    listen_addresses: '127.0.0.1',
+    unix_socket_directories: folder,
+    fsync: 'off',
+    max_connections: 200,
+    shared_buffers: '64MB',
+    log_min_messages: 'fatal',
+  }
+  const args = Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`])
+  const server = new OwnProcess(binary, ['-D', data, ...args], user)
+  const url = `postgres://postgres@127.0.0.1:${port}/postgres`
+  const start = async (): Promise<void> => {
+    server.start()
+    await comesUp('PostgreSQL', () => query(url, 'SELECT 1'))
+  }
+  await start()
+  return {
+    port,
+    url,
+    start,
+    // The immediate shutdown: no checkpoint, and recovery at the next start.
+    kill: () => server.end('SIGQUIT'),
+    stop: async () => {
+      await server.end('SIGQUIT')
+      await rm(folder, { recursive: true, force: true })
+    },
+  }
+}
+
+/** Runs statements on a connection of their own and answers the rows of the last. */
+export async function query(
+  url: string,
+  text: string,
+  values?: unknown[],
+): Promise<pg.QueryResultRow[]> {
+  const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: 5_000 })
+  client.on('error', () => {})
+  await client.connect()
+  try {
+    const result = await client.query(text, values)
+    return result.rows
+  } finally {
+    await client.end()
+  }
+}
+
+const bouncer: Omit<Kind<Started>, 'start'> = {
+  name: 'PgBouncer',
+  variable: 'ERRAND_TEST_PGBOUNCER',
+  debianPackage: 'pgbouncer',
+  binary: () =>
+    ['/usr/sbin/pgbouncer', '/usr/bin/pgbouncer'].find((path) => existsSync(path)) ?? null,
+}
+
+/** A PgBouncer in transaction mode before a server, or null when there is none. */
+export function findPgBouncer(server: string): Promise<Service | null> {
+  return findService({ ...bouncer, start: (binary) => startPgBouncer(binary, server) })
+}
+
+async function startPgBouncer(
+  binary: string,
+  server: string,
+): Promise<Started & { readonly url: string }> {
+  const port = await freePort()
+  const folder = await mkdtemp(join(tmpdir(), 'errand-pgbouncer-'))
+  const user = await ownUser(folder)
+  const { hostname, port: serverPort, username, pathname } = new URL(server)
+  const file = join(folder, 'pgbouncer.ini')
+  await writeFile(
+    file,
+    `[databases]
+* = host=${hostname} port=${serverPort || 5432}
+[pgbouncer]
+listen_addr = 127.0.0.1
+listen_port = ${port}
+unix_socket_dir =
+auth_type = any
+pool_mode = transaction
+default_pool_size = 5
+max_client_conn = 500
+ignore_startup_parameters = extra_float_digits
+logfile = /dev/null
+`,
+  )
+  // "any" lets everybody in as the user that the database line or the client names.
+  await writeFile(
+    file,
+    (await import('node:fs')).readFileSync(file, 'utf8').replace('* = ', `* = user=${username} `),
+  )
+  const process = new OwnProcess(binary, ['-q', file], user)
+  const url = `postgres://${username}@127.0.0.1:${port}${pathname}`
+  const start = async (): Promise<void> => {
+    process.start()
+    await comesUp('PgBouncer', () => query(url, 'SELECT 1'))
+  }
+  await start()
+  return {
+    url,
+    start,
+    kill: () => process.end('SIGKILL'),
+    stop: async () => {
+      await process.end('SIGKILL')
+      await rm(folder, { recursive: true, force: true })
+    },
+  }
+}
+
+/** Neither server runs as root: then it runs as the user postgres, who gets the folder. */
+async function ownUser(folder: string): Promise<{ uid?: number; gid?: number }> {
+  await chmod(folder, 0o755)
+  if (process.getuid?.() !== 0) return {}
+  const id = (flag: string): number =>
+    Number(execFileSync('id', [flag, 'postgres'], { encoding: 'utf8' }))
+  const user = { uid: id('-u'), gid: id('-g') }
+  await chown(folder, user.uid, user.gid)
+  return user
+}

@@ -1,0 +1,134 @@
+/**
+ * Servers for tests. Each kind is looked for in this order: a URL in the environment; a binary of this machine, started privately in a
+ * temporary folder on a free port, so that it may be killed; on Debian, as root, the package that brings the binary. What cannot be had
+ * skips its suite with one loud line, and fails it when `CI=true`.
+ */
+import { execFileSync, spawn, type ChildProcess, type SpawnOptions } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { createServer } from 'node:net'
+import test from 'node:test'
+
+/** A process that a test started: it may be killed, and started again on the same port and folder. */
+export interface Started {
+  /** Ends the process as if it were killed. */
+  kill(): Promise<void>
+  start(): Promise<void>
+  /** Ends the process and removes its folder. */
+  stop(): Promise<void>
+}
+
+/** A server in reach; `started` is null for one that the environment names. */
+export interface Service<S extends Started = Started> {
+  readonly url: string
+  readonly started: S | null
+  /** Ends what was started for this file; to be called after its tests. */
+  stop(): Promise<void>
+}
+
+/** A kind of server, and how to come by one. */
+export interface Kind<S extends Started> {
+  readonly name: string
+  /** The variable of the environment that names a running one. */
+  readonly variable: string
+  /** The package of Debian that brings the binary. */
+  readonly debianPackage: string
+  /** The path of the binary; null when this machine has none. */
+  binary(): string | null
+  start(binary: string): Promise<S & { readonly url: string }>
+}
+
+/** Finds a server of a kind, or null, and then the suite has been told. */
+export async function findService<S extends Started>(kind: Kind<S>): Promise<Service<S> | null> {
+  const url = process.env[kind.variable]
+  if (url !== undefined && url !== '') return { url, started: null, stop: async () => {} }
+  const binary = kind.binary() ?? (install(kind.debianPackage) ? kind.binary() : null)
+  if (binary === null) {
+    const why = `NO ${kind.name.toUpperCase()} IS TESTED: set ${kind.variable}, or install ${kind.debianPackage}`
+    const isCi = process.env['CI'] === 'true'
+    test(why, { skip: !isCi }, () => {
+      throw new Error(why)
+    })
+    if (!isCi) process.stderr.write(`${why}\n`)
+    return null
+  }
+  const started = await kind.start(binary)
+  return { url: started.url, started, stop: () => started.stop() }
+}
+
+/** A server in a process of its own, which ends with the tests at the latest. */
+export class OwnProcess {
+  readonly #command: string
+  readonly #args: readonly string[]
+  readonly #options: SpawnOptions
+  #child: ChildProcess | null = null
+
+  constructor(command: string, args: readonly string[], options: SpawnOptions = {}) {
+    this.#command = command
+    this.#args = args
+    this.#options = options
+    process.once('exit', () => this.#child?.kill('SIGKILL'))
+  }
+
+  get pid(): number | null {
+    return this.#child?.pid ?? null
+  }
+
+  start(): void {
+    this.#child = spawn(this.#command, this.#args, { stdio: 'ignore', ...this.#options })
+    this.#child.unref()
+  }
+
+  async end(signal: NodeJS.Signals): Promise<void> {
+    const child = this.#child
+    this.#child = null
+    if (child === null || child.exitCode !== null || child.signalCode !== null) return
+    const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()))
+    child.ref()
+    child.kill(signal)
+    await ended
+  }
+}
+
+/** A port on which nothing listens. */
+export function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const server = createServer()
+    server.once('error', reject)
+    server.listen(0, '127.0.0.1', () => {
+      const address = server.address()
+      server.close(() => {
+        if (address !== null && typeof address === 'object') resolve(address.port)
+      })
+    })
+  })
+}
+
+/** Resolves when the check does not throw any more. */
+export async function comesUp(name: string, check: () => Promise<unknown>): Promise<void> {
+  const end = performance.now() + 30_000
+  for (;;) {
+    try {
+      await check()
+      return
+    } catch (cause) {
+      if (performance.now() > end) throw new Error(`${name} does not come up`, { cause })
+      await new Promise((resolve) => setTimeout(resolve, 50))
+    }
+  }
+}
+
+function install(debianPackage: string): boolean {
+  if (process.getuid?.() !== 0 || !existsSync('/etc/debian_version')) return false
+  try {
+    const run = (...args: readonly string[]): unknown =>
+      execFileSync('apt-get', ['-qq', '-y', ...args], {
+        stdio: 'ignore',
+        env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' },
+      })
+    run('update')
+    run('install', debianPackage)
+    return true
+  } catch {
+    return false
+  }
+}
