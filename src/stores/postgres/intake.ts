@@ -201,7 +201,8 @@ END $$;
 `
 
 const ADD = `SELECT errand.add($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)`
-const INSERT = `SELECT errand.insert($1, $2)`
+/** Through text, because some libraries write what is meant for JSON as JSON once more. */
+const INSERT = `SELECT errand.insert($1::text::json, $2)`
 const RECHECK = `SELECT errand.recheck()`
 
 /** Adds jobs: those of the ordinary kind at one go. */

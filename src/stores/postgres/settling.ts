@@ -205,7 +205,7 @@ END $$;
 const finishAlike = (groups: number): string =>
   `SELECT ${Array.from({ length: groups }, (_, group) => `errand.finish_alike(${Array.from({ length: 7 }, (_, at) => `$${group * 7 + at + 1}`).join()})`).join()}`
 const FINISH = `SELECT errand.finish($1, $2, $3, $4, $5, $6, $7, $8, $9)`
-const SETTLE = `SELECT errand.settle($1, $2)`
+const SETTLE = `SELECT errand.settle($1::text::json, $2)`
 const OWN = `SELECT errand.begin_own($1, $2)`
 
 const answers = ['stale', 'settled', 'cancel-asked'] as const
