@@ -8,8 +8,8 @@ import { planned } from './planned.ts'
  */
 export const publicFunctions: string = `
 CREATE FUNCTION errand.new_id() RETURNS uuid LANGUAGE sql VOLATILE AS $$
-  SELECT (substr(time, 1, 8) || '-' || substr(time, 9, 4) || '-7' || substr(random, 14, 3) || '-' || substr(random, 17, 4) || '-'
-    || substr(random, 21, 12))::uuid
+  SELECT (substr(time, 1, 8) || '-' || substr(time, 9, 4) || '-7' || substr(random, 15, 3) || '-' || substr(random, 18, 4) || '-'
+    || substr(random, 22, 12))::uuid
   FROM (SELECT lpad(to_hex(errand.now_ms()), 12, '0') AS time, ' ' || replace(gen_random_uuid()::text, '-', '') AS random) r
 $$;
 

@@ -75,7 +75,7 @@ export function packCounters(counters: Counters): string | null {
 }
 
 /** Reads packed counters. The same few occur again and again, so they are kept. */
-export function readCounters(packed: string | null): Counters {
+function readCounters(packed: string | null): Counters {
   if (packed === null) return { ...noCounters }
   let counters = decoded.get(packed)
   if (counters === undefined) {

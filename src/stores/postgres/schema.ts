@@ -20,7 +20,7 @@ import { tables } from './tables.ts'
 import { uniqueFunctions } from './uniques.ts'
 
 /** The newest schema that this code knows. */
-export const schemaVersion = 1
+const schemaVersion = 1
 /** Ranges of numbers in one column came with this. */
 const oldestServer = 14
 

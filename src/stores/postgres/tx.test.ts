@@ -1,7 +1,5 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
-import { sql as drizzleSql } from 'drizzle-orm'
-import { drizzle as drizzlePg } from 'drizzle-orm/node-postgres'
 import { Kysely, PostgresDialect, sql as kyselySql } from 'kysely'
 import pg from 'pg'
 import postgresJs from 'postgres'
@@ -13,15 +11,8 @@ import { postgres } from './index.ts'
 
 const server = await findPostgres()
 
-/** Named apart, since its own types do not agree with those of postgres.js. */
-const drizzleForJs: string = 'drizzle-orm/postgres-js'
-const { drizzle: drizzleJs } = (await import(drizzleForJs)) as {
-  drizzle: (sql: unknown) => {
-    transaction(
-      work: (tx: { execute(query: unknown): Promise<unknown> }) => Promise<void>,
-    ): Promise<void>
-  }
-}
+/** Loaded without its types, which need the clients of every database that it knows. */
+const { drizzleSql, drizzlePg, drizzleJs } = await loadDrizzle()
 
 /** A library: begins a transaction, hands it over with a way to write a row of the user's own, and rolls back when told. */
 interface Library {
@@ -315,4 +306,24 @@ function drizzleOnJs(url: string): Library {
       ),
     close: () => sql.end(),
   }
+}
+
+interface Drizzle {
+  transaction(
+    work: (tx: { execute(query: unknown): Promise<unknown> }) => Promise<void>,
+  ): Promise<void>
+}
+
+async function loadDrizzle(): Promise<{
+  drizzleSql: (parts: TemplateStringsArray, ...values: unknown[]) => unknown
+  drizzlePg: (pool: unknown) => Drizzle
+  drizzleJs: (sql: unknown) => Drizzle
+}> {
+  const load = async <T>(name: string): Promise<T> => (await import(name)) as T
+  const { sql } = await load<{
+    sql: (parts: TemplateStringsArray, ...values: unknown[]) => unknown
+  }>('drizzle-orm')
+  const onPg = await load<{ drizzle: (pool: unknown) => Drizzle }>('drizzle-orm/node-postgres')
+  const onJs = await load<{ drizzle: (sql: unknown) => Drizzle }>('drizzle-orm/postgres-js')
+  return { drizzleSql: sql, drizzlePg: onPg.drizzle, drizzleJs: onJs.drizzle }
 }
