@@ -5,7 +5,7 @@ import pg from 'pg'
 import postgresJs from 'postgres'
 import { findPostgres, query } from '../../../test/postgres-server.ts'
 import { isErrandError } from '../../core/errors.ts'
-import type { Hint, NewJob, Store } from '../../store.ts'
+import type { Hint, Store } from '../../store.ts'
 import { claimOf, finish, newJob, unique } from '../../testing/conformance/jobs.ts'
 import { postgres } from './index.ts'
 
