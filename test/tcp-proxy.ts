@@ -1,0 +1,57 @@
+/** A proxy between a client and a server that can fall silent or swallow answers, as networks do. */
+import { connect, createServer, type Socket } from 'node:net'
+
+export interface TcpProxy {
+  readonly port: number
+  /** Carries nothing any more, in either direction, and closes nothing; new connections are taken and left silent. */
+  fallSilent(): void
+  /** Carries requests but no answers. */
+  swallowAnswers(): void
+  /** Carries everything again, for new connections. */
+  recover(): void
+  /** Ends all connections that are open. */
+  cut(): void
+  close(): Promise<void>
+}
+
+type Mode = 'open' | 'silent' | 'deaf'
+
+export async function tcpProxy(target: number): Promise<TcpProxy> {
+  let mode: Mode = 'open'
+  const sockets = new Set<Socket>()
+  const server = createServer((client) => {
+    const upstream = connect(target, '127.0.0.1')
+    let isLost = false
+    const lost = (): boolean => (isLost ||= mode === 'silent')
+    for (const socket of [client, upstream]) {
+      sockets.add(socket)
+      socket.on('error', () => socket.destroy())
+      socket.on('close', () => {
+        sockets.delete(socket)
+        if (!lost()) for (const other of [client, upstream]) other.destroy()
+      })
+    }
+    client.on('data', (data) => {
+      if (!lost()) upstream.write(data)
+    })
+    upstream.on('data', (data) => {
+      if (!lost() && mode !== 'deaf') client.write(data)
+    })
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const address = server.address()
+  const cut = (): void => {
+    for (const socket of sockets) socket.destroy()
+  }
+  return {
+    port: address !== null && typeof address === 'object' ? address.port : 0,
+    fallSilent: () => (mode = 'silent'),
+    swallowAnswers: () => (mode = 'deaf'),
+    recover: () => (mode = 'open'),
+    cut,
+    close: async () => {
+      cut()
+      await new Promise((resolve) => server.close(resolve))
+    },
+  }
+}
