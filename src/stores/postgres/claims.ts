@@ -1,7 +1,7 @@
 /** Handing jobs out: `claim` for those that are ready, `expired` for those that were lost or waited too long. */
 import type { Claimed, ClaimRequest, ExpiredRequest, NextDue } from '../../store.ts'
 import type { Database } from './database.ts'
-import { bounded, handedColumns, numbers, readClaimed, texts } from './rows.ts'
+import { bounded, column, handedColumns, numbers, readClaimed, texts } from './rows.ts'
 import { planned } from './planned.ts'
 
 /**
@@ -15,8 +15,8 @@ import { planned } from './planned.ts'
  * A suspect is leased alone: it comes only as the first job of a call, and then it is the only one; otherwise ordinary jobs go on
  * as if suspects were not there.
  *
- * The first row of an answer is no job: it tells the time, when the next job is due, how long the walk took and whether it passed by
- * work that others held.
+ * The first row of an answer is no job: it tells the time, when the next job is due, how many dead rows the walk
+ * stepped over, where it ended, and whether it passed by work that others held.
  *
  * `p_after` names, for queues whose head is full of dead rows, the place from which to look: see `Heads`.
  *
@@ -48,8 +48,9 @@ DECLARE
   v_token int8;
   v_job errand.jobs;
   v_passed bool := false;
+  v_seen int8 := 0;
   v_due int8;
-  v_walk timestamptz := clock_timestamp();
+  v_walked int8 := pg_stat_get_xact_tuples_returned('errand.ready_line'::regclass);
   v_ends text := '';
   v_low_priority int2;
   v_low_place int8;
@@ -121,6 +122,7 @@ BEGIN
         (array_agg(priority || ',' || place || ',' || last - CASE WHEN upto < last THEN 1 ELSE 0 END
           ORDER BY priority DESC, place DESC, last DESC))[1] AS stop
       INTO v_part FROM taken;
+      v_seen := v_seen + v_part.seen;
       IF v_part.runs > 0 THEN
         v_firsts := v_firsts || v_part.firsts;
         v_lasts := v_lasts || v_part.lasts;
@@ -138,7 +140,7 @@ BEGIN
       v_look := 1000;
     END LOOP;
   END LOOP;
-  RETURN NEXT errand.header(v_now, v_due, (extract(epoch FROM clock_timestamp() - v_walk) * 1000)::int8, v_passed, v_ends);
+  RETURN NEXT errand.header(v_now, v_due, pg_stat_get_xact_tuples_returned('errand.ready_line'::regclass) - v_walked - v_seen, v_passed, v_ends);
   IF v_taken = 0 THEN RETURN; END IF;
   v_token := nextval('errand.tokens');
   INSERT INTO errand.leases (token, worker, until, held)
@@ -236,6 +238,7 @@ export async function claim(db: Database, request: ClaimRequest): Promise<Claime
   const names = queues.map(({ name }) => name)
   const limits = numbers(queues.map((queue) => bounded(queue.limit)))
   for (let look = 1; ; look += 1) {
+    const after = db.heads.after(names)
     const [header, ...rows] = await db.write(CLAIM, [
       worker,
       texts(names),
@@ -244,30 +247,31 @@ export async function claim(db: Database, request: ClaimRequest): Promise<Claime
       bounded(limit),
       leaseMs,
       bounded(suspects),
-      db.heads.after(names),
+      column(after, texts),
     ])
     if (header === undefined) throw new TypeError('claim answered nothing')
-    const [, , walkMs, ends] = header
-    const resting = db.heads.walked(names, walkMs as number, ends as string)
+    const restMs = db.heads.walked(names, after, header[2] as number, header[3] as string)
     const now = header[11] as number
     const dueAt = header[12] as number | null
-    if (rows.length === 0 && header[17] === true && look < looks) {
-      await new Promise((resolve) =>
-        setTimeout(resolve, lookAgainMs * look * (0.5 + Math.random())),
-      )
-      continue
+    if (rows.length === 0 && look < looks) {
+      if (db.heads.mayLookBefore(names, after)) continue
+      if (header[17] === true) {
+        await slept(lookAgainMs * look * (0.5 + Math.random()))
+        continue
+      }
     }
     for (const row of rows) {
       if (row[10] !== null || row[16] !== null) continue
       db.leased.set(row[1] as string, { seq: row[0] as number, queue: row[4] as string })
     }
-    const nextDueMs = dueAt === null ? null : Math.max(0, dueAt - now)
-    return {
-      now,
-      jobs: rows.map(readClaimed),
-      nextDueMs: resting === null ? nextDueMs : Math.min(nextDueMs ?? Infinity, resting),
-    }
+    const dueMs = dueAt === null ? null : Math.max(0, dueAt - now)
+    const nextDueMs = rows.length > 0 || restMs === null ? dueMs : Math.min(dueMs ?? restMs, restMs)
+    return { now, jobs: rows.map(readClaimed), nextDueMs }
   }
+}
+
+function slept(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms))
 }
 
 /** Leases to the caller what other workers lost, oldest lease first, then what waited too long. */

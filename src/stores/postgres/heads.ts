@@ -2,67 +2,83 @@
  * From where to look for ready work, when the head of a queue is full of rows that are gone but cannot be cleared away, because a
  * transaction is held open somewhere: then every walk from the beginning steps over all of them.
  *
- * Modes: from the beginning (the ordinary one, in strict order) → from where the last claim ended, entered when a walk was slow, and left
- * again after a few times as long as that walk took, to see whether work came to lie before.
+ * Modes of a queue: from the beginning (the ordinary one, in strict order) → from where the last claim ended, entered when a walk stepped over
+ * many dead rows, and left again after some times as long as such a walk takes, or when nothing was found there, to see whether work came
+ * to lie before.
  */
-import { column, texts } from './rows.ts'
 
-const slowWalkMs = 20
-/** One slow walk may be chance. */
-const slowInARow = 3
-/** The share of time that walks from the beginning may take: one in so many. */
-const restFactor = 5
+/** As many dead rows are stepped over in a fraction of a millisecond. */
+const manyDead = 500
+/** More than these are not stepped over again only because nothing was found behind them. */
+const tooManyDead = 50_000
+/** A dead row costs about 0.3 µs: walks from the beginning may take a seventh of the time. */
+const restMsPerDead = 0.002
+const shortestRestMs = 10
 
 interface Head {
   /** Where the last claim ended: priority, place and number, as the store writes them. */
-  end: string | null
+  end: string
   /** Until then, by this process's clock, the walk begins there. */
   until: number
-  slow: number
+  /** How many dead rows the last walk from the beginning stepped over. */
+  readonly dead: number
 }
+
+/** For each queue of a claim the place after which to look; null for the beginning. */
+export type Places = readonly (string | null)[]
 
 export class Heads {
   readonly #heads = new Map<string, Head>()
-  #startedAt = 0
 
-  /** The places after which to look, for each queue, as an array of the server; null for the beginning everywhere. */
-  after(queues: readonly string[]): string | null {
-    this.#startedAt = performance.now()
-    if (this.#heads.size === 0) return null
-    const places = queues.map((queue) => {
+  after(queues: readonly string[]): Places {
+    if (this.#heads.size === 0) return []
+    const now = performance.now()
+    return queues.map((queue) => {
       const head = this.#heads.get(queue)
-      return head !== undefined && head.until > this.#startedAt ? head.end : null
+      return head !== undefined && head.until > now ? head.end : null
     })
-    return column(places, texts)
   }
 
-  /** Learns how long a walk took and where it ended. Answers when to look again from the beginning; null when that was done. */
-  walked(queues: readonly string[], walkMs: number, ends: string): number | null {
+  /** Learns what a walk stepped over and where it ended. Answers when to look from the beginning again; null when that was done. */
+  walked(queues: readonly string[], after: Places, dead: number, ends: string): number | null {
+    if (this.#heads.size === 0 && dead < manyDead) return null
     const now = performance.now()
-    const found = new Map<string, string>()
-    for (const line of ends.split('\n')) {
-      const [queue = '', end = ''] = line.split('\t')
-      if (end !== '') found.set(queue, end)
-    }
+    const found = endsOf(ends)
     let until = 0
-    for (const queue of queues) {
+    for (const [index, queue] of queues.entries()) {
       const head = this.#heads.get(queue)
       const end = found.get(queue)
-      if (head !== undefined && head.until > this.#startedAt) {
+      if (head !== undefined && (after[index] ?? null) !== null) {
         if (end !== undefined) head.end = end
         until = Math.max(until, head.until)
-      } else if (walkMs < slowWalkMs) {
-        this.#heads.delete(queue)
+      } else if (dead >= manyDead && end !== undefined) {
+        const restMs = Math.max(shortestRestMs, dead * restMsPerDead)
+        this.#heads.set(queue, { end, dead, until: now + restMs })
       } else {
-        const slow = (head?.slow ?? 0) + 1
-        const rests = slow >= slowInARow && end !== undefined
-        this.#heads.set(queue, {
-          end: end ?? null,
-          slow,
-          until: rests ? now + walkMs * restFactor : 0,
-        })
+        this.#heads.delete(queue)
       }
     }
     return until === 0 ? null : Math.max(1, Math.ceil(until - now))
   }
+
+  /** Whether a claim that found nothing is to be repeated from the beginning at once; then it will be. */
+  mayLookBefore(queues: readonly string[], after: Places): boolean {
+    let may = false
+    for (const [index, queue] of queues.entries()) {
+      const head = this.#heads.get(queue)
+      if (head === undefined || (after[index] ?? null) === null || head.dead > tooManyDead) continue
+      head.until = 0
+      may = true
+    }
+    return may
+  }
+}
+
+function endsOf(text: string): Map<string, string> {
+  const ends = new Map<string, string>()
+  for (const line of text.split('\n')) {
+    const [queue = '', end = ''] = line.split('\t')
+    if (end !== '') ends.set(queue, end)
+  }
+  return ends
 }
