@@ -19,36 +19,53 @@ export const relayBits: number = 8 | 16
 /** How often a process tells others, at most. What happens meanwhile is told at the end of that time. */
 const tellEveryMs = 2
 
+/** What travels with a call to tell other processes of it: a channel and a message, or two empty texts. */
+export type Announcement = readonly [channel: string, message: string]
+
 /** Collects hints, hands each kind out once per turn of the event loop, and tells other processes at most each few milliseconds. */
 export class Hints {
   readonly #watchers = new Set<{ readonly on: (hint: Hint) => void }>()
-  readonly #publish: (bits: number) => void
+  readonly #messageOf: (bits: number) => string
+  readonly #wire: { readonly channel: string; readonly publish: (message: string) => void }
   #here = 0
   #elsewhere = 0
   #pause: NodeJS.Timeout | null = null
 
-  constructor(publish: (bits: number) => void) {
-    this.#publish = publish
+  constructor(
+    messageOf: (bits: number) => string,
+    wire: { readonly channel: string; readonly publish: (message: string) => void },
+  ) {
+    this.#messageOf = messageOf
+    this.#wire = wire
   }
 
   get isWatched(): boolean {
     return this.#watchers.size > 0
   }
 
-  /** Something happened by a call of this process. */
-  give(bits: number): void {
-    const hints = bits & hintBits
-    if (hints === 0) return
-    this.heard(hints)
-    this.#elsewhere |= hints
-    if (this.#pause === null) this.#tell()
+  /** What a call may tell others itself, in the same step; none while others were told but now. */
+  announce(bits: number): Announcement {
+    if (this.#pause !== null) return ['', '']
+    this.#startPause()
+    return [this.#wire.channel, this.#messageOf(bits)]
   }
 
-  /** Something may have happened by whomever. */
+  /** Something happened by a call of this process, of which the call told others already what `told` says. */
+  give(bits: number, told = 0): void {
+    const hints = bits & hintBits
+    if (hints === 0) return
+    if (this.#watchers.size > 0) {
+      if (this.#here === 0) setImmediate(() => this.#deliver())
+      this.#here |= hints
+    }
+    this.#elsewhere |= hints & ~told
+    if (this.#pause === null && this.#elsewhere !== 0) this.#tell()
+  }
+
+  /** Something happened elsewhere. */
   heard(bits: number): void {
-    if (this.#watchers.size === 0) return
-    if (this.#here === 0) setImmediate(() => this.#deliver())
     this.#here |= bits & hintBits
+    this.#deliver()
   }
 
   /** Whatever there is may have happened: the connection for hints was not there. */
@@ -71,8 +88,12 @@ export class Hints {
   }
 
   #tell(): void {
-    this.#publish(this.#elsewhere)
+    this.#wire.publish(this.#messageOf(this.#elsewhere))
     this.#elsewhere = 0
+    this.#startPause()
+  }
+
+  #startPause(): void {
     this.#pause = setTimeout(() => {
       this.#pause = null
       if (this.#elsewhere !== 0) this.#tell()

@@ -1,6 +1,7 @@
 /** New work: `insert`, and the follow-ups of settlements, which are inserts like any other. */
 import type { Inserted } from '../../store.ts'
 import { jobsLua } from './fragments.ts'
+import type { Announcement } from './hints.ts'
 import { unpackId } from './ids.ts'
 import type { Packed } from './pack.ts'
 import type { Answered, Partition } from './partition.ts'
@@ -204,10 +205,10 @@ end
 const INSERT = pairOf(
   'insert',
   String.raw`
--- ARGV[4]: how many jobs; then three texts for each
+-- ARGV[4...6]: how many jobs, a channel and a message to tell others of them, or ''; then three texts for each job
 local count = tonumber(ARGV[4])
 local byQueue, order, met = {}, {}, {}
-for n = 5, 4 + 3 * count, 3 do
+for n = 7, 6 + 3 * count, 3 do
   local queue = ARGV[n + 1]
   if #ARGV[n] ~= IDLENGTH or sub(queue, 1, 1) == '\t' or met[ARGV[n]] then return false end
   met[ARGV[n]] = true
@@ -220,10 +221,10 @@ if count == 0 then return { 0 } end
 local seq = call('HINCRBY', root .. 'meta', 'seq', count) - count + 1
 local records, ids, middle = {}, {}, '\t\t' .. format('%.0f', now) .. '\n'
 for n = 1, count do
-  local id, ticket = ARGV[2 + 3 * n], format('%.0f', seq + n - 1)
-  records[2 * n - 1], records[2 * n] = root .. 'j:' .. id, 'P' .. ticket .. middle .. ARGV[4 + 3 * n]
+  local id, ticket = ARGV[4 + 3 * n], format('%.0f', seq + n - 1)
+  records[2 * n - 1], records[2 * n] = root .. 'j:' .. id, 'P' .. ticket .. middle .. ARGV[6 + 3 * n]
   ids[n] = id
-  local entries = byQueue[ARGV[3 + 3 * n]]
+  local entries = byQueue[ARGV[5 + 3 * n]]
   entries.n = entries.n + 1
   entries[entries.n] = id .. ticket
 end
@@ -252,12 +253,15 @@ for _, queue in ipairs(order) do
     call('SADD', root .. 'queues', queue)
   end
 end
+if ARGV[5] ~= '' then call('PUBLISH', ARGV[5], ARGV[6]) end
 return { 1 }
 `,
   [...jobsLua, intakeLua],
   `
-local answers = insertAll(nextJobs(tonumber(nextArg())))
+local count, channel, message = tonumber(nextArg()), nextArg(), nextArg()
+local answers = insertAll(nextJobs(count))
 local hinted = close()
+if channel ~= '' then call('PUBLISH', channel, message) end
 for _, answer in ipairs(answers) do
   if answer ~= 'c' then return { hinted, answers } end
 end
@@ -269,8 +273,9 @@ return { hinted }
 export async function insert(
   partition: Partition,
   jobs: readonly Packed[],
+  announcement: Announcement,
 ): Promise<Answered<Inserted[]>> {
-  const args: string[] = [String(jobs.length)]
+  const args: string[] = [String(jobs.length), ...announcement]
   for (const job of jobs) args.push(job.id, job.spec, job.body)
   const [hinted, answers] = (await partition.runPair(INSERT, args)) as [number, string[]?]
   return {

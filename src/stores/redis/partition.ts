@@ -5,6 +5,8 @@ import type { Pair, Script } from './script.ts'
 /** An answer, with what happened for those who watch; see `Hints`. */
 export interface Answered<T> {
   readonly hinted: number
+  /** What of it the call told others itself. */
+  readonly told?: number
   readonly answer: T
 }
 

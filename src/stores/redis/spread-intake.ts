@@ -1,5 +1,6 @@
 /** Inserts and settlements over several partitions: where each new job belongs. */
 import type { Inserted, NewJob, SettleAnswer, Settlement } from '../../store.ts'
+import { workBit, type Announcement, type Hints } from './hints.ts'
 import { insert } from './intake.ts'
 import { pack, type Packed } from './pack.ts'
 import type { Answered, Partition } from './partition.ts'
@@ -15,11 +16,15 @@ interface Place {
 export async function insertSpread(
   spread: Spread,
   jobs: readonly NewJob[],
+  hints: Hints,
 ): Promise<Answered<Inserted[]>> {
   const packed = spread.isSingle
     ? jobs.map((job) => ({ job: pack(job), partition: spread.at(0) }))
     : await packPlaced(spread, jobs)
   let hinted = 0
+  // Of jobs in several partitions others are told when all are there.
+  const announcement: Announcement =
+    spread.isSingle && jobs.length > 0 ? hints.announce(workBit) : ['', '']
   const answer = await spread.share(
     packed,
     ({ partition }) => partition,
@@ -27,12 +32,13 @@ export async function insertSpread(
       const part = await insert(
         partition,
         share.map(({ job }) => job),
+        announcement,
       )
       hinted |= part.hinted
       return part.answer
     },
   )
-  return { hinted, answer }
+  return { hinted, told: announcement[0] === '' ? 0 : workBit, answer }
 }
 
 async function packPlaced(

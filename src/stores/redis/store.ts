@@ -38,7 +38,10 @@ export function redisStore(options: RedisStoreOptions, connector: Connector | nu
   )
   const channel = `{${prefix}}:hints`
   const self = Math.random().toString(36).slice(2)
-  const hints = new Hints((bits) => connection.publish(channel, `${self} ${bits}`))
+  const hints = new Hints((bits) => `${self} ${bits}`, {
+    channel,
+    publish: (message) => connection.publish(channel, message),
+  })
   const turns = new Turns()
   let durability = unknownDurability
   let settingUp: Promise<void> | null = null
@@ -74,9 +77,9 @@ export function redisStore(options: RedisStoreOptions, connector: Connector | nu
   }
 
   /** Tells what happened, after messages between partitions have been carried. */
-  const tell = async <T>({ hinted, answer }: Answered<T>): Promise<T> => {
+  const tell = async <T>({ hinted, told, answer }: Answered<T>): Promise<T> => {
     const bits = (hinted & relayBits) === 0 ? hinted : await relay(spread, hinted)
-    hints.give(bits)
+    hints.give(bits, told)
     return answer
   }
 
@@ -102,7 +105,7 @@ export function redisStore(options: RedisStoreOptions, connector: Connector | nu
       return run(async () => {
         const mark = connection.mark
         try {
-          return await tell(await insertSpread(spread, jobs))
+          return await tell(await insertSpread(spread, jobs, hints))
         } catch (error) {
           if (!connection.isClosed && connection.mayHaveArrived(error, mark))
             throw unknownOutcome(location, error)
