@@ -1,7 +1,7 @@
 /** PostgreSQL and PgBouncer for tests. */
 import { execFileSync } from 'node:child_process'
 import { existsSync, readdirSync } from 'node:fs'
-import { chmod, chown, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { chmod, chown, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import pg from 'pg'
@@ -47,6 +47,12 @@ async function startPostgres(binary: string): Promise<PostgresServer & { readonl
     binary.replace(/postgres$/, 'initdb'),
     ['-D', data, '-U', 'postgres', '-A', 'trust', '-E', 'UTF8', '--locale=C', '--no-sync'],
     { ...user, stdio: 'ignore' },
+  )
+  // One user needs a password, for tests of wrong ones.
+  const access = join(data, 'pg_hba.conf')
+  await writeFile(
+    access,
+    `host all locked 127.0.0.1/32 scram-sha-256\n${await readFile(access, 'utf8')}`,
   )
   const settings = {
     port,
@@ -117,10 +123,11 @@ async function startPgBouncer(
   const user = await ownUser(folder)
   const { hostname, port: serverPort, username, pathname } = new URL(server)
   const file = join(folder, 'pgbouncer.ini')
+  // "any" lets everybody in as the user that the line of the database names.
   await writeFile(
     file,
     `[databases]
-* = host=${hostname} port=${serverPort || 5432}
+* = user=${username} host=${hostname} port=${serverPort || 5432}
 [pgbouncer]
 listen_addr = 127.0.0.1
 listen_port = ${port}
@@ -132,11 +139,6 @@ max_client_conn = 500
 ignore_startup_parameters = extra_float_digits
 logfile = /dev/null
 `,
-  )
-  // "any" lets everybody in as the user that the database line or the client names.
-  await writeFile(
-    file,
-    (await import('node:fs')).readFileSync(file, 'utf8').replace('* = ', `* = user=${username} `),
   )
   const process = new OwnProcess(binary, ['-q', file], user)
   const url = `postgres://${username}@127.0.0.1:${port}${pathname}`

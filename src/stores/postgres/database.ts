@@ -1,14 +1,7 @@
 /** The database: runs the statements of the store, opens the schema at the first call, repeats what may be repeated. */
 import { createHash } from 'node:crypto'
 import type { Deadline, Held, Query, Source } from './connection.ts'
-import {
-  closedError,
-  isDisconnect,
-  isOutdated,
-  isTransient,
-  storeError,
-  unknownOutcome,
-} from './errors.ts'
+import { closedError, isDisconnect, isOutdated, isTransient, storeError } from './errors.ts'
 import { Heads } from './heads.ts'
 import type { Hints } from './hints.ts'
 import { Leased } from './leased.ts'
@@ -67,7 +60,7 @@ export class Database {
     if (this.#isClosed) throw closedError(this.location)
     this.#opening ??= this.#open().catch((error: unknown) => {
       this.#opening = null
-      throw storeError(error, this.location)
+      throw this.failure(error)
     })
     await this.#opening
   }
@@ -95,31 +88,27 @@ export class Database {
     return String((await this.write(sql, values))[0]?.[0])
   }
 
-  /** Runs an insert that answers one value, and repeats it, which is safe, while the answer is lost and the deadline not over. */
+  /**
+   * Runs a statement that answers one value and is safe to repeat, and does so while its answer is lost and the deadline is not over.
+   * `unknown` makes the error of one of which it stays unknown whether it was carried out.
+   */
   async repeatable(
     sql: string,
     values: readonly unknown[],
-    jobs: readonly { readonly id: string }[],
+    unknown: (cause: unknown) => unknown = this.failure,
   ): Promise<string> {
     await this.setup()
     const query = this.#query(sql, values)
     const until = performance.now() + this.#options.deadline.ms
-    for (let attempt = 0, lost: unknown = null; ; attempt += 1) {
+    for (let attempt = 0, isLost = false; ; attempt += 1) {
       const state = { sent: false }
       try {
         return String((await this.#attempt(query, state))[0]?.[0])
       } catch (error) {
-        if (!isDisconnect(error) || (lost === null && !state.sent))
-          throw storeError(error, this.location)
-        lost = error
+        if (!isDisconnect(error) || !(isLost || state.sent)) throw this.failure(error)
+        isLost = true
         const pauseMs = Math.min(1_000, 20 * 2 ** attempt) * (0.5 + Math.random())
-        if (this.#isClosed || performance.now() + pauseMs > until) {
-          throw unknownOutcome(
-            this.location,
-            jobs.map(({ id }) => id),
-            lost,
-          )
-        }
+        if (this.#isClosed || performance.now() + pauseMs > until) throw unknown(error)
         await slept(pauseMs)
       }
     }
@@ -145,7 +134,7 @@ export class Database {
   async know(queues: readonly string[]): Promise<void> {
     const names = queues.filter((name) => !this.#queues.has(name))
     if (names.length === 0) return
-    await this.write(ADD_QUEUES, [names])
+    await this.repeatable(ADD_QUEUES, [names])
     for (const name of names) this.#queues.add(name)
   }
 
@@ -155,10 +144,8 @@ export class Database {
     return answer
   }
 
-  /** Tells an error of the user's transaction. */
-  failure(error: unknown): unknown {
-    return storeError(error, this.location)
-  }
+  /** Turns an error into Errand's own. */
+  readonly failure = (error: unknown): unknown => storeError(error, this.location)
 
   async close(): Promise<void> {
     if (this.#isClosed) return
@@ -193,7 +180,7 @@ export class Database {
     try {
       return await this.#attempt(query, { sent: false })
     } catch (error) {
-      throw storeError(error, this.location)
+      throw this.failure(error)
     }
   }
 
@@ -201,7 +188,7 @@ export class Database {
     try {
       return await this.#attempt(query, { sent: false })
     } catch (error) {
-      if (!isDisconnect(error) || this.#isClosed) throw storeError(error, this.location)
+      if (!isDisconnect(error) || this.#isClosed) throw this.failure(error)
       return this.#call(query)
     }
   }

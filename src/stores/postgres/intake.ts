@@ -1,6 +1,7 @@
 /** New work: `insert`, and the follow-ups of settlements, which are inserts like any other. */
 import type { Inserted, NewJob } from '../../store.ts'
 import type { Database } from './database.ts'
+import { unknownOutcome } from './errors.ts'
 import { column, numbers, texts, uuids } from './rows.ts'
 import { packStates } from './states.ts'
 import type { Caller } from './transactions.ts'
@@ -213,15 +214,21 @@ export async function insert(
 ): Promise<readonly Inserted[]> {
   if (jobs.length === 0) return db.nothing([])
   await db.know(jobs.map(({ queue }) => queue))
+  const unknown = (cause: unknown): unknown =>
+    unknownOutcome(
+      db.location,
+      jobs.map(({ id }) => id),
+      cause,
+    )
   if (tx === null && jobs.every(isOrdinary)) {
-    await db.repeatable(ADD, batchOf(jobs), jobs)
+    await db.repeatable(ADD, batchOf(jobs), unknown)
     db.hints.give('work')
     return jobs.map(({ id }) => ({ id, status: 'created', token: null }))
   }
   const values = [JSON.stringify(jobs.map(packJob))]
   const answers =
     tx === null
-      ? await db.repeatable(INSERT, [...values, null], jobs)
+      ? await db.repeatable(INSERT, [...values, null], unknown)
       : await tx(INSERT, [...values, 'work'])
   if (tx === null) {
     db.hints.give('work')
