@@ -4,9 +4,22 @@ import { once } from 'node:events'
 
 export class Peer {
   readonly #child: ChildProcess
+  /** Messages that came and were not asked for yet. */
+  readonly #inbox: unknown[] = []
+  #wake: () => void = () => undefined
+  #isGone = false
 
   constructor(file: URL, given: unknown) {
     this.#child = fork(file, [JSON.stringify(given)], { serialization: 'advanced' })
+    this.#child.on('message', (message) => {
+      this.#inbox.push(message)
+      this.#wake()
+    })
+    // Comes after the last message, which the end of the process may not.
+    this.#child.on('disconnect', () => {
+      this.#isGone = true
+      this.#wake()
+    })
   }
 
   send(message: string): void {
@@ -15,20 +28,11 @@ export class Peer {
 
   /** The next message that it sends. Rejects when it ends instead. */
   async next<T>(): Promise<T> {
-    const over = new AbortController()
-    const { signal } = over
-    const ended = once(this.#child, 'exit', { signal }).then(([code]) => {
-      throw new Error(`a peer ended with ${String(code)}`)
-    })
-    try {
-      const [message] = (await Promise.race([once(this.#child, 'message', { signal }), ended])) as [
-        T,
-      ]
-      return message
-    } finally {
-      over.abort()
-      ended.catch(() => undefined)
+    while (this.#inbox.length === 0) {
+      if (this.#isGone) throw new Error('a peer ended without a further word')
+      await new Promise<void>((resolve) => (this.#wake = resolve))
     }
+    return this.#inbox.shift() as T
   }
 
   /** Resolves when it has ended by itself; rejects when it failed. */
