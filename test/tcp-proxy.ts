@@ -7,7 +7,7 @@ export interface TcpProxy {
   fallSilent(): void
   /** Carries requests but no answers. */
   swallowAnswers(): void
-  /** Carries everything again, for new connections. */
+  /** Carries everything again; connections that fell silent stay so. */
   recover(): void
   /** Ends all connections that are open. */
   cut(): void
@@ -19,23 +19,25 @@ type Mode = 'open' | 'silent' | 'deaf'
 export async function tcpProxy(target: number): Promise<TcpProxy> {
   let mode: Mode = 'open'
   const sockets = new Set<Socket>()
+  const links = new Set<{ isLost: boolean }>()
   const server = createServer((client) => {
     const upstream = connect(target, '127.0.0.1')
-    let isLost = false
-    const lost = (): boolean => (isLost ||= mode === 'silent')
+    const link = { isLost: mode === 'silent' }
+    links.add(link)
     for (const socket of [client, upstream]) {
       sockets.add(socket)
       socket.on('error', () => socket.destroy())
       socket.on('close', () => {
         sockets.delete(socket)
-        if (!lost()) for (const other of [client, upstream]) other.destroy()
+        links.delete(link)
+        if (!link.isLost) for (const other of [client, upstream]) other.destroy()
       })
     }
     client.on('data', (data) => {
-      if (!lost()) upstream.write(data)
+      if (!link.isLost) upstream.write(data)
     })
     upstream.on('data', (data) => {
-      if (!lost() && mode !== 'deaf') client.write(data)
+      if (!link.isLost && mode !== 'deaf') client.write(data)
     })
   })
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
@@ -45,9 +47,16 @@ export async function tcpProxy(target: number): Promise<TcpProxy> {
   }
   return {
     port: address !== null && typeof address === 'object' ? address.port : 0,
-    fallSilent: () => (mode = 'silent'),
-    swallowAnswers: () => (mode = 'deaf'),
-    recover: () => (mode = 'open'),
+    fallSilent: () => {
+      mode = 'silent'
+      for (const link of links) link.isLost = true
+    },
+    swallowAnswers: () => {
+      mode = 'deaf'
+    },
+    recover: () => {
+      mode = 'open'
+    },
     cut,
     close: async () => {
       cut()

@@ -61,7 +61,7 @@ export async function setPaused(
   paused: boolean,
 ): Promise<void> {
   if (queues.length === 0) return db.nothing(undefined)
-  await db.write(SET_PAUSED, [texts(queues), paused])
+  await db.repeatable(SET_PAUSED, [texts(queues), paused])
   db.hints.give('paused')
   if (!paused) db.hints.give('work')
 }
@@ -82,7 +82,7 @@ export async function workerList(db: Database): Promise<WorkerRecord[]> {
 export async function registerTasks(db: Database, tasks: readonly RegisteredTask[]): Promise<void> {
   if (tasks.length === 0) return db.nothing(undefined)
   const names = texts(tasks.map(({ name }) => name))
-  await db.write(WRITE_TASKS, [names, texts(tasks.map((task) => JSON.stringify(task)))])
+  await db.repeatable(WRITE_TASKS, [names, texts(tasks.map((task) => JSON.stringify(task)))])
 }
 
 export async function taskList(db: Database): Promise<RegisteredTask[]> {

@@ -14,7 +14,8 @@ const workerKeptMs = 24 * 60 * 60 * 1_000
  *
  * `prune` removes finished jobs: first those beyond their retention, then the oldest beyond the newest `p_cap`; each length of keeping is
  * a walk of that index from its beginning. Jobs that others hold are left for the next time. A partition whose day is over
- * and that holds nothing any more is emptied, which gives its space back, unless somebody reads it just then.
+ * and that holds nothing any more is emptied, which gives its space back, unless somebody uses it just
+ * then; it is looked at once more under the lock, since jobs that are kept for long are filed there too.
  */
 export const retentionFunctions: string = `
 CREATE FUNCTION errand.keeps() RETURNS SETOF int8 LANGUAGE sql STABLE AS $$
@@ -135,6 +136,9 @@ BEGIN
   EXECUTE format('SELECT EXISTS (SELECT 1 FROM %s)', v_past) INTO v_any;
   IF v_any THEN RETURN; END IF;
   PERFORM set_config('lock_timeout', '20', true);
+  EXECUTE format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', v_past);
+  EXECUTE format('SELECT EXISTS (SELECT 1 FROM %s)', v_past) INTO v_any;
+  IF v_any THEN RETURN; END IF;
   EXECUTE format('TRUNCATE %s', v_past);
   INSERT INTO errand.meta (name, value) VALUES ('emptied', v_day) ON CONFLICT (name) DO UPDATE SET value = excluded.value;
 EXCEPTION WHEN lock_not_available OR insufficient_privilege THEN NULL;
