@@ -6,6 +6,8 @@ import { ErrandError } from '../../core/errors.ts'
 export interface RedisClient {
   readonly status: string
   readonly isCluster?: boolean
+  /** The socket, while there is one. */
+  readonly stream?: { unref?(): unknown }
   evalsha(digest: string, keys: number, ...args: string[]): Promise<unknown>
   eval(text: string, keys: number, ...args: string[]): Promise<unknown>
   info(section: string): Promise<string>
@@ -66,6 +68,15 @@ async function loadPeer(): Promise<Pick<typeof ioredis, 'Redis' | 'Cluster'>> {
       { cause: error },
     )
   }
+}
+
+/** Keeps a client of our own from keeping the process alive: calls under way do so by their deadlines. */
+export function letProcessEnd(client: RedisClient): void {
+  if (client.isCluster === true) {
+    client.on('+node', (node: RedisClient) => letProcessEnd(node))
+    return
+  }
+  client.on('connect', () => client.stream?.unref?.())
 }
 
 /** Whether a value is a client that we can use. */

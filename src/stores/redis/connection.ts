@@ -2,7 +2,7 @@
  * The way to the server or cluster: one connection for calls, made at the first one, and one for hints while someone watches. A client
  * that was handed in is used for calls and never closed or configured; a cluster's own connection for subscriptions is used for hints.
  */
-import { makeClient, type RedisClient } from './client.ts'
+import { letProcessEnd, makeClient, type RedisClient } from './client.ts'
 import { closedError, isOfConnection, isUnknownScript, storeError } from './errors.ts'
 import type { Script } from './script.ts'
 
@@ -98,6 +98,7 @@ export class Connection {
       const client = this.#client ?? (await this.#make())
       if (stopped || this.#isClosed) return
       const subscriber = client.isCluster === true ? client : client.duplicate()
+      if (subscriber !== client) letProcessEnd(subscriber)
       const onMessage = (from: string, message: string): void => {
         if (from === channel) heard(message)
       }
@@ -141,6 +142,7 @@ export class Connection {
   async #open(urls: readonly string[]): Promise<RedisClient> {
     try {
       const client = await makeClient(urls)
+      letProcessEnd(client)
       client.on('error', (error: unknown) => {
         this.#lastError = error
       })

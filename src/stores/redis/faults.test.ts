@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict'
+import { execFile } from 'node:child_process'
 import { after, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { promisify } from 'node:util'
 import { Redis } from 'ioredis'
 import { startRedis, type RedisServer } from '../../../test/redis-server.ts'
 import type { Store } from '../../store.ts'
-import { claimOf, finish, leaseMs, newJob } from '../../testing/conformance/jobs.ts'
+import { claimOf, finish, leaseMs, newJob, workerOf } from '../../testing/conformance/jobs.ts'
 import { redis, type RedisClient } from './index.ts'
 
 const servers: RedisServer[] = []
@@ -188,6 +190,22 @@ test('a store that is watched has two connections, however many calls it makes',
     .trim()
     .split('\n').length
   assert.equal(connections - 1, 2)
+})
+
+test('an idle store, watched or not, does not keep its process alive, and a call under way does', async () => {
+  const program = `
+    import { redis } from ${JSON.stringify(new URL('index.ts', import.meta.url).href)}
+    const store = redis(${JSON.stringify(shared.url)}, { prefix: 'alone' })
+    store.watch(() => undefined)
+    console.log((await store.tend(${JSON.stringify(workerOf())})).ready)
+    await store.counts()
+    console.log('end')`
+  const { stdout } = await promisify(execFile)(
+    process.execPath,
+    ['--input-type=module', '--eval', program],
+    { timeout: 20_000 },
+  )
+  assert.equal(stdout, 'false\nend\n')
 })
 
 test('a waiting job of 250 bytes takes at most 496 bytes', async () => {
