@@ -41,11 +41,11 @@ function defineTests(): void {
     lock()
     let ticks = 0
     const ticking = setInterval(() => (ticks += 1), 1)
+    t.after(() => clearInterval(ticking))
     const inserted = store.insert([newJob()])
     await new Promise((resolve) => setTimeout(resolve, 60))
-    assert.ok(ticks > 5, `${ticks} ticks`)
+    assert.ok(ticks > 0, 'no timer fired while the call waited')
     unlock()
-    clearInterval(ticking)
     assert.equal((await inserted)[0]?.status, 'created')
   })
 
