@@ -12,8 +12,8 @@ test('a renewer thread that dies is replaced, and takes over the leases that are
   writeFileSync(tries, '0')
   const module = new URL('./dying-connect.ts', import.meta.url).href
   const store = Object.assign(sqlite(file), { connector: { module, argument: { file, tries } } })
-  const nap = task({ name: 'nap', run: () => sleep(5_000, 'done') })
-  const { client, work, reach, told } = appOn(t, store, { tasks: [nap], lease: '2s' })
+  const nap = task({ name: 'nap', run: () => sleep(8_000, 'done') })
+  const { client, work, reach, told } = appOn(t, store, { tasks: [nap], lease: '6s' })
   const worker = await work()
   assert.equal(worker.status.renewer, 'thread')
   const { id } = await client.enqueue(nap, undefined)
