@@ -61,8 +61,24 @@ export {
   type TaskMaker,
   type TaskOptions,
 } from './core/task.ts'
-export { createErrand, type Errand } from './errand.ts'
+export type { HoldAnswer, Holding, HoldRequest, Locking, LockOwner } from './core/lock.ts'
+export { createErrand, type Configuration, type Errand } from './errand.ts'
 export type { EventName, Events } from './observe/events.ts'
 export type { Log } from './observe/log.ts'
+export type { Verdict } from './singleton/liveness/check.ts'
+export type { Beat, Beats, Liveness } from './singleton/liveness/liveness.ts'
+export type { Locks } from './singleton/lock.ts'
+export type { Round, RoundStatus } from './singleton/loop.ts'
+export type { Metrics, Point } from './singleton/metrics/metrics.ts'
+export type { OptionSpec, OptionSpecs, OptionValues } from './singleton/options.ts'
+export type { SettingSources } from './singleton/settings.ts'
+export {
+  singleton,
+  type AnySingleton,
+  type Singleton,
+  type SingletonOptions,
+  type SingletonRun,
+} from './singleton/singleton.ts'
+export type { RunSingletonOptions, Singletons } from './singleton/singletons.ts'
 export type * from './store.ts'
 export type { StopOptions, Worker, WorkerOptions, WorkerStatus } from './worker/public.ts'

@@ -5,24 +5,26 @@
  * and decides nothing itself. Payloads are opaque text to it. Every stored time is the store's own: callers
  * hand in delays in milliseconds, and only `runAt` is absolute. `errand/conformance` proves an implementation.
  *
- * Three rules hold throughout:
+ * Three rules hold:
  * - Every call is a batch and answers in the order of its arguments.
- * - Every transition of a running job is a compare-and-set on (id, token). A stale caller gets `'stale'`
- *   and changes nothing.
+ * - Every transition of a running job is a compare-and-set on (id, token). A stale caller gets `'stale'` and changes nothing.
  * - A transition is one atomic step: state, counters, output, follow-ups, unique key, needs.
  */
 import type { Clock } from './core/clock.ts'
 import type { Counters, FinalState, JobState, LogLevel, LogLine } from './core/job.ts'
+import type { Locking } from './core/lock.ts'
+import type { Warning } from './core/warning.ts'
 
 /** Everything a store offers, put together from what its users need. */
-export interface Store extends Intake, Runs, Readers, Operators, Coordination {
-  /** What the store is, for people and for `doctor`. */
+export interface Store extends Intake, Runs, Readers, Operators, Coordination, Locking {
   readonly info: StoreInfo
   readonly clock: Clock
   /** How a thread or another process of this program opens the same store; null when it cannot (a live client was handed in). */
   readonly connector: Connector | null
   /** Creates or upgrades what the store needs; safe from many processes at once. Other calls do it themselves when it is missing. */
   setup(): Promise<void>
+  /** Asks what puts jobs at risk here, or slows them; `'try'` also tries out what takes seconds, for `doctor`. */
+  warnings(how: 'ask' | 'try'): Promise<readonly Warning[]>
   /** Lets go of connections, files and timers. Later calls reject with `closed`. */
   close(): Promise<void>
 }
@@ -281,7 +283,7 @@ export interface Tended extends NextDue {
   readonly prune: boolean
 }
 
-export type Hint = 'work' | 'cancel' | 'paused' | 'finished'
+export type Hint = 'work' | 'cancel' | 'paused' | 'finished' | 'lock'
 export type Unwatch = () => void
 
 export interface Readers {

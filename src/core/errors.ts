@@ -32,6 +32,9 @@ export type ErrandErrorCode =
   | 'store-corrupt'
   | 'store-too-new'
   | 'unknown-outcome'
+  // Servers of locks, liveness and metrics.
+  | 'server-unavailable'
+  | 'server-refused'
   // The program's own state.
   | 'overloaded'
   | 'closed'

@@ -5,6 +5,7 @@
  * files it anew, so that no file can disagree with a job's state.
  */
 import type { Counters, JobState, LogLine } from '../../core/job.ts'
+import type { LockRow } from '../../core/lock.ts'
 import type {
   Keep,
   Need,
@@ -58,6 +59,8 @@ interface Queue {
 
 /** The data of a memory store; stores that share one are clients of the same data. */
 export class MemoryDatabase {
+  readonly locks: Map<string, LockRow> = new Map()
+  readonly records: Map<string, string> = new Map()
   readonly jobs: Map<string, Row> = new Map()
   readonly queues: Map<string, Queue> = new Map()
   readonly scheduled: Heap<Row> = new Heap((a, b) => a.dueAt - b.dueAt || a.sequence - b.sequence)

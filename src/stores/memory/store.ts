@@ -1,11 +1,13 @@
 /** The memory store: hands each call of the contract to its function, with the time. */
 import type { Clock } from '../../core/clock.ts'
 import { ErrandError } from '../../core/errors.ts'
+import { ownerIn } from '../../core/lock.ts'
 import type { Store } from '../../store.ts'
 import { claim, expired } from './claims.ts'
 import { queueList, registerTasks, setPaused, taskList, tend, workerList } from './coordination.ts'
 import { insert } from './intake.ts'
 import { note, renew } from './leases.ts'
+import { hold, putRecord, release } from './locks.ts'
 import { cancel, prune, remove, retry, take } from './operators.ts'
 import { counts, get, list, logs } from './readers.ts'
 import { settle } from './settling.ts'
@@ -35,6 +37,7 @@ export function memoryStore(db: MemoryDatabase, clock: Clock): Store {
     clock,
     connector: null,
     setup: async () => void open(),
+    warnings: async () => [],
     close: async () => {
       isClosed = true
       for (const unwatch of unwatches) unwatch()
@@ -75,5 +78,11 @@ export function memoryStore(db: MemoryDatabase, clock: Clock): Store {
     workers: async () => workerList(open()),
     registerTasks: async (tasks) => registerTasks(open(), tasks),
     tasks: async () => taskList(open()),
+
+    hold: async (request) => hold(open(), request, clock.now()),
+    release: async (holding) => release(open(), holding),
+    lockOwner: async (name) => ownerIn(open().locks.get(name) ?? null, clock.now()),
+    putRecord: async (key, text) => putRecord(open(), key, text),
+    getRecord: async (key) => open().records.get(key) ?? null,
   }
 }

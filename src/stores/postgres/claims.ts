@@ -1,7 +1,7 @@
 /** Handing jobs out: `claim` for those that are ready, `expired` for those that were lost or waited too long. */
 import type { Claimed, ClaimRequest, ExpiredRequest, NextDue } from '../../store.ts'
 import type { Database } from './database.ts'
-import { bounded, column, handedColumns, numbers, readClaimed, texts } from './rows.ts'
+import { bounded, column, handedColumns, numbers, readClaimed, readHeader, texts } from './rows.ts'
 import { planned } from './planned.ts'
 
 /**
@@ -56,10 +56,10 @@ DECLARE
   v_low_place int8;
   v_low_last int8;
 BEGIN
-  SELECT min(due_at) INTO v_due FROM errand.scheduled;
+  SELECT due_at INTO v_due FROM errand.scheduled ORDER BY due_at LIMIT 1;
   IF v_due <= v_now THEN
     PERFORM errand.promote(v_now);
-    SELECT min(due_at) INTO v_due FROM errand.scheduled;
+    SELECT due_at INTO v_due FROM errand.scheduled ORDER BY due_at LIMIT 1;
   END IF;
   IF p_suspects >= 0 THEN SELECT EXISTS (SELECT 1 FROM errand.suspects) INTO v_has_suspects; END IF;
   FOR v_queue IN
@@ -161,7 +161,8 @@ BEGIN
 END $$;
 
 CREATE FUNCTION errand.header(p_now int8, p_due int8, p_walk int8, p_passed bool, p_ends text) RETURNS errand.handed LANGUAGE sql AS $$
-  SELECT (NULL, NULL, p_walk, p_ends, NULL, NULL, NULL, NULL, NULL, NULL, NULL, p_now, p_due, NULL, NULL, NULL, NULL, p_passed, NULL)::errand.handed
+  SELECT (NULL, NULL, p_walk, p_ends, '', p_passed::int::int2, NULL, NULL, NULL, NULL, NULL, p_now, coalesce(p_due, -1), NULL, NULL, NULL, NULL,
+    NULL, NULL)::errand.handed
 $$;
 
 CREATE FUNCTION errand.handed_of(j errand.jobs, p_token int8, p_started int8, p_asked bool, p_why text) RETURNS errand.handed
@@ -178,6 +179,7 @@ DECLARE
   v_room int := p_limit;
   v_lease errand.leases;
   v_seqs int8[];
+  v_seq int8;
   v_lost record;
   v_job errand.jobs;
   v_state int;
@@ -186,7 +188,8 @@ BEGIN
   FOR v_lease IN SELECT * FROM errand.leases WHERE until <= v_now ORDER BY until, token FOR UPDATE LOOP
     EXIT WHEN v_room <= 0;
     SELECT array_agg(seq ORDER BY seq) INTO v_seqs FROM (
-      SELECT j.seq FROM unnest(v_lease.held) r JOIN errand.jobs j ON j.seq >= lower(r) AND j.seq < upper(r)
+      SELECT j.seq FROM unnest(v_lease.held) r
+        CROSS JOIN LATERAL (SELECT seq, task FROM errand.jobs WHERE seq >= lower(r) AND seq < upper(r) ORDER BY seq) j
       WHERE j.task = ANY (p_tasks) ORDER BY j.seq LIMIT v_room) s;
     CONTINUE WHEN v_seqs IS NULL;
     v_token := coalesce(v_token, nextval('errand.tokens'));
@@ -197,7 +200,8 @@ BEGIN
     v_room := v_room - cardinality(v_seqs);
   END LOOP;
   FOR v_lost IN
-    SELECT r.*, c.seq IS NOT NULL AS asked FROM errand.running r JOIN errand.jobs j ON j.seq = r.seq
+    SELECT r.*, c.seq IS NOT NULL AS asked FROM errand.running r
+      CROSS JOIN LATERAL (SELECT task FROM errand.jobs WHERE seq = r.seq OFFSET 0) j
       LEFT JOIN errand.cancels c ON c.seq = r.seq
     WHERE r.lease_until <= v_now AND r.token IS DISTINCT FROM v_token AND j.task = ANY (p_tasks)
     ORDER BY r.lease_until, r.seq LIMIT greatest(v_room, 0) FOR UPDATE OF r SKIP LOCKED
@@ -210,10 +214,13 @@ BEGIN
     v_room := v_room - 1;
   END LOOP;
   IF v_room <= 0 THEN RETURN; END IF;
-  FOR v_job IN
-    SELECT j.* FROM errand.bounds b JOIN errand.jobs j ON j.seq = b.seq
-    WHERE b.at <= v_now AND b.task = ANY (p_tasks) ORDER BY b.at, b.seq LIMIT v_room FOR UPDATE OF j SKIP LOCKED
+  FOR v_seq IN
+    SELECT seq FROM errand.bounds WHERE at <= v_now AND task = ANY (p_tasks) ORDER BY at, seq
   LOOP
+    EXIT WHEN v_room <= 0;
+    SELECT * INTO v_job FROM errand.jobs WHERE seq = v_seq FOR UPDATE SKIP LOCKED;
+    CONTINUE WHEN NOT FOUND;
+    v_room := v_room - 1;
     PERFORM errand.unbind(v_job);
     v_state := errand.take_out(v_job);
     CONTINUE WHEN v_state > 2;
@@ -250,23 +257,22 @@ export async function claim(db: Database, request: ClaimRequest): Promise<Claime
       column(after, texts),
     ])
     if (header === undefined) throw new TypeError('claim answered nothing')
-    const restMs = db.heads.walked(names, after, header[2] as number, header[3] as string)
-    const now = header[11] as number
-    const dueAt = header[12] as number | null
+    const { now, dueAt, dead, ends, passed } = readHeader(header)
+    const restMs = db.heads.walked(names, after, dead, ends)
     if (rows.length === 0 && look < looks) {
       if (db.heads.mayLookBefore(names, after)) continue
-      if (header[17] === true) {
+      if (passed) {
         await slept(lookAgainMs * look * (0.5 + Math.random()))
         continue
       }
     }
-    for (const row of rows) {
-      if (row[10] !== null || row[16] !== null) continue
-      db.leased.set(row[1] as string, { seq: row[0] as number, queue: row[4] as string })
-    }
+    const jobs = readClaimed(rows)
+    for (const [at, { id, queue, uniqueKey, startedAt }] of jobs.entries())
+      if (uniqueKey === null && startedAt === null)
+        db.leased.set(id, { seq: rows[at]?.[0] as number, queue })
     const dueMs = dueAt === null ? null : Math.max(0, dueAt - now)
-    const nextDueMs = rows.length > 0 || restMs === null ? dueMs : Math.min(dueMs ?? restMs, restMs)
-    return { now, jobs: rows.map(readClaimed), nextDueMs }
+    const nextDueMs = jobs.length > 0 || restMs === null ? dueMs : Math.min(dueMs ?? restMs, restMs)
+    return { now, jobs, nextDueMs }
   }
 }
 
@@ -278,5 +284,6 @@ function slept(ms: number): Promise<void> {
 export async function expired(db: Database, request: ExpiredRequest): Promise<Claimed> {
   const { worker, tasks, limit, leaseMs } = request
   const [header, ...rows] = await db.write(EXPIRED, [worker, texts(tasks), bounded(limit), leaseMs])
-  return { now: header?.[11] as number, jobs: rows.map(readClaimed) }
+  if (header === undefined) throw new TypeError('expired answered nothing')
+  return { now: readHeader(header).now, jobs: readClaimed(rows) }
 }

@@ -22,10 +22,10 @@ BEGIN
   PERFORM errand.promote(v_now);
   PERFORM errand.fold_tally();
   IF EXISTS (SELECT 1 FROM errand.doubts) THEN PERFORM errand.recheck(); END IF;
-  SELECT min(due_at) INTO v_due FROM errand.scheduled;
+  SELECT due_at INTO v_due FROM errand.scheduled ORDER BY due_at LIMIT 1;
   SELECT EXISTS (
     SELECT 1 FROM errand.queues k WHERE NOT paused AND ('*' = ANY (p_queues) OR name = ANY (p_queues)) AND (
-      EXISTS (SELECT 1 FROM errand.ready WHERE queue = k.name) OR EXISTS (SELECT 1 FROM errand.suspects WHERE queue = k.name)))
+      (SELECT true FROM errand.ready WHERE queue = k.name LIMIT 1) OR (SELECT true FROM errand.suspects WHERE queue = k.name LIMIT 1)))
   INTO v_ready;
   RETURN json_build_object(
     'now', v_now,

@@ -1,6 +1,7 @@
 /** The database: runs the statements of the store, opens the schema at the first call, repeats what may be repeated. */
 import { createHash } from 'node:crypto'
 import type { Deadline, Held, Query, Source } from './connection.ts'
+import type { DurabilitySettings } from './durability.ts'
 import { closedError, isDisconnect, isOutdated, isTransient, storeError } from './errors.ts'
 import { Heads } from './heads.ts'
 import type { Hints } from './hints.ts'
@@ -32,7 +33,7 @@ export class Database {
   readonly #names = new Map<string, Query>()
   readonly #queues = new Set<string>()
   #opening: Promise<void> | null = null
-  #synchronous: string | null = null
+  #durability: DurabilitySettings | null = null
   #isClosed = false
 
   constructor(options: DatabaseOptions, hints: Hints) {
@@ -45,9 +46,14 @@ export class Database {
     return this.#isClosed
   }
 
-  /** The server's `synchronous_commit`; null before the first call. */
-  get synchronous(): string | null {
-    return this.#synchronous
+  /** Whether connections keep the plans of statements. */
+  get prepares(): boolean {
+    return this.#options.prepare
+  }
+
+  /** What the server says of durability; null before the first call. */
+  get durability(): DurabilitySettings | null {
+    return this.#durability
   }
 
   /** The name of something in the schema, as `NOTIFY` and other texts need it. */
@@ -154,7 +160,7 @@ export class Database {
   }
 
   async #open(): Promise<void> {
-    this.#synchronous = await this.within((run) => migrate(run, this.location))
+    this.#durability = await this.within((run) => migrate(run, this.location))
   }
 
   #runner(held: Held): Runner {

@@ -56,6 +56,23 @@ if (server !== null) {
     assert.deepEqual(await store.settle([finish(other)]), ['settled'])
   })
 
+  test('postgres: an insert whose unique key an open transaction holds is told so soon, and others go on', async () => {
+    const rule = unique('held key')
+    const [late, plain] = [newJob({ unique: rule }), newJob()]
+    await within(url, async (client) => {
+      await store.insert([newJob({ unique: rule })], client)
+      const start = performance.now()
+      const refused = assert.rejects(store.insert([late]), { code: 'store-busy' })
+      await store.insert([plain])
+      assert.ok(performance.now() - start < promptMs)
+      await refused
+      assert.ok(performance.now() - start < 5_000)
+      await client.query('ROLLBACK')
+    })
+    assert.deepEqual(await store.get([late.id]), [null])
+    assert.equal((await store.insert([late]))[0]?.status, 'created')
+  })
+
   test('postgres: a held job whose lease has expired is not swept; its neighbours are', async () => {
     const [held, other] = await running(store, 2, 50)
     await within(url, async (client) => {

@@ -2,15 +2,13 @@
 import type { Inserted, NewJob } from '../../store.ts'
 import type { Database } from './database.ts'
 import { unknownOutcome } from './errors.ts'
-import { column, numbers, texts, uuids } from './rows.ts'
+import { add, isOrdinary } from './ordinary.ts'
+import { planned } from './planned.ts'
 import { packStates } from './states.ts'
 import type { Caller } from './transactions.ts'
-import { planned } from './planned.ts'
 
 /**
- * `add` is for jobs without keys, bounds, needs and leases of their own: one statement per table, in the order of the batch. Jobs that are due now
- * stand in runs, which the caller counted. `insert` takes any job, one after the other, so that the first of a batch wins a key that
- * several ask for.
+ * `insert` takes any job, one after the other, so that the first of a batch wins a key that several ask for.
  *
  * `open_needs` answers which needs are open as yet, and null when one has failed that may not. A job that waits for others is doubted
  * until `recheck` has seen that none of them ended while the insert was under way.
@@ -19,41 +17,14 @@ import { planned } from './planned.ts'
  * primary key of `uniques` decides between those who saw none.
  */
 export const intakeFunctions: string = `
-CREATE FUNCTION errand.add(p_ids uuid[], p_tasks text[], p_queues text[], p_priorities int2[], p_inputs text[], p_keeps int8[],
-  p_codecs text[], p_options text[], p_parents uuid[], p_delays int8[], p_run_ats int8[], p_run_firsts int[], p_run_counts int[])
-RETURNS void LANGUAGE plpgsql ${planned} AS $$
-DECLARE
-  v_now int8 := errand.now_ms();
-  v_count int := cardinality(p_ids);
-  v_seqs int8[] := errand.take_seqs(v_count);
-  v_first int8 := v_seqs[1];
-  v_whole bool := v_seqs[v_count] = v_seqs[1] + v_count - 1;
-  v_added int;
-BEGIN
-  INSERT INTO errand.jobs (seq, id, created_at, due_at, place, task, queue, priority, input, keep_cancelled_ms, codec, options, parent)
-  SELECT CASE WHEN v_whole THEN v_first + o - 1 ELSE v_seqs[o] END, id, v_now, coalesce(run_at, v_now + coalesce(delay, 0)),
-    coalesce(run_at, v_now + coalesce(delay, 0)), task, queue, priority, input, keep, codec, options, parent
-  FROM unnest(p_ids, p_tasks, p_queues, p_priorities, p_inputs, p_keeps, p_codecs, p_options, p_parents, p_delays, p_run_ats)
-    WITH ORDINALITY u (id, task, queue, priority, input, keep, codec, options, parent, delay, run_at, o)
-  ON CONFLICT (id) DO NOTHING;
-  GET DIAGNOSTICS v_added = ROW_COUNT;
-  IF v_added < v_count OR NOT v_whole OR p_delays IS NOT NULL OR p_run_ats IS NOT NULL THEN
-    PERFORM errand.line_up_new(v_seqs, v_now);
-    RETURN;
-  END IF;
-  WITH runs AS (
-    INSERT INTO errand.ready (queue, priority, place, first, last, special)
-    SELECT p_queues[f], p_priorities[f], v_now, v_first + f - 1, v_first + f + c - 2, false FROM unnest(p_run_firsts, p_run_counts) u (f, c)
-    RETURNING queue, last - first + 1 AS count)
-  INSERT INTO errand.tally (queue, state, count) SELECT queue, 2, sum(count) FROM runs GROUP BY queue;
-END $$;
-
 CREATE FUNCTION errand.insert(p_jobs json, p_hint text) RETURNS text LANGUAGE plpgsql ${planned} AS $$
 DECLARE
   v_now int8 := errand.now_ms();
   v_job json;
   v_answers json[] := '{}';
 BEGIN
+  -- A unique key may be held by a transaction of a user that is still open.
+  IF p_hint IS NULL THEN PERFORM set_config('lock_timeout', '2000', true); END IF;
   FOR v_job IN SELECT value FROM json_array_elements(p_jobs) LOOP
     v_answers := v_answers || errand.insert_one(v_job, v_now);
   END LOOP;
@@ -201,7 +172,6 @@ BEGIN
 END $$;
 `
 
-const ADD = `SELECT errand.add($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)`
 /** Through text, because some libraries write what is meant for JSON as JSON once more. */
 const INSERT = `SELECT errand.insert($1::text::json, $2)`
 const RECHECK = `SELECT errand.recheck()`
@@ -221,8 +191,7 @@ export async function insert(
       cause,
     )
   if (tx === null && jobs.every(isOrdinary)) {
-    await db.repeatable(ADD, batchOf(jobs), unknown)
-    db.hints.give('work')
+    await add(db, jobs, unknown)
     return jobs.map(({ id }) => ({ id, status: 'created', token: null }))
   }
   const values = [JSON.stringify(jobs.map(packJob))]
@@ -250,58 +219,4 @@ export function packJob(job: NewJob): object {
   return unique === null
     ? job
     : { ...job, unique: { ...unique, during: packStates(unique.during) } }
-}
-
-function isOrdinary(job: NewJob): boolean {
-  return (
-    job.unique === null &&
-    job.startWithinMs === null &&
-    job.deadlineMs === null &&
-    job.needs.length === 0 &&
-    job.lease === null
-  )
-}
-
-/** The columns of a batch, and its runs: neighbours of one queue and priority. */
-function batchOf(jobs: readonly NewJob[]): unknown[] {
-  const runs: { readonly first: number; count: number }[] = []
-  let before: NewJob | null = null
-  for (const [index, job] of jobs.entries()) {
-    const run = runs.at(-1)
-    const goesOn = before?.queue === job.queue && before.priority === job.priority
-    if (run !== undefined && goesOn) run.count += 1
-    else runs.push({ first: index + 1, count: 1 })
-    before = job
-  }
-  const isDelayed = jobs.some(({ delayMs }) => delayMs > 0)
-  return [
-    uuids(jobs.map(({ id }) => id)),
-    texts(jobs.map(({ task }) => task)),
-    texts(jobs.map(({ queue }) => queue)),
-    numbers(jobs.map(({ priority }) => priority)),
-    texts(jobs.map(({ input }) => input)),
-    column(
-      jobs.map(({ keepCancelledMs }) => keepCancelledMs),
-      numbers,
-    ),
-    column(
-      jobs.map(({ codec }) => codec),
-      texts,
-    ),
-    column(
-      jobs.map(({ options }) => options),
-      texts,
-    ),
-    column(
-      jobs.map(({ parent }) => parent),
-      uuids,
-    ),
-    isDelayed ? numbers(jobs.map(({ delayMs }) => delayMs)) : null,
-    column(
-      jobs.map(({ runAt }) => runAt),
-      numbers,
-    ),
-    numbers(runs.map(({ first }) => first)),
-    numbers(runs.map(({ count }) => count)),
-  ]
 }

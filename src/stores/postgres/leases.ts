@@ -70,7 +70,9 @@ DECLARE
   v_mine int8multirange;
   v_seqs int8[];
   v_alive int8[] := '{}';
+  v_tokens int8[] := '{}'; -- of those in v_alive: another lease of the same job may be named beside the one that holds
   v_taken int8[];
+  v_taken_tokens int8[];
   v_seq int8;
 BEGIN
   SELECT array_agg(j.seq ORDER BY u.o) INTO v_seqs
@@ -91,28 +93,34 @@ BEGIN
       SELECT s, v_lease.token, v_lease.worker, v_until FROM unnest(v_mine) r, generate_series(lower(r), upper(r) - 1) s;
     END IF;
     v_alive := v_alive || ARRAY(SELECT s FROM unnest(v_mine) r, generate_series(lower(r), upper(r) - 1) s);
+    v_tokens := v_tokens || array_fill(v_lease.token, ARRAY[cardinality(v_alive) - cardinality(v_tokens)]);
   END LOOP;
   WITH free AS (
     SELECT r.seq FROM unnest(p_tokens, v_seqs) u (token, seq) JOIN errand.running r ON r.seq = u.seq AND r.token = u.token
     ORDER BY r.seq FOR UPDATE OF r SKIP LOCKED),
-  renewed AS (UPDATE errand.running r SET lease_until = v_until FROM free WHERE r.seq = free.seq RETURNING r.seq)
-  SELECT array_agg(seq) INTO v_taken FROM renewed;
+  renewed AS (UPDATE errand.running r SET lease_until = v_until FROM free WHERE r.seq = free.seq RETURNING r.seq, r.token)
+  SELECT array_agg(seq), array_agg(token) INTO v_taken, v_taken_tokens FROM renewed;
   v_alive := v_alive || coalesce(v_taken, '{}');
+  v_tokens := v_tokens || coalesce(v_taken_tokens, '{}');
   FOR v_named IN
     SELECT DISTINCT u.token, u.seq FROM unnest(p_tokens, v_seqs) u (token, seq) JOIN errand.running r ON r.seq = u.seq AND r.token = u.token
     WHERE u.seq <> ALL (v_alive) ORDER BY u.seq
   LOOP
     IF errand.is_held(v_named.seq) THEN
       v_alive := v_alive || v_named.seq;
+      v_tokens := v_tokens || v_named.token;
     ELSE
       UPDATE errand.running SET lease_until = v_until WHERE seq = v_named.seq AND token = v_named.token RETURNING seq INTO v_seq;
-      IF FOUND THEN v_alive := v_alive || v_seq; END IF;
+      IF FOUND THEN
+        v_alive := v_alive || v_seq;
+        v_tokens := v_tokens || v_named.token;
+      END IF;
     END IF;
   END LOOP;
   RETURN (
     SELECT string_agg(CASE WHEN a.seq IS NULL THEN '0' WHEN c.seq IS NULL THEN '1' ELSE '2' END, '' ORDER BY u.o)
-    FROM unnest(v_seqs) WITH ORDINALITY u (seq, o)
-    LEFT JOIN (SELECT DISTINCT unnest(v_alive) AS seq) a ON a.seq = u.seq LEFT JOIN errand.cancels c ON c.seq = u.seq);
+    FROM unnest(v_seqs, p_tokens) WITH ORDINALITY u (seq, token, o)
+    LEFT JOIN (SELECT DISTINCT unnest(v_alive) AS seq, unnest(v_tokens) AS token) a ON a.seq = u.seq AND a.token = u.token LEFT JOIN errand.cancels c ON c.seq = u.seq);
 END $$;
 
 CREATE FUNCTION errand.note(p_notes json) RETURNS text LANGUAGE plpgsql ${planned} AS $$

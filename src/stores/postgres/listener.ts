@@ -5,7 +5,6 @@
  * the connection ends, or a ping is not answered, which is how a half-open connection shows. A connection on which pings are
  * answered but no message comes, as behind a pooler, is left alone for `hopelessMs`; the slow poll of workers is underneath.
  */
-import { randomUUID } from 'node:crypto'
 import type { Hint } from '../../store.ts'
 import type { Held, Source } from './connection.ts'
 import type { Database } from './database.ts'
@@ -18,7 +17,7 @@ const retryMs = { first: 50, most: 5_000 } as const
 /** Waits for no disk: a hint that a crash of the server takes away is no loss. */
 const TELL = `SELECT set_config('synchronous_commit', 'off', true), pg_notify($1, $2)`
 
-const hints: ReadonlySet<string> = new Set<Hint>(['work', 'cancel', 'paused', 'finished'])
+const hints: ReadonlySet<string> = new Set<Hint>(['work', 'cancel', 'paused', 'finished', 'lock'])
 
 interface Message {
   readonly channel: string
@@ -35,8 +34,6 @@ export class Listener {
   readonly #source: Source | null
   readonly #channel: string
   readonly #times: ListenerTimes
-  /** Tells own messages from those of others. */
-  readonly #self = randomUUID().slice(0, 8)
   #wanted: AbortController | null = null
   #heardPing: (() => void) | null = null
 
@@ -61,7 +58,7 @@ export class Listener {
   /** Sends a hint to other processes; whether it arrives does not matter. */
   tell(hint: Hint): void {
     if (this.#db.isClosed) return
-    this.#db.write(TELL, [this.#channel, `${hint}:${this.#self}`]).catch(() => {})
+    this.#db.write(TELL, [this.#channel, this.#db.hints.message(hint)]).catch(() => {})
   }
 
   async #listen(source: Source, signal: AbortSignal): Promise<void> {
@@ -123,7 +120,7 @@ export class Listener {
   async #ping(held: Held): Promise<'heard' | 'deaf' | 'broken'> {
     const timeout = AbortSignal.timeout(this.#times.answerMs)
     const heard = new Promise<'heard'>((resolve) => (this.#heardPing = () => resolve('heard')))
-    const sent = held.run({ text: TELL, values: [this.#channel, `ping:${this.#self}`] })
+    const sent = held.run({ text: TELL, values: [this.#channel, this.#db.hints.message('ping')] })
     sent.catch(() => {})
     const late = pause(this.#times.answerMs, timeout)
     const first = await Promise.race([heard, late.then(() => 'late' as const)])
@@ -140,8 +137,8 @@ export class Listener {
   #heard(payload: string): void {
     const [hint = '', from] = payload.split(':')
     if (hint === 'ping') {
-      if (from === this.#self) this.#heardPing?.()
-    } else if (hints.has(hint) && from !== this.#self) {
+      if (from === this.#db.hints.self) this.#heardPing?.()
+    } else if (hints.has(hint) && from !== this.#db.hints.self) {
       this.#db.hints.hear(hint as Hint)
     }
   }

@@ -1,5 +1,12 @@
 /**
  * What functions that programs call are run with. Their statements are planned once for a connection: planned anew for each call,
  * by the length of its arrays, a single insert takes twice as long.
+ *
+ * Such a plan must hold whatever the planner believed when it made it. It believes that a table which was vacuumed while it was empty stays
+ * so, and then reads all of it for each row that it joins, though millions have come since. So it is left no choice but to look
+ * rows up in indexes, one after the other, which is how every statement here is meant. What it may still choose is which of two tables it
+ * begins with, and whether it reads all of an index to find a minimum or whether anything is there: so those who must begin come
+ * before a `LATERAL` that is not flattened, and such questions are asked with `LIMIT 1`.
  */
-export const planned = `SET plan_cache_mode = force_generic_plan SET jit = off`
+export const planned = `SET plan_cache_mode = force_generic_plan SET jit = off SET enable_seqscan = off SET enable_bitmapscan = off
+  SET enable_hashjoin = off SET enable_mergejoin = off`

@@ -40,6 +40,16 @@ LEFT JOIN LATERAL (
   WHERE seqs @> j.seq LIMIT 1) b ON f.seq IS NULL
 LEFT JOIN errand.progress p ON p.seq = j.seq
 LEFT JOIN errand.cancels c ON c.seq = j.seq;
+
+-- Compiling a statement over so many tables takes seconds, and while tables were not analysed yet, the planner thinks it worth that.
+CREATE FUNCTION errand.stored_of(p_seqs int8[]) RETURNS SETOF errand.stored LANGUAGE sql STABLE SET jit = off ROWS 100 AS $$
+  SELECT s.* FROM unnest(p_seqs) u (seq) CROSS JOIN LATERAL (SELECT * FROM errand.stored WHERE seq = u.seq OFFSET 0) s
+$$;
+
+-- The numbers of all jobs under shared leases.
+CREATE FUNCTION errand.leased_seqs() RETURNS SETOF int8 LANGUAGE sql STABLE SET jit = off ROWS 1000 AS $$
+  SELECT generate_series(lower(r), upper(r) - 1) FROM (SELECT unnest(held) r FROM errand.leases) l
+$$;
 `
 
 /** Walks the unique index of ids. */
@@ -85,11 +95,11 @@ export async function list(db: Database, query: ListQuery): Promise<Page> {
   const before = add(query.after === undefined ? Number.MAX_SAFE_INTEGER : Number(query.after))
   const candidates = candidatesOf(query, before, add)
   const conditions = conditionsOf(query, add)
+  const scanned = conditions === '' ? query.limit + 1 : scannedPerPage
   const rows = await db.readOnce(
-    `WITH c AS MATERIALIZED (${candidates} ORDER BY seq DESC LIMIT ${scannedPerPage})
-     SELECT ${storedColumns.replace(/\bseq$/, 's.seq')}, (SELECT min(seq) FROM c HAVING count(*) = ${scannedPerPage})
-     FROM c CROSS JOIN LATERAL (SELECT * FROM errand.stored WHERE seq = c.seq OFFSET 0) s
-     ${conditions} ORDER BY c.seq DESC LIMIT ${query.limit + 1}`,
+    `WITH c AS MATERIALIZED (${candidates} ORDER BY seq DESC LIMIT ${scanned})
+     SELECT ${storedColumns.replace(/\bseq$/, 's.seq')}, (SELECT min(seq) FROM c HAVING count(*) = ${scanned})
+     FROM errand.stored_of(ARRAY(SELECT seq FROM c)) s ${conditions} ORDER BY s.seq DESC LIMIT ${query.limit + 1}`,
     values,
   )
   const page = rows.slice(0, query.limit)
@@ -125,7 +135,7 @@ function candidatesOf(query: ListQuery, before: string, add: (value: Value) => s
     const parts = states.map((state) =>
       state === RUNNING
         ? `SELECT seq FROM errand.running WHERE ${below} UNION ALL
-           SELECT seq FROM (SELECT unnest(held) r FROM errand.leases) l, generate_series(lower(r), upper(r) - 1) seq WHERE ${below}`
+           SELECT seq FROM errand.leased_seqs() seq WHERE ${below}`
         : `SELECT seq FROM errand.finished WHERE state = ${state} AND state > 4 AND ${below}`,
     )
     return `SELECT seq FROM (${parts.join(' UNION ALL ')}) u`

@@ -33,6 +33,15 @@ export function texts(values: readonly (string | null)[]): string {
 
 const quotes = /["\\]/
 
+/** What stands between joined texts: JSON never holds it as it is. */
+export const joint = { text: '\u001f', sql: 'chr(31)' } as const
+
+/** Texts in one; null when one of them holds what stands between them, or there is nothing to take apart. */
+export function joined(values: readonly string[]): string | null {
+  if (values.some((value) => value.includes(joint.text))) return null
+  return values.join(joint.text) || null
+}
+
 /** A set of numbers, which come in order, as ranges. */
 export function ranges(values: readonly number[]): string {
   let text = ''
@@ -96,31 +105,80 @@ function readCounters(packed: string | null): Counters {
 
 // ───────────────────────────── jobs ─────────────────────────────
 
-/** Columns of `errand.handed`, in their order. */
-export const handedColumns = `seq, id, token, task, queue, priority, input, codec, options, parent, unique_key, created_at, due_at,
-  start_by, deadline_at, counters, started_at, cancel_asked, why`
+/**
+ * Columns of `errand.handed`. What neighbours mostly have in common comes as one text, which is read only where it changes: taking a row's
+ * columns apart is most of what a claim costs the client.
+ */
+export const handedColumns = `seq, id, task, concat_ws(' ', token, priority, created_at, due_at, queue), input, codec, options, parent,
+  unique_key, start_by, deadline_at, counters, started_at, nullif(cancel_asked, false), why`
 
-/** Reads a row of `handedColumns`. */
-export function readClaimed(row: Row): ClaimedJob {
+interface Common {
+  readonly token: number
+  readonly priority: number
+  readonly createdAt: number
+  readonly dueAt: number
+  readonly queue: string
+}
+
+/** Reads rows of `handedColumns`. */
+export function readClaimed(rows: readonly Row[]): ClaimedJob[] {
+  let text = ''
+  let common: Common = { token: 0, priority: 0, createdAt: 0, dueAt: 0, queue: '' }
+  return rows.map((row) => {
+    if (row[3] !== text) {
+      text = row[3] as string
+      common = readCommon(text)
+    }
+    return {
+      id: row[1] as string,
+      token: common.token,
+      task: row[2] as string,
+      queue: common.queue,
+      priority: common.priority,
+      input: row[4] as string,
+      codec: row[5] as string | null,
+      options: row[6] as string | null,
+      parent: row[7] as string | null,
+      uniqueKey: row[8] as string | null,
+      createdAt: common.createdAt,
+      dueAt: common.dueAt,
+      startBy: row[9] as number | null,
+      deadlineAt: row[10] as number | null,
+      counters: readCounters(row[11] as string | null),
+      startedAt: row[12] as number | null,
+      cancelAsked: row[13] === true,
+      why: (row[14] ?? 'ready') as ClaimedJob['why'],
+    }
+  })
+}
+
+/** The queue stands at the end, since its name may hold anything. */
+function readCommon(text: string): Common {
+  const numbers = text.split(' ', 4)
+  const [token = 0, priority = 0, createdAt = 0, dueAt = 0] = numbers.map(Number)
+  const queue = text.slice(numbers.join(' ').length + 1)
+  return { token, priority, createdAt, dueAt, queue }
+}
+
+/** What the first row of an answer tells, which is no job. */
+export interface Header {
+  readonly now: number
+  /** When the next job is due; null for none. */
+  readonly dueAt: number | null
+  /** How many dead rows a claim stepped over, where it ended in each queue, and whether it passed by work that others held. */
+  readonly dead: number
+  readonly ends: string
+  readonly passed: boolean
+}
+
+export function readHeader(row: Row): Header {
+  const { token, priority, createdAt, dueAt } = readCommon(row[3] as string)
   return {
-    id: row[1] as string,
-    token: row[2] as number,
-    task: row[3] as string,
-    queue: row[4] as string,
-    priority: row[5] as number,
-    input: row[6] as string,
-    codec: row[7] as string | null,
-    options: row[8] as string | null,
-    parent: row[9] as string | null,
-    uniqueKey: row[10] as string | null,
-    createdAt: row[11] as number,
-    dueAt: row[12] as number,
-    startBy: row[13] as number | null,
-    deadlineAt: row[14] as number | null,
-    counters: readCounters(row[15] as string | null),
-    startedAt: row[16] as number | null,
-    cancelAsked: row[17] as boolean,
-    why: (row[18] ?? 'ready') as ClaimedJob['why'],
+    now: createdAt,
+    dueAt: dueAt < 0 ? null : dueAt,
+    dead: token,
+    ends: row[2] as string,
+    passed: priority === 1,
   }
 }
 

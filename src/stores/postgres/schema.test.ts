@@ -52,6 +52,18 @@ if (server !== null) {
     await query(url, 'DROP SCHEMA crowded CASCADE')
   })
 
+  test('postgres: clients that find no schema at the same moment make it once', async () => {
+    for (let round = 0; round < 5; round++) {
+      const stores = Array.from({ length: 8 }, () => postgres(url, { schema: 'rushed' }))
+      try {
+        await Promise.all(stores.map((store) => store.setup()))
+      } finally {
+        await Promise.all(stores.map((store) => store.close()))
+        await query(url, 'DROP SCHEMA IF EXISTS rushed CASCADE')
+      }
+    }
+  })
+
   test('postgres: a migration that fails leaves nothing behind', async () => {
     await query(url, 'CREATE SCHEMA halfway; CREATE TABLE halfway.leases (x int)')
     const store = postgres(url, { schema: 'halfway' })

@@ -6,11 +6,15 @@ import { ErrandError } from '../../core/errors.ts'
 import { basicFunctions } from './basics.ts'
 import { claimFunctions } from './claims.ts'
 import { coordinationFunctions } from './coordination.ts'
+import type { DurabilitySettings } from './durability.ts'
 import { endingFunctions } from './endings.ts'
+import { finishingFunctions } from './finishing.ts'
 import { intakeFunctions } from './intake.ts'
 import { leaseFunctions } from './leases.ts'
 import { lineFunctions } from './lines.ts'
+import { lockFunctions } from './locks.ts'
 import { operatorFunctions } from './operators.ts'
+import { ordinaryFunctions } from './ordinary.ts'
 import { publicFunctions } from './public.ts'
 import { readerViews } from './readers.ts'
 import { retentionFunctions } from './retention.ts'
@@ -35,15 +39,21 @@ const migrations: readonly string[] = [
     leaseFunctions,
     endingFunctions,
     claimFunctions,
+    ordinaryFunctions,
     intakeFunctions,
+    finishingFunctions,
     settlingFunctions,
     operatorFunctions,
     retentionFunctions,
     publicFunctions,
+    lockFunctions,
   ].join('\n'),
 ]
 
-const HAS_META = `SELECT to_regclass('errand.meta') IS NOT NULL, current_setting('server_version_num')::int, current_setting('synchronous_commit')`
+/** Walks the catalog by name, by the statement's own snapshot: what `to_regclass` remembers may be older than the lock that was waited for. */
+const HAS_META = `SELECT EXISTS (
+  SELECT 1 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relname = 'meta' AND n.nspname || '.' = 'errand.'),
+  current_setting('server_version_num')::int, current_setting('synchronous_commit'), current_setting('fsync')`
 const READ_VERSION = `SELECT value FROM errand.meta WHERE name = 'schema'`
 const CREATE_META = `CREATE SCHEMA IF NOT EXISTS errand; CREATE TABLE errand.meta (name text PRIMARY KEY, value int8 NOT NULL)`
 const WRITE_VERSION = `INSERT INTO errand.meta (name, value) VALUES ('schema', $1) ON CONFLICT (name) DO UPDATE SET value = excluded.value`
@@ -62,9 +72,10 @@ export function inSchema(sql: string, schema: string): string {
       )
 }
 
-/** Brings the schema up to date; safe from many processes at once. Answers the server's `synchronous_commit`. */
-export async function migrate(run: Runner, location: string): Promise<string> {
-  const [[hasMeta, server, synchronous] = []] = await run(HAS_META)
+/** Brings the schema up to date; safe from many processes at once. Answers what the server says of durability. */
+export async function migrate(run: Runner, location: string): Promise<DurabilitySettings> {
+  const [[hasMeta, server, synchronous, fsync] = []] = await run(HAS_META)
+  const settings = { synchronousCommit: String(synchronous), fsync: fsync !== 'off' }
   if ((server as number) < oldestServer * 10_000) {
     throw new ErrandError(
       'store-unavailable',
@@ -72,8 +83,7 @@ export async function migrate(run: Runner, location: string): Promise<string> {
       { details: { location, server } },
     )
   }
-  if (hasMeta === true && (await readVersion(run, location)) === schemaVersion)
-    return synchronous as string
+  if (hasMeta === true && (await readVersion(run, location)) === schemaVersion) return settings
   await run('BEGIN')
   try {
     await run(LOCK)
@@ -87,7 +97,7 @@ export async function migrate(run: Runner, location: string): Promise<string> {
     await run('ROLLBACK').catch(() => {})
     throw error
   }
-  return synchronous as string
+  return settings
 }
 
 /** The version of the schema, 0 for none. Throws `store-too-new` for one that is newer than this code. */

@@ -5,16 +5,19 @@ import { claim, expired } from './claims.ts'
 import type { Source } from './connection.ts'
 import { queueList, registerTasks, setPaused, taskList, tend, workerList } from './coordination.ts'
 import { Database, type DatabaseOptions } from './database.ts'
+import { durabilityOf } from './durability.ts'
 import { closedError } from './errors.ts'
 import { Hints } from './hints.ts'
 import { insert } from './intake.ts'
 import { note, renew } from './leases.ts'
 import { Listener, type ListenerTimes } from './listener.ts'
+import { getRecord, hold, lockOwner, putRecord, release } from './locks.ts'
 import { cancel, remove, retry, take } from './operators.ts'
 import { counts, get, list, logs } from './readers.ts'
 import { prune } from './retention.ts'
 import { settle } from './settling.ts'
 import { callerOf, type Caller } from './transactions.ts'
+import { warningsOf } from './warnings.ts'
 
 export interface StoreParts extends DatabaseOptions {
   readonly clock: Clock
@@ -33,11 +36,12 @@ export function postgresStore(parts: StoreParts): Store {
 
   return {
     get info() {
-      return { kind: 'postgres', location, durability: durabilityOf(db.synchronous) }
+      return { kind: 'postgres', location, durability: durabilityOf(db.durability) }
     },
     clock,
     connector,
     setup: () => db.setup(),
+    warnings: (how) => warningsOf(db, how === 'try' ? listening : 'not tried'),
     close: async () => {
       hints.clear()
       listener.stop()
@@ -80,6 +84,12 @@ export function postgresStore(parts: StoreParts): Store {
     workers: () => workerList(db),
     registerTasks: (tasks) => registerTasks(db, tasks),
     tasks: () => taskList(db),
+
+    hold: (request) => hold(db, request),
+    release: (holding) => release(db, holding),
+    lockOwner: (name) => lockOwner(db, name),
+    putRecord: (key, text) => putRecord(db, key, text),
+    getRecord: (key) => getRecord(db, key),
   }
 }
 
@@ -94,19 +104,5 @@ async function within(db: Database, tx: unknown): Promise<Caller | null> {
     } catch (error) {
       throw db.failure(error)
     }
-  }
-}
-
-function durabilityOf(synchronous: string | null): string {
-  switch (synchronous) {
-    case null:
-      return 'as synchronous_commit of the server says, which the first call learns'
-    case 'off':
-      return 'survives a killed process; a crash of the server may take the last moments (synchronous_commit = off)'
-    case 'local':
-    case 'on':
-      return `survives a power failure of the server (synchronous_commit = ${synchronous})`
-    default:
-      return `survives a power failure of the server, and its loss if a synchronous standby is set up (synchronous_commit = ${synchronous})`
   }
 }

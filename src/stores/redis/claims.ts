@@ -74,9 +74,9 @@ for q, count in pairs(taken) do
   end
   call('HINCRBY', root .. 'tally', '3:' .. queue, count)
 end
-for n = 1, #ids do ids[n] = root .. 'j:' .. ids[n] end
-local records = call('MGET', unpack(ids))
-for n = 1, #ids do ids[n] = sub(ids[n], -IDLENGTH) end
+local keys, prefix = {}, root .. 'j:'
+for n = 1, #ids do keys[n] = prefix .. ids[n] end
+local records = call('MGET', unpack(keys))
 return { 0, now, nextDue, token, '', concat(ids), records }
 `,
   [...jobsLua, leasingLua, relentlessLua],
@@ -108,9 +108,10 @@ local function takeLine(queue, most)
   end
 end
 
--- The head of a line without taking it: for each entry its place. Drops what jobs left behind at its head.
+-- The head of a line without taking it: for each entry its place, how much of the line goes with it, and what of that jobs left behind.
+-- Drops what jobs left behind when there is nothing else. What stays in the line stays noted among the ghosts: the quick script counts on it.
 local function headOf(queue, most)
-  local line = root .. 'line:' .. queue
+  local line, ghosts = root .. 'line:' .. queue, root .. 'ghosts:' .. queue
   while looked < 2 * MOST do
     local entries = call('LRANGE', line, 0, most - 1)
     if #entries == 0 then return {} end
@@ -118,34 +119,42 @@ local function headOf(queue, most)
     local keys = {}
     for n = 1, #entries do keys[n] = keyOf(sub(entries[n], 1, IDLENGTH)) end
     local found = call('MGET', unpack(keys))
-    local head = {}
+    local head, left = {}, {}
     for n = 1, #entries do
       local ticket = sub(entries[n], IDLENGTH + 1) .. '\t'
       if found[n] and sub(found[n], 2, #ticket + 1) == ticket then
         local r = parse(sub(entries[n], 1, IDLENGTH), found[n])
-        head[#head + 1] = { id = r.id, record = found[n], place = placed(r.place, r.seq), upTo = n }
-      else call('SREM', root .. 'ghosts:' .. queue, entries[n]) end
+        head[#head + 1] = { id = r.id, record = found[n], place = placed(r.place, r.seq), upTo = n, left = left }
+        left = {}
+      else left[#left + 1] = entries[n] end
     end
     if #head > 0 then return head end
     call('LTRIM', line, #entries, -1)
+    call('SREM', ghosts, unpack(left))
   end
   return {}
 end
 
 -- Takes the first jobs of the line and of those that stand apart from it, in their common order.
 local function takeMerged(queue, most)
-  local apart = root .. 'early:' .. queue
+  local line, apart, ghosts = root .. 'line:' .. queue, root .. 'early:' .. queue, root .. 'ghosts:' .. queue
   local early = call('ZRANGE', apart, 0, most - 1, 'WITHSCORES')
   local head = headOf(queue, most)
   local e, h, popped = 1, 1, 0
   local taken = {}
   while most > 0 do
+    if h > #head and popped > 0 then
+      -- Jobs had left some of what was read: there may be more behind it.
+      call('LTRIM', line, popped, -1)
+      head, h, popped = headOf(queue, most), 1, 0
+    end
     local member, one = early[e], head[h]
     if not member and not one then break end
     local score = member and tonumber(early[e + 1])
     if one and (not member or score > 0 or (score == 0 and one.place < sub(member, 1, 28))) then
       ids[#ids + 1], records[#records + 1] = one.id, one.record
       popped = one.upTo
+      if #one.left > 0 then call('SREM', ghosts, unpack(one.left)) end
       h = h + 1
       most = most - 1
     else
@@ -159,7 +168,7 @@ local function takeMerged(queue, most)
       e = e + 2
     end
   end
-  if popped > 0 then call('LTRIM', root .. 'line:' .. queue, popped, -1) end
+  if popped > 0 then call('LTRIM', line, popped, -1) end
   if #taken > 0 then call('ZREM', apart, unpack(taken)) end
 end
 
@@ -281,7 +290,7 @@ export async function claim(
     String(request.suspects),
   ]
   for (const { name, limit } of request.queues) args.push(escape(name), String(limit))
-  const reply = (await partition.runPair(CLAIM, args)) as ClaimReply
+  const reply = (await partition.runPair(CLAIM, args, () => args)) as ClaimReply
   const [hinted, now, nextDueMs, token, startedAt, ids, records] = reply
   const handed = {
     token: Number(token),

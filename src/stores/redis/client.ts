@@ -16,22 +16,26 @@ export interface RedisClient {
   subscribe(channel: string): Promise<unknown>
   unsubscribe(channel: string): Promise<unknown>
   duplicate(): RedisClient
+  connect(): Promise<unknown>
   disconnect(): void
+  once(event: string, listener: (...args: never[]) => void): unknown
   on(event: string, listener: (...args: never[]) => void): unknown
   off(event: string, listener: (...args: never[]) => void): unknown
 }
 
 /** How long a call waits for its answer before it is given up. */
-const callDeadlineMs = 30_000
+export const callDeadlineMs = 30_000
 /** A call that finds no connection waits for so many attempts to connect, about a second and a half. */
 const attempts = 5
+/** Between two attempts; renewals must come back before others may take the silence for a death. */
+const longestRetryMs = 500
 
 const options = {
   lazyConnect: true,
   maxRetriesPerRequest: attempts,
   commandTimeout: callDeadlineMs,
   retryStrategy: (times: number): number =>
-    Math.min(2_000, 50 * 2 ** (times - 1)) * (0.75 + Math.random() / 2),
+    Math.min(longestRetryMs, 50 * 2 ** (times - 1)) * (0.75 + Math.random() / 2),
 }
 
 /** Makes a client of our own. Several URLs name nodes of a cluster. Rejects with `missing-peer` when ioredis is not installed. */
@@ -50,12 +54,48 @@ export async function makeClient(urls: readonly string[]): Promise<RedisClient> 
     const { hostname, port } = new URL(node)
     return { host: hostname.replace(/^\[(.*)\]$/, '$1'), port: Number(port || 6_379) }
   })
-  return new Cluster(nodes, {
+  const cluster = new Cluster(nodes, {
     lazyConnect: true,
     redisOptions,
+    enableOfflineQueue: false,
     clusterRetryStrategy: options.retryStrategy,
     retryDelayOnFailover: 100,
   }) as unknown as RedisClient
+  subscribeLate(cluster)
+  return cluster
+}
+
+/** The part of a cluster of ioredis that keeps a connection for subscriptions. */
+interface Subscriber {
+  start: () => void
+  readonly isStarted: () => boolean
+}
+
+const starts = new WeakMap<RedisClient, () => void>()
+
+/**
+ * ioredis gives each cluster a connection for subscriptions, used or not, on a node of its choice. With one in the process and one in
+ * the thread that renews leases there may be four to a node; so it is made when somebody subscribes.
+ */
+function subscribeLate(cluster: RedisClient): void {
+  const { subscriber } = cluster as { readonly subscriber?: Partial<Subscriber> }
+  if (typeof subscriber?.start !== 'function' || typeof subscriber.isStarted !== 'function') return
+  const start = subscriber.start.bind(subscriber)
+  const isStarted = subscriber.isStarted.bind(subscriber)
+  let isWanted = false
+  subscriber.start = () => {
+    if (isWanted) start()
+  }
+  starts.set(cluster, () => {
+    isWanted = true
+    const isConnected = cluster.status === 'connect' || cluster.status === 'ready'
+    if (isConnected && !isStarted()) start()
+  })
+}
+
+/** To be called before a client subscribes. */
+export function willSubscribe(client: RedisClient): void {
+  starts.get(client)?.()
 }
 
 async function loadPeer(): Promise<Pick<typeof ioredis, 'Redis' | 'Cluster'>> {

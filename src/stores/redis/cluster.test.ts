@@ -1,14 +1,19 @@
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
-import { Cluster } from 'ioredis'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { Cluster, Redis } from 'ioredis'
+import { v7 } from 'uuid'
 import { redisHarness } from '../../../test/redis-harness.ts'
-import { startCluster, type RedisCluster } from '../../../test/redis-server.ts'
+import { canStartRedis, startCluster, type RedisCluster } from '../../../test/redis-server.ts'
 import { raceRules, runRules, storeRules } from '../../testing/conformance/index.ts'
 import { claimOf, finish, newJob, unique, workerOf } from '../../testing/conformance/jobs.ts'
 import type { ClaimedJob, Store } from '../../store.ts'
+import { Connection } from './connection.ts'
 import { redis, type RedisClient } from './index.ts'
+import { Partition } from './partition.ts'
+import { Spread } from './spread.ts'
 
-/** Rules that compare the order of jobs without anything that puts them into one partition: order holds per partition. */
+/** Rules that compare the order of jobs: order holds per partition, so their jobs get ids of one. */
 const ofOneLine: ReadonlySet<string> = new Set([
   'a job given back unstarted keeps its place before newer work',
   'a job given back runs before newer work even when it had to wait for a while',
@@ -38,122 +43,214 @@ const ofOneLine: ReadonlySet<string> = new Set([
   'two suspects take two claims',
   'replace lines a ready job up anew',
   'a job whose needs are met after it was due lines up from then on',
+  'jobs that left the line leave no gap in what a claim is given',
+  'a job that left the line is not given out, whatever was asked of the line before',
 ])
 
-/** The rule inserts the id of a workflow job again without its needs, as no client does: it then belongs elsewhere. */
+/** One that inserts the id of a workflow job again without its needs, as no client does: elsewhere it would be another job. */
 const ofOnePartition = 'a job that is blocked and is inserted again: nothing changes'
 
-let cluster: RedisCluster
-
-before(async () => {
-  cluster = await startCluster()
-})
-after(() => cluster.stop())
-
-for (const partitions of [1, 8]) {
-  const rules = [...storeRules, ...raceRules].filter(
-    ({ name }) => partitions === 1 || (!ofOneLine.has(name) && name !== ofOnePartition),
+/** Makes ids that lie in the partition of a unique key, of 8. */
+function idsBeside(key: string): () => string {
+  const nowhere = new Connection({ kind: 'urls', urls: [] }, 'nowhere')
+  const options = { prefix: 'none', partitions: 8, testClock: false }
+  const spread = new Spread(
+    Array.from({ length: 8 }, (_, index) => new Partition(nowhere, { index, ...options })),
   )
-  runRules({
-    test: (name, run) => test(`${partitions} partitions: ${name}`, run),
-    harness: { create: () => redisHarness(cluster.urls, partitions).create() },
-    rules,
-  })
+  return () => {
+    let id = v7()
+    while (spread.ofId(id) !== spread.ofText(key)) id = v7()
+    return id
+  }
 }
 
-test('a partition keeps its order, and its neighbours keep theirs', async () => {
-  const store = redis(cluster.urls, { prefix: 'order', partitions: 8 })
-  const jobs = Array.from({ length: 400 }, () => newJob())
-  await store.insert(jobs)
-  const rank = new Map(jobs.map(({ id }, n) => [id, n]))
-  const byPartition = new Map<number, number[]>()
-  for (let calls = 0; calls < 100; calls += 1) {
-    for (const { id, token } of (await store.claim(claimOf({ limit: 7 }))).jobs) {
-      const line = byPartition.get(token % 64) ?? []
-      byPartition.set(token % 64, [...line, rank.get(id) ?? -1])
-    }
-  }
-  assert.equal(byPartition.size, 8)
-  for (const line of byPartition.values()) {
-    assert.deepEqual(
-      line,
-      line.toSorted((a, b) => a - b),
-    )
-  }
-  await store.close()
-})
+if (canStartRedis()) {
+  let cluster: RedisCluster
 
-test('each master of a cluster holds a fifth of the keys at least', async () => {
-  const prefix = 'shares'
-  const store = redis(cluster.urls, { prefix, partitions: 16 })
-  await store.insert(Array.from({ length: 1_000 }, () => newJob()))
-  const client = new Cluster(cluster.urls.map((url) => ({ host: '127.0.0.1', port: portOf(url) })))
-  await client.ping()
-  const shares: number[] = []
-  for (const node of client.nodes('master')) {
-    let count = 0
-    for await (const keys of node.scanStream({ match: `{${prefix}:*`, count: 1_000 }))
-      count += (keys as string[]).length
-    shares.push(count)
-  }
-  const all = shares.reduce((sum, one) => sum + one, 0)
-  assert.equal(shares.length, 3)
-  for (const share of shares) assert.ok(share >= all / 5, `shares are ${shares.join(', ')}`)
-  client.disconnect()
-  await store.close()
-})
-
-test('a unique follow-up crosses to the partition of its key once, however many carry it', async () => {
-  const options = { prefix: 'crossing', partitions: 8 }
-  const stores = [1, 2, 3].map(() => redis(cluster.urls, options))
-  const [store] = stores as [Store, ...Store[]]
-  const jobs = await runningParents(store, 40)
-  const followUps = jobs.map((job, n) => newJob({ parent: job.id, unique: unique(`key-${n}`) }))
-  const settlements = jobs.map((job, n) => finish(job, { followUps: followUps.slice(n, n + 1) }))
-  await Promise.all(stores.flatMap((one) => [one.settle(settlements), one.tend(workerOf())]))
-  const found = await store.get(followUps.map(({ id }) => id))
-  assert.ok(found.every((job) => job?.state === 'ready'))
-  const counts = await store.counts()
-  assert.equal(counts.find(({ state }) => state === 'ready')?.count, 40)
-  for (const one of stores) await one.close()
-})
-
-test('a follow-up whose carrier died on the way is carried by the next heartbeat of anyone', async () => {
-  const options = { prefix: 'carrier', partitions: 8 }
-  const client = new Cluster(cluster.urls.map((url) => ({ host: '127.0.0.1', port: portOf(url) })))
-  let left = Infinity
-  const dying = new Proxy(client, {
-    get(target, name) {
-      const value: unknown = Reflect.get(target, name)
-      if (name !== 'evalsha' && name !== 'eval')
-        return typeof value === 'function' ? value.bind(target) : value
-      return (...args: unknown[]) =>
-        left-- > 0
-          ? (value as (...args: unknown[]) => unknown).apply(target, args)
-          : Promise.reject(new Error('died'))
-    },
+  before(async () => {
+    cluster = await startCluster()
   })
-  const carrier = redis(dying as unknown as RedisClient, options)
-  const store = redis(cluster.urls, options)
-  const [job] = await runningParents(carrier, 1)
-  assert.ok(job)
-  // All keys but those of one partition in eight lie elsewhere.
-  const followUps = Array.from({ length: 8 }, (_, n) =>
-    newJob({ parent: job.id, unique: unique(`away-${n}`) }),
-  )
-  left = 2
-  await assert.rejects(carrier.settle([finish(job, { followUps, error: '"e"' })]))
-  await store.tend(workerOf())
-  const found = await store.get(followUps.map(({ id }) => id))
-  assert.deepEqual(
-    found.map((one) => one?.state),
-    followUps.map(() => 'ready'),
-  )
-  await store.close()
-  await carrier.close()
-  assert.equal(client.status, 'ready', 'a client that was handed in is left open')
-  client.disconnect()
-})
+  after(() => cluster.stop())
+
+  const isOfOne = (name: string): boolean => ofOneLine.has(name) || name === ofOnePartition
+  const runOn = (
+    partitions: number,
+    newId: () => string,
+    isMeant: (name: string) => boolean,
+  ): void => {
+    runRules({
+      test: (name, run) => test(`${partitions} partitions: ${name}`, run),
+      harness: { create: () => redisHarness(cluster.urls, partitions).create(), newId },
+      rules: [...storeRules, ...raceRules].filter(({ name }) => isMeant(name)),
+    })
+  }
+
+  runOn(1, v7, () => true)
+  runOn(8, v7, (name) => !isOfOne(name))
+  runOn(8, idsBeside('k'), isOfOne)
+
+  test('a partition keeps its order, and its neighbours keep theirs', async () => {
+    const store = redis(cluster.urls, { prefix: 'order', partitions: 8 })
+    const jobs = Array.from({ length: 400 }, () => newJob())
+    await store.insert(jobs)
+    const rank = new Map(jobs.map(({ id }, n) => [id, n]))
+    const byPartition = new Map<number, number[]>()
+    for (let calls = 0; calls < 100; calls += 1) {
+      for (const { id, token } of (await store.claim(claimOf({ limit: 7 }))).jobs) {
+        const line = byPartition.get(token % 64) ?? []
+        byPartition.set(token % 64, [...line, rank.get(id) ?? -1])
+      }
+    }
+    assert.equal(byPartition.size, 8)
+    for (const line of byPartition.values()) {
+      assert.deepEqual(
+        line,
+        line.toSorted((a, b) => a - b),
+      )
+    }
+    await store.close()
+  })
+
+  test('each master of a cluster holds a fifth of the keys at least', async () => {
+    const prefix = 'shares'
+    const store = redis(cluster.urls, { prefix, partitions: 16 })
+    await store.insert(Array.from({ length: 1_000 }, () => newJob()))
+    const client = new Cluster(
+      cluster.urls.map((url) => ({ host: '127.0.0.1', port: portOf(url) })),
+    )
+    await client.ping()
+    const shares: number[] = []
+    for (const node of client.nodes('master')) {
+      let count = 0
+      for await (const keys of node.scanStream({ match: `{${prefix}:*`, count: 1_000 }))
+        count += (keys as string[]).length
+      shares.push(count)
+    }
+    const all = shares.reduce((sum, one) => sum + one, 0)
+    assert.equal(shares.length, 3)
+    for (const share of shares) assert.ok(share >= all / 5, `shares are ${shares.join(', ')}`)
+    client.disconnect()
+    await store.close()
+  })
+
+  test('a process has at most three connections to a node: two for calls and one that listens', async (t) => {
+    const counters = cluster.urls.map((url) => new Redis(url))
+    // As a worker has them: one of the process, and one of the thread that renews its leases.
+    const options = { prefix: 'connections', partitions: 16 }
+    const stores = [redis(cluster.urls, options), redis(cluster.urls, options)]
+    t.after(async () => {
+      for (const counter of counters) counter.disconnect()
+      for (const store of stores) await store.close()
+    })
+    const marks = await Promise.all(counters.map(async (counter) => counter.client('ID')))
+    const heard = new Promise((resolve) => stores[0]?.watch(resolve))
+    for (const store of stores) await store.insert(Array.from({ length: 200 }, () => newJob()))
+    await heard
+    const lists = await Promise.all(counters.map(async (counter) => counter.client('LIST')))
+    const added = lists.map((list, n) =>
+      String(list)
+        .split('\n')
+        .filter((line) => Number(/^id=(\d+)/.exec(line)?.[1]) > (marks[n] ?? 0))
+        // One that looks up which node has which slots, and goes.
+        .filter((line) => !line.includes('(refresher)')),
+    )
+    for (const lines of added) assert.ok(lines.length <= 3, lines.join('\n'))
+    const listeners = added.flat().filter((line) => line.includes('(subscriber)'))
+    assert.equal(listeners.length, 1, added.flat().join('\n'))
+  })
+
+  test('a unique follow-up crosses to the partition of its key once, however many carry it', async () => {
+    const options = { prefix: 'crossing', partitions: 8 }
+    const stores = [1, 2, 3].map(() => redis(cluster.urls, options))
+    const [store] = stores as [Store, ...Store[]]
+    const jobs = await runningParents(store, 40)
+    const followUps = jobs.map((job, n) => newJob({ parent: job.id, unique: unique(`key-${n}`) }))
+    const settlements = jobs.map((job, n) => finish(job, { followUps: followUps.slice(n, n + 1) }))
+    await Promise.all(stores.flatMap((one) => [one.settle(settlements), one.tend(workerOf())]))
+    const found = await store.get(followUps.map(({ id }) => id))
+    assert.ok(found.every((job) => job?.state === 'ready'))
+    const counts = await store.counts()
+    assert.equal(counts.find(({ state }) => state === 'ready')?.count, 40)
+    for (const one of stores) await one.close()
+  })
+
+  test('a follow-up whose carrier died on the way is carried by the next heartbeat of anyone', async () => {
+    const options = { prefix: 'carrier', partitions: 8 }
+    const client = new Cluster(
+      cluster.urls.map((url) => ({ host: '127.0.0.1', port: portOf(url) })),
+    )
+    let left = Infinity
+    const dying = new Proxy(client, {
+      get(target, name) {
+        const value: unknown = Reflect.get(target, name)
+        if (name !== 'evalsha' && name !== 'eval')
+          return typeof value === 'function' ? value.bind(target) : value
+        return (...args: unknown[]) =>
+          left-- > 0
+            ? (value as (...args: unknown[]) => unknown).apply(target, args)
+            : Promise.reject(new Error('died'))
+      },
+    })
+    const carrier = redis(dying as unknown as RedisClient, options)
+    const store = redis(cluster.urls, options)
+    const [job] = await runningParents(carrier, 1)
+    assert.ok(job)
+    // All keys but those of one partition in eight lie elsewhere.
+    const followUps = Array.from({ length: 8 }, (_, n) =>
+      newJob({ parent: job.id, unique: unique(`away-${n}`) }),
+    )
+    left = 2
+    await assert.rejects(carrier.settle([finish(job, { followUps, error: '"e"' })]))
+    await store.tend(workerOf())
+    const found = await store.get(followUps.map(({ id }) => id))
+    assert.deepEqual(
+      found.map((one) => one?.state),
+      followUps.map(() => 'ready'),
+    )
+    await store.close()
+    await carrier.close()
+    assert.equal(client.status, 'ready', 'a client that was handed in is left open')
+    client.disconnect()
+  })
+
+  test('a replica that becomes a master learns the scripts, goes on where the master was, and tokens grow', async () => {
+    const store = redis(cluster.urls, { prefix: 'fail-over', partitions: 8 })
+    await store.insert(Array.from({ length: 400 }, () => newJob()))
+    const before = await store.claim(claimOf({ limit: 100 }))
+    const replica = new Redis(cluster.urls[3] ?? '')
+    const isMaster = async (): Promise<boolean> =>
+      (await replica.info('replication')).includes('role:master')
+    assert.equal(await isMaster(), false)
+    const end = performance.now() + 20_000
+    while (!(await isMaster())) {
+      assert.ok(performance.now() < end, 'the replica does not become a master')
+      await replica.cluster('FAILOVER').catch(() => undefined)
+      await sleep(100)
+    }
+    const answers = await store.settle(before.jobs.map((job) => finish(job)))
+    assert.ok(answers.every((answer) => answer === 'settled'))
+    const byPartition = new Map(before.jobs.map(({ token }) => [token % 64, token]))
+    let count = 0
+    for (let calls = 0; calls < 20; calls += 1) {
+      for (const { token } of (await store.claim(claimOf({ limit: 100 }))).jobs) {
+        count += 1
+        assert.ok(token > (byPartition.get(token % 64) ?? 0))
+      }
+    }
+    assert.equal(count, 300)
+    replica.disconnect()
+    await store.close()
+  })
+
+  test('another number of partitions than the store was made with is refused', async () => {
+    const store = redis(cluster.urls, { prefix: 'count', partitions: 4 })
+    await store.setup()
+    const other = redis(cluster.urls, { prefix: 'count', partitions: 5 })
+    await assert.rejects(other.setup(), { code: 'invalid-config' })
+    await store.close()
+    await other.close()
+  })
+}
 
 async function runningParents(store: Store, count: number): Promise<readonly ClaimedJob[]> {
   await store.insert(Array.from({ length: count }, () => newJob({ queue: 'parents' })))
@@ -161,15 +258,6 @@ async function runningParents(store: Store, count: number): Promise<readonly Cla
   assert.equal(jobs.length, count)
   return jobs
 }
-
-test('another number of partitions than the store was made with is refused', async () => {
-  const store = redis(cluster.urls, { prefix: 'count', partitions: 4 })
-  await store.setup()
-  const other = redis(cluster.urls, { prefix: 'count', partitions: 5 })
-  await assert.rejects(other.setup(), { code: 'invalid-config' })
-  await store.close()
-  await other.close()
-})
 
 function portOf(url: string): number {
   return Number(new URL(url).port)

@@ -2,8 +2,20 @@
  * The way to the server or cluster: one connection for calls, made at the first one, and one for hints while someone watches. A client
  * that was handed in is used for calls and never closed or configured; a cluster's own connection for subscriptions is used for hints.
  */
-import { letProcessEnd, makeClient, type RedisClient } from './client.ts'
-import { closedError, isOfConnection, isUnknownScript, storeError } from './errors.ts'
+import {
+  callDeadlineMs,
+  letProcessEnd,
+  makeClient,
+  willSubscribe,
+  type RedisClient,
+} from './client.ts'
+import {
+  closedError,
+  isOfConnection,
+  isUnknownScript,
+  isWrongDatabase,
+  storeError,
+} from './errors.ts'
 import type { Script } from './script.ts'
 
 /** Where the server is: nodes to connect to, or a client. */
@@ -11,11 +23,15 @@ export type Target =
   | { readonly kind: 'urls'; readonly urls: readonly string[] }
   | { readonly kind: 'client'; readonly client: RedisClient }
 
+/** How long a call waits for a client that is not connected. */
+const connectDeadlineMs = 5_000
+
 export class Connection {
   readonly location: string
   readonly #target: Target
   #client: RedisClient | null = null
   #making: Promise<RedisClient> | null = null
+  #connecting: Promise<void> | null = null
   #stopListening: (() => void) | null = null
   #isClosed = false
   #lastError: unknown = undefined
@@ -44,12 +60,12 @@ export class Connection {
   /** Runs a script on the partition of a root; sends its text where the server does not know it. Rejects with the raw error. */
   async run(script: Script, root: string, args: readonly string[]): Promise<unknown> {
     if (this.#isClosed) throw closedError(this.location)
-    const client = this.#client ?? (await this.#make())
+    const client = await this.#online()
     try {
-      return await client.evalsha(script.digest, 1, root, ...args)
+      return await this.#within(client.evalsha(script.digest, 1, root, ...args))
     } catch (error) {
       if (!isUnknownScript(error)) throw error
-      return await client.eval(script.text, 1, root, ...args)
+      return await this.#within(client.eval(script.text, 1, root, ...args))
     }
   }
 
@@ -65,14 +81,14 @@ export class Connection {
 
   async info(section: string): Promise<string> {
     if (this.#isClosed) throw closedError(this.location)
-    const client = this.#client ?? (await this.#make())
-    return client.info(section)
+    const client = await this.#online()
+    return this.#within(client.info(section))
   }
 
   /** A setting of the server; null when it does not tell. */
   async setting(name: string): Promise<string | null> {
-    const client = this.#client ?? (await this.#make())
-    const answer = await client.config('GET', name)
+    const client = await this.#online()
+    const answer = await this.#within(client.config('GET', name))
     const value = Array.isArray(answer) ? (answer[1] as unknown) : null
     return typeof value === 'string' ? value : null
   }
@@ -114,6 +130,7 @@ export class Connection {
         if (subscriber !== client) subscriber.disconnect()
         else if (!this.#isClosed) subscriber.unsubscribe(channel).catch(() => undefined)
       }
+      willSubscribe(subscriber)
       await subscriber.subscribe(channel)
       connected()
     } catch {
@@ -133,6 +150,31 @@ export class Connection {
     if (this.#target.kind === 'urls') this.#client?.disconnect()
   }
 
+  /**
+   * The client, connected if it is a cluster or was handed in: those may queue calls for as long as nobody answers, and make them when
+   * their callers have long given up. A client of our own for one server does not.
+   */
+  async #online(): Promise<RedisClient> {
+    const client = this.#client ?? (await this.#make())
+    if (client.status === 'ready') return client
+    if (this.#target.kind === 'urls' && client.isCluster !== true) return client
+    this.#connecting ??= connected(client).finally(() => {
+      this.#connecting = null
+    })
+    await this.#connecting
+    return client
+  }
+
+  /** Bounds a call in time where the client, made by someone else, may not. */
+  #within<T>(call: Promise<T>): Promise<T> {
+    if (this.#target.kind === 'urls') return call
+    return new Promise((resolve, reject) => {
+      const late = (): void => reject(new Error(`no answer within ${callDeadlineMs} ms`))
+      const timer = setTimeout(late, callDeadlineMs)
+      call.then(resolve, reject).finally(() => clearTimeout(timer))
+    })
+  }
+
   #make(): Promise<RedisClient> {
     if (this.#target.kind === 'client') return Promise.resolve(this.#target.client)
     this.#making ??= this.#open(this.#target.urls)
@@ -145,8 +187,13 @@ export class Connection {
       letProcessEnd(client)
       client.on('error', (error: unknown) => {
         this.#lastError = error
+        if (!isWrongDatabase(error)) return
+        // The client would go on with database 0. The next call makes another one.
+        this.#client = null
+        client.disconnect()
       })
       client.on('ready', () => {
+        if (this.#client !== client) return
         this.#lastError = undefined
         this.#readies += 1
       })
@@ -157,4 +204,20 @@ export class Connection {
       this.#making = null
     }
   }
+}
+
+/** Resolves when a client is connected. */
+function connected(client: RedisClient): Promise<void> {
+  if (client.status === 'wait') client.connect().catch(() => undefined)
+  return new Promise((resolve, reject) => {
+    const onReady = (): void => {
+      clearTimeout(timer)
+      resolve()
+    }
+    const timer = setTimeout(() => {
+      client.off('ready', onReady)
+      reject(new Error(`not connected within ${connectDeadlineMs} ms`))
+    }, connectDeadlineMs)
+    client.once('ready', onReady)
+  })
 }

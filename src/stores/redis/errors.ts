@@ -12,6 +12,14 @@ export function isUnknownScript(error: unknown): boolean {
   return prefixOf(error) === 'NOSCRIPT'
 }
 
+/** Tells whether the server has no database of the number that the URL names. */
+export function isWrongDatabase(error: unknown): boolean {
+  return (
+    prefixOf(error) === 'ERR' &&
+    (error as { command?: { name?: string } }).command?.name === 'select'
+  )
+}
+
 /** Tells whether an error came from the connection rather than from the server: what was sent may have been carried out. */
 export function isOfConnection(error: unknown): boolean {
   return error instanceof Error && error.name !== 'ReplyError' && !(error instanceof ErrandError)
@@ -37,6 +45,12 @@ const advice: Readonly<Record<string, string>> = {
 export function storeError(error: unknown, location: string, cause: unknown = error): unknown {
   if (error instanceof ErrandError) return error
   const prefix = prefixOf(error)
+  if (isWrongDatabase(cause))
+    return unavailable(
+      `Redis at ${location} has no database of this number: correct the URL`,
+      cause,
+      location,
+    )
   const known = advice[prefix] ?? advice[prefixOf(cause)]
   if (known !== undefined) return unavailable(`Redis at ${location} ${known}`, error, location)
   if (prefix === 'WRONGTYPE') {
@@ -56,10 +70,11 @@ export function storeError(error: unknown, location: string, cause: unknown = er
   )
 }
 
+/** What the socket called it; a cluster tells of the last node that it tried. */
 function codeOf(error: unknown): string | null {
-  return error instanceof Error && 'code' in error && typeof error.code === 'string'
-    ? error.code
-    : null
+  if (!(error instanceof Error)) return null
+  if ('lastNodeError' in error) return codeOf(error.lastNodeError)
+  return 'code' in error && typeof error.code === 'string' ? error.code : null
 }
 
 function unavailable(message: string, cause: unknown, location: string): ErrandError {

@@ -7,62 +7,44 @@ const alphabet = '-0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwx
 /** How long a packed id is. */
 export const packedLength = 22
 
-const pairs: readonly string[] = Array.from(
-  { length: 4_096 },
-  (_, n) => `${alphabet[n >> 6]}${alphabet[n & 63]}`,
-)
-const triples: readonly string[] = Array.from({ length: 4_096 }, (_, n) =>
-  n.toString(16).padStart(3, '0'),
-)
+const codes = Uint8Array.from(alphabet, (letter) => letter.charCodeAt(0))
+const letters = new Int8Array(128)
+for (const [n, code] of codes.entries()) letters[code] = n
 
 const none = -1
+const hex = Uint8Array.from('0123456789abcdef', (digit) => digit.charCodeAt(0))
 const digits = new Int8Array(128).fill(none)
-for (let n = 0; n < 16; n++) digits[n.toString(16).charCodeAt(0)] = n
-const letters = new Int8Array(128)
-for (let n = 0; n < 64; n++) letters[alphabet.charCodeAt(n)] = n
+for (const [n, code] of hex.entries()) digits[code] = n
 
-/** Three digits of a text as one number; negative, or 4096 and more, when one of them is none. */
-function group(id: string, a: number, b: number, c: number): number {
-  return (
-    ((digits[id.charCodeAt(a)] ?? none) << 8) |
-    ((digits[id.charCodeAt(b)] ?? none) << 4) |
-    (digits[id.charCodeAt(c)] ?? none)
-  )
+/** How long an id is, and where in it its digits are. */
+const idLength = 36
+const dashes: readonly number[] = [8, 13, 18, 23]
+const places = Uint8Array.from(
+  Array.from({ length: idLength }, (_, place) => place).filter((place) => !dashes.includes(place)),
+)
+
+// Ids are written into these and read from there, in one step each: this is done for every job, and pieces of text are dear.
+const packed: Buffer = Buffer.alloc(packedLength)
+const unpacked: Buffer = Buffer.alloc(idLength, '-')
+
+/** A digit of an id; negative when there is none. */
+function digitAt(id: string, n: number): number {
+  return digits[id.charCodeAt(places[n] ?? idLength)] ?? none
 }
 
 /** Packs an id. What is no UUID in lower case becomes a text that no job has. */
 export function packId(id: string): string {
-  const g0 = group(id, 0, 1, 2)
-  const g1 = group(id, 3, 4, 5)
-  const g2 = group(id, 6, 7, 9)
-  const g3 = group(id, 10, 11, 12)
-  const g4 = group(id, 14, 15, 16)
-  const g5 = group(id, 17, 19, 20)
-  const g6 = group(id, 21, 22, 24)
-  const g7 = group(id, 25, 26, 27)
-  const g8 = group(id, 28, 29, 30)
-  const g9 = group(id, 31, 32, 33)
-  const last =
-    ((digits[id.charCodeAt(34)] ?? none) << 8) | ((digits[id.charCodeAt(35)] ?? none) << 4)
-  const all = g0 | g1 | g2 | g3 | g4 | g5 | g6 | g7 | g8 | g9 | last
-  if (all < 0 || all > 0xfff || id.length !== 36) return `!${id.replaceAll(/[\t\n]/g, ' ')}`
-  return (
-    of(g0) +
-    of(g1) +
-    of(g2) +
-    of(g3) +
-    of(g4) +
-    of(g5) +
-    of(g6) +
-    of(g7) +
-    of(g8) +
-    of(g9) +
-    of(last)
-  )
-}
-
-function of(group: number): string {
-  return pairs[group] ?? ''
+  let all = 0
+  for (let n = 0; n < packedLength; n += 2) {
+    const digit = (n >> 1) * 3
+    const third = digit + 2 < places.length ? digitAt(id, digit + 2) : 0
+    const group = (digitAt(id, digit) << 8) | (digitAt(id, digit + 1) << 4) | third
+    all |= group
+    packed[n] = codes[(group >> 6) & 63] ?? 0
+    packed[n + 1] = codes[group & 63] ?? 0
+  }
+  if (all < 0 || id.length !== idLength) return `!${id.replaceAll(/[\t\n]/g, ' ')}`
+  return packed.toString('latin1')
 }
 
 /** Whether `packId` met an id that can be stored. */
@@ -72,11 +54,14 @@ export function isPacked(packed: string): boolean {
 
 /** Unpacks the id that begins at an offset of a text. */
 export function unpackId(text: string, offset = 0): string {
-  let hex = ''
-  for (let n = offset; n < offset + packedLength; n += 2) {
-    const high = letters[text.charCodeAt(n)] ?? 0
-    const low = letters[text.charCodeAt(n + 1)] ?? 0
-    hex += triples[(high << 6) | low] ?? ''
+  for (let n = 0; n < packedLength; n += 2) {
+    const high = letters[text.charCodeAt(offset + n)] ?? 0
+    const low = letters[text.charCodeAt(offset + n + 1)] ?? 0
+    const group = (high << 6) | low
+    const digit = (n >> 1) * 3
+    unpacked[places[digit] ?? 0] = hex[group >> 8] ?? 0
+    unpacked[places[digit + 1] ?? 0] = hex[(group >> 4) & 15] ?? 0
+    if (digit + 2 < places.length) unpacked[places[digit + 2] ?? 0] = hex[group & 15] ?? 0
   }
-  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20, 32)}`
+  return unpacked.toString('latin1')
 }

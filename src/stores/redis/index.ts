@@ -13,8 +13,9 @@ export interface RedisOptions {
   /** With what the names of all keys begin, as `{prefix:0}:`. Default `'errand'`. */
   readonly prefix?: string
   /**
-   * Into how many partitions the jobs are divided, 1 to 64. Each lies on one node of a cluster, and order holds within it. It is fixed
-   * once the store is in use. Default 1.
+   * Into how many partitions the jobs are divided, 1 to 64. Each lies on one node of a cluster, and order holds within it. With several,
+   * an id that is inserted again is known again if it comes with the same unique key and needs. The number is fixed once the store is
+   * in use. Default 1.
    */
   readonly partitions?: number
   /**

@@ -221,7 +221,7 @@ if count == 0 then return { 0 } end
 local seq = call('HINCRBY', root .. 'meta', 'seq', count) - count + 1
 local records, ids, middle = {}, {}, '\t\t' .. format('%.0f', now) .. '\n'
 for n = 1, count do
-  local id, ticket = ARGV[4 + 3 * n], format('%.0f', seq + n - 1)
+  local id, ticket = ARGV[4 + 3 * n], format('%d', seq + n - 1)
   records[2 * n - 1], records[2 * n] = root .. 'j:' .. id, 'P' .. ticket .. middle .. ARGV[6 + 3 * n]
   ids[n] = id
   local entries = byQueue[ARGV[5 + 3 * n]]
@@ -277,7 +277,10 @@ export async function insert(
 ): Promise<Answered<Inserted[]>> {
   const args: string[] = [String(jobs.length), ...announcement]
   for (const job of jobs) args.push(job.id, job.spec, job.body)
-  const [hinted, answers] = (await partition.runPair(INSERT, args)) as [number, string[]?]
+  const [hinted, answers] = (await partition.runPair(INSERT, args, () => args)) as [
+    number,
+    string[]?,
+  ]
   return {
     hinted,
     answer: jobs.map(({ job }, n) => readInserted(job.id, answers?.[n] ?? 'c')),

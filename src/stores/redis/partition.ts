@@ -40,16 +40,23 @@ export class Partition {
     return this.#connection.run(script, this.root, [...this.#common, ...args])
   }
 
-  /** Runs the quick script of a pair, and the full one when that did not do; for a while then the full one alone. */
-  async runPair(pair: Pair, args: readonly string[]): Promise<unknown> {
+  /**
+   * Runs the quick script of a pair, and the full one when that did not do; for a while then the full one alone. `quick` is null for
+   * what the quick script does not take.
+   */
+  async runPair(
+    pair: Pair,
+    quick: readonly string[] | null,
+    full: () => readonly string[],
+  ): Promise<unknown> {
     const rest = this.#fullRuns.get(pair) ?? 0
     if (rest > 0) this.#fullRuns.set(pair, rest - 1)
-    else {
-      const answer = await this.run(pair.quick, args)
+    else if (quick !== null) {
+      const answer = await this.run(pair.quick, quick)
       if (answer !== null) return answer
       this.#fullRuns.set(pair, fullRuns)
     }
-    return this.run(pair.full, args)
+    return this.run(pair.full, full())
   }
 }
 

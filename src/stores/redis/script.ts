@@ -101,7 +101,7 @@ export interface Pair {
   readonly full: Script
 }
 
-/** Makes a pair of scripts that take the same arguments. */
+/** Makes a pair of scripts. Each may take its own arguments. */
 export function pairOf(
   name: string,
   quick: string,

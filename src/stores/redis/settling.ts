@@ -3,7 +3,7 @@ import { keptErrors } from '../../core/job.ts'
 import type { Again, Finish, SettleAnswer, Settlement } from '../../store.ts'
 import { nullable, packCounters, whole } from './fields.ts'
 import { jobsLua } from './fragments.ts'
-import { packId } from './ids.ts'
+import { isPacked, packId } from './ids.ts'
 import { intakeLua } from './intake.ts'
 import type { Packed } from './pack.ts'
 import type { Answered, Partition } from './partition.ts'
@@ -13,35 +13,35 @@ import { codeOf } from './states.ts'
 const SETTLE = pairOf(
   'settle',
   String.raw`
--- ARGV[4]: how many settlements; for each its id, a line of fields, its output or '', then its error if the line says so,
--- then three texts for each follow-up.
--- Fields: 'f' for a finish, 'e' for one with an error, with follow-ups, or whose output is not as long in bytes as for the client,
--- 'a' for a return; token; 'y' when it yields to a cancel; then
---   of a finish: ms since the start, 'y' with an output, and fields of an ending: state, ms to keep, reason, counters, token
---   of a return: counters, delay in ms, 'd' to line up by due time, 'y' if it was started, 'y' if suspect
---   of 'e': length of the output; of 'e' and 'a': 'e' with an error, number of follow-ups
--- A line of digits alone, or of nothing, are ms since the start: the rest is as for the finish before.
-local count = tonumber(ARGV[4])
+-- ARGV[4...6]: how many settlements, their ids one after the other, and for each a line of fields and a line with its output
+-- Fields: 'f', token, 'y' when it yields to a cancel, ms since the start, 'y' with an output, and fields of an ending: state, ms to keep,
+-- reason, counters, token. A line of digits alone, or of nothing, are ms since the start: the rest is as for the one before.
+local count, lines = tonumber(ARGV[4]), ARGV[6]
 if count == 0 then return { 0 } end
 local ids, keys, byte = {}, {}, string.byte
 for n = 1, count do
-  local id, line = ARGV[2 + 3 * n], ARGV[3 + 3 * n]
-  local kind = byte(line, 1)
-  if kind == 97 or kind == 101 then return false end
+  local id = sub(ARGV[5], (n - 1) * IDLENGTH + 1, n * IDLENGTH)
   ids[n], keys[n] = id, root .. 'j:' .. id
 end
 if call('EXISTS', root .. 'needed') == 1 then return false end
 local running = call('HMGET', root .. 'running', unpack(ids))
 local records = call('MGET', unpack(keys))
 local leases, seen, counted, kept, odd = {}, {}, {}, {}, {}
+-- Numbers of whole value become texts by %d: other ways of Lua go through its slow printing of fractions.
+local begins = {}
 local writes, deletions, gone = {}, {}, {}
 local w = 0
 local ticket = tonumber(call('HGET', root .. 'meta', 'ticket')) or 0
 local time = '\t' .. format('%.0f', now) .. '\t'
 local token, agoMs, output, ending, state, keep
+local from = 1
 for n = 1, count do
   local id, held, record = ids[n], running[n], records[n]
-  agoMs = ARGV[3 + 3 * n]
+  local stop = find(lines, '\n', from, true)
+  local last = find(lines, '\n', stop + 1, true)
+  local result = sub(lines, stop + 1, last - 1)
+  agoMs = sub(lines, from, stop - 1)
+  from = last + 1
   if byte(agoMs, 1) == 102 then
     token, agoMs, output, ending, state, keep = match(agoMs, '^f\t(%d+)\ty?\t(%d*)\t(y?)\t((%d)\t(%d*)\t.*)$')
     ending = ending .. '\t'
@@ -72,19 +72,25 @@ for n = 1, count do
   else
     counts[state] = (counts[state] or 0) + 1
     local startedAt = lease.startedAt
-    if startedAt == '' and agoMs ~= '' then startedAt = now - agoMs end
+    if startedAt == '' and agoMs ~= '' then
+      startedAt = begins[agoMs]
+      if not startedAt then
+        startedAt = format('%d', now - agoMs)
+        begins[agoMs] = startedAt
+      end
+    end
     local list = kept[keep]
     if not list then
       list = { n = 0 }
       kept[keep] = list
     end
     ticket = ticket + 1
+    local place = format('t%d', ticket)
     list.n = list.n + 1
-    list[list.n] = id .. 't' .. ticket
-    local text = ARGV[4 + 3 * n]
+    list[list.n] = id .. place
     w = w + 2
     writes[w - 1] = keys[n]
-    writes[w] = 'Ft' .. ticket .. time .. startedAt .. lease.worker .. ending .. (output == 'y' and #text or '') .. '\n' .. record .. text
+    writes[w] = 'F' .. place .. time .. startedAt .. lease.worker .. ending .. (output == 'y' and format('%d\n', #result) or '\n') .. record .. result
     if state ~= '4' then
       odd[#odd + 1] = seq
       odd[#odd + 1] = id
@@ -120,14 +126,16 @@ return { 2 }
 `,
   [...jobsLua, intakeLua, relentlessLua],
   String.raw`
+-- ARGV[4]: how many settlements; for each its id, a line of fields, its output or '', then its error if the line says so, then three
+-- texts for each follow-up.
+-- Fields: 'f' for a finish, 'a' for a return; token; 'y' when it yields to a cancel; then
+--   of a finish: ms since the start, 'y' with an output, fields of an ending as above, length of the output
+--   of a return: counters, delay in ms, 'd' to line up by due time, 'y' if it was started, 'y' if suspect
+--   of both: 'e' with an error, number of follow-ups
 local count = tonumber(nextArg())
 local settlements, ids = {}, {}
-local last
 for n = 1, count do
-  local s = { id = nextArg() }
-  local line = nextArg()
-  if find(line, '^%d*$') then line = 'f\t' .. last[2] .. '\t' .. last[3] .. '\t' .. line .. '\t' .. concat(last, '\t', 5) end
-  local f, more = fieldsOf(line), nil
+  local s, f, more = { id = nextArg() }, fieldsOf(nextArg()), nil
   s.output = nextArg()
   s.kind, s.token, s.yields = f[1], f[2], f[3]
   if s.kind == 'a' then
@@ -135,9 +143,8 @@ for n = 1, count do
     more = 9
   else
     s.agoMs, s.state, s.keep, s.reason, s.counters = f[4], tonumber(f[6]), f[7], f[8], f[9]
-    s.outputLength = f[11] or (f[5] == 'y' and text(#s.output) or '')
+    s.outputLength = f[11]
     more = 12
-    if s.kind == 'f' then last = f end
   end
   if f[more] == 'e' then s.error = nextArg() end
   s.jobs = nextJobs(tonumber(f[more + 1] or '0'))
@@ -200,9 +207,9 @@ end
 
 local answers, settled, all = {}, {}, true
 for n, s in ipairs(settlements) do
-  local answer
-  if settled[s.id] then answer = settled[s.id] == s.token and 's' or 'x' else answer = settleOne(s) end
-  if answer == 's' then settled[s.id] = settled[s.id] or s.token else all = false end
+  local lease = s.id .. ' ' .. s.token
+  local answer = settled[lease] and 's' or settleOne(s)
+  if answer == 's' then settled[lease] = true else all = false end
   answers[n] = answer
 end
 local hinted = close()
@@ -222,27 +229,46 @@ export async function settle(
   partition: Partition,
   settlements: readonly PackedSettlement[],
 ): Promise<Answered<SettleAnswer[]>> {
-  const args: string[] = [String(settlements.length)]
+  const all = (): string[] => argumentsOf(settlements)
+  const reply = await partition.runPair(SETTLE, plainArguments(settlements), all)
+  const [hinted, letters] = reply as [number, string?]
+  return { hinted, answer: settlements.map((_, n) => readAnswer(letters?.[n])) }
+}
+
+/** The arguments of the quick script, few and long ones, since each costs; null for settlements that it does not take. */
+function plainArguments(settlements: readonly PackedSettlement[]): string[] | null {
+  const ids: string[] = []
+  const lines: string[] = []
   let last = ''
   for (const { settlement, followUps } of settlements) {
-    const { id, error } = settlement
-    args.push(packId(id))
+    if (settlement.kind === 'again' || settlement.error !== null || followUps.length > 0)
+      return null
+    const { id, output } = settlement
+    const packed = packId(id)
+    if (!isPacked(packed) || !isAsLongInBytes(output) || output?.includes('\n') === true)
+      return null
+    const ending = endingOf(settlement)
+    const shared = `${yields(settlement)}${ending}`
+    ids.push(packed)
+    lines.push(shared === last ? agoOf(settlement) : finishOf(settlement, ending), output ?? '')
+    last = shared
+  }
+  lines.push('')
+  return [String(settlements.length), ids.join(''), lines.join('\n')]
+}
+
+/** The arguments of the full script. */
+function argumentsOf(settlements: readonly PackedSettlement[]): string[] {
+  const args: string[] = [String(settlements.length)]
+  for (const { settlement, followUps } of settlements) {
+    const { error } = settlement
+    args.push(packId(settlement.id))
     switch (settlement.kind) {
       case 'finish': {
-        const { output, startedAgoMs } = settlement
-        const ago = startedAgoMs === null ? '' : whole(Math.max(0, startedAgoMs))
-        const ending = endingOf(settlement)
-        const lease = `${settlement.token}\t${yields(settlement)}\t${ago}`
-        if (error !== null || followUps.length > 0 || !isAsLongInBytes(output)) {
-          args.push(
-            `e\t${lease}\t${ending}\t${output?.length ?? ''}${bytesOf(output)}\t${moreOf(settlement)}`,
-          )
-        } else {
-          const all = `${yields(settlement)}${ending}`
-          args.push(all === last ? ago : `f\t${lease}\t${ending}`)
-          last = all
-        }
-        args.push(output ?? '')
+        const { output } = settlement
+        const length = output === null ? '' : `${output.length}${bytesOf(output)}`
+        const fields = finishOf(settlement, endingOf(settlement))
+        args.push(`${fields}\t${length}\t${moreOf(settlement)}`, output ?? '')
         break
       }
       case 'again':
@@ -252,8 +278,15 @@ export async function settle(
     if (error !== null) args.push(error)
     for (const job of followUps) args.push(job.id, job.spec, job.body)
   }
-  const [hinted, letters] = (await partition.runPair(SETTLE, args)) as [number, string?]
-  return { hinted, answer: settlements.map((_, n) => readAnswer(letters?.[n])) }
+  return args
+}
+
+function finishOf(finish: Finish, ending: string): string {
+  return `f\t${finish.token}\t${yields(finish)}\t${agoOf(finish)}\t${ending}`
+}
+
+function agoOf({ startedAgoMs }: Finish): string {
+  return startedAgoMs === null ? '' : whole(Math.max(0, startedAgoMs))
 }
 
 /** The fields that settlements of one batch mostly share. */
@@ -281,8 +314,8 @@ function isAsLongInBytes(output: string | null): boolean {
 }
 
 /** What follows the length of an output in UTF-16 units when it is longer in bytes. */
-function bytesOf(output: string | null): string {
-  return output === null || isAsLongInBytes(output) ? '' : `,${Buffer.byteLength(output)}`
+function bytesOf(output: string): string {
+  return isAsLongInBytes(output) ? '' : `,${Buffer.byteLength(output)}`
 }
 
 function readAnswer(letter: string | undefined): SettleAnswer {

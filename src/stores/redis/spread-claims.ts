@@ -5,15 +5,41 @@ import { expired } from './expired.ts'
 import type { Answered, Partition } from './partition.ts'
 import type { Spread } from './spread.ts'
 
-/** Whose turn it is to be asked first. */
+/** A partition that failed is left out for so long by calls that have got jobs from others. */
+const awayMs = 1_000
+
+/** Whose turn it is to be asked first, and who cannot be asked. */
 export class Turns {
   #turn = 0
+  readonly #awayUntil = new Map<Partition, number>()
 
-  /** The partitions in the order of this turn. */
+  /** The partitions in the order of this turn, those that failed lately behind the others. */
   next(spread: Spread): readonly Partition[] {
     const count = spread.all.length
     const first = this.#turn++ % count
-    return Array.from({ length: count }, (_, n) => spread.at((first + n) % count))
+    const inTurn = Array.from({ length: count }, (_, n) => spread.at((first + n) % count))
+    return inTurn.toSorted((a, b) => Number(this.#isAway(a)) - Number(this.#isAway(b)))
+  }
+
+  /**
+   * Asks a partition. When it fails and the call has got jobs from others, the answer is null: these jobs are leased to the caller,
+   * who would not hear of them if the call failed.
+   */
+  async ask<T>(partition: Partition, hasJobs: boolean, call: () => Promise<T>): Promise<T | null> {
+    if (hasJobs && this.#isAway(partition)) return null
+    try {
+      const answer = await call()
+      this.#awayUntil.delete(partition)
+      return answer
+    } catch (error) {
+      this.#awayUntil.set(partition, performance.now() + awayMs)
+      if (hasJobs) return null
+      throw error
+    }
+  }
+
+  #isAway(partition: Partition): boolean {
+    return performance.now() < (this.#awayUntil.get(partition) ?? 0)
   }
 }
 
@@ -33,7 +59,10 @@ export async function claimSpread(
   for (const partition of turns.next(spread)) {
     const left = leftOf(request, jobs)
     const ask = alone || left.limit <= 0 ? { ...left, limit: 0 } : left
-    const { hinted: bits, answer } = await claim(partition, { ...ask, suspects })
+    const call = (): Promise<Answered<Claimed & NextDue>> => claim(partition, { ...ask, suspects })
+    const answered = await turns.ask(partition, jobs.length > 0, call)
+    if (answered === null) break
+    const { hinted: bits, answer } = answered
     hinted |= bits
     now = Math.max(now, answer.now)
     nextDueMs = least(nextDueMs, answer.nextDueMs)
@@ -75,7 +104,10 @@ export async function expiredSpread(
   let now = 0
   for (const partition of turns.next(spread)) {
     const limit = request.limit - jobs.length
-    const { hinted: bits, answer } = await expired(partition, { ...request, limit })
+    const call = (): Promise<Answered<Claimed>> => expired(partition, { ...request, limit })
+    const answered = await turns.ask(partition, jobs.length > 0, call)
+    if (answered === null) break
+    const { hinted: bits, answer } = answered
     hinted |= bits
     now = Math.max(now, answer.now)
     jobs.push(...answer.jobs)

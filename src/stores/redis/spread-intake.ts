@@ -4,6 +4,7 @@ import { workBit, type Announcement, type Hints } from './hints.ts'
 import { insert } from './intake.ts'
 import { pack, type Packed } from './pack.ts'
 import type { Answered, Partition } from './partition.ts'
+import { relay } from './relay.ts'
 import { settle, type PackedSettlement } from './settling.ts'
 import type { Spread } from './spread.ts'
 
@@ -90,9 +91,24 @@ export async function settleSpread(
   spread: Spread,
   settlements: readonly Settlement[],
 ): Promise<Answered<SettleAnswer[]>> {
-  const packed = spread.isSingle
-    ? settlements.map(packAll)
-    : await packFollowUps(spread, settlements)
+  if (spread.isSingle) return settlePacked(spread, settlements.map(packAll))
+  const packed = await packFollowUps(spread, settlements)
+  const answer: SettleAnswer[] = []
+  let hinted = 0
+  for (const part of partsOf(spread, packed)) {
+    // A follow-up of the part before must be known to wait where the job that it needs now ends.
+    if (hinted !== 0) hinted = await relay(spread, hinted)
+    const settled = await settlePacked(spread, part)
+    hinted |= settled.hinted
+    answer.push(...settled.answer)
+  }
+  return { hinted, answer }
+}
+
+async function settlePacked(
+  spread: Spread,
+  packed: readonly PackedSettlement[],
+): Promise<Answered<SettleAnswer[]>> {
   let hinted = 0
   const answer = await spread.share(
     packed,
@@ -104,6 +120,24 @@ export async function settleSpread(
     },
   )
   return { hinted, answer }
+}
+
+/** Divides a call after each settlement whose follow-ups need a job that ends later in the call in another partition; few do. */
+function partsOf(spread: Spread, packed: readonly PackedSettlement[]): PackedSettlement[][] {
+  const placeOfEnd = new Map(packed.map(({ settlement }, n) => [settlement.id, n]))
+  const endsElsewhere = (id: string, from: number): boolean => {
+    const n = placeOfEnd.get(id) ?? -1
+    const [own, other] = [packed[from], packed[n]]
+    if (n <= from || own === undefined || other === undefined) return false
+    return spread.ofToken(own.settlement.token) !== spread.ofToken(other.settlement.token)
+  }
+  const parts: PackedSettlement[][] = [[]]
+  for (const [n, one] of packed.entries()) {
+    parts.at(-1)?.push(one)
+    const needs = one.settlement.followUps.flatMap((job) => job.needs)
+    if (needs.some(({ id }) => endsElsewhere(id, n))) parts.push([])
+  }
+  return parts
 }
 
 function packAll(settlement: Settlement): PackedSettlement {

@@ -61,7 +61,9 @@ export class Spread {
     if (unknown.length === 0) return found
     const look = async (partition: Partition, some: readonly string[]): Promise<void> => {
       if (some.length === 0) return
-      const bits = (await partition.run(KNOWN, some.map(packId))) as string
+      const bits = await inTurn(some, async (part) =>
+        ((await partition.run(KNOWN, part.map(packId))) as string).split(''),
+      )
       for (const [n, id] of some.entries()) if (bits[n] === '1') found.set(id, partition)
     }
     await Promise.all(
@@ -80,7 +82,7 @@ export class Spread {
     partitionOf: (item: T, index: number) => Partition,
     call: (partition: Partition, items: readonly T[]) => Promise<readonly A[]>,
   ): Promise<A[]> {
-    if (this.isSingle) return [...(await call(this.at(0), items))]
+    if (this.isSingle) return inTurn(items, (some) => call(this.at(0), some))
     const answers = Array.from<A>({ length: items.length })
     const shares = Map.groupBy(
       items.map((item, index): Placed<T> => ({ item, index })),
@@ -88,15 +90,30 @@ export class Spread {
     )
     await Promise.all(
       [...shares].map(async ([partition, share]) => {
-        const part = await call(
-          partition,
+        const part = await inTurn(
           share.map(({ item }) => item),
+          (some) => call(partition, some),
         )
         for (const [n, { index }] of share.entries()) answers[index] = part[n] as A
       }),
     )
     return answers
   }
+}
+
+/** The most items that one script takes. */
+const most = 1_000
+
+/** Hands over a batch in as many calls as it takes, one after the other. */
+async function inTurn<T, A>(
+  items: readonly T[],
+  call: (items: readonly T[]) => Promise<readonly A[]>,
+): Promise<A[]> {
+  if (items.length <= most) return [...(await call(items))]
+  const answers: A[] = []
+  for (let from = 0; from < items.length; from += most)
+    answers.push(...(await call(items.slice(from, from + most))))
+  return answers
 }
 
 /** FNV-1a. */

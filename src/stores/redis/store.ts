@@ -5,9 +5,11 @@ import { Connection, type Target } from './connection.ts'
 import { queueList, registerTasks, setPaused, taskList, tend, workerList } from './coordination.ts'
 import { closedError, unknownOutcome } from './errors.ts'
 import { ErrandError } from '../../core/errors.ts'
-import { Hints, pausedBit, relayBits, workBit } from './hints.ts'
-import { checkLayout, readDurability, unknownDurability } from './layout.ts'
+import { Hints, lockBit, pausedBit, relayBits, workBit } from './hints.ts'
+import { readDurability, readWarnings, unknownDurability } from './durability.ts'
+import { checkLayout } from './layout.ts'
 import { note, renew } from './leases.ts'
+import { getRecord, hold, lockOwner, putRecord, release } from './locks.ts'
 import { cancel, remove, retry, take } from './operators.ts'
 import { Partition, type Answered } from './partition.ts'
 import { logs } from './readers.ts'
@@ -95,6 +97,7 @@ export function redisStore(options: RedisStoreOptions, connector: Connector | nu
     clock: systemClock,
     connector,
     setup: () => run(async () => undefined),
+    warnings: () => run(() => readWarnings(connection)),
     close: async () => {
       hints.clear()
       connection.close()
@@ -187,6 +190,21 @@ export function redisStore(options: RedisStoreOptions, connector: Connector | nu
     workers: () => run(() => workerList(spread.at(0))),
     registerTasks: (tasks) => run(() => registerTasks(spread.at(0), tasks)),
     tasks: () => run(() => taskList(spread.at(0))),
+
+    hold: (request) => run(() => hold(spread.at(0), request)),
+    release: (holding) =>
+      run(async () => {
+        const answer = await release(spread.at(0), holding)
+        if (answer === 'released') hints.give(lockBit)
+        return answer
+      }),
+    lockOwner: (name) => run(() => lockOwner(spread.at(0), name)),
+    putRecord: (key, text) =>
+      run(async () => {
+        await putRecord(spread.at(0), key, text)
+        hints.give(lockBit)
+      }),
+    getRecord: (key) => run(() => getRecord(spread.at(0), key)),
   }
 }
 

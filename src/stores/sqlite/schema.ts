@@ -135,7 +135,17 @@ const migrations: readonly string[] = [
    CREATE INDEX errand_queues_paused ON errand_queues (name) WHERE paused = 1;
    CREATE TABLE errand_workers (id TEXT PRIMARY KEY, last_seen_at INTEGER NOT NULL, record TEXT NOT NULL) WITHOUT ROWID;
    CREATE TABLE errand_tasks (name TEXT PRIMARY KEY, record TEXT NOT NULL) WITHOUT ROWID;
-   INSERT INTO errand_meta (name, value) VALUES ('token', 0), ('cancels', 0), ('pauses', 0);`,
+   CREATE TABLE errand_locks (
+     name TEXT PRIMARY KEY,
+     token INTEGER NOT NULL,
+     holder TEXT NOT NULL,
+     until INTEGER NOT NULL,
+     host TEXT NOT NULL,
+     pid INTEGER NOT NULL,
+     since INTEGER NOT NULL
+   ) WITHOUT ROWID;
+   CREATE TABLE errand_records (key TEXT PRIMARY KEY, text TEXT NOT NULL) WITHOUT ROWID;
+   INSERT INTO errand_meta (name, value) VALUES ('token', 0), ('cancels', 0), ('pauses', 0), ('locks', 0);`,
 ]
 
 const META_EXISTS = `SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = 'errand_meta'`

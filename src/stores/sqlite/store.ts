@@ -1,4 +1,5 @@
 /** The SQLite store: hands each call of the contract to its function, in a transaction. */
+import { ownerIn } from '../../core/lock.ts'
 import type { Connector, Store } from '../../store.ts'
 import { claim, expired } from './claims.ts'
 import { queueList, registerTasks, setPaused, taskList, tend, workerList } from './coordination.ts'
@@ -7,6 +8,7 @@ import { closedError } from './errors.ts'
 import { Hints } from './hints.ts'
 import { insert } from './intake.ts'
 import { note, renew } from './leases.ts'
+import { getRecord, hold, putRecord, readLock, release } from './locks.ts'
 import { cancel, remove, retry, take } from './operators.ts'
 import { counts, get, list, logs } from './readers.ts'
 import { prune } from './retention.ts'
@@ -33,6 +35,7 @@ export function sqliteStore(
     clock: options.clock,
     connector,
     setup: () => db.read(() => undefined),
+    warnings: async () => [],
     close: async () => {
       hints.clear()
       files.stop()
@@ -80,5 +83,12 @@ export function sqliteStore(
     workers: () => db.read(workerList),
     registerTasks: (tasks) => db.write((tx) => registerTasks(tx, tasks)),
     tasks: () => db.read(taskList),
+
+    hold: (request) => db.write((tx) => hold(tx, request)),
+    release: (holding) => db.write((tx) => release(tx, holding)),
+    lockOwner: (name) =>
+      db.read((connection) => ownerIn(readLock(connection, name), options.clock.now())),
+    putRecord: (key, text) => db.write((tx) => putRecord(tx, key, text)),
+    getRecord: (key) => db.read((connection) => getRecord(connection, key)),
   }
 }

@@ -11,12 +11,13 @@ const slowLookMs = 500
 
 /** Changes with each commit of another connection. */
 const DATA_VERSION = `PRAGMA data_version`
-const SIGNALS = `SELECT name, value FROM errand_meta WHERE name IN ('cancels', 'pauses')`
+const SIGNALS = `SELECT name, value FROM errand_meta WHERE name IN ('cancels', 'pauses', 'locks')`
 
 interface Seen {
   readonly version: number
   readonly cancels: number
   readonly pauses: number
+  readonly locks: number
 }
 
 export class FileWatch {
@@ -99,6 +100,7 @@ export class FileWatch {
         version,
         cancels: signals.get('cancels') as number,
         pauses: signals.get('pauses') as number,
+        locks: signals.get('locks') as number,
       }
     })
     if (seen === null || seen === before) return
@@ -108,5 +110,6 @@ export class FileWatch {
     this.#hints.give('finished')
     if (seen.cancels !== before.cancels) this.#hints.give('cancel')
     if (seen.pauses !== before.pauses) this.#hints.give('paused')
+    if (seen.locks !== before.locks) this.#hints.give('lock')
   }
 }

@@ -1,0 +1,61 @@
+/** Partitions that fail while others answer, as those of one master of a cluster do. */
+import assert from 'node:assert/strict'
+import { after, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { Redis } from 'ioredis'
+import { canStartRedis, startRedis } from '../../../test/redis-server.ts'
+import { isErrandError } from '../../core/errors.ts'
+import type { Claimed } from '../../store.ts'
+import { claimOf, expiredOf, newJob } from '../../testing/conformance/jobs.ts'
+import { redis } from './index.ts'
+
+if (canStartRedis()) {
+  const server = await startRedis()
+  const admin = new Redis(server.port, '127.0.0.1')
+  admin.on('error', () => undefined)
+  after(async () => {
+    admin.disconnect()
+    await server.stop()
+  })
+
+  /** Only the keys of the first partition may be used, or all. */
+  const keysOf = { first: '~{errand:0}*', all: '~*' } as const
+  const allow = (keys: keyof typeof keysOf): Promise<unknown> =>
+    admin.acl('SETUSER', 'poor', 'on', '>pw', 'resetkeys', '&*', '+@all', keysOf[keys])
+
+  test('jobs that were claimed from one partition come to the caller though another one fails', async () => {
+    await allow('all')
+    const store = redis(server.url.replace('//', '//poor:pw@'), { partitions: 2 })
+    after(() => store.close())
+    await store.insert(Array.from({ length: 100 }, () => newJob()))
+    await allow('first')
+    const first = await failingAtMostOnce(() => store.claim(claimOf({ limit: 100, leaseMs: 1 })))
+    const other = redis(server.url, { partitions: 2 })
+    const running = await other.counts()
+    await other.close()
+    assert.ok(first.jobs.length > 0)
+    assert.equal(running.find(({ state }) => state === 'running')?.count, first.jobs.length)
+
+    const rescued = await failingAtMostOnce(() => store.expired(expiredOf({ limit: 100 })))
+    assert.equal(rescued.jobs.length, first.jobs.length)
+
+    await allow('all')
+    const end = performance.now() + 10_000
+    let claimed = first.jobs.length
+    while (claimed < 100 && performance.now() < end) {
+      claimed += (await store.claim(claimOf({ limit: 100 }))).jobs.length
+      await sleep(50)
+    }
+    assert.equal(claimed, 100)
+  })
+}
+
+/** A call that begins with the partition that fails rejects; the next one knows. */
+async function failingAtMostOnce<T extends Claimed>(call: () => Promise<T>): Promise<T> {
+  try {
+    return await call()
+  } catch (error) {
+    assert.ok(isErrandError(error, 'store-unavailable'), String(error))
+    return call()
+  }
+}

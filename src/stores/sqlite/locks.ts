@@ -1,0 +1,67 @@
+/** Named locks and records. */
+import {
+  holdOf,
+  releasedRow,
+  type HoldAnswer,
+  type Holding,
+  type HoldRequest,
+  type LockRow,
+} from '../../core/lock.ts'
+import type { Connection } from './connection.ts'
+import type { Transaction } from './transaction.ts'
+
+const READ_LOCK = `SELECT token, holder, until, host, pid, since FROM errand_locks WHERE name = ?`
+const WRITE_LOCK = `INSERT OR REPLACE INTO errand_locks (name, token, holder, until, host, pid, since) VALUES (?, ?, ?, ?, ?, ?, ?)`
+const READ_RECORD = `SELECT text FROM errand_records WHERE key = ?`
+const WRITE_RECORD = `INSERT OR REPLACE INTO errand_records (key, text) VALUES (?, ?)`
+const REMOVE_RECORD = `DELETE FROM errand_records WHERE key = ?`
+/** Tells watchers in other processes. */
+const SIGNAL = `UPDATE errand_meta SET value = value + 1 WHERE name = 'locks'`
+
+export function hold(tx: Transaction, request: HoldRequest): HoldAnswer {
+  const { answer, row } = holdOf(readLock(tx.connection, request.name), request, tx.now)
+  if (row !== null) writeLock(tx, request.name, row)
+  return answer
+}
+
+export function release(tx: Transaction, holding: Holding): 'released' | 'stale' {
+  const row = releasedRow(readLock(tx.connection, holding.name), holding)
+  if (row === null) return 'stale'
+  writeLock(tx, holding.name, row)
+  signal(tx)
+  return 'released'
+}
+
+export function readLock(connection: Connection, name: string): LockRow | null {
+  const row = connection.row(READ_LOCK, name)
+  if (row === undefined) return null
+  const [token, holder, until, host, pid, since] = row as [
+    number,
+    string,
+    number,
+    string,
+    number,
+    number,
+  ]
+  return { token, holder, until, host, pid, since }
+}
+
+export function putRecord(tx: Transaction, key: string, text: string | null): void {
+  if (text === null) tx.run(REMOVE_RECORD, key)
+  else tx.run(WRITE_RECORD, key, text)
+  signal(tx)
+}
+
+export function getRecord(connection: Connection, key: string): string | null {
+  return (connection.row(READ_RECORD, key)?.[0] as string | undefined) ?? null
+}
+
+function writeLock(tx: Transaction, name: string, row: LockRow): void {
+  const { token, holder, until, host, pid, since } = row
+  tx.run(WRITE_LOCK, name, token, holder, until, host, pid, since)
+}
+
+function signal(tx: Transaction): void {
+  tx.run(SIGNAL)
+  tx.hints.add('lock')
+}
