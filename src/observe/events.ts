@@ -1,5 +1,7 @@
 /** What Errand tells about itself while it works. Logging, metrics and dashboards subscribe; nothing else speaks. */
 
+import type { LogLevel } from '../core/job.ts'
+
 /** Everything that can be observed, by name. */
 export interface Events {
   /** An attempt's handler is about to be called. */
@@ -48,6 +50,25 @@ export interface Events {
   'part-failed': { readonly part: string; readonly error: unknown; readonly againMs: number }
   /** A part that had failed works again. */
   'part-recovered': { readonly part: string; readonly failures: number }
+  /** Another process has the lock of a singleton; told once for each owner. */
+  'singleton-waiting': {
+    readonly singleton: string
+    readonly owner: { readonly host: string; readonly pid: number | null } | null
+  }
+  /** The handler of a singleton wrote a line. */
+  'singleton-log': {
+    readonly singleton: string
+    readonly level: LogLevel
+    readonly text: string
+    readonly fields: object
+  }
+  /** A round of a singleton that ran has ended. */
+  'singleton-ended': {
+    readonly singleton: string
+    readonly status: 'succeeded' | 'failed' | 'pending' | 'interrupted' | 'killed'
+    readonly durationMs: number
+    readonly error: unknown
+  }
   /** Something a person should know. */
   warning: { readonly code: string; readonly message: string }
 }

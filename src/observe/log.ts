@@ -77,6 +77,25 @@ export function logEvents(events: Pick<EventHub, 'on'>, log: Log): () => void {
     events.on('part-recovered', ({ part, failures }) =>
       write('info', `${part} works again after ${failures} failures`, { part, failures }),
     ),
+    events.on('singleton-waiting', (event) => {
+      const { owner } = event
+      const who = owner === null ? 'somebody' : `${owner.host}, process ${owner.pid ?? 'unknown'},`
+      write('info', `${event.singleton} waits: ${who} has its lock`, event)
+    }),
+    events.on('singleton-log', ({ singleton, level, text, fields }) =>
+      write(level, text, { singleton, ...fields }),
+    ),
+    events.on('singleton-ended', ({ singleton, status, durationMs, error }) => {
+      const level = status === 'failed' || status === 'interrupted' ? 'error' : 'info'
+      const why = error === null ? '' : `: ${messageOf(error)}`
+      const line = `${singleton} ${status} after ${formatMs(durationMs)}${why}`
+      write(level, line, {
+        singleton,
+        status,
+        durationMs,
+        ...(error === null ? {} : { err: error }),
+      })
+    }),
     events.on('warning', ({ code, message }) => write('warn', message, { code })),
   ]
   return () => {

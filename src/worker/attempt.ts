@@ -30,6 +30,14 @@ export interface Ended {
   readonly value: unknown
 }
 
+const completed: Outcome = { kind: 'completed' }
+
+/** An output as it is stored, and as the schema made it. */
+interface Encoded {
+  readonly output: string
+  readonly value: unknown
+}
+
 /** What an attempt needs beside its job. */
 export interface AttemptParts {
   readonly app: App
@@ -58,7 +66,7 @@ export class Attempt implements AttemptScope {
   /** Whether it has ignored its abort for longer than the grace. */
   stuck = false
   /** Whether `job.complete` was called: the settlement went with the user's transaction. */
-  completedInTx: { readonly output: string; readonly value: unknown } | null = null
+  completedInTx: Encoded | null = null
   #controller: AbortController | null = null
   #ended = false
 
@@ -110,7 +118,11 @@ export class Attempt implements AttemptScope {
       const view = new JobView(this)
       const result = attemptScope.run(this, callHandler, definition, input, view)
       const value: unknown = isPromise(result) ? await result : result
-      return await this.#returned(value)
+      if (this.completedInTx !== null) return { outcome: completed, ...this.completedInTx }
+      if (this.#isTimedOut()) return this.#threw(null)
+      const encoded = this.encodeOutput(value)
+      const output = encoded instanceof Promise ? await encoded : encoded
+      return { outcome: completed, output: output.output, value: output.value }
     } catch (error) {
       return this.#threw(error)
     } finally {
@@ -131,27 +143,23 @@ export class Attempt implements AttemptScope {
     }
   }
 
-  async #returned(value: unknown): Promise<Ended> {
-    if (this.completedInTx !== null)
-      return { outcome: { kind: 'completed' }, ...this.completedInTx }
-    if (this.#isTimedOut()) return this.#threw(null)
-    const output = await this.encodeOutput(value)
-    return { outcome: { kind: 'completed' }, ...output }
+  /** Checks and encodes an output. Throws, or rejects with, a marked error that no retry mends. */
+  encodeOutput(value: unknown): Encoded | Promise<Encoded> {
+    const { output } = this.parts.definition
+    try {
+      if (output === null) return this.#encode(value)
+      const parsed = validate(output, value, 'invalid-output', 'output')
+      if (!(parsed instanceof Promise)) return this.#encode(parsed)
+      return parsed.then((settled) => this.#encode(settled)).catch(asInvalidOutput)
+    } catch (error) {
+      return asInvalidOutput(error)
+    }
   }
 
-  /** Checks and encodes an output. Throws a marked error that no retry mends. */
-  async encodeOutput(value: unknown): Promise<{ output: string; value: unknown }> {
-    const { app, definition } = this.parts
-    try {
-      const parsed =
-        definition.output === null
-          ? value
-          : await validate(definition.output, value, 'invalid-output', 'output')
-      const codec = this.job.codec === null ? null : (app.findCodec(this.job.codec) ?? null)
-      return { output: encodePayload(app, parsed, codec, 'output'), value: parsed }
-    } catch (error) {
-      throw new InvalidPayload('invalid-output', error)
-    }
+  #encode(value: unknown): Encoded {
+    const { app } = this.parts
+    const codec = this.job.codec === null ? null : (app.findCodec(this.job.codec) ?? null)
+    return { output: encodePayload(app, value, codec, 'output'), value }
   }
 
   /** Whether the attempt took too long, even if its handler left nobody the time to say so. */
@@ -239,6 +247,10 @@ class InvalidPayload extends Error {
 
 function asInvalidInput(error: unknown): never {
   throw new InvalidPayload('invalid-input', error)
+}
+
+function asInvalidOutput(error: unknown): never {
+  throw new InvalidPayload('invalid-output', error)
 }
 
 function callHandler(definition: Definition, input: unknown, view: JobView): unknown {

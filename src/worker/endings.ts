@@ -3,20 +3,18 @@
  * leases when the store has answered, and tells the world.
  */
 import type { App } from '../client/app.ts'
-import { readStoredOptions, type StoredOptions } from '../client/new-job.ts'
+import { readStoredOptions } from '../client/new-job.ts'
 import { sleep } from '../core/clock.ts'
 import type { Outcome } from '../core/decide.ts'
 import { ErrandError } from '../core/errors.ts'
-import type { Policy } from '../core/options.ts'
 import type { TaskRegistry } from '../core/registry.ts'
-import type { Definition } from '../core/task.ts'
 import type { Events } from '../observe/events.ts'
 import type { ClaimedJob } from '../store.ts'
 import type { Attempt, Ended } from './attempt.ts'
 import type { ViewServices } from './job-view.ts'
-import type { LeaseEntry, LeaseTable } from './lease-table.ts'
+import type { LeaseTable } from './lease-table.ts'
 import type { Notes } from './notes.ts'
-import { makeSettlement, type Settled } from './settlement.ts'
+import { makeSettlement, type Rules, type Settled } from './settlement.ts'
 import type { Settler, Verdict } from './settler.ts'
 import { answered, mayPass } from './supervised.ts'
 
@@ -35,14 +33,7 @@ export interface EndingsOptions {
 /** A claimed job with its place in the lease table. */
 export interface Held {
   readonly job: ClaimedJob
-  readonly entry: LeaseEntry
-}
-
-/** What decides about a job that is settled without having run here. */
-export interface Rules {
-  readonly definition: Definition | null
-  readonly policy: Policy
-  readonly stored: StoredOptions
+  readonly lease: number
 }
 
 /** How often a settlement is made again while the store does not tell what it needs, from this pause on. */
@@ -88,14 +79,20 @@ export class Endings {
     const now = services.ticks()
     table.end(attempt.lease, now + app.leaseMs)
     if (this.#stopKeeping === null) this.#keepLater()
+    const { job, parts, enqueued } = attempt
+    const { outcome, output, value } = ended
+    const ranMs = now - attempt.startedAt
     const make = (): Settled | Promise<Settled> =>
       makeSettlement({
-        ...attempt.parts,
-        ...ended,
-        job: attempt.job,
+        rules: parts,
+        app,
+        job,
+        outcome,
         begun: true,
-        ranMs: now - attempt.startedAt,
-        enqueued: attempt.enqueued,
+        ranMs,
+        output,
+        value,
+        enqueued,
         now: storeNow(),
         client: services.client,
       })
@@ -116,7 +113,7 @@ export class Endings {
     const { job } = held
     const make = (): Settled | Promise<Settled> =>
       makeSettlement({
-        ...rules,
+        rules,
         app,
         job,
         outcome,
@@ -130,7 +127,7 @@ export class Endings {
       })
     const over = (verdict: Verdict): void => {
       if (verdict === 'cancel-asked') return this.settleHeld(held, { kind: 'cancelled' }, rules)
-      table.drop(held.entry.index)
+      table.drop(held.lease)
       if (typeof verdict === 'object') this.#warn(job, verdict.refused)
     }
     this.#making(

@@ -259,10 +259,10 @@ export class Fetcher {
     const at = ticks()
     const held = jobs.map((job) => ({
       job,
-      entry: table.hold(job.id, job.token, job.startedAt !== null, at + app.leaseMs),
+      lease: table.hold(job.id, job.token, job.startedAt !== null, at + app.leaseMs),
       at,
     }))
-    if (held.length > 0) renewer.add(held.map(({ entry }) => entry))
+    if (held.length > 0) renewer.held()
     return held
   }
 

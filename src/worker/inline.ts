@@ -50,7 +50,7 @@ async function runInline(
     notes,
     services,
   })
-  const entry = table.hold(job.id, job.token, true, Infinity)
+  const lease = table.hold(job.id, job.token, true, Infinity)
   const renewals = new RenewLoop({
     store,
     clock: store.clock,
@@ -67,8 +67,8 @@ async function runInline(
   })
   attempt.startedAt = ticks()
   const endsInMs = policy.timeoutMs ?? Infinity
-  table.start(entry.index, attempt.startedAt, attempt.startedAt + endsInMs + abortGraceMs)
-  renewals.add([entry])
+  table.start(lease, attempt.startedAt, attempt.startedAt + endsInMs + abortGraceMs)
+  renewals.wake()
   const stopTimer =
     endsInMs === Infinity
       ? () => undefined
@@ -81,7 +81,7 @@ async function runInline(
     stopTimer()
     unwatch()
     notes.stop()
-    table.drop(entry.index)
+    table.drop(lease)
     await renewals.stop()
     await app.context.release()
   }
@@ -91,7 +91,8 @@ async function settle(attempt: Attempt, ended: Ended): Promise<void> {
   const { job, parts, enqueued } = attempt
   const { app } = parts
   const { settlement } = await makeSettlement({
-    ...parts,
+    rules: parts,
+    app,
     ...ended,
     job,
     begun: true,

@@ -1,12 +1,14 @@
 /**
  * One queue as a worker serves it: its limit, what runs of it, and a small buffer of claimed jobs. The buffer holds what the
- * line is measured to start within a few tens of milliseconds: nothing for long jobs, hundreds for short ones.
+ * line is measured to start within a few tens of milliseconds: nothing for long jobs, hundreds or more for short ones.
  */
 import type { Held } from './endings.ts'
 
 /** Bounds of a buffer, in jobs and milliseconds. */
 export const buffer = {
-  most: 500,
+  most: 2_000,
+  /** Their inputs together, in characters, by the average of the last claim. */
+  mostChars: 8_388_608,
   /** It lasts this long, and two round trips to the store longer, */
   aheadMs: 30,
   /** but no longer than this. */
@@ -18,6 +20,9 @@ export const buffer = {
   /** seen by a look each so often. */
   lookMs: 25,
 } as const
+
+/** The most jobs that have been started but still stand in a buffer. */
+const movedUp = 100
 
 /** Jobs that were lost get their turn at least this often under any load, if a slot ends that often. */
 const suspectTurnMs = 1_000
@@ -44,7 +49,9 @@ export class Line {
   turnDue = false
   #turnAt = -Infinity
   #target = 0
-  #buffered: Buffered[] = []
+  readonly #buffered: Buffered[] = []
+  /** How many of them have been started. */
+  #head = 0
   /** Jobs started since the given time. */
   #started = 0
   #measuredAt = 0
@@ -59,7 +66,7 @@ export class Line {
   }
 
   get buffered(): number {
-    return this.#buffered.length
+    return this.#buffered.length - this.#head
   }
 
   /** Whether its own limit lets another job start. */
@@ -69,7 +76,7 @@ export class Line {
 
   /** How many jobs to ask for. */
   get wanted(): number {
-    return this.limit - this.running + this.#target - this.#buffered.length
+    return this.limit - this.running + this.#target - this.buffered
   }
 
   /** Takes in jobs of a claim that took so long. */
@@ -80,7 +87,8 @@ export class Line {
     const sinceMs = first.at - this.#measuredAt
     if (sinceMs < buffer.measureMs) return
     const aheadMs = Math.min(buffer.aheadMs + 2 * tookMs, buffer.mostAheadMs)
-    this.#target = Math.min(buffer.most, Math.floor((this.#started / sinceMs) * aheadMs))
+    const perMs = this.#started / sinceMs
+    this.#target = Math.floor(Math.min(buffer.most, mostOfSize(jobs), perMs * aheadMs))
     this.#started = 0
     this.#measuredAt = first.at
   }
@@ -88,27 +96,30 @@ export class Line {
   /** The next job to start, if one may. */
   next(): Buffered | undefined {
     if (this.running + Math.max(this.reserved, this.turnDue ? 1 : 0) >= this.limit) return undefined
-    const next = this.#buffered.shift()
-    if (next !== undefined) this.#started++
+    const next = this.#buffered[this.#head]
+    if (next === undefined) return undefined
+    this.#started++
+    // Moving up those behind it is dear, so it is done for many at once.
+    if (++this.#head >= movedUp || this.buffered === 0) this.#moveUp()
     return next
   }
 
   /** Takes one job out of the buffer. */
   take(id: string, token: number): Buffered | undefined {
+    this.#moveUp()
     const index = this.#buffered.findIndex(({ job }) => job.id === id && job.token === token)
     return index < 0 ? undefined : this.#buffered.splice(index, 1)[0]
   }
 
   /** Empties the buffer. */
   drain(): readonly Buffered[] {
-    const all = this.#buffered
-    this.#buffered = []
-    return all
+    this.#moveUp()
+    return this.#buffered.splice(0)
   }
 
   /** Empties the buffer if its first job has waited too long; it grows anew when jobs are fast again. */
   drainIfSlow(now: number): readonly Buffered[] {
-    const [first] = this.#buffered
+    const first = this.#buffered[this.#head]
     if (first === undefined || now - first.at < buffer.longestMs) return []
     this.#target = 0
     this.#started = 0
@@ -126,4 +137,16 @@ export class Line {
   waitsForTurn(now: number): boolean {
     return now - this.#turnAt >= suspectTurnMs
   }
+
+  #moveUp(): void {
+    this.#buffered.splice(0, this.#head)
+    this.#head = 0
+  }
+}
+
+/** How many jobs like these a buffer may hold for their size. */
+function mostOfSize(jobs: readonly Buffered[]): number {
+  let chars = 0
+  for (const { job } of jobs) chars += job.input.length
+  return (buffer.mostChars / chars) * jobs.length
 }

@@ -124,23 +124,23 @@ test('a line whose lost jobs were not asked for during a second keeps its next p
   assert.notEqual(line.next(), undefined)
 })
 
-/** A job as it was claimed at some time. */
-function at(time: number): Buffered {
-  return { at: time } as Buffered
+/** A job as it was claimed at some time, with an input of so many characters. */
+function at(time: number, chars = 2): Buffered {
+  return { at: time, job: { input: ' '.repeat(chars) } } as Buffered
 }
 
 function start(line: Line, count: number): void {
   for (let i = 0; i < count; i++) line.next()
 }
 
-test('a buffer holds what a line starts within 30 ms and two round trips, at most 500 jobs', () => {
+test('a buffer holds what a line starts within 30 ms and two round trips, at most 2,000 jobs', () => {
   for (const [started, ms, tookMs, target] of [
     [10, 10_000, 0, 0],
     [10, 100, 0, 3],
     [100, 10, 0, 300],
     [100, 10, 5, 400],
     [100, 20, 1_000, 300],
-    [5_000, 10, 0, 500],
+    [5_000, 10, 0, 2_000],
   ] as const) {
     const line = linesOf(['a']).of('a')
     line.add(
@@ -151,6 +151,29 @@ test('a buffer holds what a line starts within 30 ms and two round trips, at mos
     line.add([at(1_000 + ms)], tookMs)
     assert.equal(line.target, target, `${started} jobs in ${ms} ms`)
   }
+})
+
+test('a buffer holds fewer jobs when their inputs are large', () => {
+  const line = linesOf(['a']).of('a')
+  line.add(
+    Array.from({ length: 1_000 }, () => at(1_000)),
+    0,
+  )
+  start(line, 1_000)
+  line.add([at(1_010, 1024 * 1024), at(1_010, 1024 * 1024)], 0)
+  assert.equal(line.target, 8)
+})
+
+test('jobs leave a buffer in the order in which they came, however many started before', () => {
+  const line = linesOf(['a']).of('a')
+  const jobs = Array.from({ length: 250 }, (_, n) => at(n))
+  line.add(jobs, 0)
+  for (const [n, job] of jobs.slice(0, 120).entries()) {
+    assert.equal(line.next(), job)
+    assert.equal(line.buffered, 249 - n)
+  }
+  assert.deepEqual(line.drain(), jobs.slice(120))
+  assert.deepEqual([line.buffered, line.next()], [0, undefined])
 })
 
 test('the speed of a line is measured over ten milliseconds at least', () => {

@@ -63,7 +63,7 @@ export class Parts {
     this.#ticks = ticksOf(store)
     this.#hear(store.clock.now())
     this.#startedAt = this.#storeNow()
-    this.#settler = new Settler(store, events)
+    this.#settler = new Settler(store, events, () => this.fetcher.dispatch())
     this.#notes = new Notes(store, events, this.#ticks)
     const services: ViewServices = {
       ticks: this.#ticks,
@@ -193,6 +193,7 @@ export class Parts {
       case 'paused':
         return this.#sweeper.ask()
       case 'finished':
+      case 'lock':
         return
     }
   }
@@ -206,7 +207,7 @@ export class Parts {
   #lost(id: string, token: number): void {
     if (this.slots.abort(id, token, 'lease-lost')) return
     const held = this.fetcher.take(id, token)
-    if (held !== undefined) this.#table.drop(held.entry.index)
+    if (held !== undefined) this.#table.drop(held.lease)
   }
 
   /** A job is to be cancelled: its handler is told, or if it waits for a slot it ends at once. */
@@ -237,7 +238,8 @@ export class Parts {
   async #completeIn(tx: unknown, attempt: Attempt, output: string, value: unknown): Promise<void> {
     const { job, parts, enqueued } = attempt
     const { settlement } = await makeSettlement({
-      ...parts,
+      rules: parts,
+      app: parts.app,
       job,
       outcome: { kind: 'completed' },
       begun: true,

@@ -43,13 +43,13 @@ test('leases are renewed each third of their time, and no more once they are let
   const { clock, table, renewed, loop, from } = made()
   const a = table.hold('a', 1, false, Infinity)
   const b = table.hold('b', 1, false, Infinity)
-  table.start(a.index, clock.now(), Infinity)
-  table.start(b.index, clock.now(), Infinity)
-  loop.add([a, b])
+  table.start(a, clock.now(), Infinity)
+  table.start(b, clock.now(), Infinity)
+  loop.wake()
   await clock.advance(21_000)
-  table.drop(a.index)
+  table.drop(a)
   await clock.advance(10_000)
-  table.drop(b.index)
+  table.drop(b)
   await clock.advance(60_000)
   assert.deepEqual(
     renewed.map(({ ids }) => ids),
@@ -65,9 +65,9 @@ test('renewal ends at the given time, and of a lease that was never started afte
   const { clock, table, renewed, loop } = made()
   const now = clock.now()
   const running = table.hold('running', 1, false, now + 30_000)
-  const held = table.hold('held', 1, false, now + 30_000)
-  table.start(running.index, now, now + 65_000)
-  loop.add([running, held])
+  table.hold('held', 1, false, now + 30_000)
+  table.start(running, now, now + 65_000)
+  loop.wake()
   await clock.advance(120_000)
   const last = (id: string): number =>
     Math.max(...renewed.filter(({ ids }) => ids.includes(id)).map(({ at }) => at))
@@ -80,12 +80,12 @@ test('the start of a run is written once, when it has lasted for a while, with i
   const [short, long, known] = ['short', 'long', 'known'].map((id) =>
     table.hold(id, 7, id === 'known', Infinity),
   )
-  assert.ok(short && long && known)
+  assert.ok(short !== undefined && long !== undefined && known !== undefined)
   await clock.advance(1_000)
-  for (const { index } of [short, long, known]) table.start(index, clock.now(), Infinity)
-  loop.add([short, long, known])
+  for (const index of [short, long, known]) table.start(index, clock.now(), Infinity)
+  loop.wake()
   await clock.advance(30)
-  table.drop(short.index)
+  table.drop(short)
   await clock.advance(5_000)
   assert.equal(noted.length, 1)
   const [note] = noted[0]?.notes ?? []
@@ -99,9 +99,9 @@ test('the start of a run is written once, when it has lasted for a while, with i
 test('lost leases and cancels are reported with their tokens', async () => {
   const { clock, table, reports, store, loop } = made()
   const entries = ['kept', 'lost', 'unwanted'].map((id, i) => table.hold(id, i, true, Infinity))
-  for (const { index } of entries) table.start(index, clock.now(), Infinity)
+  for (const index of entries) table.start(index, clock.now(), Infinity)
   store.answer = ({ id }) => (id === 'lost' ? 'stale' : id === 'kept' ? 'renewed' : 'cancel-asked')
-  loop.add(entries)
+  loop.wake()
   loop.check()
   await clock.advance(0)
   assert.deepEqual(reports, [
@@ -114,8 +114,8 @@ test('lost leases and cancels are reported with their tokens', async () => {
 test('a store that fails is asked again soon, never without a pause, and the recovery is reported', async () => {
   const { clock, table, renewed, noted, reports, store, loop } = made()
   const entry = table.hold('a', 1, false, Infinity)
-  table.start(entry.index, clock.now(), Infinity)
-  loop.add([entry])
+  table.start(entry, clock.now(), Infinity)
+  loop.wake()
   store.failing = new Error('away')
   await clock.advance(60_000)
   const calls = renewed.length + noted.length

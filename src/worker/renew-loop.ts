@@ -3,12 +3,12 @@
  * handler that blocks the event loop keeps its lease; or on the event loop, for stores that no thread can open.
  *
  * Modes: resting (no leases: no timer) → ticking (leases held: a look at the table each tick, a renewal each third of
- * the lease). `add` and `check` end the rest; a tick that finds no lease begins it.
+ * the lease). `wake` and `check` end the rest; a tick that finds no lease begins it.
  */
 import type { Clock } from '../core/clock.ts'
 import type { LeaseRef, Note, Store } from '../store.ts'
 import { answered } from './supervised.ts'
-import { entryState, type LeaseEntry, type SharedLeases } from './lease-table.ts'
+import { entryState, LeaseReader, type SharedLeases } from './lease-table.ts'
 import type { Ticks } from './time.ts'
 
 /** What the loop tells the worker. */
@@ -35,7 +35,9 @@ export interface RenewLoopOptions {
 
 export class RenewLoop {
   readonly #options: RenewLoopOptions
-  readonly #leases = new Map<number, LeaseEntry & { noted: boolean }>()
+  readonly #reader: LeaseReader
+  /** At each place the token of the last lease whose start was written. */
+  readonly #noted: Float64Array
   #renewAt = Infinity
   #asked = false
   #ticking = false
@@ -48,12 +50,12 @@ export class RenewLoop {
 
   constructor(options: RenewLoopOptions) {
     this.#options = options
+    this.#reader = new LeaseReader(options.shared)
+    this.#noted = new Float64Array(options.shared.states.length)
   }
 
-  /** Takes over leases that were just claimed. */
-  add(entries: readonly LeaseEntry[]): void {
-    for (const entry of entries)
-      this.#leases.set(entry.index, { ...entry, noted: entry.startNoted })
+  /** Looks after the leases of the table from now on, until none is left. */
+  wake(): void {
     if (this.#renewAt === Infinity)
       this.#renewAt = this.#options.ticks() + this.#options.leaseMs / 3
     this.#tickSoon()
@@ -61,7 +63,7 @@ export class RenewLoop {
 
   /** Renews at once, to learn of cancels. */
   check(): void {
-    if (this.#leases.size === 0) return
+    if (this.#renewAt === Infinity) return
     this.#asked = true
     if (this.#busy !== null) return
     this.#stopTimer?.()
@@ -92,8 +94,8 @@ export class RenewLoop {
       await this.#busy
       this.#busy = null
     }
-    if (this.#leases.size > 0) this.#tickSoon()
-    else this.#renewAt = Infinity
+    if (this.#reader.rests()) this.#renewAt = Infinity
+    else this.#tickSoon()
   }
 
   async #work(): Promise<void> {
@@ -121,43 +123,43 @@ export class RenewLoop {
   async #noteStarts(now: number): Promise<void> {
     const { store, clock, shared } = this.#options
     const notes: (Note & { kind: 'start' })[] = []
-    const noted: { noted: boolean }[] = []
-    for (const lease of this.#leases.values()) {
-      const state = shared.states[lease.index]
-      if (state === entryState.free) {
-        this.#leases.delete(lease.index)
-      } else if (state === entryState.running && !lease.noted) {
-        const agoMs = now - (shared.startedAt[lease.index] ?? now)
-        if (agoMs < noteStartAfterMs || notes.length === batch) continue
-        notes.push({ kind: 'start', id: lease.id, token: lease.token, agoMs: Math.round(agoMs) })
-        noted.push(lease)
-      }
+    const places: number[] = []
+    for (const index of this.#reader.held()) {
+      const token = this.#reader.tokenAt(index)
+      if (shared.startNoted[index] === 1 || this.#noted[index] === token) continue
+      if (Atomics.load(shared.states, index) !== entryState.running) continue
+      const agoMs = now - (shared.startedAt[index] ?? now)
+      if (agoMs < noteStartAfterMs || notes.length === batch) continue
+      const lease = this.#reader.lease(index, token)
+      if (lease === null) continue
+      notes.push({ kind: 'start', ...lease, agoMs: Math.round(agoMs) })
+      places.push(index)
     }
     if (notes.length === 0) return
     await answered(clock, store.note(notes))
-    for (const lease of noted) lease.noted = true
+    for (const [n, index] of places.entries()) this.#noted[index] = notes[n]?.token ?? 0
   }
 
   async #renew(now: number): Promise<void> {
     const { store, clock, shared, leaseMs, report } = this.#options
-    const due = [...this.#leases.values()].filter(
-      ({ index }) =>
-        shared.states[index] !== entryState.free && now < (shared.renewUntil[index] ?? 0),
-    )
+    const due: LeaseRef[] = []
+    for (const index of this.#reader.held()) {
+      if (now >= (shared.renewUntil[index] ?? 0)) continue
+      const lease = this.#reader.lease(index, this.#reader.tokenAt(index))
+      if (lease !== null) due.push(lease)
+    }
     const lost: LeaseRef[] = []
     const cancelled: LeaseRef[] = []
     for (let from = 0; from < due.length; from += batch) {
       const part = due.slice(from, from + batch)
-      const refs = part.map(({ id, token }) => ({ id, token }))
       // A renewal that hangs is tried again long before others may take the silence for the end of this worker.
       const withinMs = Math.max(leaseMs / 6, leastAnswerMs)
-      const answers = await answered(clock, store.renew(refs, leaseMs), undefined, withinMs)
+      const answers = await answered(clock, store.renew(part, leaseMs), undefined, withinMs)
       for (const [i, answer] of answers.entries()) {
         const lease = part[i]
         if (lease === undefined || answer === 'renewed') continue
-        const ref = { id: lease.id, token: lease.token }
-        if (answer === 'stale') lost.push(ref)
-        else cancelled.push(ref)
+        if (answer === 'stale') lost.push(lease)
+        else cancelled.push(lease)
       }
     }
     if (lost.length > 0) report({ kind: 'lost', leases: lost })

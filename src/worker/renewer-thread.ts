@@ -1,7 +1,7 @@
 /** The thread of the renewer: opens the store anew and runs the renew loop on it. */
 import { parentPort, workerData } from 'node:worker_threads'
 import type { Connector, Store } from '../store.ts'
-import type { LeaseEntry, SharedLeases } from './lease-table.ts'
+import type { SharedLeases } from './lease-table.ts'
 import { RenewLoop, type RenewReport } from './renew-loop.ts'
 import { machineTicks } from './time.ts'
 
@@ -14,7 +14,7 @@ export interface ThreadData {
 
 /** What the worker sends. */
 export type ToThread =
-  | { readonly kind: 'add'; readonly entries: readonly LeaseEntry[] }
+  | { readonly kind: 'wake' }
   | { readonly kind: 'check' }
   | { readonly kind: 'stop' }
 
@@ -35,8 +35,8 @@ const loop = new RenewLoop({
 
 port.on('message', (message: ToThread) => {
   switch (message.kind) {
-    case 'add':
-      return loop.add(message.entries)
+    case 'wake':
+      return loop.wake()
     case 'check':
       return loop.check()
     case 'stop':
@@ -46,6 +46,9 @@ port.on('message', (message: ToThread) => {
         .finally(() => port.close())
   }
 })
+
+// Leases that another thread looked after before it ended.
+loop.wake()
 
 // The worker claims nothing before it has heard that somebody renews.
 port.postMessage({ kind: 'worked' } satisfies RenewReport)

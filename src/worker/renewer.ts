@@ -3,7 +3,6 @@ import { Worker as Thread } from 'node:worker_threads'
 import type { EventHub } from '../observe/events.ts'
 import type { LeaseRef, Store } from '../store.ts'
 import type { LeaseTable } from './lease-table.ts'
-import type { LeaseEntry } from './lease-table.ts'
 import { RenewLoop, type RenewReport } from './renew-loop.ts'
 import type { ThreadData, ToThread } from './renewer-thread.ts'
 import { Health } from './supervised.ts'
@@ -54,9 +53,9 @@ export class Renewer {
     })
   }
 
-  /** Renews these leases from now on; called before their handlers start. */
-  add(entries: readonly LeaseEntry[]): void {
-    this.#send({ kind: 'add', entries })
+  /** Leases were held; called before their handlers start. */
+  held(): void {
+    if (this.#options.table.mustWake()) this.#send({ kind: 'wake' })
   }
 
   /** Asks the store at once whether a cancel was asked for. */
@@ -78,7 +77,7 @@ export class Renewer {
 
   #send(message: ToThread): void {
     if (this.#thread !== null) return this.#thread.postMessage(message)
-    if (message.kind === 'add') this.#loop?.add(message.entries)
+    if (message.kind === 'wake') this.#loop?.wake()
     if (message.kind === 'check') this.#loop?.check()
   }
 
@@ -98,7 +97,6 @@ export class Renewer {
       const againMs = this.health.failed(new Error('the thread that renews leases ended'))
       this.#options.store.clock.after(againMs, () => this.#startThread())
     })
-    this.add(table.entries)
   }
 
   async #threadStarted(): Promise<void> {

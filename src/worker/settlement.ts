@@ -14,14 +14,19 @@ import type { Policy } from '../core/options.ts'
 import type { AnyTask, Definition } from '../core/task.ts'
 import type { ClaimedJob, NewJob, Settlement } from '../store.ts'
 
-/** All that a settlement is made from. */
-export interface Settling {
-  readonly app: App
-  readonly job: ClaimedJob
+/** What holds for a job here. */
+export interface Rules {
   /** Null for a task that is not known here. */
   readonly definition: Definition | null
   readonly policy: Policy
   readonly stored: StoredOptions
+}
+
+/** All that a settlement is made from. */
+export interface Settling {
+  readonly rules: Rules
+  readonly app: App
+  readonly job: ClaimedJob
   readonly outcome: Outcome
   /** Whether the handler was started, or for a lost job: whether its start was written. */
   readonly begun: boolean
@@ -46,7 +51,7 @@ export interface Settled {
 
 /** Makes the settlement. Rejects only when the store fails while errors of earlier attempts are read. */
 export function makeSettlement(given: Settling): Settled | Promise<Settled> {
-  const { job, outcome, policy, now } = given
+  const { job, outcome, now } = given
   const decision = decide(
     {
       id: job.id,
@@ -57,7 +62,7 @@ export function makeSettlement(given: Settling): Settled | Promise<Settled> {
       started: given.begun,
     },
     outcome,
-    policy,
+    given.rules.policy,
     now,
     Math.random,
   )
@@ -79,21 +84,24 @@ function assemble(
   followUps: readonly NewJob[],
 ): Settled {
   const { id, token } = given.job
-  const common = {
+  const encoded = kept === null ? null : encodeError(kept, codecOf(given))
+  if (decision.kind === 'again')
+    return { settlement: { id, token, error: encoded, followUps, ...decision }, decision, error }
+  const { kind, state, reason, counters, keepMs, yieldsToCancel } = decision
+  const settlement: Settlement = {
+    kind,
     id,
     token,
-    error: kept === null ? null : encodeError(kept, codecOf(given)),
+    state,
+    reason,
+    counters,
+    keepMs,
+    yieldsToCancel,
+    error: encoded,
     followUps,
+    output: state === 'completed' ? given.output : null,
+    startedAgoMs: given.ranMs === null ? null : Math.max(0, Math.round(given.ranMs)),
   }
-  const settlement: Settlement =
-    decision.kind === 'finish'
-      ? {
-          ...common,
-          ...decision,
-          output: decision.state === 'completed' ? given.output : null,
-          startedAgoMs: given.ranMs === null ? null : Math.max(0, Math.round(given.ranMs)),
-        }
-      : { ...common, ...decision }
   return { settlement, decision, error }
 }
 
@@ -110,7 +118,7 @@ function followersOf(
   given: Settling,
   decision: Extract<Decision, { kind: 'finish' }>,
 ): readonly Follower[] {
-  const { definition, stored } = given
+  const { definition, stored } = given.rules
   switch (decision.state) {
     case 'completed':
       return named('success', definition?.onSuccess, stored.onSuccess)

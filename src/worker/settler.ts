@@ -1,6 +1,7 @@
 /**
- * Writes settlements in batches. While one batch is under way the next one gathers; a store that is down is tried again
- * until the worker's end. A batch with an element that the store can never take is halved until that one stands alone.
+ * Writes settlements in batches. While one batch is under way the next one gathers, and goes along with it once it has grown;
+ * of one job no two settlements are ever under way. A store that is down is tried again until the worker's end: then one batch
+ * at a time, with pauses that batches which failed together share. A batch with an element that the store can never take is halved until that one stands alone.
  * Whether an error of unknown kind tells of the store or of the batch is found out by a call without settlements.
  */
 import { sleep } from '../core/clock.ts'
@@ -18,20 +19,27 @@ interface Item {
 
 const batch = 500
 
+/** A store that takes several calls at once is kept at work by further batches, if they are worth a call of their own. */
+const further = { flights: 3, least: 100 } as const
+
 /** More settlements than this may wait only while the store is slow; then slots wait for it. */
 export const settlerBound = 2_000
 
 export class Settler {
   readonly health: Health
   readonly #store: Store
+  readonly #wrote: () => void
   readonly #gaveUp = new AbortController()
   #waiting: Item[] = []
   #scheduled = false
-  #flushing: Promise<void> | null = null
+  #flights = 0
+  #rest: Promise<void> | null = null
   #pending = 0
 
-  constructor(store: Store, events: EventHub) {
+  /** `wrote` is called after each batch: what waited for room among the settlements may go on. */
+  constructor(store: Store, events: EventHub, wrote: () => void) {
     this.#store = store
+    this.#wrote = wrote
     this.health = new Health('settler', events)
   }
 
@@ -44,7 +52,10 @@ export class Settler {
   settle(settlement: Settlement, done: (verdict: Verdict) => void): void {
     this.#pending++
     this.#waiting.push({ settlement, done })
-    if (this.#scheduled || this.#flushing !== null) return
+    if (!this.#mayFly()) return
+    // A full batch need not wait for the end of this turn of the event loop: the store works while handlers go on.
+    if (this.#waiting.length >= batch) return this.#flush()
+    if (this.#scheduled) return
     this.#scheduled = true
     setImmediate(() => {
       this.#scheduled = false
@@ -57,36 +68,46 @@ export class Settler {
     this.#gaveUp.abort()
   }
 
-  #flush(): void {
-    if (this.#flushing !== null || this.#waiting.length === 0 || this.#gaveUp.signal.aborted) return
-    this.#flushing = this.#drain().finally(() => {
-      this.#flushing = null
-      this.#flush()
-    })
+  #mayFly(): boolean {
+    if (this.#waiting.length === 0 || this.#rest !== null) return false
+    if (this.#gaveUp.signal.aborted) return false
+    if (this.#flights === 0) return true
+    if (this.health.failures > 0 || this.#flights >= further.flights) return false
+    return this.#waiting.length >= further.least
   }
 
-  async #drain(): Promise<void> {
-    while (this.#waiting.length > 0 && !this.#gaveUp.signal.aborted) {
+  #flush(): void {
+    while (this.#mayFly()) {
       const taken = this.#waiting.length <= batch ? this.#waiting : this.#waiting.slice(0, batch)
       this.#waiting = taken === this.#waiting ? [] : this.#waiting.slice(batch)
-      await this.#write(taken)
+      this.#flights++
+      void this.#write(taken).finally(() => {
+        this.#flights--
+        this.#wrote()
+        this.#flush()
+      })
     }
   }
 
   async #write(items: readonly Item[]): Promise<void> {
-    const settlements = items.map(({ settlement }) => settlement)
-    while (!this.#gaveUp.signal.aborted) {
-      try {
-        const answers = await this.#call(settlements)
-        this.health.worked()
-        this.#pending -= items.length
-        for (const [i, item] of items.entries()) item.done(answers[i] ?? 'stale')
-        return
-      } catch (error) {
-        if (await this.#isTheirs(error)) return this.#halve(items, error)
-        await sleep(this.#store.clock, this.health.failed(error), this.#gaveUp.signal)
-      }
+    let answers: readonly SettleAnswer[]
+    try {
+      answers = await this.#call(items.map(({ settlement }) => settlement))
+    } catch (error) {
+      if (this.#gaveUp.signal.aborted) return
+      if (await this.#isTheirs(error)) return this.#halve(items, error)
+      this.#waiting = [...items, ...this.#waiting]
+      this.#rest ??= this.#restAfter(error)
+      return this.#rest
     }
+    this.health.worked()
+    this.#pending -= items.length
+    for (let i = 0; i < items.length; i++) items[i]?.done(answers[i] ?? 'stale')
+  }
+
+  async #restAfter(error: unknown): Promise<void> {
+    await sleep(this.#store.clock, this.health.failed(error), this.#gaveUp.signal)
+    this.#rest = null
   }
 
   #call(settlements: readonly Settlement[]): Promise<readonly SettleAnswer[]> {

@@ -64,7 +64,7 @@ export class Slots {
       return false
     }
     const attempt = new Attempt(job, { app, definition, policy, stored, context, notes, services })
-    attempt.lease = held.entry.index
+    attempt.lease = held.lease
     this.running.add(attempt)
     if (policy.losses === 0 && job.startedAt === null) void this.#startNoted(attempt)
     else this.#begin(attempt)

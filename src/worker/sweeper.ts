@@ -17,6 +17,9 @@ import { answered, Loop } from './supervised.ts'
 /** Jobs in one call of `expired`, finished jobs in one call of `prune`. */
 const chunk = { expired: 200, prune: 1_000 } as const
 
+/** Contact counts as unbroken after one renew interval, and after this long for short leases: clients take a moment to come back, too. */
+const leastContactMs = 1_000
+
 /** A pause between two chunks of pruning, so that it never holds the store for long. */
 const prunePauseMs = 20
 
@@ -78,7 +81,8 @@ export class Sweeper {
     try {
       const tended = await this.#tend()
       const unbrokenMs = services.ticks() - (this.#contactSince ?? Infinity)
-      if (tended.sweep && unbrokenMs >= app.leaseMs / 3) await this.#sweep()
+      const contactMs = Math.max(app.leaseMs / 3, leastContactMs)
+      if (tended.sweep && unbrokenMs >= contactMs) await this.#sweep()
       await this.#prune(tended.prune)
     } catch (error) {
       this.#contactSince = null
@@ -117,9 +121,11 @@ export class Sweeper {
     const made = makeSettlement({
       app,
       job,
-      definition,
-      policy: app.policy(stored.layer ?? null, definition, job.queue),
-      stored,
+      rules: {
+        definition,
+        policy: app.policy(stored.layer ?? null, definition, job.queue),
+        stored,
+      },
       outcome,
       begun: job.startedAt !== null,
       ranMs: null,

@@ -20,6 +20,9 @@ import { ticksOf, type Ticks } from './time.ts'
 /** The most slots of one worker: each running job holds a lease in a table of fixed size. */
 const mostSlots = 1_000
 
+/** What the store warns of is asked for when the start is over. */
+const warnAfterMs = 1_000
+
 /** The shortest poll. */
 const leastPollMs = 10
 
@@ -134,6 +137,17 @@ export class ErrandWorker implements Worker {
       queues: this.#queues,
       slots: this.#slotCount,
     })
+    app.store.clock.after(warnAfterMs, () => void this.#warn())
+  }
+
+  /** Repeats what the store warns of, for those who read logs and not what doctor says. */
+  async #warn(): Promise<void> {
+    const { store, events } = this.#app
+    if (this.#stopping !== null) return
+    // A store that does not answer is reported by whatever needs it.
+    const warnings = await store.warnings('ask').catch(() => [])
+    for (const { text, advice } of warnings)
+      events.emit('warning', { code: 'store-at-risk', message: `${text} ${advice}` })
   }
 
   async #close(exiting: boolean): Promise<void> {
