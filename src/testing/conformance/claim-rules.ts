@@ -180,6 +180,34 @@ export const claimRules: readonly Rule[] = rulesOf('claim', {
     assert.equal(jobs.map((job) => job.queue).join(''), 'bbcca')
   },
 
+  'jobs that left the line leave no gap in what a claim is given': async (scene) => {
+    const ids: string[] = []
+    for (let n = 0; n < 6; n += 1) ids.push(await scene.enqueue())
+    const urgent = await scene.enqueue({ priority: -1 })
+    await scene.store.cancel([ids[1]!, ids[2]!], null)
+    await scene.store.remove([ids[4]!])
+    assert.deepEqual(await scene.claimIds({ limit: 4 }), [urgent, ids[0], ids[3], ids[5]])
+  },
+
+  'a job that left the line is not given out, whatever was asked of the line before': async (
+    scene,
+  ) => {
+    const lost = await scene.running({ priority: 1 })
+    await scene.makeSuspect(lost)
+    const [first, left, last] = [
+      await scene.enqueue(),
+      await scene.enqueue(),
+      await scene.enqueue(),
+    ]
+    await scene.store.cancel([left], null)
+    assert.deepEqual(await scene.claimIds({ limit: 1, suspects: 9 }), [first])
+    await scene.store.cancel([lost.id], null)
+    // A store may remember for a while that the line was not plain: this client does not.
+    const { jobs } = await (await scene.another()).claim(claimOf())
+    assert.deepEqual([only(jobs).id], [last])
+    await scene.shows(left, { state: 'cancelled' })
+  },
+
   'the order of queues goes before the priority of jobs': async (scene) => {
     await scene.enqueue({ queue: 'b', priority: -9 })
     await scene.enqueue({ queue: 'a', priority: 9 })

@@ -1,5 +1,6 @@
 /** What the conformance suite needs from a store under test, and how its rules meet a test runner. */
 import type { Store } from '../../store.ts'
+import { idSource } from './jobs.ts'
 
 /** Makes stores for the rules: each rule runs on data of its own. */
 export interface StoreHarness {
@@ -9,6 +10,8 @@ export interface StoreHarness {
   readonly slackMs?: number
   /** How often a race is run. Default 20. */
   readonly rounds?: number
+  /** Makes the ids of jobs, UUIDv7 like those of the suite itself: for a store that keeps its promises of order among some ids only. */
+  readonly newId?: () => string
 }
 
 export interface StoreFixture {
@@ -21,21 +24,24 @@ export interface StoreFixture {
   dispose(): Promise<void>
 }
 
-/** One thing that every store does. */
-export interface Rule {
+/** One thing that every store does; or every lock server, with its own harness. */
+export interface Rule<Harness = StoreHarness> {
   readonly group: string
   /** The rule as a sentence. */
   readonly name: string
   /** Resolves when the store keeps the rule, rejects with an assertion that tells what it did instead. */
-  run(harness: StoreHarness): Promise<void>
+  run(harness: Harness): Promise<void>
 }
 
 /** Hands rules to any test runner's `test(name, fn)`. */
-export function runRules(options: {
+export function runRules<Harness>(options: {
   readonly test: (name: string, run: () => Promise<void>) => unknown
-  readonly harness: StoreHarness
-  readonly rules: readonly Rule[]
+  readonly harness: Harness
+  readonly rules: readonly Rule<Harness>[]
 }): void {
   const { test, harness, rules } = options
-  for (const rule of rules) void test(`${rule.group}: ${rule.name}`, () => rule.run(harness))
+  const { newId } = harness as { readonly newId?: () => string }
+  const run = (rule: Rule<Harness>): Promise<void> =>
+    newId === undefined ? rule.run(harness) : idSource.run(newId, () => rule.run(harness))
+  for (const rule of rules) void test(`${rule.group}: ${rule.name}`, () => run(rule))
 }

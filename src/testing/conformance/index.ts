@@ -47,6 +47,8 @@ import { suspectRules } from './suspect-rules.ts'
 import { uniqueRules } from './unique-rules.ts'
 
 export { runRules, type Rule, type StoreFixture, type StoreHarness } from './harness.ts'
+export { livenessRules, type LivenessHarness } from './liveness-rules.ts'
+export { lockRules, type LockHarness } from './lock-rules.ts'
 
 /** Every rule whose calls come one after the other. */
 export const storeRules: readonly Rule[] = [

@@ -1,4 +1,5 @@
 /** Arguments of store calls with every field filled in; a rule says only what matters to it. */
+import { AsyncLocalStorage } from 'node:async_hooks'
 import { v7 } from 'uuid'
 import { noCounters, type Counters } from '../../core/job.ts'
 import type {
@@ -18,9 +19,12 @@ export const leaseMs = 30_000
 export const minute = 60_000
 export const hour = 3_600_000
 
+/** Where the ids of a rule's jobs come from, if its harness says so. */
+export const idSource: AsyncLocalStorage<() => string> = new AsyncLocalStorage()
+
 export function newJob(over: Partial<NewJob> = {}): NewJob {
   return {
-    id: v7(),
+    id: (idSource.getStore() ?? v7)(),
     task: 'task',
     queue: 'queue',
     priority: 0,

@@ -47,6 +47,21 @@ const renewRules: readonly Rule[] = rulesOf('renew', {
     assert.deepEqual(await scene.store.renew([swept], leaseMs), ['renewed'])
   },
 
+  'of two leases of one job that are named together, only the one that holds is renewed': async (
+    scene,
+  ) => {
+    const lost = await scene.running()
+    const swept = await scene.rescue()
+    assert.deepEqual(await scene.store.renew([lost, swept], leaseMs), ['stale', 'renewed'])
+    await scene.settle(again(swept))
+    const claimed = await scene.claimOne()
+    assert.deepEqual(await scene.store.renew([claimed, swept, lost], leaseMs), [
+      'renewed',
+      'stale',
+      'stale',
+    ])
+  },
+
   'renew tells that a cancel was asked for, and extends the lease all the same': async (scene) => {
     const job = await scene.running()
     await scene.store.cancel([job.id], null)

@@ -205,6 +205,21 @@ export const needsRules: readonly Rule[] = rulesOf('needs', {
     await scene.settle(finish(need))
     assert.deepEqual(await scene.claimIds(), [id])
   },
+
+  'a need that fails while its dependant is leased as overdue ends the dependant when that is put back':
+    async (scene) => {
+      const need = await scene.running({ queue: 'needs', task: 'other' })
+      await scene.enqueue({ needs: [waitFor(need.id)], startWithinMs: 1_000 })
+      await scene.advance(1_001)
+      const overdue = only(await scene.expired())
+      await scene.settle(finish(need, { state: 'failed' }))
+      await scene.shows(overdue.id, { state: 'running' })
+      const back = again(overdue)
+      assert.equal(await scene.settle(back), 'settled')
+      const { id, token } = overdue
+      await scene.shows(id, { state: 'cancelled', reason: 'need-failed', token, worker: 'sweeper' })
+      assert.equal(await scene.changesNothing(() => scene.settle(back)), 'settled')
+    },
 })
 
 async function overdueBlocked(scene: Scene, need: string): Promise<string> {

@@ -80,6 +80,17 @@ export const settleRules: readonly Rule[] = rulesOf('settle', {
       assert.equal(await scene.changesNothing(() => scene.settle(again(first))), 'stale')
     },
 
+  'the repeat of a settlement and the settlement of the next run may come in one batch': async (
+    scene,
+  ) => {
+    const first = await scene.running()
+    await scene.settle(again(first))
+    const second = await scene.claimOne()
+    const batch = [finish(first, { output: '1' }), finish(second, { output: '2' })]
+    assert.deepEqual(await scene.store.settle(batch), ['settled', 'settled'])
+    await scene.shows(first.id, { state: 'completed', output: '2' })
+  },
+
   'the same settlement twice in one batch is accepted once': async (scene) => {
     const job = await scene.running()
     const sent = finish(job, { error: '"once"', state: 'failed' })
@@ -91,6 +102,16 @@ export const settleRules: readonly Rule[] = rulesOf('settle', {
     const job = await scene.running()
     await scene.store.settle([finish(job, { output: '1' }), finish(job, { state: 'failed' })])
     await scene.shows(job.id, { state: 'completed', output: '1' })
+    const other = await scene.running()
+    await scene.store.settle([again(other, { delayMs: minute }), finish(other)])
+    await scene.shows(other.id, { state: 'scheduled' })
+  },
+
+  'a follow-up may need a job that the same call ends after it': async (scene) => {
+    const [first, second] = [await scene.running(), await scene.running()]
+    const next = newJob({ needs: [{ id: second.id, onFailed: 'cancel' }] })
+    await scene.store.settle([finish(first, { followUps: [next] }), finish(second, { keepMs: 0 })])
+    await scene.shows(next.id, { state: 'ready' })
   },
 
   'any part of a claim is settled in any order': async (scene) => {
