@@ -20,9 +20,21 @@ import type { EnqueueRest } from './core/handler.ts'
 import type { AnyTask, OutputOf } from './core/task.ts'
 import type { EventName, Events } from './observe/events.ts'
 import type { RegisteredTask, Store } from './store.ts'
+import { singletonsOf, type Singletons } from './singleton/singletons.ts'
+import type { AnySingleton, SingletonRun } from './singleton/singleton.ts'
 import { createInlineRunner } from './worker/inline.ts'
 import type { Worker, WorkerOptions } from './worker/public.ts'
 import { ErrandWorker } from './worker/worker.ts'
+
+/** What `createErrand` takes: the app, and its singletons. */
+export interface Configuration<Context> extends ErrandConfig<Context> {
+  readonly singletons?: readonly SingletonIn<NoInfer<Context>>[]
+}
+
+/** A singleton whose handler is content with `Context`. */
+interface SingletonIn<Context> extends Pick<AnySingleton, 'name'> {
+  readonly definition: { readonly run: (run: SingletonRun<never, Context>) => unknown }
+}
 
 /** An app: enqueues jobs, makes workers, and looks after both. */
 export interface Errand extends AsyncDisposable {
@@ -58,6 +70,7 @@ export interface Errand extends AsyncDisposable {
     /** Loads the app's own tasks and answers their names. Rejects with `invalid-task` and `duplicate-task`. */
     load(): Promise<readonly string[]>
   }
+  readonly singletons: Singletons
   /** Makes a worker; it does nothing until it is started. Throws `invalid-option` and `unknown-queue`. */
   worker(options?: WorkerOptions): Worker
   /** Subscribes to events; the answer unsubscribes. */
@@ -76,13 +89,15 @@ export interface Errand extends AsyncDisposable {
  * const errand = createErrand({ store: sqlite('errand.db'), tasks: [resize] })
  * const job = await errand.enqueue(resize, { path: 'a.png', width: 200 })
  */
-export function createErrand<Context>(config: ErrandConfig<Context>): Errand {
-  return createErrandIn(config as ErrandConfig<unknown>, callerFolder([import.meta.url]))
+export function createErrand<Context>(config: Configuration<Context>): Errand {
+  return createErrandIn(config as Configuration<unknown>, callerFolder([import.meta.url]))
 }
 
 /** `createErrand` with the folder that globs are relative to. */
-export function createErrandIn(config: ErrandConfig<unknown>, root: string): Errand {
-  const app = new App(config, root)
+export function createErrandIn(config: Configuration<unknown>, root: string): Errand {
+  const { singletons: defined = [], ...rest } = config ?? {}
+  const app = new App(rest, root)
+  const singletons = singletonsOf(app, defined as readonly AnySingleton[])
   const client = new Client(app)
   client.runInlineWith(createInlineRunner(app, client))
   const jobs = createJobs(client)
@@ -94,6 +109,7 @@ export function createErrandIn(config: ErrandConfig<unknown>, root: string): Err
       await Promise.all([...workers].map((worker) => worker.stop()))
     } finally {
       await client.close()
+      await singletons.close()
       await app.store.close()
     }
   }
@@ -114,6 +130,7 @@ export function createErrandIn(config: ErrandConfig<unknown>, root: string): Err
       list: async () => client.store.tasks(),
       load: async () => (await app.tasks()).names,
     },
+    singletons,
     worker(options = {}) {
       if (closing !== null) throw new ErrandError('closed', 'The app is closed.')
       const worker = new ErrandWorker(app, client, options)

@@ -1,0 +1,75 @@
+/** The thread of a lock's keeper: opens the locks anew and runs the hold loop on them. */
+import { parentPort, workerData } from 'node:worker_threads'
+import type { Connector } from '../store.ts'
+import { HoldLoop, type HoldReport } from './hold-loop.ts'
+import type { HoldAnswer, Locks } from './lock.ts'
+import { machineTicks } from '../worker/time.ts'
+
+/** What the keeper hands to the thread at its start. */
+export interface LockThreadData {
+  readonly connector: Connector
+  readonly name: string
+  readonly holder: string
+  readonly ttlMs: number
+  readonly host: string
+  readonly pid: number
+  /** The memory of `SharedBelief.until`. */
+  readonly until: SharedArrayBuffer
+}
+
+/** What the keeper sends. Calls have a number, by which their answer is known. */
+export type ToLockThread =
+  | { readonly kind: 'take' | 'extend' | 'release'; readonly call: number }
+  | { readonly kind: 'stop' }
+
+/** What the thread sends. */
+export type FromLockThread =
+  | HoldReport
+  | { readonly kind: 'answer'; readonly call: number; readonly answer: HoldAnswer | boolean | null }
+  | { readonly kind: 'refused'; readonly call: number; readonly code: string; readonly why: string }
+
+const port = parentPort
+if (port === null) throw new Error('lock-thread.ts runs as a thread only')
+
+const { connector, until, ...rest } = workerData as LockThreadData
+const { connect } = (await import(connector.module)) as {
+  connect: (argument: unknown) => Locks | Promise<Locks>
+}
+const locks = await connect(connector.argument)
+const send = (message: FromLockThread): void => port.postMessage(message)
+const loop = new HoldLoop({
+  locks,
+  ...rest,
+  belief: { until: new Float64Array(until) },
+  ticks: machineTicks,
+  report: (report) =>
+    send(report.kind === 'failed' ? { kind: 'failed', error: String(report.error) } : report),
+})
+
+port.on('message', (message: ToLockThread) => {
+  switch (message.kind) {
+    case 'take':
+      return answer(message.call, loop.take())
+    case 'extend':
+      return answer(message.call, loop.extend())
+    case 'release':
+      return answer(
+        message.call,
+        loop.release().then(() => null),
+      )
+    case 'stop':
+      void loop
+        .release()
+        .catch(() => {})
+        .then(() => locks.close())
+        .finally(() => port.close())
+  }
+})
+
+function answer(call: number, reply: Promise<HoldAnswer | boolean | null>): void {
+  reply.then(
+    (value) => send({ kind: 'answer', call, answer: value }),
+    (error: Error & { readonly code?: string }) =>
+      send({ kind: 'refused', call, code: error.code ?? 'server-unavailable', why: error.message }),
+  )
+}

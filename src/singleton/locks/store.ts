@@ -1,0 +1,31 @@
+/** The locks of a store, for singletons. */
+import type { Connector, Store } from '../../store.ts'
+import type { Locks } from '../lock.ts'
+
+/** Locks on the app's own store. They use its connections; closing them closes nothing. */
+export function storeLocks(store: Store): Locks {
+  return locksOn(store, async () => {})
+}
+
+/** Opens a store in a thread and answers its locks: see `Connector`. */
+export async function connect(argument: unknown): Promise<Locks> {
+  const { module, argument: place } = argument as Connector
+  const { connect: open } = (await import(module)) as { connect: (argument: unknown) => Store }
+  const store = open(place)
+  return locksOn(store, () => store.close())
+}
+
+function locksOn(store: Store, close: () => Promise<void>): Locks {
+  const { kind, location } = store.info
+  return {
+    info: { kind, location },
+    connector:
+      store.connector === null ? null : { module: import.meta.url, argument: store.connector },
+    leastTtlMs: 1_000,
+    hold: (request) => store.hold(request),
+    release: (holding) => store.release(holding),
+    owner: (name) => store.lockOwner(name),
+    watch: (_, on) => store.watch((hint) => (hint === 'lock' ? on() : undefined)),
+    close,
+  }
+}

@@ -1,0 +1,286 @@
+/**
+ * The loop of a singleton: one round after another until it is told to stop.
+ *
+ * A round: take the lock, or find that it is kept → run → free the lock, unless it is kept → tell liveness and metrics → rest. Whoever does
+ * not get the lock is on stand-by: with `keepLock` it waits for the lock to become free, otherwise for its own next turn. A lost lock
+ * aborts the run at once; the next round begins when the run has ended, whatever that takes. Told to stop, a round ends where it is: before
+ * the run at once, in the run when that heeds its signal or its grace is over; and the lock is free when the loop has ended.
+ */
+import { hostname } from 'node:os'
+import { ErrandError } from '../core/errors.ts'
+import { sleep, type Clock } from '../core/clock.ts'
+import type { EventHub } from '../observe/events.ts'
+import { machineTicks } from '../worker/time.ts'
+import { LockKeeper } from './lock-keeper.ts'
+import type { Beat } from './liveness/liveness.ts'
+import type { Point } from './metrics/metrics.ts'
+import type { Pace, SingletonSettings } from './settings.ts'
+
+/** What a round came to. The words are Jobslib's, so that its dashboards go on. */
+export type RoundStatus =
+  | 'succeeded'
+  | 'failed'
+  /** Somebody else has the lock, or nobody can tell. */
+  | 'pending'
+  /** The lock was lost. */
+  | 'interrupted'
+  /** A stop was asked for. */
+  | 'killed'
+
+export interface Round {
+  readonly status: RoundStatus
+  readonly error: unknown
+}
+
+/** One run, as its handler is given it. */
+export interface RunParts {
+  readonly signal: AbortSignal
+  /** The fencing number; null without a lock. */
+  readonly token: number | null
+  readonly extend: () => Promise<void>
+}
+
+export interface SingletonLoopOptions {
+  readonly settings: SingletonSettings
+  readonly clock: Clock
+  readonly events: EventHub
+  readonly run: (parts: RunParts) => Promise<void>
+  /** Ends the rest between two runs early. */
+  readonly trigger?: (wake: () => void) => () => void
+}
+
+/** A stand-by asks for the lock at most this often, unless it hears that it is free. */
+const standByMs = 10_000
+/** A round that did not run, or failed, is never followed at once by the next. */
+const leastRestMs = 1_000
+/** Between two beats that say that the process is alive. */
+const beatMs = 10_000
+/** A lock that is said to be free after some time is asked for a little after that. */
+const afterFreeMs = 50
+
+/** The lock as it is held now; `lost` aborts when it is lost. */
+interface Held {
+  readonly token: number
+  readonly lost: AbortController
+}
+
+type Pending = Round & { readonly status: 'pending'; readonly freeInMs: number | null }
+
+export class SingletonLoop {
+  readonly #options: SingletonLoopOptions
+  readonly #keeper: LockKeeper | null
+  #held: Held | null = null
+  #lastNs = 0n
+  #shownOwner: string | null = null
+
+  constructor(options: SingletonLoopOptions) {
+    this.#options = options
+    const { name, locks, ttlMs } = options.settings
+    this.#keeper =
+      locks === null ? null : new LockKeeper({ locks, name, ttlMs, events: options.events })
+  }
+
+  /** Runs until the signal aborts, or once; answers what the last round came to. The lock is free then. */
+  async run(signal: AbortSignal): Promise<Round> {
+    const { settings } = this.#options
+    const beats = setInterval(() => void this.#tellAlive('alive'), beatMs)
+    try {
+      for (;;) {
+        const from = machineTicks()
+        const round = await this.#round(signal)
+        if (settings.pace.kind === 'once' || signal.aborted) return round
+        await this.#rest(round, from, signal)
+        if (signal.aborted) return round
+      }
+    } finally {
+      clearInterval(beats)
+      await this.#keeper?.stop()
+    }
+  }
+
+  /** Pushes a point of the handler's own. Throws `invalid-option` for the tag that is the singleton's name. */
+  metric(name: string, value: number, tags: Readonly<Record<string, string>>): void {
+    const { settings } = this.#options
+    if ('task' in tags)
+      throw new ErrandError(
+        'invalid-option',
+        'The tag task of a metric is the name of the singleton.',
+      )
+    const point = this.#point(name, { ...tags, task: settings.name }, value)
+    for (const one of settings.metrics) one.push([point])
+  }
+
+  async #round(signal: AbortSignal): Promise<Round | Pending> {
+    const { settings, events } = this.#options
+    const from = machineTicks()
+    const round = await this.#lockedRound(signal)
+    const durationMs = machineTicks() - from
+    if (round.status !== 'pending') {
+      const { status, error } = round
+      events.emit('singleton-ended', { singleton: settings.name, status, error, durationMs })
+    }
+    if (round.status === 'succeeded') await this.#tellAlive('success')
+    this.#push(round, durationMs)
+    return round
+  }
+
+  async #lockedRound(signal: AbortSignal): Promise<Round | Pending> {
+    const keeper = this.#keeper
+    if (keeper === null) return this.#run(signal, null)
+    if (keeper.token === null) this.#held = null
+    if (this.#held === null) {
+      const pending = await this.#take(keeper)
+      if (pending !== null) return pending
+    }
+    const round = signal.aborted
+      ? ({ status: 'killed', error: signal.reason } as const)
+      : await this.#run(signal, this.#held)
+    if (!this.#keeps(round, signal)) await this.#release(keeper)
+    return round
+  }
+
+  /** Takes the lock; answers null when it is held now. */
+  async #take(keeper: LockKeeper): Promise<Pending | null> {
+    const { settings, events } = this.#options
+    const lost = new AbortController()
+    try {
+      const answer = await keeper.take(() => lost.abort(lostError(settings.name)))
+      if (answer.status === 'held') {
+        this.#held = { token: answer.token, lost }
+        this.#shownOwner = null
+        return null
+      }
+      const { owner, freeInMs } = answer
+      const shown = `${owner?.host ?? ''} ${owner?.pid ?? ''} ${owner?.since ?? ''}`
+      if (shown !== this.#shownOwner)
+        events.emit('singleton-waiting', { singleton: settings.name, owner })
+      this.#shownOwner = shown
+      return { status: 'pending', error: null, freeInMs }
+    } catch (error) {
+      events.emit('part-failed', { part: 'lock', error, againMs: leastRestMs })
+      return { status: 'pending', error, freeInMs: leastRestMs }
+    }
+  }
+
+  async #run(signal: AbortSignal, held: Held | null): Promise<Round> {
+    const { settings, run } = this.#options
+    const signals = held === null ? [signal] : [signal, held.lost.signal]
+    const ended = run({
+      signal: AbortSignal.any(signals),
+      token: held?.token ?? null,
+      extend: () => this.#extend(),
+    }).then(
+      () => ({ threw: false, error: null as unknown }),
+      (error: unknown) => ({ threw: true, error }),
+    )
+    const ending = await Promise.race([ended, graceOver(signal, settings.graceMs)])
+    if (held?.lost.signal.aborted === true)
+      return { status: 'interrupted', error: held.lost.signal.reason }
+    if (ending === 'over') return { status: 'killed', error: stuckError(settings.name) }
+    if (!ending.threw) return { status: 'succeeded', error: null }
+    return { status: signal.aborted ? 'killed' : 'failed', error: ending.error }
+  }
+
+  /** For handlers: makes sure that the lock is held now. */
+  async #extend(): Promise<void> {
+    if (this.#keeper !== null && !(await this.#keeper.extend()))
+      throw lostError(this.#options.settings.name)
+  }
+
+  #keeps({ status }: Round, signal: AbortSignal): boolean {
+    const { keepLock, releaseOnError, pace } = this.#options.settings
+    if (!keepLock || pace.kind === 'once' || signal.aborted) return false
+    return status === 'succeeded' || (status === 'failed' && !releaseOnError)
+  }
+
+  async #release(keeper: LockKeeper): Promise<void> {
+    this.#held = null
+    try {
+      await keeper.release()
+    } catch (error) {
+      // The lock ends by its time then.
+      this.#options.events.emit('part-failed', { part: 'lock', error, againMs: leastRestMs })
+    }
+  }
+
+  async #rest(round: Round | Pending, from: number, signal: AbortSignal): Promise<void> {
+    const { settings, clock, trigger } = this.#options
+    if (round.status === 'pending' && settings.keepLock && this.#keeper !== null) {
+      const { freeInMs } = round as Pending
+      const ms = freeInMs === null ? standByMs : Math.min(freeInMs + afterFreeMs, standByMs)
+      return this.#keeper.whenFree(ms, signal)
+    }
+    const isTaxed = round.status === 'failed' && settings.releaseOnError
+    const ms = restMs(settings.pace, machineTicks() - from) * (isTaxed ? 2 : 1)
+    const woken = new AbortController()
+    const untrigger = trigger?.(() => woken.abort())
+    const least = round.status === 'succeeded' ? 0 : leastRestMs
+    await sleep(clock, Math.max(ms, least), AbortSignal.any([signal, woken.signal]))
+    untrigger?.()
+  }
+
+  async #tellAlive(kind: Beat['kind']): Promise<void> {
+    const { settings, clock, events } = this.#options
+    const beat = { singleton: settings.name, kind, at: clock.now(), host: hostname() }
+    await Promise.all(
+      settings.liveness.map((liveness) =>
+        liveness.write(beat).catch((error: unknown) => {
+          events.emit('part-failed', { part: 'liveness', error, againMs: beatMs })
+        }),
+      ),
+    )
+  }
+
+  #push({ status }: Round, durationMs: number): void {
+    const { name, metrics } = this.#options.settings
+    if (metrics.length === 0) return
+    const now = this.#options.clock.now()
+    const tags = { task: name, type: 'task', status }
+    const points: Point[] = [this.#point('job_duration_seconds', tags, durationMs / 1_000)]
+    if (status === 'succeeded')
+      points.push(
+        this.#point('last_successful_run_timestamp', { task: name }, Math.floor(now / 1_000)),
+      )
+    for (const one of metrics) one.push(points)
+  }
+
+  /** Nanoseconds that no other point of this process has. */
+  #point(measurement: string, tags: Readonly<Record<string, string>>, value: number): Point {
+    const now = BigInt(Math.floor(this.#options.clock.now())) * 1_000_000n
+    this.#lastNs = now > this.#lastNs ? now : this.#lastNs + 1n
+    return { measurement, tags, value, atNs: this.#lastNs }
+  }
+}
+
+/** How long to rest after a round that took so long. */
+function restMs(pace: Pace, tookMs: number): number {
+  switch (pace.kind) {
+    case 'once':
+      return 0
+    case 'every':
+      return Math.max(pace.ms - tookMs, 0)
+    case 'pause':
+      return pace.ms
+  }
+}
+
+/** Resolves when the time for runs that a stop met is over. */
+function graceOver(signal: AbortSignal, graceMs: number | null): Promise<'over'> {
+  return new Promise((resolve) => {
+    if (graceMs === null) return
+    const begin = (): void => void setTimeout(() => resolve('over'), graceMs).unref()
+    if (signal.aborted) begin()
+    else signal.addEventListener('abort', begin, { once: true })
+  })
+}
+
+function lostError(name: string): ErrandError {
+  return new ErrandError('lease-lost', `The lock of ${name} was lost: another process may run it.`)
+}
+
+function stuckError(name: string): ErrandError {
+  return new ErrandError(
+    'timeout',
+    `${name} did not end within its grace after a stop: let it heed its signal.`,
+  )
+}

@@ -1,0 +1,113 @@
+/** Singletons: named loops of which one instance runs across all machines. */
+import type { StandardSchemaV1 } from '@standard-schema/spec'
+import type { Duration } from '../core/duration.ts'
+import { ErrandError } from '../core/errors.ts'
+import type { JobLog } from '../core/handler.ts'
+import { refuseUnknownKeys } from '../core/nearest.ts'
+import type { Liveness } from './liveness/liveness.ts'
+import type { Locks } from './lock.ts'
+import type { Metrics } from './metrics/metrics.ts'
+import { checkOptionSpecs, type OptionSpecs, type OptionValues } from './options.ts'
+
+/** What `singleton()` takes. All but `name` and `run` can be said on the command line and in the environment, too. */
+export interface SingletonOptions<Specs extends OptionSpecs, Values, Context> {
+  readonly name: string
+  /** For `errand run <name> --help`. */
+  readonly description?: string
+  /** From the start of a run to the start of the next; a run that takes longer is followed at once. Default 1 min, when there is no `pause`. */
+  readonly every?: Duration
+  /** From the end of a run to the start of the next. */
+  readonly pause?: Duration
+  /** Run one time only. Default false. */
+  readonly once?: boolean
+  /** Keep the lock between runs, without a gap. Default false. */
+  readonly keepLock?: boolean
+  /** With `keepLock`: free the lock after a failed run and rest twice as long, so that another machine may try. Default false. */
+  readonly releaseOnError?: boolean
+  /** `'store'` (the default) takes the app's own store, `'none'` runs without a lock. */
+  readonly lock?: 'store' | 'none' | Locks
+  /** How long the lock outlives a dead holder. Default 30 s. */
+  readonly ttl?: Duration
+  /** How long a run may go on after a stop. Default 25 s. */
+  readonly grace?: Duration | 'none'
+  /** Where beats are written. Default: records of the app's store. */
+  readonly liveness?: Liveness | readonly Liveness[]
+  readonly metrics?: Metrics | readonly Metrics[]
+  /** The singleton's own options, by name. */
+  readonly options?: Specs
+  /** Checks the options together; `run` gets what it answers. */
+  readonly check?: StandardSchemaV1<unknown, Values>
+  readonly run: (run: SingletonRun<Values, Context>) => unknown
+}
+
+/** One run, as its handler sees it. */
+export interface SingletonRun<Values = unknown, Context = unknown> {
+  readonly singleton: string
+  /** Aborts on a stop and at once when the lock is lost. */
+  readonly signal: AbortSignal
+  /** The fencing number: greater than that of any other holder before. Hand it to systems that can refuse old ones. Null without a lock. */
+  readonly token: number | null
+  readonly options: Values
+  /** The app's shared context. */
+  readonly context: Context
+  readonly log: JobLog
+  /** Makes sure that the lock is held now. Rejects with `lease-lost`, and with `server-unavailable` when nobody can tell. */
+  readonly extend: () => Promise<void>
+  /** Gives a point to the metrics. The tag `task` is taken by the singleton's name: another one throws `invalid-option`. */
+  readonly metric: (name: string, value: number, tags?: Readonly<Record<string, string>>) => void
+}
+
+/** A singleton, read and checked. */
+export interface Singleton<
+  Specs extends OptionSpecs = OptionSpecs,
+  Values = unknown,
+  Context = never,
+> {
+  readonly name: string
+  readonly definition: SingletonOptions<Specs, Values, Context>
+}
+
+/** Any singleton at all. */
+// oxlint-disable-next-line typescript/no-explicit-any -- the one type that every singleton fits
+export type AnySingleton = Singleton<any, any, any>
+
+const keys = [
+  'name',
+  'description',
+  'every',
+  'pause',
+  'once',
+  'keepLock',
+  'releaseOnError',
+  'lock',
+  'ttl',
+  'grace',
+  'liveness',
+  'metrics',
+  'options',
+  'check',
+  'run',
+]
+
+/**
+ * Defines a singleton. Its settings are read when it is run, with those of the command line and the environment. Throws `invalid-option`.
+ *
+ * @example
+ * export const reports = singleton({ name: 'reports', every: '5m', keepLock: true, run: async ({ signal }) => sendReports(signal) })
+ */
+export function singleton<
+  // oxlint-disable-next-line typescript/no-generated-empty-object-type -- no options at all
+  const Specs extends OptionSpecs = Record<never, never>,
+  Values = OptionValues<Specs>,
+  Context = unknown,
+>(options: SingletonOptions<Specs, Values, Context>): Singleton<Specs, Values, Context> {
+  const { name, run } = options
+  if (typeof name !== 'string' || name === '' || name.length > 200)
+    throw new ErrandError('invalid-option', 'singleton() needs a name of 1 to 200 characters.')
+  const where = `singleton(${JSON.stringify(name)})`
+  refuseUnknownKeys(options, keys, where)
+  if (typeof run !== 'function')
+    throw new ErrandError('invalid-option', `${where} needs run, the function that does its work.`)
+  checkOptionSpecs(options.options ?? {}, where)
+  return { name, definition: options }
+}
