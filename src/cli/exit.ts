@@ -8,6 +8,7 @@ export const exitCodes = {
   1: 'the command ran and found trouble: a job failed, doctor found a problem, nothing matched',
   2: 'wrong use or configuration, or a store that cannot be opened',
   3: 'the store stopped answering in the middle: what was done is not known',
+  4: 'a singleton that was to run once did not: another process has its lock',
 } as const
 
 export type ExitCode = keyof typeof exitCodes
@@ -39,6 +40,8 @@ const codeOf: Readonly<Record<ErrandErrorCode, ExitCode>> = {
   'store-corrupt': 2,
   'store-too-new': 2,
   'unknown-outcome': 3,
+  'server-unavailable': 2,
+  'server-refused': 2,
   overloaded: 3,
   closed: 1,
   timeout: 3,

@@ -1,12 +1,14 @@
 /** Puts the commands together and answers wrong use with one line and exit code 2. */
 import { Command, CommanderError, Option } from 'commander'
 import { end } from './action.ts'
+import { addCheck } from './commands/check.ts'
 import { addDoctor } from './commands/doctor.ts'
 import { addEnqueue } from './commands/enqueue.ts'
 import { addInit } from './commands/init.ts'
 import { addJobs } from './commands/jobs.ts'
 import { addMigrate } from './commands/migrate.ts'
 import { addQueues } from './commands/queues.ts'
+import { addRun } from './commands/run.ts'
 import { addWorker } from './commands/worker.ts'
 import { addWorkers } from './commands/workers.ts'
 import { exitCodes, oneLine } from './exit.ts'
@@ -73,6 +75,8 @@ function makeProgram(): Command {
   for (const add of [
     addInit,
     addWorker,
+    addRun,
+    addCheck,
     addEnqueue,
     addJobs,
     addQueues,

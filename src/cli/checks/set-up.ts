@@ -79,10 +79,29 @@ export const checkPromises: Check<Errand> = ({ store }) => [
     : ok('renewer', 'leases are renewed by a thread'),
 ]
 
+/** What the store itself says is wrong with its set-up. */
+export const checkRisks: Check<Errand> = async ({ store }) => {
+  try {
+    const warnings = await store.warnings('try')
+    return warnings.map(({ text, advice }) => warn(store.info.kind, text, advice))
+  } catch (error) {
+    return [
+      warn(store.info.kind, messageOf(error), 'What else there is to know, could not be asked.'),
+    ]
+  }
+}
+
 /** Whether the store's clock and this machine's agree, and time did not go back. */
 export const checkClock: Check<Errand> = async ({ store, jobs }) => {
-  const now = store.clock.now()
-  const apartMs = Math.abs(now - Date.now())
+  const askedAt = Date.now()
+  // A sweep for no task changes nothing and tells the store's time; a store that cannot be written to does not even do that.
+  const swept = { worker: 'doctor', tasks: [], limit: 1, leaseMs: 1_000 }
+  const now = await store.expired(swept).then(
+    (answer) => answer.now,
+    () => null,
+  )
+  if (now === null) return [warn('clock', 'not known', 'See what is said of writes.')]
+  const apartMs = Math.max(askedAt - now, now - Date.now(), 0)
   if (apartMs > clockSlackMs) {
     return [
       warn(

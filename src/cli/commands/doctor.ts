@@ -1,7 +1,14 @@
 /** `errand doctor`: look whether all is well, and say what to do where it is not. */
 import type { Command } from 'commander'
 import { action, type Globals } from '../action.ts'
-import { checkClock, checkNode, checkPromises, checkStore, checkTasks } from '../checks/set-up.ts'
+import {
+  checkClock,
+  checkNode,
+  checkPromises,
+  checkRisks,
+  checkStore,
+  checkTasks,
+} from '../checks/set-up.ts'
 import {
   checkFailed,
   checkQueues,
@@ -64,6 +71,7 @@ async function examine(globals: Globals): Promise<readonly Finding[]> {
   ) {
     const checks = [
       checkPromises,
+      checkRisks,
       checkClock,
       checkQueues,
       checkWorkers,

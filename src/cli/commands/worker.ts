@@ -1,14 +1,13 @@
 /** `errand worker`: run jobs until told to stop. */
-import { constants } from 'node:os'
 import type { Command } from 'commander'
 import type { Duration } from '../../core/duration.ts'
-import type { Errand } from '../../errand.ts'
 import type { StopOptions, Worker, WorkerOptions } from '../../worker/public.ts'
 import { action, type Globals } from '../action.ts'
 import type { ExitCode } from '../exit.ts'
 import { examples } from '../help.ts'
 import { count, duration, durationOrNone, several } from '../options.ts'
-import { remark } from '../terminal.ts'
+import { startLog } from '../start-log.ts'
+import { onStopSignal } from '../stop-signals.ts'
 
 interface Options {
   readonly slots?: number
@@ -17,8 +16,6 @@ interface Options {
   readonly grace?: Duration | 'none'
   readonly abortGrace?: Duration
 }
-
-const signals = ['SIGTERM', 'SIGINT'] as const
 
 export function addWorker(program: Command): void {
   const command = program
@@ -64,30 +61,11 @@ async function work(options: Options & Globals): Promise<ExitCode> {
   return isClean ? 0 : 1
 }
 
-/** A log of the configuration's own speaks for itself. */
-async function startLog(errand: Errand, options: Globals): Promise<void> {
-  if (errand.hasLog) return
-  const [{ logEvents }, { makeLogger }] = await Promise.all([
-    import('../../observe/log.ts'),
-    import('../logger.ts'),
-  ])
-  const usual = process.stdout.isTTY && !options.json ? 'pretty' : 'json'
-  logEvents(errand, await makeLogger(options.logLevel ?? 'info', options.logFormat ?? usual))
-}
-
-/** Resolves once a signal has stopped the worker; a second signal ends the process. */
+/** Resolves once a signal has stopped the worker. */
 function stopOnSignal(worker: Worker, options: StopOptions): Promise<void> {
-  return new Promise((resolve, reject) => {
-    let isStopping = false
-    for (const signal of signals) {
-      process.on(signal, () => {
-        if (isStopping) process.exit(128 + constants.signals[signal])
-        isStopping = true
-        if (process.stderr.isTTY) remark('Stopping; once more to exit at once.')
-        worker.stop(options).then(resolve, reject)
-      })
-    }
-  })
+  return new Promise((resolve, reject) =>
+    onStopSignal(() => void worker.stop(options).then(resolve, reject)),
+  )
 }
 
 function workerOptions({ slots, queue, poll }: Options): WorkerOptions {

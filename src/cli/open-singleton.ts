@@ -1,0 +1,82 @@
+/** Finds the singleton that a command names, and the app that it runs in. */
+import { existsSync } from 'node:fs'
+import { resolve } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import { ErrandError } from '../core/errors.ts'
+import { createErrand, type Errand } from '../errand.ts'
+import type { AnySingleton } from '../singleton/singleton.ts'
+import type { Globals } from './action.ts'
+import { findConfig } from './load-config.ts'
+import { openApp } from './open-app.ts'
+
+interface Found {
+  readonly errand: Errand
+  readonly singleton: AnySingleton
+}
+
+/**
+ * Finds a singleton by its name in the configuration, or in a file, `./reports.ts#reports`. One of a file needs no configuration when its lock
+ * needs no store. Rejects with `invalid-option` and `invalid-config`.
+ */
+export async function openSingletonApp(
+  globals: Globals,
+  name: string,
+  lock: string | false | undefined,
+): Promise<Found> {
+  if (!isFile(name)) {
+    const errand = await openApp(globals)
+    return { errand, singleton: errand.singletons.find(name) }
+  }
+  const singleton = await singletonIn(name)
+  const hasApp = findConfig(globals.config) !== null || globals.store !== undefined
+  const needsStore =
+    (lock ?? process.env['ERRAND_RUN_LOCK'] ?? singleton.definition.lock ?? 'store') === 'store'
+  if (hasApp || needsStore) return { errand: await openApp(globals), singleton }
+  const { memory } = await import('../stores/memory/index.ts')
+  return { errand: createErrand({ store: memory() }), singleton }
+}
+
+function isFile(name: string): boolean {
+  return /^\.{0,2}\//.test(name) || /\.[cm]?[jt]s(?:#|$)/.test(name)
+}
+
+async function singletonIn(text: string): Promise<AnySingleton> {
+  const [path = '', wanted] = text.split('#')
+  const file = resolve(path)
+  if (!existsSync(file)) throw refused(`There is no file ${path}.`)
+  const module = (await import(pathToFileURL(file).href).catch((cause: unknown) => {
+    const why = cause instanceof Error ? cause.message : String(cause)
+    throw new ErrandError('invalid-config', `${path} does not load: ${why}`, { cause })
+  })) as Readonly<Record<string, unknown>>
+  const exported = Object.entries(module).filter((entry): entry is [string, AnySingleton] =>
+    isSingleton(entry[1]),
+  )
+  const chosen = exported.filter(
+    ([key, { name }]) => wanted === undefined || wanted === key || wanted === name,
+  )
+  const [only] = chosen
+  if (only !== undefined && chosen.length === 1) return only[1]
+  const names = exported.map(([, { name }]) => `${path}#${name}`).join(', ')
+  if (exported.length === 0) throw refused(`${path} exports no singleton().`)
+  throw refused(
+    wanted === undefined
+      ? `${path} exports several singletons: name one, of ${names}.`
+      : `${path} exports no singleton ${wanted}. There are ${names}.`,
+  )
+}
+
+/** By its looks and not by a class: the file may bring its own copy of the package. */
+function isSingleton(value: unknown): value is AnySingleton {
+  if (typeof value !== 'object' || value === null || !('definition' in value)) return false
+  const { definition } = value as { readonly definition: unknown }
+  return (
+    typeof definition === 'object' &&
+    definition !== null &&
+    'run' in definition &&
+    !('layer' in definition)
+  )
+}
+
+function refused(why: string): ErrandError {
+  return new ErrandError('invalid-option', why)
+}

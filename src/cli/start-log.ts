@@ -1,0 +1,14 @@
+/** The log of a command that goes on until it is stopped. */
+import type { Errand } from '../errand.ts'
+import type { Globals } from './action.ts'
+
+/** Logs to stdout, as the options say it; a log of the configuration's own speaks for itself. */
+export async function startLog(errand: Errand, options: Globals): Promise<void> {
+  if (errand.hasLog) return
+  const [{ logEvents }, { makeLogger }] = await Promise.all([
+    import('../observe/log.ts'),
+    import('./logger.ts'),
+  ])
+  const usual = process.stdout.isTTY && !options.json ? 'pretty' : 'json'
+  logEvents(errand, await makeLogger(options.logLevel ?? 'info', options.logFormat ?? usual))
+}
