@@ -1,0 +1,210 @@
+/** Where a run takes place: a store of its own, the ways that lead to it, and what can befall its server. */
+import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { ErrandError } from '../../src/core/errors.ts'
+import { canStartPostgres, query, startPostgres } from '../postgres-server.ts'
+import { canStartRedis, startCluster, startRedis, type RedisServer } from '../redis-server.ts'
+import { tcpProxy, type TcpProxy } from '../tcp-proxy.ts'
+import { asked } from './asked.ts'
+import { becomesWhole, failOver } from './fail-over.ts'
+import type { Random } from './random.ts'
+
+/** Stores that a run can make for itself. */
+export const ownStores = ['sqlite', 'postgres', 'redis', 'redis-cluster'] as const
+export type OwnStore = (typeof ownStores)[number]
+
+/** How Redis keeps its file: one that syncs each second can lose the last, so that its server is left alone. */
+export const aofs = ['always', 'everysec'] as const
+export type Aof = (typeof aofs)[number]
+
+/** How one process reaches the store. */
+export interface Way {
+  /** URL of the store. */
+  readonly url: string
+  /** What its connections go through; null for a store without connections, or one that is not the run's own. */
+  readonly proxy: TcpProxy | null
+}
+
+/** Ends the server, calls back, waits so long, and starts it again; resolves when it answers. */
+type Restart = (random: Random, down: () => Promise<void>) => Promise<void>
+
+/** A connection as the server sees it. */
+export interface Connection {
+  /** Where it comes from. */
+  readonly port: number
+  /** Ends it from the server's side. */
+  readonly end: () => Promise<void>
+}
+
+export interface Ground {
+  /** URL of the store for the director. */
+  readonly url: string
+  readonly way: () => Promise<Way>
+  /** Null when the server can not be restarted, or there is none. */
+  readonly restart: Restart | null
+  /** The connections that the server has from the run; null when there are none. */
+  readonly connections: (() => Promise<readonly Connection[]>) | null
+  /** Whether somebody holds the store so that nobody else can write; null where a process cannot. */
+  readonly isHeld: (() => Promise<boolean>) | null
+  /** Whether a restart may lose what was acknowledged right before it. */
+  readonly isLossy: boolean
+  readonly close: () => Promise<void>
+}
+
+/** Prepares a store of the run's own, or takes the one that a URL names. Throws `invalid-option` when it cannot be had. */
+export async function prepare(store: string, aof: Aof, folder: string): Promise<Ground> {
+  const own = ownStores.find((one) => one === store)
+  if (own === undefined) return untouched(store)
+  switch (own) {
+    case 'sqlite':
+      return sqliteGround(join(folder, 'jobs.db'))
+    case 'postgres':
+      return postgresGround()
+    case 'redis':
+      return redisGround(aof)
+    case 'redis-cluster':
+      return clusterGround()
+  }
+}
+
+/** A store of which the run only kills clients. */
+function untouched(url: string): Ground {
+  return {
+    url,
+    way: async () => ({ url, proxy: null }),
+    restart: null,
+    connections: null,
+    isHeld: null,
+    isLossy: false,
+    close: async () => {},
+  }
+}
+
+/** How long the write lock must not be had for it to count as held. */
+const heldMs = 150
+
+function sqliteGround(file: string): Ground {
+  return {
+    ...untouched(`sqlite:${file}`),
+    async isHeld() {
+      const database = new DatabaseSync(file, { timeout: 0 })
+      try {
+        for (const until = performance.now() + heldMs; performance.now() < until; await sleep(5)) {
+          if (isWritable(database)) return false
+        }
+        return true
+      } finally {
+        database.close()
+      }
+    },
+  }
+}
+
+function isWritable(database: DatabaseSync): boolean {
+  try {
+    database.exec('BEGIN IMMEDIATE; ROLLBACK')
+    return true
+  } catch {
+    return false
+  }
+}
+
+async function postgresGround(): Promise<Ground> {
+  if (!canStartPostgres()) throw missing('PostgreSQL')
+  const server = await startPostgres({ fsync: 'on', synchronous_commit: 'on' })
+  const proxies: TcpProxy[] = []
+  return {
+    url: server.url,
+    way: () => proxied(server.url, server.port, proxies),
+    async restart(random, down) {
+      await server.kill(random() < 0.5 ? 'SIGQUIT' : 'SIGKILL')
+      await down()
+      await server.start()
+    },
+    async connections() {
+      const rows = await query(
+        server.url,
+        `SELECT pid, client_port FROM pg_stat_activity WHERE application_name = 'errand' ORDER BY pid`,
+      )
+      return rows.map(({ pid, client_port: port }) => ({
+        port: Number(port),
+        end: async () => void (await query(server.url, 'SELECT pg_terminate_backend($1)', [pid])),
+      }))
+    },
+    isHeld: null,
+    isLossy: false,
+    close: async () => {
+      await Promise.all(proxies.map((proxy) => proxy.close()))
+      await server.stop()
+    },
+  }
+}
+
+/** Several partitions on one server, so that calls go over more than one. */
+const partitions = 4
+
+async function redisGround(aof: Aof): Promise<Ground> {
+  if (!canStartRedis()) throw missing('Redis')
+  const server = await startRedis('--appendonly', 'yes', '--appendfsync', aof)
+  const url = `${server.url}?partitions=${partitions}`
+  const proxies: TcpProxy[] = []
+  return {
+    url,
+    way: () => proxied(url, server.port, proxies),
+    restart:
+      aof === 'always'
+        ? async (_random, down) => {
+            await server.kill()
+            await down()
+            await server.start()
+          }
+        : null,
+    connections: () => clientsOf(server),
+    isHeld: null,
+    isLossy: false,
+    close: async () => {
+      await Promise.all(proxies.map((proxy) => proxy.close()))
+      await server.stop()
+    },
+  }
+}
+
+async function clusterGround(): Promise<Ground> {
+  if (!canStartRedis()) throw missing('Redis')
+  const cluster = await startCluster()
+  const { servers } = cluster
+  await becomesWhole(servers)
+  const url = `redis://${servers.map(({ port }) => `127.0.0.1:${port}`).join(',')}?partitions=8`
+  return {
+    url,
+    // Nodes tell each other's addresses to clients, so that no proxy can stand before them.
+    way: async () => ({ url, proxy: null }),
+    restart: (random, down) => failOver(servers, random, down),
+    connections: async () => (await Promise.all(servers.map(clientsOf))).flat(),
+    isHeld: null,
+    isLossy: true,
+    close: () => cluster.stop(),
+  }
+}
+
+async function proxied(url: string, port: number, proxies: TcpProxy[]): Promise<Way> {
+  const proxy = await tcpProxy(port)
+  proxies.push(proxy)
+  return { url: url.replace(`:${port}`, `:${proxy.port}`), proxy }
+}
+
+async function clientsOf({ port }: RedisServer): Promise<readonly Connection[]> {
+  const lists = await asked(port, (client) =>
+    Promise.all(['normal', 'pubsub'].map((type) => client.call('CLIENT', 'LIST', 'TYPE', type))),
+  )
+  const found = [...lists.join('\n').matchAll(/^id=(\d+) addr=\S+:(\d+) /gm)]
+  return found.map(([, id = '', from]) => ({
+    port: Number(from),
+    end: async () => void (await asked(port, (client) => client.call('CLIENT', 'KILL', 'ID', id))),
+  }))
+}
+
+function missing(name: string): ErrandError {
+  return new ErrandError('invalid-option', `There is no ${name} to start on this machine.`)
+}

@@ -1,0 +1,183 @@
+/** What befalls the processes of a run, its server and the ways between them, at moments drawn from the seed. */
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Connection, Ground } from './ground.ts'
+import type { Ledger } from './ledger.ts'
+import type { Fleet, Member } from './processes.ts'
+import { between, draw, inAnyOrder, weighted, whole, type Random } from './random.ts'
+
+/** The pause between two misfortunes. */
+const pauseMs = { from: 400, to: 1_300 } as const
+
+/** How long a process stands still or hears nothing, in leases: always past its own. */
+const absentLeases = { from: 1.3, to: 2.3 } as const
+
+/** How long a server that was ended stays away. */
+const downMs = { from: 300, to: 3_000 } as const
+
+/** So many workers may stand still or hear nothing at once, and so many are up at any time. */
+const mostAbsent = 2
+const leastUp = 1
+
+/** So many connections are terminated at once, at most. */
+const mostTerminated = 4
+
+const misfortunes = [
+  { kind: 'kill-worker', share: 46 },
+  { kind: 'stop-worker', share: 26 },
+  { kind: 'kill-producer', share: 10 },
+  { kind: 'retire-worker', share: 5 },
+  { kind: 'darken-worker', share: 12 },
+  { kind: 'darken-producer', share: 3 },
+  { kind: 'terminate', share: 8 },
+  { kind: 'restart', share: 6 },
+] as const
+type Kind = (typeof misfortunes)[number]['kind']
+
+export interface Stage {
+  readonly fleet: Fleet
+  readonly ground: Ground
+  readonly ledger: Ledger
+  readonly leaseMs: number
+  readonly random: Random
+}
+
+/**
+ * Strikes until the signal aborts; resolves when everybody is back. Each misfortune that the ground offers comes once before chance
+ * decides, so that a short run sees them all.
+ */
+export async function strike(stage: Stage, signal: AbortSignal): Promise<void> {
+  const { fleet, random } = stage
+  const absences: Promise<void>[] = []
+  let restart: Promise<void> | null = null
+  const offered = misfortunes.filter(({ kind }) => isOffered(kind, stage))
+  const owed = inAnyOrder(random, offered)
+  while (await pause(between(random, pauseMs.from, pauseMs.to), signal)) {
+    const drawn = owed.pop()
+    const { kind } = drawn ?? weighted(random, offered)
+    const absentMs = stage.leaseMs * between(random, absentLeases.from, absentLeases.to)
+    const isCut = random() < 0.5
+    switch (kind) {
+      case 'kill-worker':
+      case 'kill-producer':
+      case 'retire-worker':
+      case 'stop-worker':
+      case 'darken-worker':
+      case 'darken-producer': {
+        const member = drawVictim(fleet, kind, random)
+        if (member !== undefined) absences.push(befall(stage, kind, member, absentMs, isCut))
+        else if (drawn !== undefined) owed.unshift(drawn)
+        break
+      }
+      case 'terminate':
+        // A server that is away has no connections.
+        if (restart === null) await terminate(stage)
+        break
+      case 'restart':
+        if (restart !== null) break
+        restart = restartServer(stage).finally(() => (restart = null))
+        absences.push(restart)
+        break
+    }
+  }
+  await Promise.all(absences)
+}
+
+function isOffered(kind: Kind, { ground, fleet }: Stage): boolean {
+  switch (kind) {
+    case 'kill-worker':
+    case 'stop-worker':
+    case 'kill-producer':
+    case 'retire-worker':
+      return true
+    case 'darken-worker':
+    case 'darken-producer':
+      return fleet.members('worker').some(({ place }) => place.way.proxy !== null)
+    case 'terminate':
+      return ground.connections !== null
+    case 'restart':
+      return ground.restart !== null
+  }
+}
+
+async function befall(
+  { fleet, ground, ledger }: Stage,
+  kind: Exclude<Kind, 'terminate' | 'restart'>,
+  member: Member,
+  absentMs: number,
+  isCut: boolean,
+): Promise<void> {
+  switch (kind) {
+    case 'kill-worker':
+    case 'kill-producer':
+      return fleet.kill(member)
+    case 'retire-worker':
+      return fleet.retire(member)
+    case 'stop-worker':
+      fleet.stop(member)
+      return standStill(absentMs)
+    case 'darken-worker':
+    case 'darken-producer':
+      fleet.darken(member)
+      await sleep(absentMs)
+      return fleet.lighten(member, isCut ? 'cut' : 'go-on')
+  }
+
+  /** Who is stopped inside a transaction may hold up everybody else. */
+  async function standStill(ms: number): Promise<void> {
+    const until = performance.now() + ms
+    const isHeld = (await ground.isHeld?.()) ?? false
+    if (isHeld) ledger.write({ kind: 'server', state: 'held' })
+    await sleep(until - performance.now())
+    fleet.resume(member)
+    if (isHeld) ledger.write({ kind: 'server', state: 'free' })
+  }
+}
+
+async function terminate({ fleet, ground, ledger, random }: Stage): Promise<void> {
+  const left = [...((await ground.connections?.()) ?? [])]
+  for (let i = whole(random, 1, mostTerminated); i > 0 && left.length > 0; i--) {
+    const [{ port, end }] = left.splice(whole(random, 0, left.length - 1), 1) as [Connection]
+    ledger.write({ kind: 'terminated', process: fleet.nameBehind(port) })
+    await end()
+  }
+}
+
+async function restartServer({ ground, ledger, random }: Stage): Promise<void> {
+  if (ground.restart === null) return
+  const awayMs = between(random, downMs.from, downMs.to)
+  ledger.write({ kind: 'server', state: 'down' })
+  await ground.restart(random, () => sleep(awayMs))
+  ledger.write({ kind: 'server', state: 'up' })
+}
+
+function drawVictim(
+  fleet: Fleet,
+  kind: Exclude<Kind, 'terminate' | 'restart'>,
+  random: Random,
+): Member | undefined {
+  const role = kind === 'kill-producer' || kind === 'darken-producer' ? 'producer' : 'worker'
+  const up = fleet.members(role, 'up')
+  if (role === 'worker' && up.length <= leastUp) return undefined
+  switch (kind) {
+    case 'kill-worker':
+    case 'kill-producer':
+      return draw(random, [...up, ...fleet.members(role, 'starting')])
+    case 'retire-worker':
+      return draw(random, up)
+    case 'stop-worker':
+      return fleet.members(role, 'absent').length < mostAbsent ? draw(random, up) : undefined
+    case 'darken-worker':
+    case 'darken-producer':
+      if (fleet.members(role, 'absent').length >= mostAbsent) return undefined
+      return draw(
+        random,
+        up.filter(({ place }) => place.way.proxy !== null),
+      )
+  }
+}
+
+/** Waits; answers false when the signal cut the wait short. */
+async function pause(ms: number, signal: AbortSignal): Promise<boolean> {
+  await sleep(ms, undefined, { signal }).catch(() => null)
+  return !signal.aborted
+}

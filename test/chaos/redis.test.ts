@@ -1,0 +1,6 @@
+import { canStartRedis } from '../redis-server.ts'
+import { testShortRuns } from './short-run.ts'
+
+if (canStartRedis()) {
+  testShortRuns(['redis'], { jobs: 300, kills: 1, restarts: 1, blackHoles: 1, rescues: 1 })
+}

@@ -1,0 +1,128 @@
+/** A call to a store as plain data, and the same with its answer: what the model explains. */
+import { AssertionError } from 'node:assert'
+import type { LogLine } from '../../src/core/job.ts'
+import type {
+  CancelAnswer,
+  Claimed,
+  ClaimRequest,
+  ExpiredRequest,
+  Inserted,
+  LeaseRef,
+  ListQuery,
+  NewJob,
+  NextDue,
+  Note,
+  NoteAnswer,
+  RemoveAnswer,
+  RenewAnswer,
+  RetryAnswer,
+  SettleAnswer,
+  Settlement,
+  Store,
+  StoredJob,
+  Tended,
+  WorkerRecord,
+} from '../../src/store.ts'
+
+export type Call =
+  | { readonly verb: 'insert'; readonly jobs: readonly NewJob[] }
+  | { readonly verb: 'claim'; readonly request: ClaimRequest }
+  | { readonly verb: 'settle'; readonly settlements: readonly Settlement[] }
+  | { readonly verb: 'renew'; readonly leases: readonly LeaseRef[]; readonly leaseMs: number }
+  | { readonly verb: 'note'; readonly notes: readonly Note[] }
+  | { readonly verb: 'expired'; readonly request: ExpiredRequest }
+  | { readonly verb: 'tend'; readonly worker: WorkerRecord }
+  | { readonly verb: 'cancel'; readonly ids: readonly string[]; readonly reason: string | null }
+  | { readonly verb: 'retry'; readonly ids: readonly string[] }
+  | { readonly verb: 'remove'; readonly ids: readonly string[] }
+  | { readonly verb: 'take'; readonly ids: readonly string[] }
+  | { readonly verb: 'prune'; readonly limit: number; readonly cap: number }
+  | { readonly verb: 'pause'; readonly queues: readonly string[] }
+  | { readonly verb: 'resume'; readonly queues: readonly string[] }
+  | { readonly verb: 'list'; readonly query: ListQuery }
+  | { readonly verb: 'logs'; readonly id: string }
+  | { readonly verb: 'queues' }
+  | { readonly verb: 'workers' }
+
+interface Answers {
+  insert: readonly Inserted[]
+  claim: Claimed & NextDue
+  settle: readonly SettleAnswer[]
+  renew: readonly RenewAnswer[]
+  note: readonly NoteAnswer[]
+  expired: Claimed
+  tend: Tended
+  cancel: readonly CancelAnswer[]
+  retry: readonly RetryAnswer[]
+  remove: readonly RemoveAnswer[]
+  take: readonly (StoredJob | null)[]
+  prune: { readonly removed: number; readonly more: boolean }
+  pause: null
+  resume: null
+  /** The jobs of all pages. */
+  list: readonly StoredJob[]
+  logs: readonly LogLine[]
+  queues: readonly { readonly name: string; readonly paused: boolean }[]
+  workers: readonly WorkerRecord[]
+}
+
+export type Exchange = {
+  [V in Call['verb']]: Extract<Call, { verb: V }> & { readonly answer: Answers[V] }
+}[Call['verb']]
+
+/** Makes a call and answers it with its answer. */
+export async function perform(store: Store, call: Call): Promise<Exchange> {
+  switch (call.verb) {
+    case 'insert':
+      return { ...call, answer: await store.insert(call.jobs) }
+    case 'claim':
+      return { ...call, answer: await store.claim(call.request) }
+    case 'settle':
+      return { ...call, answer: await store.settle(call.settlements) }
+    case 'renew':
+      return { ...call, answer: await store.renew(call.leases, call.leaseMs) }
+    case 'note':
+      return { ...call, answer: await store.note(call.notes) }
+    case 'expired':
+      return { ...call, answer: await store.expired(call.request) }
+    case 'tend':
+      return { ...call, answer: await store.tend(call.worker) }
+    case 'cancel':
+      return { ...call, answer: await store.cancel(call.ids, call.reason) }
+    case 'retry':
+      return { ...call, answer: await store.retry(call.ids) }
+    case 'remove':
+      return { ...call, answer: await store.remove(call.ids) }
+    case 'take':
+      return { ...call, answer: await store.take(call.ids) }
+    case 'prune':
+      return { ...call, answer: await store.prune({ limit: call.limit, cap: call.cap }) }
+    case 'pause':
+      await store.pause(call.queues)
+      return { ...call, answer: null }
+    case 'resume':
+      await store.resume(call.queues)
+      return { ...call, answer: null }
+    case 'list':
+      return { ...call, answer: await allPages(store, call.query) }
+    case 'logs':
+      return { ...call, answer: await store.logs(call.id) }
+    case 'queues':
+      return { ...call, answer: await store.queues() }
+    case 'workers':
+      return { ...call, answer: await store.workers() }
+  }
+}
+
+async function allPages(store: Store, query: ListQuery): Promise<readonly StoredJob[]> {
+  const jobs: StoredJob[] = []
+  for (let pages = 0, after: string | null = null; pages < 200; pages += 1) {
+    const page = await store.list(after === null ? query : { ...query, after })
+    if (page.jobs.length > query.limit)
+      throw new AssertionError({ message: `a page of ${page.jobs.length}, not ${query.limit}` })
+    jobs.push(...page.jobs)
+    after = page.next
+    if (after === null) return jobs
+  }
+  throw new AssertionError({ message: 'the pages of a list do not end' })
+}

@@ -1,0 +1,150 @@
+/** What an insert does: new jobs, repeats, keys that are taken. */
+import { noCounters } from '../../src/core/job.ts'
+import type { Inserted, NewJob } from '../../src/store.ts'
+import { alter, difference, enter, holderOf, weigh, type Draft } from './draft.ts'
+import type { ModelJob } from './state.ts'
+
+/**
+ * Adds one job and answers what the store must say; `token` is the one that it gave, if it gave one. `settleNeeds` must follow in the
+ * same step.
+ */
+export function insertOne(draft: Draft, job: NewJob, token: number | null): Inserted {
+  const known = draft.jobs.get(job.id)
+  if (!draft.queues.has(job.queue)) draft.rumoured.add(job.queue)
+  if (known !== undefined) return { id: job.id, status: 'created', token: leaseOfBirth(known) }
+  const holder = job.unique === null ? null : holderOf(draft, job.unique.key)
+  if (holder !== null) return meetHolder(draft, job, holder)
+
+  draft.queues.set(job.queue, draft.queues.get(job.queue) ?? false)
+  draft.inserted += 1
+  if (job.lease !== null) return insertRunning(draft, job, job.lease, token)
+  const fresh = freshJob(draft, job)
+  const isDue = fresh.shown.dueAt <= draft.now
+  if (job.needs.length === 0) {
+    draft.edges.push(isDue ? 'enqueue, due now → ready' : 'enqueue, due later → scheduled')
+    enter(draft, fresh, isDue ? 'ready' : 'scheduled')
+  } else {
+    insertNeedy(draft, fresh, job)
+  }
+  return { id: job.id, status: 'created', token: null }
+}
+
+/** Needs that are met already, or have failed and may, do not block: the job stands where it would without them. */
+function insertNeedy(draft: Draft, fresh: ModelJob, { needs, id }: NewJob): void {
+  const blocked = enter(draft, fresh, 'blocked', { needs })
+  const edgesBefore = draft.edges.length
+  weigh(draft, blocked)
+  const settled = draft.jobs.get(id)
+  if (settled?.shown.state === 'blocked') draft.edges.push('enqueue, with unmet needs → blocked')
+  else draft.edges.length = edgesBefore
+  if (settled?.shown.state === 'ready' || settled?.shown.state === 'scheduled')
+    alter(draft, settled, { place: fresh.place })
+}
+
+function insertRunning(
+  draft: Draft,
+  job: NewJob,
+  { worker, leaseMs }: NonNullable<NewJob['lease']>,
+  token: number | null,
+): Inserted {
+  if (token === null || token <= 0) throw difference(`token of inline ${job.id}`, token, 'a token')
+  const lease = { worker, token, leaseUntil: draft.now + leaseMs, startedAt: draft.now }
+  const fresh = freshJob(draft, job)
+  enter(draft, fresh, 'running', { shown: lease, bornToken: token, tokens: [token] })
+  return { id: job.id, status: 'created', token }
+}
+
+/** A repeated insert tells the lease that the first one gave while it is still that one. */
+function leaseOfBirth({ shown, bornToken }: ModelJob): number | null {
+  return shown.state === 'running' && shown.token === bornToken ? bornToken : null
+}
+
+function meetHolder(draft: Draft, job: NewJob, holder: string): Inserted {
+  const held = draft.jobs.get(holder)
+  const isWaiting =
+    held !== undefined && ['blocked', 'scheduled', 'ready'].includes(held.shown.state)
+  if (!isWaiting || job.unique?.onConflict !== 'replace')
+    return { id: holder, status: 'duplicate', token: null }
+  draft.queues.set(job.queue, draft.queues.get(job.queue) ?? false)
+  const { input, codec, options, priority, queue } = job
+  const { shown, ...hidden } = clocksOf(job, draft.now)
+  const waits = shown.dueAt > draft.now ? 'scheduled' : 'ready'
+  const change = {
+    ...hidden,
+    keepCancelledMs: job.keepCancelledMs,
+    unique: job.unique,
+    shown: { ...shown, input, codec, options, priority, queue },
+  }
+  enter(draft, held, held.shown.state === 'blocked' ? 'blocked' : waits, change)
+  return { id: holder, status: 'replaced', token: null }
+}
+
+function clocksOf(
+  job: NewJob,
+  now: number,
+): Pick<ModelJob, ClockField> & {
+  readonly shown: Pick<ModelJob['shown'], 'dueAt' | 'startBy' | 'deadlineAt'>
+} {
+  const { startWithinMs, deadlineMs, unique } = job
+  const dueAt = job.runAt ?? now + job.delayMs
+  return {
+    place: dueAt,
+    startWithinMs,
+    deadlineMs,
+    keyUntil: now + (unique?.forMs ?? 0),
+    shown: {
+      dueAt,
+      startBy: startWithinMs === null ? null : dueAt + startWithinMs,
+      deadlineAt: deadlineMs === null ? null : now + deadlineMs,
+    },
+  }
+}
+
+type ClockField = 'place' | 'startWithinMs' | 'deadlineMs' | 'keyUntil'
+
+function freshJob(draft: Draft, job: NewJob): ModelJob {
+  const { id, task, queue, priority, input, codec, options, parent, unique } = job
+  const { shown, ...hidden } = clocksOf(job, draft.now)
+  return {
+    ...hidden,
+    order: draft.inserted,
+    keepCancelledMs: job.keepCancelledMs,
+    unique,
+    tookKey: false,
+    needs: [],
+    isSuspect: false,
+    overdueFrom: null,
+    why: 'ready',
+    tokens: [],
+    bornToken: 0,
+    settled: [],
+    cancelReason: null,
+    log: [],
+    shown: {
+      id,
+      task,
+      queue,
+      state: 'ready',
+      priority,
+      input,
+      codec,
+      options,
+      parent,
+      uniqueKey: unique?.key ?? null,
+      createdAt: draft.now,
+      counters: noCounters,
+      token: 0,
+      worker: null,
+      leaseUntil: null,
+      startedAt: null,
+      finishedAt: null,
+      expiresAt: null,
+      cancelAsked: false,
+      progress: null,
+      errors: [],
+      output: null,
+      reason: null,
+      ...shown,
+    },
+  }
+}

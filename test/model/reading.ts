@@ -1,0 +1,127 @@
+/** What readers and workers are told. */
+import { isFinal } from '../../src/core/job.ts'
+import type { ListQuery, QueueCount, StoredJob, Tended, WorkerRecord } from '../../src/store.ts'
+import { difference, same, type Draft } from './draft.ts'
+import { isLost, isOverdue, nextDueMs, promote } from './leasing.ts'
+import { isOutlived } from './operating.ts'
+import type { ModelState } from './state.ts'
+
+export function explainTend(draft: Draft, worker: WorkerRecord, answer: Tended): void {
+  promote(draft)
+  draft.workers.set(worker.id, { ...worker, lastSeenAt: draft.now })
+  const jobs = [...draft.jobs.values()]
+  const serves = (name: string): boolean =>
+    draft.queues.get(name) !== true && (worker.queues.includes('*') || worker.queues.includes(name))
+  const paused = [...draft.queues].filter(([, isPaused]) => isPaused).map(([name]) => name)
+  explainNames(draft, answer.queues)
+  same(
+    'tend',
+    { ...answer, paused: [...answer.paused].sort(), queues: [] },
+    {
+      now: draft.now,
+      paused: paused.sort(),
+      queues: [],
+      nextDueMs: nextDueMs(draft),
+      ready: jobs.some(({ shown }) => shown.state === 'ready' && serves(shown.queue)),
+      sweep: jobs.some((job) => isLost(job, draft.now) || isOverdue(job, draft.now)),
+      prune: jobs.some((job) => isOutlived(job, draft.now)),
+    },
+  )
+}
+
+export function explainQueues(
+  draft: Draft,
+  answer: readonly { readonly name: string; readonly paused: boolean }[],
+): void {
+  explainNames(
+    draft,
+    answer.map(({ name }) => name),
+  )
+  for (const { name, paused } of answer)
+    same(`pause of ${name}`, paused, draft.queues.get(name) ?? false)
+}
+
+/** A store knows every queue that had a job or a pause, and may know others that were named. */
+function explainNames(draft: Draft, names: readonly string[]): void {
+  const missing = [...draft.queues.keys()].filter((name) => !names.includes(name))
+  const strange = names.filter((name) => !draft.queues.has(name) && !draft.rumoured.has(name))
+  if (missing.length + strange.length > 0 || new Set(names).size !== names.length)
+    throw difference('queues', names, [...draft.queues.keys()])
+}
+
+export function explainWorkers(draft: Draft, answer: readonly WorkerRecord[]): void {
+  const byId = (a: WorkerRecord, b: WorkerRecord): number => (a.id < b.id ? -1 : 1)
+  same('workers', [...answer].sort(byId), [...draft.workers.values()].sort(byId))
+}
+
+/** All jobs of a query, newest first. */
+export function explainList(draft: Draft, query: ListQuery, answer: readonly StoredJob[]): void {
+  const jobs = [...draft.jobs.values()]
+    .filter(({ shown }) => fits(shown, query))
+    .sort((a, b) => b.order - a.order)
+    .map(({ shown }) => shown)
+  same(
+    'list',
+    answer.map(({ id }) => id),
+    jobs.map(({ id }) => id),
+  )
+  for (const [index, job] of jobs.entries()) sameJob(job.id, answer[index] ?? null, job)
+}
+
+function fits(job: StoredJob, query: ListQuery): boolean {
+  const { createdAt, finishedAt } = job
+  return (
+    (query.states?.includes(job.state) ?? true) &&
+    (query.task ?? job.task) === job.task &&
+    (query.queue ?? job.queue) === job.queue &&
+    (query.uniqueKey === undefined || query.uniqueKey === job.uniqueKey) &&
+    (query.parent === undefined || query.parent === job.parent) &&
+    createdAt >= (query.createdFrom ?? 0) &&
+    createdAt < (query.createdTo ?? Infinity) &&
+    (query.finishedFrom === undefined ||
+      (finishedAt !== null && finishedAt >= query.finishedFrom)) &&
+    (query.finishedTo === undefined || (finishedAt !== null && finishedAt < query.finishedTo))
+  )
+}
+
+/** Holds all that can be read to the model: every job that was ever named, the counts, and their order where that was asked for. */
+export function explainView(
+  state: ModelState,
+  ids: readonly string[],
+  view: {
+    readonly jobs: readonly (StoredJob | null)[]
+    readonly counts: readonly QueueCount[]
+    readonly order: readonly string[] | null
+  },
+): void {
+  for (const [index, id] of ids.entries())
+    sameJob(id, view.jobs[index] ?? null, state.jobs.get(id)?.shown ?? null)
+  const newestFirst = [...state.jobs.values()].sort((a, b) => b.order - a.order)
+  if (view.order !== null)
+    same(
+      'order of the list',
+      view.order,
+      newestFirst.map(({ shown }) => shown.id),
+    )
+  const counts = new Map<string, number>()
+  for (const { shown } of state.jobs.values()) {
+    const cell = `${shown.queue} ${shown.state}`
+    counts.set(cell, (counts.get(cell) ?? 0) + 1)
+  }
+  same(
+    'counts',
+    view.counts.map(({ queue, state, count }) => `${queue} ${state} ${count}`).sort(),
+    [...counts].map(([cell, count]) => `${cell} ${count}`).sort(),
+  )
+}
+
+/** Whether an ended job still shows that a cancel was asked for is left open. */
+export function sameJob(id: string, actual: StoredJob | null, expected: StoredJob | null): void {
+  if (actual === null || expected === null) return same(`job ${id}`, actual, expected)
+  const fields = new Set([...Object.keys(actual), ...Object.keys(expected)] as (keyof StoredJob)[])
+  for (const field of fields) {
+    if (actual[field] === expected[field]) continue
+    if (field === 'cancelAsked' && isFinal(expected.state)) continue
+    same(`${field} of the ${expected.state} job ${id}`, actual[field], expected[field])
+  }
+}

@@ -1,0 +1,243 @@
+/** One run: a list of commands against a store, with the model beside it. */
+import { AssertionError } from 'node:assert'
+import { isDeepStrictEqual } from 'node:util'
+import type { Store } from '../../src/store.ts'
+import type { Command } from './commands.ts'
+import type { Edge } from './edges.ts'
+import { perform, type Call, type Exchange } from './exchange.ts'
+import { explainView } from './reading.ts'
+import { resolve } from './resolve.ts'
+import { emptyState, type ModelState } from './state.ts'
+import { step, type Circumstances, type Step } from './step.ts'
+import { idOf, told } from './transcript.ts'
+
+/** An empty store with several clients, and its time. */
+export interface Place {
+  readonly clients: readonly Store[]
+  /** The time at which it stands still. */
+  readonly now: number
+  advance(ms: number): Promise<void>
+  dispose(): Promise<void>
+}
+
+/** What a run counts. */
+export interface Tally {
+  commands: number
+  readonly edges: Map<Edge, number>
+}
+
+interface Turn {
+  readonly client: number
+  readonly call: Call
+}
+
+/** Runs commands one after the other, some of them at once. Rejects with the calls so far when store and model differ. */
+export async function run(place: Place, commands: readonly Command[], tally: Tally): Promise<void> {
+  const transcript: string[] = []
+  const ids: string[] = []
+  let { now } = place
+  let states: readonly ModelState[] = [emptyState]
+  const mint = (): string => {
+    const id = idOf(ids.length + 1)
+    ids.push(id)
+    return id
+  }
+  for (let from = 0; from < commands.length;) {
+    const group = groupFrom(commands, from)
+    from += group.length
+    const waitMs = group[0]?.waitMs ?? 0
+    if (waitMs > 0) {
+      await place.advance(waitMs)
+      now += waitMs
+      transcript.push(`  +${waitMs} ms`)
+    }
+    const turns: Turn[] = []
+    for (const { client, what } of group) {
+      const call = resolve(what, client, {
+        state: states[0] ?? emptyState,
+        now,
+        ids: [...ids],
+        mint,
+      })
+      if (call !== null) turns.push({ client, call })
+    }
+    if (turns.length === 0) continue
+    tally.commands += turns.length
+    const lines: string[] = []
+    try {
+      const exchanges = await Promise.all(
+        turns.map(({ client, call }) => perform(clientOf(place, client), call)),
+      )
+      for (const [index, exchange] of exchanges.entries())
+        lines.push(`${turns[index]?.client} ${turns.length > 1 ? '∥ ' : ''}${told(exchange)}`)
+      states = await explain(place, { states, exchanges, now, ids, tally })
+    } catch (error) {
+      const last =
+        lines.length > 0 ? lines : turns.map(({ client, call }) => `${client} ${told(call)}`)
+      const calls = [...transcript, ...last].join('\n')
+      throw new Error(`${told(error)}\nafter\n${calls}`, { cause: error })
+    }
+    transcript.push(...lines)
+  }
+}
+
+/** The commands that are issued at once: neighbours of different clients that say so, three at most. */
+function groupFrom(commands: readonly Command[], from: number): readonly Command[] {
+  const group: Command[] = []
+  for (const command of commands.slice(from, from + 3)) {
+    const last = group.at(-1)
+    const joins =
+      last === undefined ||
+      (last.together &&
+        mayMeet(command) &&
+        mayMeet(last) &&
+        group.every(({ client }) => client !== command.client))
+    if (!joins) break
+    group.push(command)
+  }
+  return group
+}
+
+/** What reads much, or lets the store choose what goes, is explained only when it is alone. */
+function mayMeet({ what: { kind } }: Command): boolean {
+  return !['idle', 'list', 'prune', 'tend', 'queues', 'workers', 'logs'].includes(kind)
+}
+
+/**
+ * Finds the orders of the calls in which the model gives the answers and the view that the store gave, and answers the states that they
+ * lead to. Two orders may look alike for now and be told apart later, by who stands before whom.
+ */
+async function explain(
+  place: Place,
+  seen: {
+    readonly states: readonly ModelState[]
+    readonly exchanges: readonly Exchange[]
+    readonly now: number
+    readonly ids: readonly string[]
+    readonly tally: Tally
+  },
+): Promise<readonly ModelState[]> {
+  const { states, exchanges, now, ids, tally } = seen
+  const [jobs, counts] = await Promise.all([
+    clientOf(place, 0).get(ids),
+    clientOf(place, 1).counts(),
+  ])
+  // Which of several inserts came first shows in a list: that leaves one state of many.
+  const listed =
+    exchanges.length > 1 ? (await clientOf(place, 0).list({ limit: 1_000 })).jobs : null
+  const known = new Set(ids.filter((_, index) => jobs[index] !== null))
+  const isGone = (id: string): boolean => !known.has(id)
+  const ends: ModelState[] = []
+  let first: unknown = null
+  for (const state of states) {
+    for (const order of ordersOf(exchanges)) {
+      try {
+        const { state: end, edges } = walk(state, order, { now, isGone })
+        explainView(end, ids, { jobs, counts, order: listed?.map(({ id }) => id) ?? null })
+        if (ends.length === 0)
+          for (const edge of edges) tally.edges.set(edge, (tally.edges.get(edge) ?? 0) + 1)
+        if (!ends.some((other) => isDeepStrictEqual(other, end))) ends.push(end)
+      } catch (error) {
+        if (!(error instanceof AssertionError)) throw error
+        first ??= error
+      }
+    }
+  }
+  if (ends.length === 0) throw first
+  return ends
+}
+
+function walk(
+  from: ModelState,
+  order: readonly Exchange[],
+  circumstances: Omit<Circumstances, 'passed'>,
+): Step {
+  let state = from
+  const edges: Edge[] = []
+  const due = [...from.jobs.values()]
+    .filter(({ shown }) => shown.state === 'scheduled' && shown.dueAt <= circumstances.now)
+    .map(({ shown }) => shown.id)
+  for (const exchange of order) {
+    const passed = passedBy(exchange, order, due)
+    const next = step(state, exchange, { ...circumstances, passed })
+    state = next.state
+    edges.push(...next.edges)
+  }
+  return { state, edges }
+}
+
+/** Every order of the calls. An insert is a step for each of its jobs, which others may come between. */
+function ordersOf(exchanges: readonly Exchange[]): readonly (readonly Exchange[])[] {
+  return exchanges.length <= 1 ? [exchanges] : mergesOf(exchanges.map(partsOf))
+}
+
+function partsOf(exchange: Exchange): readonly Exchange[] {
+  if (exchange.verb !== 'insert') return [exchange]
+  return exchange.jobs.map((job, index) => ({
+    verb: 'insert',
+    jobs: [job],
+    answer: exchange.answer.slice(index, index + 1),
+  }))
+}
+
+/** Every way to merge lists that keeps the order within each. */
+function mergesOf<T>(lists: readonly (readonly T[])[]): readonly (readonly T[])[] {
+  const left = lists.filter((list) => list.length > 0)
+  if (left.length === 0) return [[]]
+  return left.flatMap((list, index) =>
+    mergesOf(left.with(index, list.slice(1))).map((rest) => [...list.slice(0, 1), ...rest]),
+  )
+}
+
+/**
+ * Jobs that the other calls of the group touched, but for those that the call itself was given. Another claim also touches what is due: one
+ * of the two makes it ready, and the other may come too early for that.
+ */
+function passedBy(
+  exchange: Exchange,
+  group: readonly Exchange[],
+  due: readonly string[],
+): ReadonlySet<string> | null {
+  if (group.length === 1) return null
+  const rest = group.filter((other) => other !== exchange)
+  const promoted = rest.some(({ verb }) => verb === 'claim') ? due : []
+  const others = [...rest.flatMap(idsIn), ...promoted]
+  const own = new Set(idsIn(exchange))
+  return new Set(others.filter((id) => !own.has(id)))
+}
+
+function idsIn(exchange: Exchange): readonly string[] {
+  switch (exchange.verb) {
+    case 'claim':
+    case 'expired':
+      return exchange.answer.jobs.map(({ id }) => id)
+    case 'insert':
+      return exchange.answer.map(({ id }) => id)
+    case 'settle':
+      return exchange.settlements.map(({ id }) => id)
+    case 'renew':
+      return exchange.leases.map(({ id }) => id)
+    case 'note':
+      return exchange.notes.map(({ id }) => id)
+    case 'cancel':
+    case 'retry':
+    case 'remove':
+    case 'take':
+      return exchange.ids
+    case 'tend':
+    case 'prune':
+    case 'pause':
+    case 'resume':
+    case 'list':
+    case 'logs':
+    case 'queues':
+    case 'workers':
+      return []
+  }
+}
+
+function clientOf(place: Place, index: number): Store {
+  const store = place.clients[index % place.clients.length]
+  if (store === undefined) throw new RangeError('a place has one client at least')
+  return store
+}
