@@ -1,0 +1,195 @@
+/** One contest: five processes that want one lock, what befalls them, and the register that they write to. */
+import { fork, type ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { between, draw, weighted, type Random } from '../chaos/random.ts'
+import type { Contending } from './contender.ts'
+import type { Absence, FailOver } from './judge.ts'
+import type { Write } from './register.ts'
+import type { LockName, LockPlace, Way } from './servers.ts'
+
+const crew = 5
+/** So many stand still beside whatever befalls the holder. */
+const idleStopped = 2
+/** How long somebody is absent, in times of the lock's ttl: always past it. */
+const absentTtls = { from: 1.1, to: 1.5 } as const
+const pollMs = 25
+const pauseMs = { from: 50, to: 400 } as const
+/** Between two misfortunes of the servers. */
+const calmMs = { from: 10_000, to: 30_000 } as const
+
+const misfortunes = [
+  { kind: 'stopped', share: 60 },
+  { kind: 'dark', share: 15 },
+  { kind: 'killed', share: 15 },
+  { kind: 'retired', share: 10 },
+] as const
+
+interface Contender {
+  readonly name: string
+  readonly way: Way
+  child: ChildProcess
+  isAbsent: boolean
+}
+
+export interface Contested {
+  readonly writes: readonly Write[]
+  readonly absences: readonly Absence[]
+  readonly failOvers: readonly FailOver[]
+}
+
+export class Contest {
+  readonly #lock: LockName
+  readonly #place: LockPlace
+  readonly #random: Random
+  readonly #contenders: Contender[] = []
+  readonly #writes: Write[] = []
+  readonly #absences: Absence[] = []
+  readonly #failOvers: FailOver[] = []
+  #register: ChildProcess | null = null
+  #port = 0
+  #started = 0
+
+  constructor(lock: LockName, place: LockPlace, random: Random) {
+    this.#lock = lock
+    this.#place = place
+    this.#random = random
+  }
+
+  async run(ms: number): Promise<Contested> {
+    process.once('exit', () => this.#abandon())
+    this.#register = fork(join(import.meta.dirname, 'register.ts'))
+    ;[this.#port] = (await once(this.#register, 'message')) as [number]
+    for (let i = 0; i < crew; i++) {
+      const way = await this.#place.way()
+      const name = `contender-${++this.#started}`
+      this.#contenders.push({ name, way, child: this.#spawn(name, way), isAbsent: false })
+    }
+    const late = performance.now() + ms
+    const polling = setInterval(() => void this.#poll(), pollMs)
+    try {
+      await this.#nextHolder(0)
+      const idlers = Array.from({ length: idleStopped }, () => this.#stopIdlers(late))
+      const shaking = this.#shake(late)
+      while (performance.now() < late) {
+        await this.#strikeHolder()
+        await sleep(between(this.#random, pauseMs.from, pauseMs.to))
+      }
+      await Promise.all([...idlers, shaking])
+    } finally {
+      clearInterval(polling)
+      await this.#poll().catch(() => {})
+      this.#abandon()
+    }
+    return { writes: this.#writes, absences: this.#absences, failOvers: this.#failOvers }
+  }
+
+  /** Lets something befall the holder, and waits for the next one. */
+  async #strikeHolder(): Promise<void> {
+    const last = this.#writes.findLast(({ accepted }) => accepted)
+    const holder = this.#contenders.find(({ name }) => name === last?.contender)
+    if (last === undefined || holder === undefined || holder.isAbsent) {
+      await this.#nextHolder(last?.token ?? 0)
+      return
+    }
+    const offered = misfortunes.filter(({ kind }) => kind !== 'dark' || holder.way.proxy !== null)
+    const { kind } = weighted(this.#random, offered)
+    const from = Date.now()
+    const absence = this.#befall(holder, kind)
+    await this.#nextHolder(last.token)
+    const next = this.#writes.find(({ accepted, token }) => accepted && token > last.token)
+    if (next !== undefined) this.#failOvers.push({ after: kind, ms: next.at - from })
+    await absence
+  }
+
+  async #befall(contender: Contender, kind: Absence['kind']): Promise<void> {
+    const { name, child, way } = contender
+    const absence: Absence = { contender: name, kind, from: Date.now(), to: Infinity }
+    this.#absences.push(absence)
+    contender.isAbsent = true
+    const absentMs = this.#place.ttlMs * between(this.#random, absentTtls.from, absentTtls.to)
+    switch (kind) {
+      case 'stopped':
+        child.kill('SIGSTOP')
+        await sleep(absentMs)
+        child.kill('SIGCONT')
+        break
+      case 'dark':
+        way.proxy?.hold()
+        await sleep(absentMs)
+        way.proxy?.release()
+        if (this.#random() < 0.5) way.proxy?.cut()
+        break
+      case 'killed':
+        child.kill('SIGKILL')
+        await this.#replace(contender)
+        break
+      case 'retired':
+        child.kill('SIGTERM')
+        await this.#replace(contender)
+        break
+    }
+    absence.to = Date.now()
+    contender.isAbsent = false
+  }
+
+  async #replace(contender: Contender): Promise<void> {
+    if (contender.child.exitCode === null && contender.child.signalCode === null)
+      await once(contender.child, 'exit')
+    const name = `contender-${++this.#started}`
+    const fresh = { ...contender, name, child: this.#spawn(name, contender.way), isAbsent: false }
+    this.#contenders[this.#contenders.indexOf(contender)] = fresh
+  }
+
+  /** Stops whoever does not hold the lock, again and again. */
+  async #stopIdlers(late: number): Promise<void> {
+    while (performance.now() < late) {
+      const holder = this.#writes.findLast(({ accepted }) => accepted)?.contender
+      const idle = this.#contenders.filter(({ name, isAbsent }) => !isAbsent && name !== holder)
+      // Two are left to take over.
+      const victim = idle.length > 2 ? draw(this.#random, idle) : undefined
+      if (victim === undefined) await sleep(pollMs)
+      else await this.#befall(victim, 'stopped')
+    }
+  }
+
+  async #shake(late: number): Promise<void> {
+    while (this.#place.shake !== null && performance.now() < late) {
+      await this.#place.shake(this.#random)
+      await sleep(between(this.#random, calmMs.from, calmMs.to))
+    }
+  }
+
+  /** Waits for a write under a greater token. */
+  async #nextHolder(token: number): Promise<void> {
+    const withinMs = this.#place.ttlMs * 2 + 40_000
+    const late = performance.now() + withinMs
+    while (!this.#writes.some((write) => write.accepted && write.token > token)) {
+      if (performance.now() > late) throw new Error(`nobody took the lock within ${withinMs} ms`)
+      await sleep(pollMs)
+    }
+  }
+
+  async #poll(): Promise<void> {
+    const answer = await fetch(`http://127.0.0.1:${this.#port}/writes`)
+    this.#writes.push(...((await answer.json()) as Write[]))
+  }
+
+  #spawn(name: string, { url }: Way): ChildProcess {
+    const contending: Contending = {
+      name,
+      url,
+      lock: this.#lock,
+      ttlMs: this.#place.ttlMs,
+      register: this.#port,
+      writers: 2,
+    }
+    return fork(join(import.meta.dirname, 'contender.ts'), [JSON.stringify(contending)])
+  }
+
+  #abandon(): void {
+    for (const { child } of this.#contenders) child.kill('SIGKILL')
+    this.#register?.kill('SIGKILL')
+  }
+}

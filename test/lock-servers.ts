@@ -1,0 +1,202 @@
+/** Servers that keep locks, for tests: Consul and etcd, each private, with its data in a temporary folder. */
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import {
+  comesUp,
+  findBinary,
+  findService,
+  freePort,
+  onPath,
+  OwnProcess,
+  type Kind,
+  type Service,
+  type Started,
+} from './services.ts'
+
+export type LockServer = Started & {
+  readonly url: string
+  /** Stops it where it stands, as a way that is cut would, or lets it go on. */
+  readonly signal: (signal: 'SIGSTOP' | 'SIGCONT') => void
+}
+
+/** An etcd server, or null when there is none. */
+export function findEtcd(): Promise<Service<LockServer> | null> {
+  return findService(etcd)
+}
+
+/** A Consul agent that is a server of its own, or null when there is none. */
+export function findConsul(): Promise<Service<LockServer> | null> {
+  return findService(consul)
+}
+
+const etcd: Kind<LockServer> = {
+  name: 'etcd',
+  variable: 'ERRAND_TEST_ETCD',
+  debianPackage: 'etcd-server',
+  binary: () => onPath('etcd'),
+  async start(binary) {
+    const [port, peerPort] = await ports(2)
+    const url = `http://127.0.0.1:${port}`
+    const peer = `http://127.0.0.1:${peerPort}`
+    return start('etcd', url, '/health', (folder) => [
+      binary,
+      '--name',
+      'only',
+      '--data-dir',
+      folder,
+      '--initial-cluster',
+      `only=${peer}`,
+      '--listen-client-urls',
+      url,
+      '--advertise-client-urls',
+      url,
+      '--listen-peer-urls',
+      peer,
+      '--initial-advertise-peer-urls',
+      peer,
+    ])
+  },
+}
+
+const consul: Kind<LockServer> = {
+  name: 'Consul',
+  variable: 'ERRAND_TEST_CONSUL',
+  debianPackage: 'consul',
+  olderRelease: 'bullseye',
+  binary: () => onPath('consul'),
+  async start(binary) {
+    const [port, serf, server] = await ports(3)
+    const url = `http://127.0.0.1:${port}`
+    return start('Consul', url, '/v1/kv/?keys&consistent', (folder) => [
+      binary,
+      'agent',
+      '-server',
+      '-bootstrap',
+      '-data-dir',
+      folder,
+      '-bind',
+      '127.0.0.1',
+
+      '-http-port',
+      String(port),
+      '-serf-lan-port',
+      String(serf),
+      '-server-port',
+      String(server),
+      '-serf-wan-port',
+      '-1',
+      '-dns-port',
+      '-1',
+      '-hcl',
+      'performance { raft_multiplier = 1 }',
+    ])
+  },
+}
+
+export interface ConsulCluster {
+  readonly servers: readonly LockServer[]
+  /** The server that leads; null while there is none. */
+  leader(): Promise<LockServer | null>
+  stop(): Promise<void>
+}
+
+/** Three Consul servers that elect a leader, or null when there is no Consul. */
+export async function startConsulCluster(): Promise<ConsulCluster | null> {
+  const binary = findBinary(consul)
+  if (binary === null) return null
+  const all = await ports(9)
+  const joins = [1, 4, 7].flatMap((i) => ['-retry-join', `127.0.0.1:${all[i]}`])
+  const addresses = new Map<string, LockServer>()
+  const servers = await Promise.all(
+    [0, 3, 6].map(async (from) => {
+      const [port, serf, rpc] = all.slice(from, from + 3)
+      const url = `http://127.0.0.1:${port}`
+      const server = await start('Consul', url, '/v1/agent/self', (folder) => [
+        binary,
+        'agent',
+        '-server',
+        '-bootstrap-expect',
+        '3',
+        '-node',
+        `node-${from}`,
+        '-data-dir',
+        folder,
+        '-bind',
+        '127.0.0.1',
+        '-http-port',
+        String(port),
+        '-serf-lan-port',
+        String(serf),
+        '-server-port',
+        String(rpc),
+        '-serf-wan-port',
+        '-1',
+        '-dns-port',
+        '-1',
+        '-hcl',
+        'performance { raft_multiplier = 1 }',
+        ...joins,
+      ])
+      addresses.set(`127.0.0.1:${rpc}`, server)
+      return server
+    }),
+  )
+  const leader = async (): Promise<LockServer | null> => {
+    for (const { url } of servers) {
+      const signal = AbortSignal.timeout(1_000)
+      const address = await fetch(`${url}/v1/status/leader`, { signal }).then(
+        (answer) => answer.json() as Promise<string>,
+        () => '',
+      )
+      const found = addresses.get(address)
+      if (found !== undefined) return found
+    }
+    return null
+  }
+  await comesUp('a leader of Consul', async () => {
+    if ((await leader()) === null) throw new Error('there is none yet')
+  })
+  return {
+    servers,
+    leader,
+    stop: async () => void (await Promise.all(servers.map((server) => server.stop()))),
+  }
+}
+
+async function start(
+  name: string,
+  url: string,
+  healthPath: string,
+  commandOf: (folder: string) => readonly string[],
+): Promise<LockServer> {
+  const folder = await mkdtemp(join(tmpdir(), `errand-${name.toLowerCase()}-`))
+  const [binary = '', ...args] = commandOf(folder)
+  const server = new OwnProcess(binary, args)
+  const begin = async (): Promise<void> => {
+    server.start()
+    await comesUp(name, async () => {
+      const answer = await fetch(`${url}${healthPath}`, { signal: AbortSignal.timeout(1_000) })
+      await answer.arrayBuffer()
+      // Consul has no keys yet: that is an answer, too.
+      if (!answer.ok && answer.status !== 404) throw new Error(`${name} answers ${answer.status}`)
+    })
+  }
+  await begin()
+  return {
+    url,
+    start: begin,
+    signal: (signal) => {
+      if (server.pid !== null) process.kill(server.pid, signal)
+    },
+    kill: () => server.end('SIGKILL'),
+    stop: async () => {
+      await server.end('SIGKILL')
+      await rm(folder, { recursive: true, force: true })
+    },
+  }
+}
+
+function ports(count: number): Promise<number[]> {
+  return Promise.all(Array.from({ length: count }, () => freePort()))
+}
