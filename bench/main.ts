@@ -1,11 +1,15 @@
 /**
- * `npm run bench [-- --only <workload>] [--quick] [--runs <n>] [--keep]`: measures Errand on SQLite beside the engine alone and prints a
+ * `npm run bench [-- --only <workload>] [--quick] [--runs <n>]`: measures Errand on SQLite beside the engine alone and prints a
  * Markdown table. A full run writes it to `bench/results/sqlite.md`; `--only` and `--quick` write nothing.
+ *
+ * `npm run bench -- --peers [--store postgres|redis] [--only <group>] [--quick] [--runs <n>]`: measures Errand on PostgreSQL and on Redis
+ * beside graphile-worker, pg-boss and BullMQ, which `npm ci --prefix bench/packages` installs.
  */
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
+import { compareWithPeers, storeNames } from './against/main.ts'
 import { shown } from './kit/numbers.ts'
 import { describeMachine } from './kit/machine.ts'
 import { run, type Outcome, type RunOptions } from './run.ts'
@@ -15,11 +19,21 @@ import { workloads } from './workloads/index.ts'
 
 const { values } = parseArgs({
   options: {
+    peers: { type: 'boolean', default: false },
+    store: { type: 'string', multiple: true },
     only: { type: 'string', multiple: true },
     quick: { type: 'boolean', default: false },
     runs: { type: 'string' },
   },
 })
+const runs = Number(values.runs ?? (values.quick ? 1 : 5))
+if (values.peers) {
+  const stores = storeNames.filter((name) => values.store?.includes(name) ?? true)
+  const only = values.only ?? null
+  const isWhole = await compareWithPeers({ stores, only, isQuick: values.quick, runs })
+  process.exit(isWhole ? 0 : 1)
+}
+
 const names = workloads.map(({ name }) => name)
 const chosen =
   values.only === undefined
@@ -30,7 +44,6 @@ if (chosen.length === 0 || (values.only ?? []).some((name) => !names.includes(na
   process.exit(2)
 }
 
-const runs = Number(values.runs ?? (values.quick ? 1 : 5))
 const fixtures = mkdtempSync(join(tmpdir(), 'errand-bench-'))
 const options: RunOptions = {
   runs,

@@ -57,7 +57,10 @@ const sample = 200
  * Reads back through the public API what became of jobs: all of them are completed, and a sample has its results.
  * Throws when it is not so.
  */
-export async function checkResults({ errand }: BenchApp, jobs: number): Promise<void> {
+export async function checkResults(
+  { errand }: Pick<BenchApp, 'errand'>,
+  jobs: number,
+): Promise<void> {
   const counts = await errand.jobs.counts()
   const completed = counts.find(({ state }) => state === 'completed')?.count
   if (completed !== jobs || counts.length !== 1) {

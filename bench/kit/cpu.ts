@@ -17,18 +17,25 @@ interface Reading {
 }
 
 export class CpuWatch {
-  readonly #start = read()
+  readonly #servers: readonly number[]
+  readonly #start: Reading
+
+  /** `servers` are pids of running processes that are part of the measurement, each with its children. */
+  constructor(servers: readonly number[] = []) {
+    this.#servers = servers
+    this.#start = read(servers)
+  }
 
   /** Cores that others, or the hypervisor, took since the watch was made. NaN where it cannot be known. */
   otherCores(): number {
-    const end = read()
+    const end = read(this.#servers)
     const seconds = (end.at - this.#start.at) / 1_000
     const others = end.busy - this.#start.busy - (end.own - this.#start.own)
     return Math.max(0, others / hertz / seconds)
   }
 }
 
-function read(): Reading {
+function read(servers: readonly number[]): Reading {
   try {
     const [all = ''] = readFileSync('/proc/stat', 'utf8').split('\n')
     const [user = 0, nice = 0, system = 0, , , irq = 0, softirq = 0, steal = 0] = all
@@ -36,13 +43,35 @@ function read(): Reading {
       .split(/\s+/)
       .slice(1)
       .map(Number)
-    const fields = readFileSync('/proc/self/stat', 'utf8')
-      .replace(/^.*\) /, '')
-      .split(' ')
-      .map(Number)
-    const own = fields.slice(11, 15).reduce((sum, part) => sum + part, 0)
+    const own = servers.reduce((sum, pid) => sum + ticksOfTree(pid), ticksOf('self'))
     return { at: ticks(), busy: user + nice + system + irq + softirq + steal, own }
   } catch {
     return { at: ticks(), busy: NaN, own: NaN }
   }
+}
+
+/** Microseconds of CPU that a server has used, with all the processes that it started. */
+export function serverCpuMicroseconds(pid: number): number {
+  return (ticksOfTree(pid) / hertz) * 1_000_000
+}
+
+function ticksOfTree(pid: number): number {
+  return [String(pid), ...childrenOf(pid)].reduce((sum, one) => sum + ticksOf(one), 0)
+}
+
+/** What a process has used, and those of its children that have ended; 0 for one that is gone. */
+function ticksOf(pid: string): number {
+  try {
+    const fields = readFileSync(`/proc/${pid}/stat`, 'utf8')
+      .replace(/^.*\) /, '')
+      .split(' ')
+      .map(Number)
+    return fields.slice(11, 15).reduce((sum, part) => sum + part, 0)
+  } catch {
+    return 0
+  }
+}
+
+function childrenOf(pid: number): readonly string[] {
+  return readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ').filter(Boolean)
 }

@@ -2,6 +2,9 @@
 import { fork, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 
+/** A process that says nothing for so long hangs. */
+const silentMs = 170_000
+
 export class Peer {
   readonly #child: ChildProcess
   /** Messages that came and were not asked for yet. */
@@ -26,20 +29,36 @@ export class Peer {
     this.#child.send(message)
   }
 
-  /** The next message that it sends. Rejects when it ends instead. */
+  /** The next message that it sends. Rejects when it ends instead, which it is made to when it hangs. */
   async next<T>(): Promise<T> {
-    while (this.#inbox.length === 0) {
-      if (this.#isGone) throw new Error('a peer ended without a further word')
-      await new Promise<void>((resolve) => (this.#wake = resolve))
+    const overdue = setTimeout(() => this.kill(), silentMs)
+    try {
+      while (this.#inbox.length === 0) {
+        if (this.#isGone) {
+          await this.ended()
+          throw new Error('a peer ended without a further word')
+        }
+        await new Promise<void>((resolve) => (this.#wake = resolve))
+      }
+      return this.#inbox.shift() as T
+    } finally {
+      clearTimeout(overdue)
     }
-    return this.#inbox.shift() as T
+  }
+
+  /** Ends it at once, if it has not ended. */
+  kill(): void {
+    this.#child.kill('SIGKILL')
   }
 
   /** Resolves when it has ended by itself; rejects when it failed. */
   async ended(): Promise<void> {
-    if (this.#child.exitCode === null) await once(this.#child, 'exit')
-    if (this.#child.exitCode !== 0)
-      throw new Error(`a peer ended with ${String(this.#child.exitCode)}`)
+    const overdue = setTimeout(() => this.kill(), silentMs)
+    if (this.#child.exitCode === null && this.#child.signalCode === null)
+      await once(this.#child, 'exit')
+    clearTimeout(overdue)
+    const { exitCode, signalCode } = this.#child
+    if (exitCode !== 0) throw new Error(`a peer ended with ${String(exitCode ?? signalCode)}`)
   }
 }
 
@@ -48,9 +67,11 @@ export function given<T>(): T {
   return JSON.parse(process.argv[2] ?? 'null') as T
 }
 
-/** Tells the measuring process something. */
-export function tell(message: unknown): void {
-  process.send?.(message)
+/** Tells the measuring process something; resolves when it is on its way, before which the process may not let go of the channel. */
+export function tell(message: unknown): Promise<void> {
+  return new Promise((resolve, reject) => {
+    process.send?.(message, (error: Error | null) => (error === null ? resolve() : reject(error)))
+  })
 }
 
 /** The measuring process's next word. */

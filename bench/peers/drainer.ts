@@ -16,16 +16,16 @@ const reportEachMs = 10
 const { place, jobs } = given<{ place: Place; jobs: number }>()
 const drain = new Drain(place, jobs)
 await drain.app.errand.store.setup()
-tell('ready')
+await tell('ready')
 await told()
 await drain.start()
-const reports = setInterval(() => tell(drain.app.watched.settled), reportEachMs)
+const reports = setInterval(() => void tell(drain.app.watched.settled), reportEachMs)
 await told()
 clearInterval(reports)
 const callsMs = drain.app.watched.calls.map(({ ms }) => ms)
 await drain.stop()
 await drain.close()
-tell({
+await tell({
   runs: drain.ledger.runs,
   startedAt: drain.startedAt,
   settledAt: drain.settledAt,

@@ -1,0 +1,14 @@
+/** How many jobs a piece measures, chosen so that it takes two to four seconds. */
+
+/** At a tenth, for trying, a whole number of batches. */
+export function sizer(isQuick: boolean): (jobs: number) => number {
+  return (jobs) => (isQuick ? Math.max(1_000, Math.round(jobs / 10_000) * 1_000) : jobs)
+}
+
+export type Sizer = ReturnType<typeof sizer>
+
+export const millions = 1_000_000
+/** Of a million waiting jobs, those whose rate is taken. */
+export const headOfMillion = 60_000
+export const claims = 300
+export const pickUps = 500

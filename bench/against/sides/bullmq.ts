@@ -1,0 +1,61 @@
+/** BullMQ on Redis, with the settings that baseline.md found best. */
+import type { Mail } from '../../kit/job.ts'
+import type { Setup, Side } from '../side.ts'
+import { loadPeer } from './package.ts'
+
+interface BullQueue {
+  add(name: string, data: Mail): Promise<unknown>
+  addBulk(jobs: readonly { readonly name: string; readonly data: Mail }[]): Promise<unknown>
+  waitUntilReady(): Promise<unknown>
+  getJobCounts(...states: readonly string[]): Promise<Readonly<Record<string, number>>>
+  close(): Promise<void>
+}
+
+interface BullWorker {
+  on(event: 'error', heard: (error: Error) => void): void
+  waitUntilReady(): Promise<unknown>
+  close(): Promise<void>
+}
+
+interface BullMq {
+  readonly Queue: new (name: string, options: object) => BullQueue
+  readonly Worker: new (
+    name: string,
+    handler: (job: { readonly data: Mail }) => Promise<unknown>,
+    options: object,
+  ) => BullWorker
+}
+
+const concurrency = 100
+
+export async function openBullMq({ url, history }: Setup): Promise<Side> {
+  const { Queue, Worker } = (await loadPeer('bullmq')) as BullMq
+  const { hostname, port } = new URL(url)
+  const connection = { host: hostname, port: Number(port), maxRetriesPerRequest: null }
+  const queue = new Queue('mail', { connection })
+  return {
+    setup: async () => void (await queue.waitUntilReady()),
+    enqueue: (mail) => queue.add('mail', mail),
+    enqueueMany: (mails) => queue.addBulk(mails.map((data) => ({ name: 'mail', data }))),
+    waiting: async () => (await queue.getJobCounts('waiting'))['waiting'] ?? NaN,
+    work: async (ran) => {
+      const handler = async ({ data }: { readonly data: Mail }): Promise<unknown> => {
+        ran(data.id)
+        return { ok: data.id }
+      }
+      const none = history === 'none' ? { removeOnComplete: { count: 0 } } : {}
+      const worker = new Worker('mail', handler, { connection, concurrency, ...none })
+      worker.on('error', (error) => console.error(`BullMQ: ${String(error)}`))
+      await worker.waitUntilReady()
+      return () => worker.close()
+    },
+    check: async (jobs) => {
+      const counts = await queue.getJobCounts('waiting', 'active', 'failed', 'completed')
+      const { waiting = NaN, active = NaN, failed = NaN, completed = NaN } = counts
+      const kept = history === 'kept' ? jobs : 0
+      if (waiting + active + failed !== 0 || completed !== kept)
+        throw new Error(`BullMQ should have completed ${jobs} jobs: ${JSON.stringify(counts)}`)
+    },
+    close: () => queue.close(),
+  }
+}

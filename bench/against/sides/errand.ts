@@ -1,0 +1,64 @@
+/** Errand itself, as a user would set it up. */
+import { createErrand, type ErrandConfig } from 'errand'
+import { postgres } from 'errand/postgres'
+import { redis } from 'errand/redis'
+import { checkResults } from '../../kit/app.ts'
+import { mailTask, type Mail } from '../../kit/job.ts'
+import { WatchedStore } from '../../kit/watched-store.ts'
+import type { Setup, Side } from '../side.ts'
+
+/** The best settings found for jobs that take no time, for every purpose. */
+const bestOptions = { slots: 100 } as const
+export const bestErrand: string = Object.entries(bestOptions)
+  .map(([name, value]) => `${name} ${value}`)
+  .join(', ')
+
+/** What only Errand is asked. */
+export interface ErrandSide extends Side {
+  readonly watched: WatchedStore
+  /** Enqueues jobs that are due tomorrow. */
+  scheduleMany(mails: readonly Mail[]): Promise<unknown>
+  pause(): Promise<void>
+  resume(): Promise<void>
+}
+
+export function openErrand(
+  { url, tuning, history }: Setup,
+  more: Pick<ErrandConfig<unknown>, 'queues'> = {},
+): ErrandSide {
+  const watched = new WatchedStore(url.startsWith('postgres:') ? postgres(url) : redis(url))
+  let told: (id: number) => void = () => undefined
+  const task = mailTask((id) => told(id))
+  const errand = createErrand({
+    ...more,
+    ...(tuning === 'best' ? bestOptions : {}),
+    ...(history === 'none' ? { retention: 'none' } : {}),
+    store: watched.store,
+    tasks: [task],
+  })
+  const count = async (state: string): Promise<number> =>
+    (await errand.jobs.counts()).find((found) => found.state === state)?.count ?? 0
+  return {
+    watched,
+    setup: () => errand.store.setup(),
+    enqueue: (mail) => errand.enqueue(task, mail),
+    enqueueMany: (mails) => errand.enqueueMany(mails.map((mail) => [task, mail] as const)),
+    scheduleMany: (mails) =>
+      errand.enqueueMany(mails.map((mail) => [task, mail, { delay: '1d' }] as const)),
+    pause: () => errand.queues.pause('default'),
+    resume: () => errand.queues.resume('default'),
+    waiting: () => count('ready'),
+    work: async (ran) => {
+      told = ran
+      const worker = errand.worker()
+      await worker.start()
+      return () => worker.stop()
+    },
+    check: async (jobs) => {
+      if (history === 'kept') return checkResults({ errand }, jobs)
+      const counts = await errand.jobs.counts()
+      if (counts.length > 0) throw new Error(`nothing should be kept: ${JSON.stringify(counts)}`)
+    },
+    close: () => errand.close(),
+  }
+}
