@@ -1,17 +1,16 @@
 /**
- * The demo: `npm run demo [folder] [-- --store sqlite:<file>] [--fresh]`.
+ * The demo: `npm run demo -- [folder] [--store <url>] [--fresh]`.
  *
  * Enqueues one job for each text file of a folder, by default those of the installed dependencies, compresses each file and
  * takes its checksum, and shows how it goes. Kill it whenever you like: started again, it does the rest and nothing twice.
  */
-import { mkdir, rm } from 'node:fs/promises'
-import { dirname, relative, resolve } from 'node:path'
+import { resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import type { Errand } from 'errand'
-import { openStore } from '../src/cli/open-store.ts'
+import { describeError, exitCodeOf } from '../src/cli/exit.ts'
 import { progressLine } from '../src/cli/progress-bar.ts'
-import configured from './errand.config.ts'
 import { findTextFiles } from './find-files.ts'
+import { openDemo, ownPlace, shownPlace } from './place.ts'
 import { readResults, report } from './report.ts'
 import { compress } from './tasks.ts'
 
@@ -24,19 +23,21 @@ const { values, positionals } = parseArgs({
   options: { store: { type: 'string' }, fresh: { type: 'boolean', default: false } },
 })
 const folder = resolve(positionals[0] ?? resolve(import.meta.dirname, '../node_modules'))
-const errand =
-  values.store === undefined ? configured : configured.withStore(await openStore(values.store))
-await main()
+const url = values.store ?? process.env['ERRAND_STORE'] ?? null
+const place = url === null ? null : ownPlace(url)
+try {
+  await main(await openDemo(place))
+} catch (error) {
+  console.error(describeError(error, false))
+  process.exit(exitCodeOf(error))
+}
 
-async function main(): Promise<void> {
-  const { location } = errand.store.info
-  await mkdir(dirname(location), { recursive: true })
-  if (values.fresh)
-    await Promise.all(['', '-wal', '-shm'].map((end) => rm(location + end, { force: true })))
+async function main(errand: Errand): Promise<void> {
+  if (values.fresh) await errand.jobs.remove({ task: compress.name })
 
   const paths = await findTextFiles(folder, mostFiles)
   console.log(
-    `${paths.length.toLocaleString('en')} text files in ${folder}, jobs and results in ${shown(location)}`,
+    `${paths.length.toLocaleString('en')} text files in ${folder}, jobs and results in ${shownPlace(errand)}`,
   )
   if (paths.length === 0) return
 
@@ -101,8 +102,10 @@ async function watch({ jobs }: Errand, total: number, isStopped: () => boolean):
 }
 
 function furtherCommands(): string {
-  const from = `--config demo/errand.config.ts${values.store === undefined ? '' : ` --store ${values.store}`}`
-  const fresh = `npm run demo -- --fresh`
+  // What the terminal keeps should not hold a password.
+  const store = place?.replace(/\/\/([^:@/]*):[^@]*@/, '//$1:…@')
+  const from = `--config demo/errand.config.ts${store === undefined ? '' : ` --store '${store}'`}`
+  const fresh = `npm run demo -- --fresh${values.store === undefined ? '' : ' --store …'}`
   return [
     'Look further:',
     `  npm run -s errand -- jobs list ${from}`,
@@ -111,9 +114,4 @@ function furtherCommands(): string {
     `  npm run -s errand -- doctor ${from}`,
     `  ${fresh.padEnd(fresh.length + 2)}does everything again`,
   ].join('\n')
-}
-
-function shown(path: string): string {
-  const near = relative('', path)
-  return near.startsWith('..') ? path : near
 }

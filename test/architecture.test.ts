@@ -33,7 +33,7 @@ const allowedParts: Readonly<Record<string, readonly string[] | 'anything'>> = {
   worker: ['core', 'store.ts', 'observe', 'client', 'keeper'],
   keeper: ['core', 'store.ts', 'observe'],
   manager: ['core', 'store.ts', 'observe'],
-  singleton: ['core', 'store.ts', 'observe'],
+  singleton: ['core', 'store.ts', 'observe', 'worker'],
   bridges: ['core', 'store.ts', 'observe'],
   stores: ['core'],
   'stores/memory': ['core', 'store.ts', 'stores'],
@@ -46,7 +46,14 @@ const allowedParts: Readonly<Record<string, readonly string[] | 'anything'>> = {
 }
 
 /** Files directly in `src/` (but `store.ts`) join the parts for users, and may import each other. */
-const allowedAtTop: readonly string[] = ['core', 'store.ts', 'observe', 'client', 'worker']
+const allowedAtTop: readonly string[] = [
+  'core',
+  'store.ts',
+  'observe',
+  'client',
+  'worker',
+  'singleton',
+]
 
 /** The database clients, each of which belongs to one store. */
 const peers: Readonly<Record<string, string>> = {

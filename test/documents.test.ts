@@ -6,7 +6,7 @@
  * - `ts more`: goes on where the page's last `ts` block ended, in the same module;
  * - `ts <name>.ts`: a file of that name beside the page's other modules, which may import it;
  * - `ts run`, `ts more run`: the module is run as well, and must end with exit code 0; a `text output` block after it
- *   shows what it prints;
+ *   shows what it prints; with `postgres` or `redis` it needs that server, at DATABASE_URL or REDIS_URL;
  * - `sh run`: commands that are run where the page's named files lie, `errand` being this repository's; `sh background` goes
  *   on until the page's last command has ended;
  * - `ts ignore`: a fragment that is neither.
@@ -26,6 +26,7 @@ import { symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import test, { after, suite } from 'node:test'
+import { pageServers, type Need } from './page-servers.ts'
 
 const root = join(import.meta.dirname, '..')
 const folder = mkdtempSync(join(tmpdir(), 'errand-documents-'))
@@ -51,6 +52,7 @@ interface Module {
   readonly name: string
   text: string
   runs: boolean
+  need: Need | null
   readonly line: number
   output: string | null
 }
@@ -62,8 +64,13 @@ const pages: readonly Page[] = globSync(['*.md', 'docs/*.md'], { cwd: root })
     return { file, text, blocks: blocksOf(text) }
   })
 const written = new Map(pages.map((page) => [page, modulesOf(page)]))
+const needed = [...written.values()].flat().flatMap(({ need }) => (need === null ? [] : [need]))
+const servers = await pageServers(new Set(needed))
 
-after(() => rmSync(folder, { recursive: true }))
+after(async () => {
+  rmSync(folder, { recursive: true })
+  await servers.stop()
+})
 installHere()
 for (const [page, modules] of written) write(page, modules)
 
@@ -77,9 +84,11 @@ test('the TypeScript of every page compiles', async () => {
 
 suite('pages', { concurrency: 2 }, () => {
   for (const [page, modules] of written) {
-    for (const { name, line, output } of modules.filter(({ runs }) => runs)) {
-      test(`${page.file}:${line} runs`, async () => {
-        const printed = await run(process.execPath, [condition, name], folderOf(page))
+    for (const { name, line, output, need } of modules.filter(({ runs }) => runs)) {
+      const skip = need !== null && !servers.has(need)
+      test(`${page.file}:${line} runs`, { skip }, async () => {
+        const env = { ...cleanEnv(), ...servers.env }
+        const printed = await run(process.execPath, [condition, name], folderOf(page), env)
         if (output !== null) assert.equal(printed.trim(), output.trim())
       })
     }
@@ -111,10 +120,12 @@ test('pages keep to their limits of lines and of characters in a line', () => {
   for (const { file, text } of pages) {
     const lines = text.trimEnd().split('\n')
     if (lines.length > (longest[file] ?? Infinity)) over.push(`${file} has ${lines.length} lines`)
-    let isPrinted = false // what a program printed is as wide as it is
+    // What a program printed is as wide as it is.
+    let fence: string | null = null
     for (const [i, line] of lines.entries()) {
-      if (line.startsWith('```')) isPrinted = !isPrinted && !line.startsWith('```ts')
-      else if (line.length > 130 && !line.startsWith('|') && !isPrinted)
+      if (line.startsWith('```')) fence = fence === null ? line : null
+      const isPrinted = fence !== null && !fence.startsWith('```ts')
+      if (line.length > 130 && !line.startsWith('|') && !isPrinted)
         over.push(`${file}:${i + 1} has ${line.length} characters`)
     }
   }
@@ -148,12 +159,14 @@ function modulesOf({ file, blocks }: Page): readonly Module[] {
     if (language !== 'ts' || words.includes('ignore')) continue
     const name = words.find((word) => word.endsWith('.ts'))
     const runs = words.includes('run')
+    const need = (['postgres', 'redis'] as const).find((one) => words.includes(one)) ?? null
     if (words.includes('more')) {
       assert.ok(last !== undefined, `${file}:${line} goes on from nothing`)
       last.text += `\n${text}`
       last.runs ||= runs
+      last.need ??= need
     } else {
-      modules.push({ name: name ?? `line-${line}.ts`, text, runs, line, output: null })
+      modules.push({ name: name ?? `line-${line}.ts`, text, runs, need, line, output: null })
     }
   }
   return modules
@@ -191,6 +204,10 @@ async function runCommands(page: Page, blocks: readonly Block[]): Promise<void> 
   const place = join(folderOf(page), 'commands')
   const programs = join(folder, 'bin')
   mkdirSync(place)
+  for (const { words, text } of page.blocks) {
+    const name = words.find((word) => word.endsWith('.ts'))
+    if (name !== undefined) writeFileSync(join(place, name), text)
+  }
   mkdirSync(programs, { recursive: true })
   const npx = `#!/bin/sh\nshift\nexec '${process.execPath}' ${condition} '${join(root, 'src/cli/main.ts')}' "$@"\n`
   writeFileSync(join(programs, 'npx'), npx, { mode: 0o755 })

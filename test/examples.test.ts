@@ -1,9 +1,13 @@
-/** Every example runs as it is told in it, and prints what it says at its end. */
+/**
+ * Every example runs as it is told in it, and prints what it says at its end. One with a line `// Needs: postgres` or `// Needs: redis` gets
+ * a server, at DATABASE_URL or REDIS_URL.
+ */
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
 import { globSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import test, { suite } from 'node:test'
+import test, { after, suite } from 'node:test'
+import { pageServers, type Need } from './page-servers.ts'
 
 const root = join(import.meta.dirname, '..')
 const timeoutMs = 60_000
@@ -14,6 +18,10 @@ const programs = globSync('examples/**/*.ts', { cwd: root })
   .toSorted()
   .map((file) => ({ file, text: readFileSync(join(root, file), 'utf8') }))
   .filter(({ text }) => text.includes('// Output:\n'))
+  .map((program) => ({ ...program, need: needOf(program.text) }))
+const needed = programs.flatMap(({ need }) => (need === null ? [] : [need]))
+const servers = await pageServers(new Set(needed))
+after(() => servers.stop())
 
 test('every file at the top of examples/ tells its output', () => {
   const told = programs.map(({ file }) => file)
@@ -22,13 +30,19 @@ test('every file at the top of examples/ tells its output', () => {
 })
 
 suite('examples', { concurrency: 2 }, () => {
-  for (const { file, text } of programs) {
-    test(`${file} prints what it says`, async () => {
+  for (const { file, text, need } of programs) {
+    const skip = need !== null && !servers.has(need)
+    test(`${file} prints what it says`, { skip }, async () => {
       const printed = await run(file, block(text, 'Input'))
       assert.equal(printed.trimEnd(), block(text, 'Output'))
     })
   }
 })
+
+function needOf(text: string): Need | null {
+  const [, need] = /^\/\/ Needs: (postgres|redis)$/m.exec(text) ?? []
+  return (need ?? null) as Need | null
+}
 
 /** The comment lines under `// Input:` or `// Output:`, the last things in a file. */
 function block(text: string, name: 'Input' | 'Output'): string {
@@ -50,7 +64,13 @@ function run(file: string, input: string): Promise<string> {
       {
         cwd: root,
         timeout: timeoutMs,
-        env: { ...process.env, NODE_OPTIONS: '', NODE_TEST_CONTEXT: undefined, NO_COLOR: '1' },
+        env: {
+          ...process.env,
+          NODE_OPTIONS: '',
+          NODE_TEST_CONTEXT: undefined,
+          NO_COLOR: '1',
+          ...servers.env,
+        },
       },
       (error, stdout, stderr) => {
         if (error !== null) reject(error)

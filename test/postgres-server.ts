@@ -1,23 +1,39 @@
 /** PostgreSQL and PgBouncer for tests. */
 import { execFileSync } from 'node:child_process'
-import { existsSync, readdirSync } from 'node:fs'
+import { existsSync, readdirSync, realpathSync } from 'node:fs'
 import { chmod, chown, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import pg from 'pg'
 import {
   comesUp,
+  findBinary,
   findService,
   freePort,
+  onPath,
   OwnProcess,
   type Kind,
   type Service,
   type Started,
 } from './services.ts'
 
-/** A private server, trusting everybody on loopback. Nothing waits for its disk, so that killing the machine would lose data. */
+/** A private server, trusting everybody on loopback. */
 export interface PostgresServer extends Started {
   readonly port: number
+  /** Ends the server at once: by the immediate shutdown, without a checkpoint, or as the kernel would end its first process. */
+  kill(signal?: 'SIGQUIT' | 'SIGKILL'): Promise<void>
+}
+
+/** Settings of a server by their names in its configuration. */
+export type PostgresSettings = Readonly<Record<string, string | number>>
+
+/** Nothing waits for the disk unless it is asked for, so that killing the machine would lose data. */
+const defaultSettings: PostgresSettings = {
+  listen_addresses: '127.0.0.1',
+  fsync: 'off',
+  max_connections: 200,
+  shared_buffers: '64MB',
+  log_min_messages: 'fatal',
 }
 
 const kind: Kind<PostgresServer> = {
@@ -25,12 +41,16 @@ const kind: Kind<PostgresServer> = {
   variable: 'ERRAND_TEST_POSTGRES',
   debianPackage: 'postgresql',
   binary() {
+    const found = onPath('postgres')
+    if (found !== null && existsSync(join(dirname(realpathSync(found)), 'initdb')))
+      return realpathSync(found)
+    // Debian keeps its binaries off the PATH.
     const home = '/usr/lib/postgresql'
     if (!existsSync(home)) return null
     const [newest] = readdirSync(home).sort((a, b) => Number(b) - Number(a))
     return newest === undefined ? null : join(home, newest, 'bin', 'postgres')
   },
-  start: startPostgres,
+  start: (binary) => start(binary, {}),
 }
 
 /** A PostgreSQL server, or null when there is none. */
@@ -38,7 +58,24 @@ export function findPostgres(): Promise<Service<PostgresServer> | null> {
   return findService(kind)
 }
 
-async function startPostgres(binary: string): Promise<PostgresServer & { readonly url: string }> {
+/** Whether private servers can be started; if not, the suite has been told. */
+export function canStartPostgres(): boolean {
+  return findBinary(kind) !== null
+}
+
+/** Starts a private server with further settings. */
+export function startPostgres(
+  settings: PostgresSettings,
+): Promise<PostgresServer & { readonly url: string }> {
+  const binary = kind.binary()
+  if (binary === null) throw new Error('there is no postgres: ask canStartPostgres() before')
+  return start(binary, settings)
+}
+
+async function start(
+  binary: string,
+  asked: PostgresSettings,
+): Promise<PostgresServer & { readonly url: string }> {
   const port = await freePort()
   const folder = await mkdtemp(join(tmpdir(), 'errand-postgres-'))
   const user = await ownUser(folder)
@@ -54,29 +91,22 @@ async function startPostgres(binary: string): Promise<PostgresServer & { readonl
     access,
     `host all locked 127.0.0.1/32 scram-sha-256\n${await readFile(access, 'utf8')}`,
   )
-  const settings = {
-    port,
-    listen_addresses: '127.0.0.1',
-    unix_socket_directories: folder,
-    fsync: 'off',
-    max_connections: 200,
-    shared_buffers: '64MB',
-    log_min_messages: 'fatal',
-  }
+  const settings = { ...defaultSettings, ...asked, port, unix_socket_directories: folder }
   const args = Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`])
   const server = new OwnProcess(binary, ['-D', data, ...args], user)
   const url = `postgres://postgres@127.0.0.1:${port}/postgres`
-  const start = async (): Promise<void> => {
-    server.start()
-    await comesUp('PostgreSQL', () => query(url, 'SELECT 1'))
-  }
-  await start()
+  const begin = (): Promise<void> =>
+    comesUp('PostgreSQL', async () => {
+      // A server refuses to start while processes of one that was killed are left.
+      if (!server.isRunning) server.start()
+      await query(url, 'SELECT 1')
+    })
+  await begin()
   return {
     port,
     url,
-    start,
-    // The immediate shutdown: no checkpoint, and recovery at the next start.
-    kill: () => server.end('SIGQUIT'),
+    start: begin,
+    kill: (signal = 'SIGQUIT') => server.end(signal),
     stop: async () => {
       await server.end('SIGQUIT')
       await rm(folder, { recursive: true, force: true })
@@ -106,7 +136,7 @@ const bouncer: Omit<Kind<Started>, 'start'> = {
   variable: 'ERRAND_TEST_PGBOUNCER',
   debianPackage: 'pgbouncer',
   binary: () =>
-    ['/usr/sbin/pgbouncer', '/usr/bin/pgbouncer'].find((path) => existsSync(path)) ?? null,
+    onPath('pgbouncer') ?? ['/usr/sbin/pgbouncer'].find((path) => existsSync(path)) ?? null,
 }
 
 /** A PgBouncer in transaction mode before a server, or null when there is none. */

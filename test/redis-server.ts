@@ -1,57 +1,89 @@
-/** Servers of Redis for tests: each a process of its own on a free port, with its data in a temporary folder. */
-import { spawn, type ChildProcess } from 'node:child_process'
+/** Servers of Redis for tests: private ones, each with its data in a temporary folder, or the one that the environment names. */
 import { mkdtemp, rm } from 'node:fs/promises'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Redis } from 'ioredis'
+import {
+  comesUp,
+  findBinary,
+  findService,
+  freePort,
+  onPath,
+  OwnProcess,
+  type Kind,
+  type Service,
+  type Started,
+} from './services.ts'
 
-export interface RedisServer {
+export interface RedisServer extends Started {
   readonly port: number
   readonly url: string
-  /** Ends the process as if it were killed; `start` brings it back on the same port and folder. */
-  kill(): Promise<void>
-  start(): Promise<void>
-  /** Ends the process and removes its folder. */
-  stop(): Promise<void>
 }
 
-const program = 'redis-server'
-const startsWithinMs = 20_000
+const kind: Kind<RedisServer> = {
+  name: 'Redis',
+  variable: 'ERRAND_TEST_REDIS',
+  debianPackage: 'redis-server',
+  binary: () => onPath('redis-server') ?? onPath('valkey-server'),
+  start: (binary) => start(binary, []),
+}
 
-/** Starts a server with further arguments, such as `--appendonly yes`. */
-export async function startRedis(...args: readonly string[]): Promise<RedisServer> {
+/** A Redis server, or null when there is none. */
+export function findRedis(): Promise<Service<RedisServer> | null> {
+  return findService(kind)
+}
+
+/** Whether private servers can be started; if not, the suite has been told. */
+export function canStartRedis(): boolean {
+  return findBinary(kind) !== null
+}
+
+/** Starts a private server with further arguments, such as `--appendonly yes`. */
+export function startRedis(...args: readonly string[]): Promise<RedisServer> {
+  const binary = kind.binary()
+  if (binary === null) throw new Error('there is no redis-server: ask canStartRedis() before')
+  return start(binary, args)
+}
+
+async function start(binary: string, args: readonly string[]): Promise<RedisServer> {
   const port = await freePort()
   const folder = await mkdtemp(join(tmpdir(), 'errand-redis-'))
-  let child: ChildProcess | null = null
-  const start = async (): Promise<void> => {
-    child = spawn(
-      program,
-      ['--port', String(port), '--bind', '127.0.0.1', '--dir', folder, '--save', '', ...args],
-      { stdio: 'ignore' },
-    )
-    child.unref()
-    await answers(port, args)
+  const place = ['--port', String(port), '--bind', '127.0.0.1', '--dir', folder, '--save', '']
+  const server = new OwnProcess(binary, [...place, ...args])
+  const begin = async (): Promise<void> => {
+    server.start()
+    await comesUp('Redis', () => answers(port, args))
   }
-  const kill = async (): Promise<void> => {
-    const ending = child
-    child = null
-    if (ending === null || ending.exitCode !== null) return
-    const ended = new Promise<void>((resolve) => ending.once('exit', () => resolve()))
-    ending.kill('SIGKILL')
-    await ended
-  }
-  await start()
+  await begin()
   return {
     port,
     url: `redis://127.0.0.1:${port}`,
-    kill,
-    start,
+    kill: () => server.end('SIGKILL'),
+    start: begin,
     stop: async () => {
-      await kill()
+      await server.end('SIGKILL')
       await rm(folder, { recursive: true, force: true })
     },
+  }
+}
+
+async function answers(port: number, args: readonly string[]): Promise<void> {
+  const at = args.indexOf('--requirepass')
+  const password = at < 0 ? {} : { password: args[at + 1] ?? '' }
+  const client = new Redis({
+    port,
+    host: '127.0.0.1',
+    ...password,
+    lazyConnect: true,
+    retryStrategy: () => null,
+  })
+  client.on('error', () => undefined)
+  try {
+    await client.connect()
+    await client.ping()
+  } finally {
+    client.disconnect()
   }
 }
 
@@ -62,12 +94,20 @@ export interface RedisCluster {
 }
 
 const slots = 16_384
+const togetherWithinMs = 20_000
 
 /** Starts three masters and three replicas on loopback. */
 export async function startCluster(): Promise<RedisCluster> {
   const servers = await Promise.all(
     Array.from({ length: 6 }, () =>
-      startRedis('--cluster-enabled', 'yes', '--cluster-node-timeout', '2000'),
+      startRedis(
+        '--cluster-enabled',
+        'yes',
+        '--cluster-node-timeout',
+        '2000',
+        '--repl-diskless-sync-delay',
+        '0',
+      ),
     ),
   )
   const clients = servers.map(({ port }) => new Redis(port, '127.0.0.1'))
@@ -111,33 +151,9 @@ async function isWhole(client: Redis): Promise<boolean> {
 }
 
 async function until(holds: () => Promise<boolean>): Promise<void> {
-  const end = performance.now() + startsWithinMs
+  const end = performance.now() + togetherWithinMs
   while (!(await holds())) {
     if (performance.now() > end) throw new Error('the cluster does not come together')
     await sleep(50)
   }
-}
-
-async function answers(port: number, args: readonly string[]): Promise<void> {
-  const at = args.indexOf('--requirepass')
-  const password = at < 0 ? {} : { password: args[at + 1] ?? '' }
-  const client = new Redis({ port, host: '127.0.0.1', ...password, retryStrategy: () => 20 })
-  client.on('error', () => undefined)
-  const timer = setTimeout(() => client.disconnect(), startsWithinMs)
-  await client.ping()
-  clearTimeout(timer)
-  client.disconnect()
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer()
-    server.once('error', reject)
-    server.listen(0, '127.0.0.1', () => {
-      const address = server.address()
-      server.close(() =>
-        resolve(typeof address === 'object' && address !== null ? address.port : 0),
-      )
-    })
-  })
 }

@@ -4,8 +4,10 @@
  * skips its suite with one loud line, and fails it when `CI=true`.
  */
 import { execFileSync, spawn, type ChildProcess, type SpawnOptions } from 'node:child_process'
-import { existsSync } from 'node:fs'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { delimiter, join } from 'node:path'
 import test from 'node:test'
 
 /** A process that a test started: it may be killed, and started again on the same port and folder. */
@@ -25,15 +27,21 @@ export interface Service<S extends Started = Started> {
   stop(): Promise<void>
 }
 
-/** A kind of server, and how to come by one. */
-export interface Kind<S extends Started> {
+/** A program that a suite needs, and how to come by one. */
+export interface Program {
   readonly name: string
   /** The variable of the environment that names a running one. */
   readonly variable: string
   /** The package of Debian that brings the binary. */
   readonly debianPackage: string
+  /** An older release of Debian that still has the package. */
+  readonly olderRelease?: string
   /** The path of the binary; null when this machine has none. */
-  binary(): string | null
+  readonly binary: () => string | null
+}
+
+/** A kind of server. */
+export interface Kind<S extends Started> extends Program {
   start(binary: string): Promise<S & { readonly url: string }>
 }
 
@@ -41,19 +49,36 @@ export interface Kind<S extends Started> {
 export async function findService<S extends Started>(kind: Kind<S>): Promise<Service<S> | null> {
   const url = process.env[kind.variable]
   if (url !== undefined && url !== '') return { url, started: null, stop: async () => {} }
-  const binary = kind.binary() ?? (install(kind.debianPackage) ? kind.binary() : null)
-  if (binary === null) {
-    const why = `NO ${kind.name.toUpperCase()} IS TESTED: set ${kind.variable}, or install ${kind.debianPackage}`
-    const isCi = process.env['CI'] === 'true'
-    test(why, { skip: !isCi }, () => {
-      throw new Error(why)
-    })
-    if (!isCi) process.stderr.write(`${why}\n`)
-    return null
-  }
+  const binary = findBinary(kind)
+  if (binary === null) return null
   const started = await kind.start(binary)
   return { url: started.url, started, stop: () => started.stop() }
 }
+
+/** Finds the binary of a program, or null, and then the suite has been told: for servers that only their own process can be. */
+export function findBinary(program: Program): string | null {
+  const { name, variable, debianPackage, binary } = program
+  const found = binary() ?? (install(program) ? binary() : null)
+  if (found !== null) return found
+  const why = `NO ${name.toUpperCase()} IS TESTED: set ${variable}, or install ${debianPackage}`
+  const isCi = process.env['CI'] === 'true'
+  test(why, { skip: !isCi }, () => {
+    throw new Error(why)
+  })
+  if (!isCi) process.stderr.write(`${why}\n`)
+  return null
+}
+
+/** The first program of a name that the PATH leads to. */
+export function onPath(name: string): string | null {
+  const folders = (process.env['PATH'] ?? '').split(delimiter)
+  return folders.map((folder) => join(folder, name)).find((path) => existsSync(path)) ?? null
+}
+
+const ours = new Set<OwnProcess>()
+process.once('exit', () => {
+  for (const one of ours) void one.end('SIGKILL')
+})
 
 /** A server in a process of its own, which ends with the tests at the latest. */
 export class OwnProcess {
@@ -66,11 +91,16 @@ export class OwnProcess {
     this.#command = command
     this.#args = args
     this.#options = options
-    process.once('exit', () => this.#child?.kill('SIGKILL'))
+    ours.add(this)
   }
 
   get pid(): number | null {
     return this.#child?.pid ?? null
+  }
+
+  get isRunning(): boolean {
+    const child = this.#child
+    return child !== null && child.exitCode === null && child.signalCode === null
   }
 
   start(): void {
@@ -117,18 +147,38 @@ export async function comesUp(name: string, check: () => Promise<unknown>): Prom
   }
 }
 
-function install(debianPackage: string): boolean {
+function install({ debianPackage, olderRelease }: Program): boolean {
   if (process.getuid?.() !== 0 || !existsSync('/etc/debian_version')) return false
   try {
+    // Files of tests run beside each other, and apt-get does not.
+    const alone = ['-w', '600', join(tmpdir(), 'errand-apt.lock'), 'apt-get']
     const run = (...args: readonly string[]): unknown =>
-      execFileSync('apt-get', ['-qq', '-y', ...args], {
+      execFileSync('flock', [...alone, '-qq', '-y', '-o', 'DPkg::Lock::Timeout=300', ...args], {
         stdio: 'ignore',
         env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' },
       })
+    if (olderRelease !== undefined) addRelease(olderRelease)
     run('update')
-    run('install', debianPackage)
+    run('install', '--no-install-recommends', debianPackage)
     return true
   } catch {
     return false
   }
+}
+
+/** Lets packages of an older release be installed where the machine's own has none, from the same place as those. */
+function addRelease(release: string): void {
+  const lists = ['/etc/apt/sources.list.d/debian.sources', '/etc/apt/sources.list']
+  const text = lists.map((list) => (existsSync(list) ? readFileSync(list, 'utf8') : '')).join('\n')
+  const place = /^(?:URIs:|deb(?: \[[^\]]*\])?)\s+(\S+)/m.exec(text)?.[1]
+  if (place === undefined) throw new Error('the sources of apt name no place for packages')
+  const key = '/usr/share/keyrings/debian-archive-keyring.gpg'
+  writeFileSync(
+    `/etc/apt/sources.list.d/errand-${release}.list`,
+    `deb [signed-by=${key}] ${place} ${release} main\n`,
+  )
+  writeFileSync(
+    `/etc/apt/preferences.d/errand-${release}`,
+    `Package: *\nPin: release n=${release}\nPin-Priority: 100\n`,
+  )
 }

@@ -3,26 +3,32 @@ import { connect, createServer, type Socket } from 'node:net'
 
 export interface TcpProxy {
   readonly port: number
+  /** The ports from which it is connected to the server, as the server sees them. */
+  readonly upstreamPorts: readonly number[]
   /** Carries nothing any more, in either direction, and closes nothing; new connections are taken and left silent. */
   fallSilent(): void
   /** Carries requests but no answers. */
   swallowAnswers(): void
   /** Carries everything again; connections that fell silent stay so. */
   recover(): void
+  /** Holds everything back, in both directions and on new connections too, as a way that is broken for a while. */
+  hold(): void
+  /** Carries what was held back, late, and everything from then on. */
+  release(): void
   /** Ends all connections that are open. */
   cut(): void
   close(): Promise<void>
 }
 
-type Mode = 'open' | 'silent' | 'deaf'
+type Mode = 'open' | 'silent' | 'deaf' | 'held'
 
 export async function tcpProxy(target: number): Promise<TcpProxy> {
   let mode: Mode = 'open'
   const sockets = new Set<Socket>()
-  const links = new Set<{ isLost: boolean }>()
+  const links = new Set<{ isLost: boolean; readonly upstream: Socket }>()
   const server = createServer((client) => {
     const upstream = connect(target, '127.0.0.1')
-    const link = { isLost: mode === 'silent' }
+    const link = { isLost: mode === 'silent', upstream }
     links.add(link)
     for (const socket of [client, upstream]) {
       sockets.add(socket)
@@ -39,6 +45,7 @@ export async function tcpProxy(target: number): Promise<TcpProxy> {
     upstream.on('data', (data) => {
       if (!link.isLost && mode !== 'deaf') client.write(data)
     })
+    if (mode === 'held') for (const socket of [client, upstream]) socket.pause()
   })
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   const address = server.address()
@@ -47,6 +54,9 @@ export async function tcpProxy(target: number): Promise<TcpProxy> {
   }
   return {
     port: address !== null && typeof address === 'object' ? address.port : 0,
+    get upstreamPorts() {
+      return [...links].flatMap(({ upstream }) => upstream.localPort ?? [])
+    },
     fallSilent: () => {
       mode = 'silent'
       for (const link of links) link.isLost = true
@@ -56,6 +66,14 @@ export async function tcpProxy(target: number): Promise<TcpProxy> {
     },
     recover: () => {
       mode = 'open'
+    },
+    hold: () => {
+      mode = 'held'
+      for (const socket of sockets) socket.pause()
+    },
+    release: () => {
+      mode = 'open'
+      for (const socket of sockets) socket.resume()
     },
     cut,
     close: async () => {

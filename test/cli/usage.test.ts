@@ -188,8 +188,8 @@ const badUses: Readonly<
     says: /abc is no id of a job/,
   },
   'a store that is not built in': {
-    args: ['jobs', 'list', '--store', 'postgres://me:secret@db/jobs'],
-    says: /PostgreSQL store is not built in yet/,
+    args: ['jobs', 'list', '--store', 'https://me:secret@manager/jobs'],
+    says: /HTTP store is not built in yet/,
   },
   'a store without a scheme': {
     args: ['jobs', 'list', '--store', 'errand.db'],

@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { sleep } from '../../src/core/clock.ts'
 import { ErrandError } from '../../src/core/errors.ts'
 import { task } from '../../src/core/task.ts'
+import type { Store } from '../../src/store.ts'
 import { memory, MemoryDatabase } from '../../src/stores/memory/index.ts'
 import { VirtualClock } from '../../src/testing/virtual-clock.ts'
 import { settlerBound } from '../../src/worker/settler.ts'
@@ -60,6 +62,38 @@ test('while settlements cannot be written, slots wait before too many of them ga
     return (await store.counts()).every(({ state }) => state === 'completed')
   })
   assert.equal(runs, count)
+})
+
+test('slots that waited for settlements go on as soon as these are written', async (t) => {
+  const clock = new VirtualClock()
+  const inner = memory({ clock, database: new MemoryDatabase() })
+  const slow: Store = new Proxy(inner, {
+    get(target, name) {
+      const member: unknown = Reflect.get(target, name)
+      if (name !== 'settle') return member
+      return async (...args: Parameters<Store['settle']>) => {
+        await sleep(clock, 40, new AbortController().signal)
+        return target.settle(...args)
+      }
+    },
+  })
+  const quick = task({ name: 'quick', run: () => 'done' })
+  const { client, work, until, store } = appOn(t, slow, {
+    tasks: [quick],
+    slots: settlerBound / 2,
+  })
+  const count = settlerBound * 5
+  await client.enqueueMany(Array.from({ length: count }, () => [quick, undefined] as const))
+  await work()
+  const from = store.clock.now()
+  await until(
+    'all to be completed',
+    async () => {
+      return (await store.counts()).every(({ state }) => state === 'completed')
+    },
+    10,
+  )
+  assert.ok(store.clock.now() - from <= 3_000, `it took ${store.clock.now() - from} ms`)
 })
 
 test('workers remove finished jobs that have outlived their retention, and those beyond the cap', async (t) => {
