@@ -3,11 +3,12 @@ import { AssertionError } from 'node:assert'
 import { isDeepStrictEqual } from 'node:util'
 import type { Store } from '../../src/store.ts'
 import type { Command } from './commands.ts'
+import { same } from './draft.ts'
 import type { Edge } from './edges.ts'
 import { perform, type Call, type Exchange } from './exchange.ts'
 import { explainView } from './reading.ts'
 import { resolve } from './resolve.ts'
-import { emptyState, type ModelState } from './state.ts'
+import { emptyState, type ModelJob, type ModelState } from './state.ts'
 import { step, type Circumstances, type Step } from './step.ts'
 import { idOf, told } from './transcript.ts'
 
@@ -132,8 +133,10 @@ async function explain(
   for (const state of states) {
     for (const order of ordersOf(exchanges)) {
       try {
-        const { state: end, edges } = walk(state, order, { now, isGone })
-        explainView(end, ids, { jobs, counts, order: listed?.map(({ id }) => id) ?? null })
+        const { state: walked, edges } = walk(state, order, { now, isGone })
+        const inOrder = listed?.map(({ id }) => id) ?? null
+        const end = inOrder === null ? walked : asListed(walked, state, exchanges, inOrder)
+        explainView(end, ids, { jobs, counts, order: inOrder })
         if (ends.length === 0)
           for (const edge of edges) tally.edges.set(edge, (tally.edges.get(edge) ?? 0) + 1)
         if (!ends.some((other) => isDeepStrictEqual(other, end))) ends.push(end)
@@ -145,6 +148,39 @@ async function explain(
   }
   if (ends.length === 0) throw first
   return ends
+}
+
+/**
+ * Numbers are drawn one by one, so those of calls that insert at once may mix: the list, newest first, tells how. The jobs of each call
+ * keep their order.
+ */
+function asListed(
+  state: ModelState,
+  before: ModelState,
+  exchanges: readonly Exchange[],
+  listed: readonly string[],
+): ModelState {
+  const fresh = [...state.jobs.values()].filter(({ shown }) => !before.jobs.has(shown.id))
+  const orders = fresh.map(({ order }) => order).sort((a, b) => a - b)
+  const byNumber = fresh.toSorted(
+    (a, b) => listed.indexOf(b.shown.id) - listed.indexOf(a.shown.id) || a.order - b.order,
+  )
+  const renumbered = byNumber.map((job, index) => ({ ...job, order: orders[index] ?? job.order }))
+  const jobs = new Map(state.jobs)
+  for (const job of renumbered) jobs.set(job.shown.id, job)
+  for (const exchange of exchanges) {
+    const own = new Set(insertedBy(exchange))
+    const ofCall = (ordered: readonly ModelJob[]): readonly string[] =>
+      ordered.map(({ shown }) => shown.id).filter((id) => own.has(id))
+    same('order of a call', ofCall(renumbered), ofCall(fresh.toSorted((a, b) => a.order - b.order)))
+  }
+  return { ...state, jobs }
+}
+
+function insertedBy(exchange: Exchange): readonly string[] {
+  if (exchange.verb === 'insert') return exchange.answer.map(({ id }) => id)
+  if (exchange.verb !== 'settle') return []
+  return exchange.settlements.flatMap(({ followUps }) => followUps.map(({ id }) => id))
 }
 
 function walk(

@@ -1,10 +1,10 @@
 /**
  * How a job ends, and what that means for the jobs that need it.
  *
- * `n:<id>` holds the needs of a job that are not met: `c` when its failure cancels the job, `r` when the job runs anyway, in capitals
- * when the needed job lies in another partition; `!` when it failed while the job was leased as overdue. `d:<id>` holds those who
- * wait for a job, by insertion; `needed` the ids that have any. `kept:<ms>` holds finished jobs by how long they are kept, in the
- * order of their ends; `kept:` those kept for ever.
+ * `n:<id>` holds the needs of a job that are not met: `c` when its failure cancels the job, `r` when the job runs anyway; in capitals and
+ * followed by its partition when the needed job lies in another, and by `!` when it failed there while the job was leased as overdue.
+ * `d:<id>` holds those who wait for a job, by insertion; `needed` the ids that have any. `kept:<ms>` holds finished jobs by how long
+ * they are kept, in the order of their ends; `kept:` those kept for ever.
  */
 
 export const endingsLua: string = String.raw`
@@ -78,13 +78,13 @@ local function answerNeed(id, need, isMet)
   local r = how and load(id)
   if not r then return nil end
   local state = stateOf(r)
-  if not isMet and (how == 'c' or how == 'C') then
+  if not isMet and find(how, '^[cC]') then
     if state == BLOCKED then
       cancelWaiting(r, state, '=need-failed')
       return r
     end
-    -- It is leased as overdue: the failed need is answered when it is put back.
-    call('HSET', root .. 'n:' .. id, need, '!')
+    -- It is leased as overdue: the need is weighed again when it is put back.
+    if how ~= 'c' then call('HSET', root .. 'n:' .. id, need, match(how, '^C%d+') .. '!') end
     return nil
   end
   call('HDEL', root .. 'n:' .. id, need)
@@ -137,17 +137,31 @@ local function needState(need, id)
   return r.state == COMPLETED and 'met' or 'failed'
 end
 
--- Weighs a job's needs by what the partition knows now: strikes those that are met, or failed and may fail.
-local function weigh(id)
+local function addDependant(need, r)
+  call('ZADD', root .. 'd:' .. need, r.seq, r.id)
+  call('SADD', root .. 'needed', need)
+end
+
+-- Weighs a job's needs by what the partition knows now: strikes those that are met, or failed and may fail. Those that lie in
+-- another partition are asked for again when they failed.
+local function weigh(r)
+  local id = r.id
   local needs = call('HGETALL', root .. 'n:' .. id)
   local open = false
   for n = 1, #needs, 2 do
     local need, how = needs[n], needs[n + 1]
-    if how == '!' then return 'cancel' end
-    if how == 'C' or how == 'R' then open = true
+    local partition, failed = match(how, '^%u(%d+)(!?)$')
+    if partition then
+      open = true
+      if failed == '!' then
+        call('HSET', root .. 'n:' .. id, need, sub(how, 1, -2))
+        post(partition, { 'wait', id, need, ARGV[3] })
+      end
     else
       local state = needState(need, id)
-      if state == 'open' then open = true
+      if state == 'open' then
+        open = true
+        addDependant(need, r)
       elseif state == 'failed' and how == 'c' then return 'cancel'
       else
         call('HDEL', root .. 'n:' .. id, need)

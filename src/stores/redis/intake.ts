@@ -78,10 +78,8 @@ end
 
 local function addNeeds(r, needs)
   for need, how, partition in gmatch(needs, '(' .. string.rep('.', IDLENGTH) .. ')(%a)(%d*),') do
-    call('HSET', root .. 'n:' .. r.id, need, how)
-    if partition == '' then
-      call('ZADD', root .. 'd:' .. need, r.seq, r.id)
-      call('SADD', root .. 'needed', need)
+    call('HSET', root .. 'n:' .. r.id, need, how .. partition)
+    if partition == '' then addDependant(need, r)
     else
       post(partition, { 'wait', r.id, need, ARGV[3] })
     end
@@ -119,7 +117,7 @@ local function insertOne(id, line, fixed)
     rekey(r, RUNNING)
     return 'l' .. newToken()
   end
-  local needs = spec.needs == '' and 'met' or weigh(id)
+  local needs = spec.needs == '' and 'met' or weigh(r)
   local state = needs ~= 'met' and BLOCKED or r.due > now and SCHEDULED or READY
   if state == BLOCKED then mark(r, 'n') end
   lineUp(r, state)

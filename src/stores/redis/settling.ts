@@ -177,7 +177,7 @@ local function putBack(r, s, lease)
   if s.started == 'y' then r.startBy = nil end
   if s.suspect == 'y' then mark(r, 's') end
   r.counters, r.settled, r.worker = s.counters, s.token, lease.worker
-  local needs = has(r, 'n') and weigh(r.id) or 'met'
+  local needs = has(r, 'n') and weigh(r) or 'met'
   local state = needs ~= 'met' and BLOCKED or s.delay > 0 and SCHEDULED or READY
   if state ~= BLOCKED then unmark(r, 'n') end
   lineUp(r, state)

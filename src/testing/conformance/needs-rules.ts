@@ -220,6 +220,20 @@ export const needsRules: readonly Rule[] = rulesOf('needs', {
       await scene.shows(id, { state: 'cancelled', reason: 'need-failed', token, worker: 'sweeper' })
       assert.equal(await scene.changesNothing(() => scene.settle(back)), 'settled')
     },
+
+  'a need that fails and is retried while its dependant is leased as overdue is waited for again':
+    async (scene) => {
+      const need = await scene.running({ queue: 'needs', task: 'other' })
+      await scene.enqueue({ needs: [waitFor(need.id)], startWithinMs: 1_000 })
+      await scene.advance(1_001)
+      const overdue = only(await scene.expired())
+      await scene.settle(finish(need, { state: 'failed' }))
+      assert.deepEqual(await scene.store.retry([need.id]), ['retried'])
+      await scene.settle(again(overdue, { started: true }))
+      await scene.shows(overdue.id, { state: 'blocked' })
+      await scene.settle(finish(await scene.claimOne(fromNeeds)))
+      assert.deepEqual(await scene.claimIds(), [overdue.id])
+    },
 })
 
 async function overdueBlocked(scene: Scene, need: string): Promise<string> {
