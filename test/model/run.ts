@@ -202,17 +202,40 @@ function walk(
   return { state, edges }
 }
 
-/** Every order of the calls. An insert is a step for each of its jobs, which others may come between. */
+/** Every order of the calls. Some verbs are a step for each of their jobs, which others may come between. */
 function ordersOf(exchanges: readonly Exchange[]): readonly (readonly Exchange[])[] {
   return exchanges.length <= 1 ? [exchanges] : mergesOf(exchanges.map(partsOf))
 }
 
 function partsOf(exchange: Exchange): readonly Exchange[] {
-  if (exchange.verb !== 'insert') return [exchange]
-  return exchange.jobs.map((job, index) => ({
-    verb: 'insert',
-    jobs: [job],
-    answer: exchange.answer.slice(index, index + 1),
+  switch (exchange.verb) {
+    case 'insert':
+      return exchange.jobs.map((job, index) => ({
+        ...exchange,
+        jobs: [job],
+        answer: exchange.answer.slice(index, index + 1),
+      }))
+    case 'cancel':
+      return byId(exchange, exchange.answer)
+    case 'retry':
+      return byId(exchange, exchange.answer)
+    case 'remove':
+      return byId(exchange, exchange.answer)
+    case 'take':
+      return byId(exchange, exchange.answer)
+    default:
+      return [exchange]
+  }
+}
+
+function byId<E extends { readonly ids: readonly string[] }, A>(
+  exchange: E,
+  answers: readonly A[],
+): readonly (E & { readonly answer: readonly A[] })[] {
+  return exchange.ids.map((id, index) => ({
+    ...exchange,
+    ids: [id],
+    answer: answers.slice(index, index + 1),
   }))
 }
 

@@ -1,4 +1,5 @@
 /** What people do to jobs: cancel, retry, remove, take. */
+import { isFinal } from '../../core/job.ts'
 import type { CancelAnswer, RemoveAnswer, RetryAnswer, StoredJob } from '../../store.ts'
 import type { Database } from './database.ts'
 import { readStored, storedColumns, uuids } from './rows.ts'
@@ -183,11 +184,11 @@ export async function remove(db: Database, ids: readonly string[]): Promise<Remo
 
 export async function take(db: Database, ids: readonly string[]): Promise<(StoredJob | null)[]> {
   if (ids.length === 0) return db.nothing([])
-  const rows = [...(await db.write(TAKE, [uuids(ids)]))]
-  return ids.map((id) => {
-    const index = rows.findIndex((row) => row[0] === id)
-    if (index < 0) return null
-    const [row] = rows.splice(index, 1)
-    return row === undefined ? null : readStored(row)
+  const rows = await db.write(TAKE, [uuids([...new Set(ids)])])
+  const taken = new Map(rows.map(readStored).map((job) => [job.id, job]))
+  return ids.map((id, index) => {
+    const job = taken.get(id) ?? null
+    const isAgain = ids.indexOf(id) < index
+    return job !== null && isFinal(job.state) && isAgain ? null : job
   })
 }
