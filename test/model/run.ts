@@ -208,24 +208,16 @@ function ordersOf(exchanges: readonly Exchange[]): readonly (readonly Exchange[]
 }
 
 function partsOf(exchange: Exchange): readonly Exchange[] {
-  switch (exchange.verb) {
-    case 'insert':
-      return exchange.jobs.map((job, index) => ({
-        ...exchange,
-        jobs: [job],
-        answer: exchange.answer.slice(index, index + 1),
-      }))
-    case 'cancel':
-      return byId(exchange, exchange.answer)
-    case 'retry':
-      return byId(exchange, exchange.answer)
-    case 'remove':
-      return byId(exchange, exchange.answer)
-    case 'take':
-      return byId(exchange, exchange.answer)
-    default:
-      return [exchange]
-  }
+  if (exchange.verb === 'cancel') return byId(exchange, exchange.answer)
+  if (exchange.verb === 'retry') return byId(exchange, exchange.answer)
+  if (exchange.verb === 'remove') return byId(exchange, exchange.answer)
+  if (exchange.verb === 'take') return byId(exchange, exchange.answer)
+  if (exchange.verb !== 'insert') return [exchange]
+  return exchange.jobs.map((job, index) => ({
+    ...exchange,
+    jobs: [job],
+    answer: exchange.answer.slice(index, index + 1),
+  }))
 }
 
 function byId<E extends { readonly ids: readonly string[] }, A>(
