@@ -66,31 +66,7 @@ const consul: Kind<LockServer> = {
   olderRelease: 'bullseye',
   binary: () => onPath('consul'),
   async start(binary) {
-    const [port, serf, server] = await ports(3)
-    const url = `http://127.0.0.1:${port}`
-    return start('Consul', url, '/v1/kv/?keys&consistent', (folder) => [
-      binary,
-      'agent',
-      '-server',
-      '-bootstrap',
-      '-data-dir',
-      folder,
-      '-bind',
-      '127.0.0.1',
-
-      '-http-port',
-      String(port),
-      '-serf-lan-port',
-      String(serf),
-      '-server-port',
-      String(server),
-      '-serf-wan-port',
-      '-1',
-      '-dns-port',
-      '-1',
-      '-hcl',
-      'performance { raft_multiplier = 1 }',
-    ])
+    return startConsul(binary, await ports(3), '/v1/kv/?keys&consistent', ['-bootstrap'])
   },
 }
 
@@ -110,35 +86,15 @@ export async function startConsulCluster(): Promise<ConsulCluster | null> {
   const addresses = new Map<string, LockServer>()
   const servers = await Promise.all(
     [0, 3, 6].map(async (from) => {
-      const [port, serf, rpc] = all.slice(from, from + 3)
-      const url = `http://127.0.0.1:${port}`
-      const server = await start('Consul', url, '/v1/agent/self', (folder) => [
-        binary,
-        'agent',
-        '-server',
+      const own = all.slice(from, from + 3)
+      const server = await startConsul(binary, own, '/v1/agent/self', [
         '-bootstrap-expect',
         '3',
         '-node',
         `node-${from}`,
-        '-data-dir',
-        folder,
-        '-bind',
-        '127.0.0.1',
-        '-http-port',
-        String(port),
-        '-serf-lan-port',
-        String(serf),
-        '-server-port',
-        String(rpc),
-        '-serf-wan-port',
-        '-1',
-        '-dns-port',
-        '-1',
-        '-hcl',
-        'performance { raft_multiplier = 1 }',
         ...joins,
       ])
-      addresses.set(`127.0.0.1:${rpc}`, server)
+      addresses.set(`127.0.0.1:${own[2]}`, server)
       return server
     }),
   )
@@ -162,6 +118,37 @@ export async function startConsulCluster(): Promise<ConsulCluster | null> {
     leader,
     stop: async () => void (await Promise.all(servers.map((server) => server.stop()))),
   }
+}
+
+/** A server of Consul on ports for HTTP, gossip and the other servers. */
+function startConsul(
+  binary: string,
+  [http, gossip, servers]: readonly number[],
+  healthPath: string,
+  args: readonly string[],
+): Promise<LockServer> {
+  return start('Consul', `http://127.0.0.1:${http}`, healthPath, (folder) => [
+    binary,
+    'agent',
+    '-server',
+    '-data-dir',
+    folder,
+    '-bind',
+    '127.0.0.1',
+    '-http-port',
+    String(http),
+    '-serf-lan-port',
+    String(gossip),
+    '-server-port',
+    String(servers),
+    '-serf-wan-port',
+    '-1',
+    '-dns-port',
+    '-1',
+    '-hcl',
+    'performance { raft_multiplier = 1 }',
+    ...args,
+  ])
 }
 
 async function start(

@@ -2,6 +2,7 @@
 import { ErrandError } from '../../core/errors.ts'
 import type { HttpAnswer } from '../http-client.ts'
 import type { LockOwner } from '../lock.ts'
+import { fieldsOf, keyFor } from './key-value.ts'
 
 /** An entry of the key-value store, as `GET /v1/kv/…` answers it. */
 export interface ConsulEntry {
@@ -14,7 +15,7 @@ export interface ConsulEntry {
 
 /** The path of a key, with the name of a singleton for `{name}`. Throws `invalid-option` for a leading slash. */
 export function pathOf(key: string, name: string): string {
-  const path = key.replaceAll('{name}', name)
+  const path = keyFor(key, name)
   if (path === '' || path.startsWith('/')) {
     throw new ErrandError(
       'invalid-option',
@@ -48,22 +49,11 @@ export function recordOf(host: string, pid: number, at: number): string {
 
 /** Reads a record, whoever wrote it: what it does not tell is null. */
 export function ownerOf(entry: ConsulEntry): LockOwner {
-  const { fqdn, timestamp, pid } = jsonOf(entry)
+  const { fqdn, timestamp, pid } = fieldsOf(entry.Value)
   return {
     host: typeof fqdn === 'string' ? fqdn : 'unknown',
     pid: typeof pid === 'number' ? pid : null,
     since: typeof timestamp === 'number' ? timestamp * 1_000 : null,
     token: null,
-  }
-}
-
-function jsonOf(entry: ConsulEntry): Readonly<Record<string, unknown>> {
-  try {
-    const text = Buffer.from(entry.Value ?? '', 'base64').toString('utf8')
-    const value: unknown = JSON.parse(text)
-    return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {}
-  } catch {
-    // Someone else's text is no record.
-    return {}
   }
 }

@@ -7,7 +7,6 @@
  */
 import { refuseUnknownKeys } from '../../core/nearest.ts'
 import { ErrandError } from '../../core/errors.ts'
-import type { Unwatch } from '../../store.ts'
 import {
   HttpClient,
   httpOptionNames,
@@ -15,9 +14,10 @@ import {
   type HttpAnswer,
   type HttpOptions,
 } from '../http-client.ts'
-import type { HoldAnswer, Holding, HoldRequest, LockOwner, Locks } from '../lock.ts'
-import { entryOf, ownerOf, pathOf, recordOf, type ConsulEntry } from './consul-record.ts'
-import { Watches, type Change } from './watches.ts'
+import type { HoldRequest, Locks } from '../lock.ts'
+import { entryOf, ownerOf, pathOf, recordOf } from './consul-record.ts'
+import { SessionLocks, type Binding, type Session, type SessionServer } from './session-locks.ts'
+import type { WaitForChange } from './watches.ts'
 
 export interface ConsulLocksOptions extends HttpOptions {
   /** The key of a lock, with the singleton's name for `{name}`. Default `'errand/{name}/lock'`. */
@@ -39,7 +39,7 @@ const watchSeconds = 55
 /** Locks in Consul 1.7 or newer. Opens nothing. Throws `invalid-option`. */
 export function consulLocks(options: ConsulLocksOptions = {}): Locks {
   refuseUnknownKeys(options, [...httpOptionNames, 'key', 'token', 'datacenter'], 'consulLocks()')
-  return new ConsulLocks(options)
+  return new SessionLocks(new Consul(options))
 }
 
 /** Opens the same locks in a thread: see `Connector`. */
@@ -47,102 +47,26 @@ export function connect(argument: unknown): Locks {
   return consulLocks(argument as ConsulLocksOptions)
 }
 
-/** What this process has of a lock. Its token is null while it is not known whether the lock was acquired. */
-interface Own {
-  readonly session: string
-  token: number | null
-}
-
-class ConsulLocks implements Locks {
+class Consul implements SessionServer {
   readonly info: Locks['info']
   readonly connector: Locks['connector']
   readonly leastTtlMs = 2 * leastSessionMs
+  readonly lockDelayMs = lockDelayMs
   readonly #http: HttpClient
   readonly #options: ConsulLocksOptions
-  /** By name and holder. */
-  readonly #own = new Map<string, Own>()
-  readonly #watches: Watches
 
   constructor(options: ConsulLocksOptions) {
     this.#options = options
     this.#http = new HttpClient('consulLocks()', fallbackUrl, options)
     this.info = { kind: 'consul', location: this.#http.location }
     this.connector = { module: import.meta.url, argument: options }
-    this.#watches = new Watches((name, seen, signal) => this.#change(name, seen, signal))
   }
 
-  async hold(request: HoldRequest): Promise<HoldAnswer> {
-    const { name, token, ttlMs } = request
-    const key = ownKey(request)
-    const own = this.#own.get(key)
-    if (token !== null && own?.token !== token) return takenBy(await this.#read(name))
-    // What was left of an earlier call lives on, or not: then it is forgotten.
-    const lives = own !== undefined && (await this.#renew(own.session))
-    const entry = await this.#read(name)
-    if (lives && entry?.Session === own.session) {
-      own.token ??= entry.ModifyIndex
-      return { status: 'held', token: own.token, validMs: ttlMs / 2 }
-    }
-    if (own !== undefined) await this.#forget(key, own)
-    if (token !== null || entry?.Session !== undefined) return takenBy(entry)
-    return this.#take(request)
-  }
-
-  async release(holding: Holding): Promise<'released' | 'stale'> {
-    const key = ownKey(holding)
-    const own = this.#own.get(key)
-    if (own === undefined || own.token !== holding.token) return 'stale'
-    const path = `/v1/kv/${this.#pathOf(holding.name)}`
-    const before = await this.#read(holding.name)
-    const answer = await this.#call('PUT', path, { release: own.session }, '')
-    await this.#forget(key, own)
-    return isTrue(answer) && before?.Session === own.session ? 'released' : 'stale'
-  }
-
-  async owner(name: string): Promise<LockOwner | null> {
-    const entry = await this.#read(name)
-    return entry?.Session === undefined ? null : ownerOf(entry)
-  }
-
-  watch(name: string, on: () => void): Unwatch {
-    return this.#watches.add(name, on)
-  }
-
-  async close(): Promise<void> {
-    this.#watches.close()
-    this.#http.close()
-  }
-
-  async #take(request: HoldRequest): Promise<HoldAnswer> {
-    const { name, host, pid, ttlMs } = request
-    const own: Own = { session: await this.#createSession(name, ttlMs), token: null }
-    this.#own.set(ownKey(request), own)
-    const path = `/v1/kv/${this.#pathOf(name)}`
-    const record = recordOf(host, pid, Date.now())
-    const isAcquired = isTrue(await this.#call('PUT', path, { acquire: own.session }, record))
-    const entry = await this.#read(name)
-    if (isAcquired && entry?.Session === own.session) {
-      // The index of the write that acquired it: the log of the cluster gives each number once.
-      own.token = entry.ModifyIndex
-      return { status: 'held', token: own.token, validMs: ttlMs / 2 }
-    }
-    await this.#forget(ownKey(request), own)
-    return { ...takenBy(entry), freeInMs: entry?.Session === undefined ? lockDelayMs : null }
-  }
-
-  async #renew(session: string): Promise<boolean> {
-    return (await this.#call('PUT', `/v1/session/renew/${session}`)).status === 200
-  }
-
-  async #forget(key: string, own: Own): Promise<void> {
-    await this.#call('PUT', `/v1/session/destroy/${own.session}`)
-    this.#own.delete(key)
-  }
-
-  async #createSession(name: string, ttlMs: number): Promise<string> {
+  async begin({ name, ttlMs }: HoldRequest): Promise<Session> {
+    const validMs = Math.floor(ttlMs / 2)
     const body = {
       Name: `errand ${name}`,
-      TTL: `${Math.floor(ttlMs / 2)}ms`,
+      TTL: `${validMs}ms`,
       LockDelay: `${lockDelayMs}ms`,
       Behavior: 'release',
       NodeChecks: [],
@@ -151,19 +75,40 @@ class ConsulLocks implements Locks {
     const answer = await this.#call('PUT', '/v1/session/create', {}, JSON.stringify(body))
     const { ID } = JSON.parse(answer.text) as { readonly ID?: string }
     if (ID === undefined) throw refusedBy(this.info.location, 'a session', answer)
-    return ID
+    return { id: ID, validMs }
   }
 
-  async #read(name: string): Promise<ConsulEntry | null> {
-    const answer = await this.#call('GET', `/v1/kv/${this.#pathOf(name)}`, { consistent: '' })
-    return entryOf(answer)
+  async renew(session: string): Promise<boolean> {
+    return (await this.#call('PUT', `/v1/session/renew/${session}`)).status === 200
   }
 
-  /** Waits at the server until the key changes. */
-  async #change(name: string, seen: string, signal: AbortSignal): Promise<Change> {
+  async end(session: string): Promise<void> {
+    await this.#call('PUT', `/v1/session/destroy/${session}`)
+  }
+
+  async bind(session: string, { name, host, pid }: HoldRequest): Promise<Binding | null> {
+    const record = recordOf(host, pid, Date.now())
+    await this.#call('PUT', this.#pathOf(name), { acquire: session }, record)
+    return this.read(name)
+  }
+
+  /** Without this, the end of the session would put the key under its delay. */
+  async unbind(session: string, name: string): Promise<boolean> {
+    const answer = await this.#call('PUT', this.#pathOf(name), { release: session }, '')
+    return answer.status === 200 && answer.text.trim() === 'true'
+  }
+
+  async read(name: string): Promise<Binding | null> {
+    const entry = entryOf(await this.#call('GET', this.#pathOf(name), { consistent: '' }))
+    if (entry?.Session === undefined) return null
+    // The index of the write that acquired it: the log of the cluster gives each number once.
+    return { session: entry.Session, token: entry.ModifyIndex, owner: ownerOf(entry) }
+  }
+
+  readonly change: WaitForChange = async (name, seen, signal) => {
     const answer = await this.#http.call({
       method: 'GET',
-      path: this.#target(`/v1/kv/${this.#pathOf(name)}`, { index: seen, wait: `${watchSeconds}s` }),
+      path: this.#target(this.#pathOf(name), { index: seen, wait: `${watchSeconds}s` }),
       headers: this.#headers(),
       timeoutMs: (watchSeconds + 10) * 1_000,
       signal,
@@ -175,6 +120,10 @@ class ConsulLocks implements Locks {
       seen: index >= Number(seen) ? String(index) : '0',
       isFree: entryOf(answer)?.Session === undefined,
     }
+  }
+
+  close(): void {
+    this.#http.close()
   }
 
   async #call(
@@ -224,19 +173,6 @@ class ConsulLocks implements Locks {
   }
 
   #pathOf(name: string): string {
-    return pathOf(this.#options.key ?? fallbackKey, name)
+    return `/v1/kv/${pathOf(this.#options.key ?? fallbackKey, name)}`
   }
-}
-
-function ownKey({ name, holder }: Pick<Holding, 'name' | 'holder'>): string {
-  return `${holder} ${name}`
-}
-
-function takenBy(entry: ConsulEntry | null): HoldAnswer & { readonly status: 'taken' } {
-  const owner = entry?.Session === undefined ? null : ownerOf(entry)
-  return { status: 'taken', owner, freeInMs: null }
-}
-
-function isTrue(answer: HttpAnswer): boolean {
-  return answer.status === 200 && answer.text.trim() === 'true'
 }

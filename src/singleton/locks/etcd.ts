@@ -4,10 +4,11 @@
  */
 import { ErrandError } from '../../core/errors.ts'
 import { refuseUnknownKeys } from '../../core/nearest.ts'
-import type { Unwatch } from '../../store.ts'
 import { HttpClient, httpOptionNames, refusedBy, type HttpOptions } from '../http-client.ts'
-import type { HoldAnswer, Holding, HoldRequest, LockOwner, Locks } from '../lock.ts'
-import { nothingSeen, Watches, type Change } from './watches.ts'
+import type { HoldRequest, LockOwner, Locks } from '../lock.ts'
+import { fieldsOf, keyFor } from './key-value.ts'
+import { SessionLocks, type Binding, type Session, type SessionServer } from './session-locks.ts'
+import { nothingSeen, type WaitForChange } from './watches.ts'
 
 export interface EtcdLocksOptions extends HttpOptions {
   /** The key of a lock, with the singleton's name for `{name}`. Default `'errand/{name}/lock'`. */
@@ -25,19 +26,12 @@ const leastLeaseMs = 2_000
 /** Locks in etcd 3.4 or newer, over its JSON gateway. Opens nothing. Throws `invalid-option`. */
 export function etcdLocks(options: EtcdLocksOptions = {}): Locks {
   refuseUnknownKeys(options, [...httpOptionNames, 'key', 'user', 'password'], 'etcdLocks()')
-  return new EtcdLocks(options)
+  return new SessionLocks(new Etcd(options))
 }
 
 /** Opens the same locks in a thread: see `Connector`. */
 export function connect(argument: unknown): Locks {
   return etcdLocks(argument as EtcdLocksOptions)
-}
-
-/** What this process has of a lock. Its token is null while it is not known whether the key was written. */
-interface Own {
-  readonly lease: string
-  readonly leaseMs: number
-  token: number | null
 }
 
 /** A key as the gateway answers it: numbers are text, texts are in base 64. */
@@ -58,14 +52,13 @@ interface WatchAnswer {
   readonly events?: readonly unknown[]
 }
 
-class EtcdLocks implements Locks {
+class Etcd implements SessionServer {
   readonly info: Locks['info']
   readonly connector: Locks['connector']
   readonly leastTtlMs = leastLeaseMs
+  readonly lockDelayMs = 0
   readonly #http: HttpClient
   readonly #options: EtcdLocksOptions
-  readonly #own = new Map<string, Own>()
-  readonly #watches: Watches
   #pass: Promise<string> | null = null
 
   constructor(options: EtcdLocksOptions) {
@@ -73,74 +66,16 @@ class EtcdLocks implements Locks {
     this.#http = new HttpClient('etcdLocks()', fallbackUrl, options)
     this.info = { kind: 'etcd', location: this.#http.location }
     this.connector = { module: import.meta.url, argument: options }
-    this.#watches = new Watches((name, seen, signal) => this.#change(name, seen, signal))
   }
 
-  async hold(request: HoldRequest): Promise<HoldAnswer> {
-    const { name, token } = request
-    const mine = ownKey(request)
-    const own = this.#own.get(mine)
-    if (token !== null && own?.token !== token) return takenBy((await this.#read(name)).key)
-    const lives = own !== undefined && (await this.#keepAlive(own.lease))
-    const { key } = await this.#read(name)
-    if (lives && key?.lease === own.lease) {
-      own.token ??= Number(key.create_revision)
-      return { status: 'held', token: own.token, validMs: own.leaseMs }
-    }
-    if (own !== undefined) await this.#forget(mine, own)
-    return token !== null || key !== null ? takenBy(key) : this.#take(request)
-  }
-
-  async release(holding: Holding): Promise<'released' | 'stale'> {
-    const own = this.#own.get(ownKey(holding))
-    if (own === undefined || own.token !== holding.token) return 'stale'
-    const { key } = await this.#read(holding.name)
-    // The key goes with its lease.
-    await this.#forget(ownKey(holding), own)
-    return key?.lease === own.lease ? 'released' : 'stale'
-  }
-
-  async owner(name: string): Promise<LockOwner | null> {
-    const { key } = await this.#read(name)
-    return key === null ? null : ownerOf(key)
-  }
-
-  watch(name: string, on: () => void): Unwatch {
-    return this.#watches.add(name, on)
-  }
-
-  async close(): Promise<void> {
-    this.#watches.close()
-    this.#http.close()
-  }
-
-  async #take(request: HoldRequest): Promise<HoldAnswer> {
-    const { name, host, pid, ttlMs } = request
+  async begin({ ttlMs }: HoldRequest): Promise<Session> {
     const granted = await this.#call<{ readonly ID: string; readonly TTL: string }>('lease/grant', {
       TTL: Math.ceil(ttlMs / 1_000),
     })
-    const own: Own = { lease: granted.ID, leaseMs: Number(granted.TTL) * 1_000, token: null }
-    this.#own.set(ownKey(request), own)
-    const key = this.#keyOf(name)
-    const value = encoded(JSON.stringify({ host, pid, since: Date.now() }))
-    const written = await this.#call<{
-      readonly succeeded?: boolean
-      readonly header: { readonly revision: string }
-      readonly responses?: readonly { readonly response_range?: RangeAnswer }[]
-    }>('kv/txn', {
-      compare: [{ key, target: 'CREATE', result: 'EQUAL', create_revision: '0' }],
-      success: [{ request_put: { key, value, lease: own.lease } }],
-      failure: [{ request_range: { key } }],
-    })
-    if (written.succeeded === true) {
-      own.token = Number(written.header.revision)
-      return { status: 'held', token: own.token, validMs: own.leaseMs }
-    }
-    await this.#forget(ownKey(request), own)
-    return takenBy(written.responses?.[0]?.response_range?.kvs?.[0] ?? null)
+    return { id: granted.ID, validMs: Number(granted.TTL) * 1_000 }
   }
 
-  async #keepAlive(lease: string): Promise<boolean> {
+  async renew(lease: string): Promise<boolean> {
     const { result } = await this.#call<{ readonly result: { readonly TTL?: string } }>(
       'lease/keepalive',
       { ID: lease },
@@ -148,21 +83,42 @@ class EtcdLocks implements Locks {
     return Number(result.TTL ?? 0) > 0
   }
 
-  async #forget(mine: string, own: Own): Promise<void> {
-    await this.#call('lease/revoke', { ID: own.lease }, ['requested lease not found'])
-    this.#own.delete(mine)
+  async end(lease: string): Promise<void> {
+    await this.#call('lease/revoke', { ID: lease }, ['requested lease not found'])
   }
 
-  async #read(name: string): Promise<{ readonly key: KeyValue | null; readonly revision: string }> {
-    const { kvs, header } = await this.#call<RangeAnswer>('kv/range', { key: this.#keyOf(name) })
-    return { key: kvs?.[0] ?? null, revision: header.revision }
+  async bind(lease: string, { name, host, pid }: HoldRequest): Promise<Binding | null> {
+    const key = this.#keyOf(name)
+    const value = encoded(JSON.stringify({ host, pid, since: Date.now() }))
+    const { responses } = await this.#call<{
+      readonly responses?: readonly { readonly response_range?: RangeAnswer }[]
+    }>('kv/txn', {
+      compare: [{ key, target: 'CREATE', result: 'EQUAL', create_revision: '0' }],
+      success: [{ request_put: { key, value, lease } }, { request_range: { key } }],
+      failure: [{ request_range: { key } }],
+    })
+    return bindingIn(responses?.at(-1)?.response_range)
+  }
+
+  /** The key goes with its lease. */
+  async unbind(lease: string, name: string): Promise<boolean> {
+    const binding = await this.read(name)
+    await this.end(lease)
+    return binding?.session === lease
+  }
+
+  async read(name: string): Promise<Binding | null> {
+    return bindingIn(await this.#range(name))
   }
 
   /** Reads once, and then waits for the end of the key. */
-  async #change(name: string, seen: string, signal: AbortSignal): Promise<Change> {
+  readonly change: WaitForChange = async (name, seen, signal) => {
     if (seen === nothingSeen) {
-      const { key, revision } = await this.#read(name)
-      return { seen: String(Number(revision) + 1), isFree: key === null }
+      const range = await this.#range(name)
+      return {
+        seen: String(Number(range.header.revision) + 1),
+        isFree: bindingIn(range) === null,
+      }
     }
     const body = JSON.stringify({
       create_request: { key: this.#keyOf(name), start_revision: seen, filters: ['NOPUT'] },
@@ -189,6 +145,14 @@ class EtcdLocks implements Locks {
       }
     }
     throw new ErrandError('server-unavailable', `${this.info.location} ended a watch.`)
+  }
+
+  close(): void {
+    this.#http.close()
+  }
+
+  #range(name: string): Promise<RangeAnswer> {
+    return this.#call('kv/range', { key: this.#keyOf(name) })
   }
 
   async #call<T>(path: string, body: object, accepted: readonly string[] = []): Promise<T> {
@@ -234,27 +198,25 @@ class EtcdLocks implements Locks {
   }
 
   #keyOf(name: string): string {
-    return encoded((this.#options.key ?? fallbackKey).replaceAll('{name}', name))
+    return encoded(keyFor(this.#options.key ?? fallbackKey, name))
   }
 }
 
-function ownKey({ name, holder }: Pick<Holding, 'name' | 'holder'>): string {
-  return `${holder} ${name}`
-}
-
-function takenBy(key: KeyValue | null): HoldAnswer {
-  return { status: 'taken', owner: key === null ? null : ownerOf(key), freeInMs: null }
-}
-
-function ownerOf(key: KeyValue): LockOwner {
+function bindingIn(range: RangeAnswer | undefined): Binding | null {
+  const [key] = range?.kvs ?? []
+  if (key === undefined) return null
   const token = Number(key.create_revision)
-  try {
-    const text = Buffer.from(key.value ?? '', 'base64').toString('utf8')
-    const { host, pid, since } = JSON.parse(text) as Omit<LockOwner, 'token'>
-    return { host, pid, since, token }
-  } catch {
-    // Someone else's text is no record.
-    return { host: 'unknown', pid: null, since: null, token }
+  // A key that somebody wrote without a lease is nobody's, and not free.
+  return { session: key.lease ?? '', token, owner: ownerOf(key.value, token) }
+}
+
+function ownerOf(value: string | undefined, token: number): LockOwner {
+  const { host, pid, since } = fieldsOf(value)
+  return {
+    host: typeof host === 'string' ? host : 'unknown',
+    pid: typeof pid === 'number' ? pid : null,
+    since: typeof since === 'number' ? since : null,
+    token,
   }
 }
 

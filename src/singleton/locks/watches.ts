@@ -11,7 +11,8 @@ export interface Change {
   readonly isFree: boolean
 }
 
-type WaitForChange = (name: string, seen: string, signal: AbortSignal) => Promise<Change>
+/** Waits at the server until the lock changes, from what was seen on. */
+export type WaitForChange = (name: string, seen: string, signal: AbortSignal) => Promise<Change>
 
 /** Where a first wait begins: it answers at once with what is. */
 export const nothingSeen = '0'
