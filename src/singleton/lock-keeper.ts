@@ -73,6 +73,11 @@ export class LockKeeper {
     return answer
   }
 
+  /** Notices now that the belief has ended, if it has, and not only when a timer gets its turn. */
+  look(): void {
+    if (this.#token !== null && this.token === null) this.#lose()
+  }
+
   /** Makes sure that the lock is held now. */
   async extend(): Promise<boolean> {
     return this.#token !== null && (await this.#open().call('extend')) === true
@@ -132,7 +137,8 @@ export class LockKeeper {
     })
     return {
       call: async (kind) => (await loop[kind]()) ?? null,
-      stop: () => loop.release(),
+      // A server that is away frees the lock by its time.
+      stop: () => loop.release().catch((error: unknown) => void this.#health.failed(error)),
     }
   }
 

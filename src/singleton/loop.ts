@@ -7,7 +7,7 @@
  * the run at once, in the run when that heeds its signal or its grace is over; and the lock is free when the loop has ended.
  */
 import { hostname } from 'node:os'
-import { ErrandError } from '../core/errors.ts'
+import { ErrandError, isErrandError } from '../core/errors.ts'
 import { sleep, type Clock } from '../core/clock.ts'
 import type { EventHub } from '../observe/events.ts'
 import { machineTicks } from '../worker/time.ts'
@@ -15,6 +15,7 @@ import { LockKeeper } from './lock-keeper.ts'
 import type { Beat } from './liveness/liveness.ts'
 import type { Point } from './metrics/metrics.ts'
 import type { Pace, SingletonSettings } from './settings.ts'
+import { watchfulSignal } from './watchful-signal.ts'
 
 /** What a round came to. The words are Jobslib's, so that its dashboards go on. */
 export type RoundStatus =
@@ -107,7 +108,7 @@ export class SingletonLoop {
         'The tag task of a metric is the name of the singleton.',
       )
     const point = this.#point(name, { ...tags, task: settings.name }, value)
-    for (const one of settings.metrics) one.push([point])
+    this.#pushAll([point])
   }
 
   async #round(signal: AbortSignal): Promise<Round | Pending> {
@@ -157,6 +158,8 @@ export class SingletonLoop {
       this.#shownOwner = shown
       return { status: 'pending', error: null, freeInMs }
     } catch (error) {
+      // No later try makes an option valid.
+      if (isErrandError(error, 'invalid-option')) throw error
       events.emit('part-failed', { part: 'lock', error, againMs: leastRestMs })
       return { status: 'pending', error, freeInMs: leastRestMs }
     }
@@ -164,9 +167,11 @@ export class SingletonLoop {
 
   async #run(signal: AbortSignal, held: Held | null): Promise<Round> {
     const { settings, run } = this.#options
-    const signals = held === null ? [signal] : [signal, held.lost.signal]
     const ended = run({
-      signal: AbortSignal.any(signals),
+      signal:
+        held === null
+          ? signal
+          : watchfulSignal([signal, held.lost.signal], () => this.#keeper?.look()),
       token: held?.token ?? null,
       extend: () => this.#extend(),
     }).then(
@@ -223,11 +228,13 @@ export class SingletonLoop {
     const { settings, clock, events } = this.#options
     const beat = { singleton: settings.name, kind, at: clock.now(), host: hostname() }
     await Promise.all(
-      settings.liveness.map((liveness) =>
-        liveness.write(beat).catch((error: unknown) => {
+      settings.liveness.map(async (liveness) => {
+        try {
+          await liveness.write(beat)
+        } catch (error) {
           events.emit('part-failed', { part: 'liveness', error, againMs: beatMs })
-        }),
-      ),
+        }
+      }),
     )
   }
 
@@ -241,7 +248,19 @@ export class SingletonLoop {
       points.push(
         this.#point('last_successful_run_timestamp', { task: name }, Math.floor(now / 1_000)),
       )
-    for (const one of metrics) one.push(points)
+    this.#pushAll(points)
+  }
+
+  /** Whatever metrics do, the round goes on. */
+  #pushAll(points: readonly Point[]): void {
+    const { settings, events } = this.#options
+    for (const one of settings.metrics) {
+      try {
+        one.push(points)
+      } catch (error) {
+        events.emit('part-failed', { part: 'metrics', error, againMs: 0 })
+      }
+    }
   }
 
   /** Nanoseconds that no other point of this process has. */

@@ -2,6 +2,7 @@
 import type { Command } from 'commander'
 import { formatMs, type Duration } from '../../core/duration.ts'
 import { toMs } from '../../core/duration.ts'
+import { ErrandError } from '../../core/errors.ts'
 import { action, type Globals } from '../action.ts'
 import type { ExitCode } from '../exit.ts'
 import { examples } from '../help.ts'
@@ -32,9 +33,11 @@ export function addCheck(program: Command): void {
 }
 
 async function check(options: Options & Globals, name: string): Promise<ExitCode> {
+  const maxAgeMs = toMs(options.maxAge, '--max-age')
+  if (maxAgeMs === 0)
+    throw new ErrandError('invalid-option', '--max-age must be longer than nothing.')
   const lock = options.liveness === undefined ? undefined : 'none'
   const { errand, singleton } = await openSingletonApp(options, name, lock)
-  const maxAgeMs = toMs(options.maxAge, '--max-age')
   const verdict = await errand.singletons.check(singleton, maxAgeMs, {
     flags: { liveness: options.liveness, ...(lock === undefined ? {} : { lock }) },
     env: process.env,
