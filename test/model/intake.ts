@@ -11,7 +11,10 @@ import type { ModelJob } from './state.ts'
 export function insertOne(draft: Draft, job: NewJob, token: number | null): Inserted {
   const known = draft.jobs.get(job.id)
   if (!draft.queues.has(job.queue)) draft.rumoured.add(job.queue)
-  if (known !== undefined) return { id: job.id, status: 'created', token: leaseOfBirth(known) }
+  if (known !== undefined) {
+    const isTold = job.lease !== null || token !== null
+    return { id: job.id, status: 'created', token: isTold ? leaseOfBirth(known) : null }
+  }
   const holder = job.unique === null ? null : holderOf(draft, job.unique.key)
   if (holder !== null) return meetHolder(draft, job, holder)
 
@@ -54,7 +57,7 @@ function insertRunning(
   return { id: job.id, status: 'created', token }
 }
 
-/** A repeated insert tells the lease that the first one gave while it is still that one. */
+/** A repeated insert tells the lease that the first one gave while it is still that one; it need not when it asks for none. */
 function leaseOfBirth({ shown, bornToken }: ModelJob): number | null {
   return shown.state === 'running' && shown.token === bornToken ? bornToken : null
 }
