@@ -64,8 +64,9 @@ const record =
 
 void describe('Consul', { skip: consul === null }, () => {
   const server = consul?.url ?? ''
-  const raw = async (path: string, method = 'GET', body?: string): Promise<string> => {
-    const answer = await fetch(`${server}${path}`, { method, body: body ?? null })
+  const raw = async (path: string): Promise<string> => (await fetch(`${server}${path}`)).text()
+  const put = async (path: string, body = ''): Promise<string> => {
+    const answer = await fetch(`${server}${path}`, { method: 'PUT', body })
     return answer.text()
   }
 
@@ -106,23 +107,20 @@ void describe('Consul', { skip: consul === null }, () => {
     t.after(() => locks.close())
     // As Jobslib writes it: a session with these two fields, and JSON with spaces.
     const session = JSON.parse(
-      await raw('/v1/session/create', 'PUT', '{"lockdelay":"1s","ttl":"20s"}'),
+      await put('/v1/session/create', '{"lockdelay":"1s","ttl":"20s"}'),
     ) as { readonly ID: string }
     const text =
       '{"fqdn": "old.example", "timestamp": 1790000000, "time_utc": "2026-09-21 14:13:20", "time_local": "2026-09-21 16:13:20"}'
-    assert.equal(
-      (await raw(`/v1/kv/jobs/shared/lock?acquire=${session.ID}`, 'PUT', text)).trim(),
-      'true',
-    )
+    assert.equal((await put(`/v1/kv/jobs/shared/lock?acquire=${session.ID}`, text)).trim(), 'true')
     const owner = { host: 'old.example', pid: null, since: 1_790_000_000_000, token: null }
     const refused = await locks.hold(request)
     assert.equal(refused.status, 'taken')
     assert.deepEqual({ ...refused.owner, token: null }, owner)
     assert.deepEqual({ ...(await locks.owner('example')), token: null }, owner)
     assert.equal(await raw('/v1/kv/jobs/shared/lock?raw'), text)
-    await raw(`/v1/kv/jobs/shared/lock?release=${session.ID}`, 'PUT', '')
+    await put(`/v1/kv/jobs/shared/lock?release=${session.ID}`, '')
     await comesUp('the lock', async () => assert.equal((await locks.hold(request)).status, 'held'))
-    await raw(`/v1/session/destroy/${session.ID}`, 'PUT')
+    await put(`/v1/session/destroy/${session.ID}`)
   })
 
   test('each session that did not get the key is destroyed', async (t) => {
@@ -168,7 +166,7 @@ void describe('Consul', { skip: consul === null }, () => {
     t.after(() => liveness.close())
     const text =
       '{"fqdn": "old.example", "timestamp": 1790000000, "time_utc": "2026-09-21 14:13:20", "time_local": "2026-09-21 16:13:20"}'
-    await raw('/v1/kv/jobs/old/liveness', 'PUT', text)
+    await put('/v1/kv/jobs/old/liveness', text)
     assert.deepEqual(await liveness.read('example'), {
       success: { at: 1_790_000_000_000, host: 'old.example' },
       alive: null,
