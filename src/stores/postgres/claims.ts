@@ -16,9 +16,10 @@ import { planned } from './planned.ts'
  * as if suspects were not there.
  *
  * The first row of an answer is no job: it tells the time, when the next job is due, how many dead rows the walk
- * stepped over, where it ended, and whether it passed by work that others held.
+ * stepped over, where it ended in each priority, and whether it passed by work that others held.
  *
- * `p_after` names, for queues whose head is full of dead rows, the place from which to look: see `Heads`.
+ * `p_after` names, for queues whose head is full of dead rows, places from which to look, one for each priority in which there is one: the
+ * walk then goes from each place to where the next of these priorities begins. See `Heads`.
  *
  * `expired` hands out shared leases first, oldest first, then those of single jobs, then what waited too long. It waits for
  * shared leases, which no transaction of a user ever holds, so that sweepers share what is lost, and skips what else is locked.
@@ -55,6 +56,9 @@ DECLARE
   v_low_priority int2;
   v_low_place int8;
   v_low_last int8;
+  v_places text[];
+  v_place int;
+  v_below int;
 BEGIN
   SELECT due_at INTO v_due FROM errand.scheduled ORDER BY due_at LIMIT 1;
   IF v_due <= v_now THEN
@@ -94,16 +98,19 @@ BEGIN
       END IF;
     END IF;
     v_look := 4;
-    v_low_priority := coalesce(split_part(v_queue.after, ',', 1), '-32768');
-    v_low_place := coalesce(split_part(v_queue.after, ',', 2), '0');
-    v_low_last := coalesce(split_part(v_queue.after, ',', 3), '0');
+    v_places := string_to_array(v_queue.after, ';');
+    v_place := 0;
+    v_low_priority := -32768;
+    v_low_place := 0;
+    v_low_last := 0;
+    v_below := coalesce(split_part(v_places[1], ',', 1), '32768');
     LOOP
       EXIT WHEN v_most <= 0;
       v_look := least(v_look, v_most);
       WITH head AS MATERIALIZED (
         SELECT ctid, priority, place, first, last, special FROM errand.ready
         WHERE queue = v_queue.name
-          AND (priority, place, last) > (v_low_priority, v_low_place, v_low_last)
+          AND (priority, place, last) > (v_low_priority, v_low_place, v_low_last) AND priority < v_below
         ORDER BY priority, place, last LIMIT v_look FOR UPDATE SKIP LOCKED),
       counted AS (
         SELECT *, v_most - sum(last - first + 1) OVER (ORDER BY priority, place, last) + (last - first + 1) AS room FROM head),
@@ -119,8 +126,9 @@ BEGIN
       SELECT count(*) AS runs, sum(upto - first + 1) AS jobs, bool_or(special) AS special,
         array_agg(first ORDER BY priority, place, last) AS firsts, array_agg(upto ORDER BY priority, place, last) AS lasts,
         (SELECT count(*) FROM head) AS seen,
-        (array_agg(priority || ',' || place || ',' || last - CASE WHEN upto < last THEN 1 ELSE 0 END
-          ORDER BY priority DESC, place DESC, last DESC))[1] AS stop
+        (SELECT string_agg(v_queue.name || E'\\t' || priority || ',' || place || ',' || stop || E'\\n', '') FROM (
+          SELECT DISTINCT ON (priority) priority, place, last - CASE WHEN upto < last THEN 1 ELSE 0 END AS stop FROM taken
+          ORDER BY priority, place DESC, last DESC) s) AS stops
       INTO v_part FROM taken;
       v_seen := v_seen + v_part.seen;
       IF v_part.runs > 0 THEN
@@ -130,9 +138,17 @@ BEGIN
         v_taken := v_taken + v_part.jobs;
         v_most := v_most - v_part.jobs;
         INSERT INTO errand.tally (queue, state, count) VALUES (v_queue.name, 2, -v_part.jobs), (v_queue.name, 3, v_part.jobs);
-        v_ends := v_ends || v_queue.name || E'\\t' || v_part.stop || E'\\n';
+        v_ends := v_ends || v_part.stops;
       END IF;
       IF v_part.seen < v_look THEN
+        IF v_place < cardinality(v_places) THEN
+          v_place := v_place + 1;
+          v_low_priority := split_part(v_places[v_place], ',', 1);
+          v_low_place := split_part(v_places[v_place], ',', 2);
+          v_low_last := split_part(v_places[v_place], ',', 3);
+          v_below := coalesce(split_part(v_places[v_place + 1], ',', 1), '32768');
+          CONTINUE;
+        END IF;
         v_passed := v_passed OR (v_taken = 0 AND v_queue.after IS NULL
           AND EXISTS (SELECT 1 FROM errand.ready WHERE queue = v_queue.name));
         EXIT;

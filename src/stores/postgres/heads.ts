@@ -2,8 +2,8 @@
  * From where to look for ready work, when the head of a queue is full of rows that are gone but cannot be cleared away, because a
  * transaction is held open somewhere: then every walk from the beginning steps over all of them.
  *
- * Modes of a queue: from the beginning (the ordinary one, in strict order) → from where the last claim ended, entered when a walk stepped over
- * many dead rows, and left again after some times as long as such a walk takes, or when nothing was found there, to see whether work came
+ * Modes of a queue: from the beginning (the ordinary one, in strict order) → in each priority from where the last claim ended there,
+ * entered when a walk stepped over many dead rows, and left again after some times as long as such a walk takes, or when nothing was found there, to see whether work came
  * to lie before.
  */
 
@@ -16,15 +16,15 @@ const restMsPerDead = 0.002
 const shortestRestMs = 10
 
 interface Head {
-  /** Where the last claim ended: priority, place and number, as the store writes them. */
-  end: string
+  /** Where claims ended, by priority: priority, place and number, as the store writes them. */
+  readonly ends: Map<number, string>
   /** Until then, by this process's clock, the walk begins there. */
   until: number
   /** How many dead rows the last walk from the beginning stepped over. */
   readonly dead: number
 }
 
-/** For each queue of a claim the place after which to look; null for the beginning. */
+/** For each queue of a claim the places after which to look, by rising priority; null for the beginning. */
 export type Places = readonly (string | null)[]
 
 export class Heads {
@@ -35,7 +35,7 @@ export class Heads {
     const now = performance.now()
     return queues.map((queue) => {
       const head = this.#heads.get(queue)
-      return head !== undefined && head.until > now ? head.end : null
+      return head !== undefined && head.until > now ? placesOf(head.ends) : null
     })
   }
 
@@ -47,13 +47,14 @@ export class Heads {
     let until = 0
     for (const [index, queue] of queues.entries()) {
       const head = this.#heads.get(queue)
-      const end = found.get(queue)
+      const ends = found.get(queue)
       if (head !== undefined && (after[index] ?? null) !== null) {
-        if (end !== undefined) head.end = end
+        for (const [priority, end] of ends ?? []) head.ends.set(priority, end)
         until = Math.max(until, head.until)
-      } else if (dead >= manyDead && end !== undefined) {
+      } else if (dead >= manyDead && ends !== undefined) {
         const restMs = Math.max(shortestRestMs, dead * restMsPerDead)
-        this.#heads.set(queue, { end, dead, until: now + restMs })
+        const all = new Map([...(head?.ends ?? []), ...ends])
+        this.#heads.set(queue, { ends: all, dead, until: now + restMs })
       } else {
         this.#heads.delete(queue)
       }
@@ -74,11 +75,18 @@ export class Heads {
   }
 }
 
-function endsOf(text: string): Map<string, string> {
-  const ends = new Map<string, string>()
+function placesOf(ends: ReadonlyMap<number, string>): string {
+  const rising = [...ends].sort(([a], [b]) => a - b)
+  return rising.map(([, end]) => end).join(';')
+}
+
+function endsOf(text: string): Map<string, Map<number, string>> {
+  const found = new Map<string, Map<number, string>>()
   for (const line of text.split('\n')) {
     const [queue = '', end = ''] = line.split('\t')
-    if (end !== '') ends.set(queue, end)
+    if (end === '') continue
+    const ends = found.get(queue) ?? new Map<number, string>()
+    found.set(queue, ends.set(Number.parseInt(end, 10), end))
   }
-  return ends
+  return found
 }
