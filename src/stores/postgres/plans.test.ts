@@ -37,6 +37,35 @@ const beliefs: Readonly<
 if (server !== null) {
   test.after(() => server.stop())
 
+  test('postgres: a claim takes its queues in the order of the call, whichever table the planner begins with', async () => {
+    const name = `order_${process.pid}`
+    const admin = new pg.Client(server.url)
+    await admin.connect()
+    await admin.query(`CREATE DATABASE ${name}`)
+    const url = new URL(`/${name}`, server.url).href
+    const store = postgres(url, { listen: false })
+    const queues = ['a', 'b', 'c']
+    try {
+      await store.insert([newJob({ queue: 'elsewhere' })])
+      const other = new pg.Client(url)
+      await other.connect()
+      await other.query('VACUUM ANALYZE')
+      await other.end()
+      await store.insert(queues.map((queue) => newJob({ queue })))
+      const { jobs } = await store.claim(
+        claimOf({ queues: queues.toReversed().map((queue) => ({ name: queue, limit: 1 })) }),
+      )
+      assert.deepEqual(
+        jobs.map(({ queue }) => queue),
+        queues.toReversed(),
+      )
+    } finally {
+      await store.close()
+      await admin.query(`DROP DATABASE ${name}`)
+      await admin.end()
+    }
+  })
+
   let databases = 0
   for (const [belief, { before, after }] of Object.entries(beliefs)) {
     test(`postgres: no call on the way of a job walks over what waits, runs or is over: ${belief}`, async () => {
