@@ -24,6 +24,11 @@ const request = {
 }
 const rounds = 3
 
+const database = await findPostgres()
+after(() => database?.stop())
+const server = await findRedis()
+after(() => server?.stop())
+
 /** Takes the lock again and again, with all that the store knew of it lost in between. */
 async function growsThrough(store: Store, forget: () => unknown): Promise<void> {
   let last = 0
@@ -53,9 +58,7 @@ test('on SQLite', async (t) => {
   })
 })
 
-const database = await findPostgres()
 if (database !== null) {
-  after(() => database.stop())
   test('on PostgreSQL', async (t) => {
     const store = postgres(database.url, { schema: 'forgotten' })
     t.after(() => store.close())
@@ -68,9 +71,7 @@ if (database !== null) {
   })
 }
 
-const server = await findRedis()
 if (server !== null) {
-  after(() => server.stop())
   test('on Redis', async (t) => {
     const store = redis(server.url, { prefix: 'forgotten' })
     t.after(() => store.close())
