@@ -28,9 +28,7 @@ const holding = singleton({
   name: 'holding',
   run: ({ signal }) => new Promise((done) => { console.log('holding'); signal.addEventListener('abort', () => done(undefined)) }),
 })
-const rival = singleton({ name: 'holding', run: () => console.log('never') })
 export default createErrand({ store: sqlite('errand.db'), singletons: [reports, failing, holding] })
-export { rival }
 `,
 )
 
@@ -107,44 +105,6 @@ test('check passes after a success and fails without one or when it is too old',
   const { out } = await run('check', 'failing', '--max-age', '5m')
   assert.equal(out, 'FAIL failing: it never succeeded\n')
 })
-
-const refused: Readonly<Record<string, readonly [args: readonly string[], says: RegExp]>> = {
-  'an unknown singleton': [['run', 'report'], /Did you mean reports\?/],
-  'an unknown option': [
-    ['run', 'reports', '--limt', '3'],
-    /'--limt' of the singleton reports. Did you mean --limit\?/,
-  ],
-  'an argument': [['run', 'reports', 'now'], /takes no arguments/],
-  'both paces': [
-    ['run', 'reports', '--every', '1s', '--pause', '1s'],
-    /--every and --pause exclude each other/,
-  ],
-  'a negative pace': [['run', 'reports', '--every', '-1s'], /--every must be a duration/],
-  'a release on error without a kept lock': [
-    ['run', 'reports', '--release-on-error'],
-    /only means something with keepLock/,
-  ],
-  'an unknown lock': [['run', 'reports', '--lock', 'consl'], /Did you mean consul/],
-  'a file that is not there': [['run', './none.ts#reports'], /There is no file/],
-  'a name that the file has not': [
-    ['run', './errand.config.ts#reports'],
-    /exports no singleton reports/,
-  ],
-  'a lock server that is away': [
-    ['run', 'reports', '--once', '--lock', 'etcd:http://127.0.0.1:9'],
-    /127\.0\.0\.1:9 does not answer/,
-  ],
-  'a check without an age': [['check', 'reports'], /--max-age/],
-}
-
-for (const [what, [args, says]] of Object.entries(refused)) {
-  test(`${what} is refused with one line and exit code 2`, async () => {
-    const { code, err } = await run(...args)
-    assert.match(err, says)
-    assert.equal(err.trim().split('\n').length, 1)
-    assert.equal(code, 2)
-  })
-}
 
 test('help shows the options of the command and of the singleton', async () => {
   const { code, out } = await run('run', 'reports', '--help')
