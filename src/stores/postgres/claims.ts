@@ -162,8 +162,8 @@ BEGIN
   INSERT INTO errand.leases (token, worker, until, held)
   SELECT v_token, p_worker, v_now + p_lease_ms, range_agg(int8range(f, l + 1)) FROM unnest(v_firsts, v_lasts) u (f, l);
   IF v_special THEN
-    FOR v_job IN SELECT j.* FROM unnest(v_firsts, v_lasts) u (f, l) JOIN errand.jobs j ON j.seq BETWEEN u.f AND u.l
-      WHERE errand.is_special(j) ORDER BY j.unique_key, j.seq
+    FOR v_job IN SELECT j.* FROM unnest(v_firsts, v_lasts) WITH ORDINALITY u (f, l, o) JOIN errand.jobs j ON j.seq BETWEEN u.f AND u.l
+      WHERE errand.is_special(j) ORDER BY j.unique_key, u.o, j.seq
     LOOP
       PERFORM errand.unbind(v_job);
       PERFORM errand.rekey(v_job.unique_key, v_job.id, v_job.unique_during, v_job.unique_until, 3, v_now);

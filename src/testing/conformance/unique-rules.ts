@@ -113,6 +113,15 @@ export const uniqueRules: readonly Rule[] = [
       assert.equal(await scene.tryInsert({ unique: unique(key) }), 'duplicate')
     },
 
+    'of two jobs of one claim, the first handed out lets its key go to the second': async (
+      scene,
+    ) => {
+      await scene.enqueue({ priority: 1, unique: unique(key, { during: ['running'] }) })
+      await scene.enqueue({ priority: 0, unique: unique(key, { during: ['ready'] }) })
+      assert.equal((await scene.claim()).length, 2)
+      assert.equal(await scene.tryInsert({ unique: unique(key) }), 'duplicate')
+    },
+
     'a job that is put back takes its key again when it is free': async (scene) => {
       const job = await scene.running({ unique: unique(key) })
       await scene.settle(again(job))
