@@ -21,6 +21,9 @@ const { name, lock, url, ttlMs, register, writers } = JSON.parse(
   process.argv[2] ?? '{}',
 ) as Contending
 
+/** The token of the run that is under way. */
+let held: number | null = null
+writeOnWaking()
 const own = locksOf(lock, url)
 const errand = createErrand({
   store: own === 'store' ? await openStore(url) : memory(),
@@ -33,8 +36,10 @@ const errand = createErrand({
       lock: own,
       liveness: [],
       run: async ({ signal, token }) => {
-        const writing = Array.from({ length: writers }, () => write(signal, token ?? 0))
+        held = token
+        const writing = Array.from({ length: writers }, () => writeOn(signal, token ?? 0))
         await Promise.all(writing)
+        held = null
       },
     }),
   ],
@@ -58,15 +63,31 @@ function locksOf(kind: string, place: string): 'store' | Locks {
   }
 }
 
-/** Writes on; what the register answers is its own affair. */
-async function write(signal: AbortSignal, token: number): Promise<void> {
+/** Writes on until it is told to end. */
+async function writeOn(signal: AbortSignal, token: number): Promise<void> {
   while (!signal.aborted) {
-    const target = `http://127.0.0.1:${register}/?contender=${name}&token=${token}`
-    await fetch(target, { method: 'POST' }).then(
-      (answer) => answer.arrayBuffer(),
-      // The register ends with the director.
-      () => null,
-    )
+    await write(token)
     await new Promise((resolve) => setTimeout(resolve, everyMs))
   }
+}
+
+/** Like a program that was stopped just before a write, and has it under way before it can hear that the lock is lost. */
+function writeOnWaking(): void {
+  let beatAt = performance.now()
+  let heldThen = held
+  setInterval(() => {
+    const now = performance.now()
+    if (now - beatAt > ttlMs && heldThen !== null) void write(heldThen)
+    beatAt = now
+    heldThen = held
+  }, everyMs).unref()
+}
+
+/** What the register answers is its own affair; it ends with the director. */
+async function write(token: number): Promise<void> {
+  const target = `http://127.0.0.1:${register}/?contender=${name}&token=${token}`
+  await fetch(target, { method: 'POST' }).then(
+    (answer) => answer.arrayBuffer(),
+    () => null,
+  )
 }

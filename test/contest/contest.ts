@@ -69,7 +69,7 @@ export class Contest {
     const late = performance.now() + ms
     const polling = setInterval(() => void this.#poll(), pollMs)
     try {
-      await this.#nextHolder(0)
+      await this.#written(() => true)
       const idlers = Array.from({ length: idleStopped }, () => this.#stopIdlers(late))
       const shaking = this.#shake(late)
       while (performance.now() < late) {
@@ -90,17 +90,20 @@ export class Contest {
     const last = this.#writes.findLast(({ accepted }) => accepted)
     const holder = this.#contenders.find(({ name }) => name === last?.contender)
     if (last === undefined || holder === undefined || holder.isAbsent) {
-      await this.#nextHolder(last?.token ?? 0)
-      return
+      if (last !== undefined && Date.now() - last.at > this.#patienceMs) throw this.#stuck()
+      return sleep(pollMs)
     }
     const offered = misfortunes.filter(({ kind }) => kind !== 'dark' || holder.way.proxy !== null)
     const { kind } = weighted(this.#random, offered)
     const from = Date.now()
     const absence = this.#befall(holder, kind)
-    await this.#nextHolder(last.token)
+    // Who comes back before anybody took the lock may go on under the same token.
+    let backAt = Infinity
+    const back = absence.then(() => (backAt = Date.now()))
+    await this.#written(({ at, token }) => token > last.token || at > backAt)
     const next = this.#writes.find(({ accepted, token }) => accepted && token > last.token)
     if (next !== undefined) this.#failOvers.push({ after: kind, ms: next.at - from })
-    await absence
+    await back
   }
 
   async #befall(contender: Contender, kind: Absence['kind']): Promise<void> {
@@ -161,14 +164,25 @@ export class Contest {
     }
   }
 
-  /** Waits for a write under a greater token. */
-  async #nextHolder(token: number): Promise<void> {
-    const withinMs = this.#place.ttlMs * 2 + 40_000
-    const late = performance.now() + withinMs
-    while (!this.#writes.some((write) => write.accepted && write.token > token)) {
-      if (performance.now() > late) throw new Error(`nobody took the lock within ${withinMs} ms`)
+  /** Waits for a write that was accepted and is the one looked for. */
+  async #written(isIt: (write: Write) => boolean): Promise<void> {
+    const late = performance.now() + this.#patienceMs
+    while (!this.#writes.some((write) => write.accepted && isIt(write))) {
+      if (performance.now() > late) throw this.#stuck()
       await sleep(pollMs)
     }
+  }
+
+  get #patienceMs(): number {
+    return this.#place.ttlMs * 2 + 40_000
+  }
+
+  #stuck(): Error {
+    const last = this.#writes.findLast(({ accepted }) => accepted)
+    const absent = this.#contenders.filter(({ isAbsent }) => isAbsent).map(({ name }) => name)
+    return new Error(
+      `nobody took the lock within ${this.#patienceMs} ms: the last write was ${JSON.stringify(last)}, absent are ${absent.join(', ') || 'none'}`,
+    )
   }
 
   async #poll(): Promise<void> {
