@@ -9,15 +9,11 @@ export interface Recorded {
   readonly line: string
   readonly headers: IncomingHttpHeaders
   readonly body: string
-  /** When it came, in ticks of `performance`. */
-  readonly at: number
 }
 
 export interface RecordingProxy {
   readonly url: string
   readonly requests: readonly Recorded[]
-  /** While it is true, requests are kept but not passed on: their connections are cut. */
-  isCut: boolean
   close(): void
 }
 
@@ -25,13 +21,11 @@ export async function recordingProxy(target: string): Promise<RecordingProxy> {
   const requests: Recorded[] = []
   const server = createServer((incoming, response) => {
     const { method = 'GET', headers, url = '/' } = incoming
-    const at = performance.now()
     const chunks: Buffer[] = []
     incoming.on('data', (chunk: Buffer) => chunks.push(chunk))
     incoming.on('end', () => {
       const body = Buffer.concat(chunks)
-      requests.push({ line: `${method} ${url}`, headers, body: body.toString('utf8'), at })
-      if (proxy.isCut) return void incoming.socket.destroy()
+      requests.push({ line: `${method} ${url}`, headers, body: body.toString('utf8') })
       const outgoing = request(new URL(url, target), { method, headers }, (answer) => {
         response.writeHead(answer.statusCode ?? 502, answer.headers)
         answer.pipe(response)
@@ -44,14 +38,12 @@ export async function recordingProxy(target: string): Promise<RecordingProxy> {
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
   const { port } = server.address() as AddressInfo
-  const proxy = {
+  return {
     url: `http://127.0.0.1:${port}`,
     requests,
-    isCut: false,
     close: () => {
       server.closeAllConnections()
       server.close()
     },
   }
-  return proxy
 }
