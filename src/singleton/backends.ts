@@ -145,7 +145,13 @@ function httpFrom(prefix: string, place: string | undefined, env: Env): HttpOpti
   }
   const file = (name: string): string | undefined => {
     const path = text(name)
-    return path === undefined ? undefined : readFileSync(path, 'utf8')
+    if (path === undefined) return undefined
+    try {
+      return readFileSync(path, 'utf8')
+    } catch (cause) {
+      const why = cause instanceof Error ? cause.message : String(cause)
+      throw new ErrandError('invalid-option', `${prefix}_${name} cannot be read: ${why}`, { cause })
+    }
   }
   const retries = text('RETRIES')
   const tls = given({ ca: file('CA_FILE'), cert: file('CERT_FILE'), key: file('KEY_FILE') })

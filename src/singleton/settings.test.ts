@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
 import * as z from 'zod'
+import type { OptionSpec } from './options.ts'
 import { readSettings, settingVariables, type ReadSettings } from './settings.ts'
 import { singleton } from './singleton.ts'
 
@@ -9,7 +10,7 @@ const run = (): void => {}
 /** Each setting as each source says it, and what is read then. */
 const table: Readonly<
   Record<
-    string,
+    keyof typeof settingVariables,
     {
       readonly flag: string | boolean
       readonly env: string
@@ -24,9 +25,9 @@ const table: Readonly<
 > = {
   once: {
     flag: true,
-    env: '1',
+    env: '0',
     config: true,
-    gives: ['once', 'once', 'once', 'every'],
+    gives: ['once', 'every', 'once', 'every'],
     read: ({ pace }) => pace.kind,
   },
   every: {
@@ -45,16 +46,16 @@ const table: Readonly<
   },
   keepLock: {
     flag: true,
-    env: 'true',
+    env: 'false',
     config: true,
-    gives: [true, true, true, false],
+    gives: [true, false, true, false],
     read: ({ keepLock }) => keepLock,
   },
   releaseOnError: {
     flag: true,
-    env: '1',
+    env: '0',
     config: true,
-    gives: [true, true, true, false],
+    gives: [true, false, true, false],
     read: ({ releaseOnError }) => releaseOnError,
     beside: { keepLock: true },
   },
@@ -116,6 +117,141 @@ for (const [name, { flag, env, config, gives, read, beside = {} }] of Object.ent
     )
   })
 }
+
+const durations: Readonly<Record<string, (settings: ReadSettings) => unknown>> = {
+  every: ({ pace }) => (pace.kind === 'every' ? pace.ms : null),
+  pause: ({ pace }) => (pace.kind === 'pause' ? pace.ms : null),
+  ttl: ({ ttlMs }) => ttlMs,
+  grace: ({ graceMs }) => graceMs,
+}
+/** Texts, plain digits being milliseconds, and what they mean; null for those that are refused. */
+const texts: Readonly<Record<string, number | null>> = {
+  '1500': 1_500,
+  '1500ms': 1_500,
+  '1.5s': 1_500,
+  '90 s': 90_000,
+  '2m': 120_000,
+  '1h': 3_600_000,
+  '1 day': 86_400_000,
+  soon: null,
+  '5 parsecs': null,
+  '-1s': null,
+  '-5': null,
+  s: null,
+}
+const numbers: readonly (readonly [number, number | null])[] = [
+  [1_500, 1_500],
+  [1_500.4, 1_500],
+  [-1, null],
+  [Number.NaN, null],
+  [Infinity, null],
+]
+
+for (const [name, read] of Object.entries(durations)) {
+  const variable = settingVariables[name as keyof typeof settingVariables]
+  const settle = async (flags: object, env: object, config: object): Promise<unknown> => {
+    const made = singleton({ name: 'a', run, ...config })
+    return readSettings(made, { flags: { ...flags }, env: { ...env } }).then(
+      read,
+      (error: Error) => {
+        assert.match(error.message, /must be a duration such as '30s'/)
+        return null
+      },
+    )
+  }
+  test(`${name}: every form of a duration means the same from each source`, async () => {
+    for (const [text, ms] of Object.entries(texts)) {
+      assert.equal(await settle({ [name]: text }, {}, {}), ms, `--${name} ${text}`)
+      assert.equal(await settle({}, { [variable]: text }, {}), ms, `${variable}=${text}`)
+      // Text without a unit has no place in a definition: there a number does that.
+      if (!/^-?\d+$/.test(text)) assert.equal(await settle({}, {}, { [name]: text }), ms, text)
+    }
+    for (const [number, ms] of numbers)
+      assert.equal(await settle({}, {}, { [name]: number }), ms, String(number))
+  })
+}
+
+/** A singleton's own options by type: what the command line, the environment and the default say, what is given then, and what is refused. */
+const ownTypes: Readonly<
+  Record<
+    string,
+    {
+      readonly spec: OptionSpec
+      readonly flag: string | boolean
+      readonly env: string
+      readonly gives: readonly [unknown, unknown, unknown, unknown]
+      readonly refused: string | null
+    }
+  >
+> = {
+  text: {
+    spec: { type: 'text', default: 'c' },
+    flag: 'a',
+    env: 'b',
+    gives: ['a', 'b', 'c', undefined],
+    refused: null,
+  },
+  'text of choices': {
+    spec: { type: 'text', default: 'c', choices: ['a', 'b', 'c'] },
+    flag: 'a',
+    env: 'b',
+    gives: ['a', 'b', 'c', undefined],
+    refused: 'd',
+  },
+  number: {
+    spec: { type: 'number', default: 3 },
+    flag: '-1.5',
+    env: '2e3',
+    gives: [-1.5, 2_000, 3, undefined],
+    refused: '3 apples',
+  },
+  duration: {
+    spec: { type: 'duration', default: '3s' },
+    flag: '1s',
+    env: '2000',
+    gives: [1_000, 2_000, 3_000, undefined],
+    refused: '-1s',
+  },
+  flag: {
+    spec: { type: 'flag', default: true },
+    flag: true,
+    env: 'false',
+    gives: [true, false, true, false],
+    refused: 'maybe',
+  },
+}
+
+for (const [what, { spec, flag, env, gives, refused }] of Object.entries(ownTypes)) {
+  test(`an own option, ${what}: the command line wins over the environment, that over the default, that over nothing`, async () => {
+    const settle = async (used: OptionSpec, flags: object, vars: object): Promise<unknown> => {
+      const made = singleton({ name: 'a', run, options: { own: { ...used, env: 'OWN' } } })
+      const { options } = await readSettings(made, { flags: { ...flags }, env: { ...vars } })
+      return (options as { readonly own: unknown }).own
+    }
+    const { default: _, ...bare } = spec
+    assert.deepEqual(
+      [
+        await settle(spec, { own: flag }, { OWN: env }),
+        await settle(spec, {}, { OWN: env }),
+        await settle(spec, {}, { OWN: '' }),
+        await settle(bare, {}, {}),
+      ],
+      gives,
+    )
+    if (refused === null) return
+    await assert.rejects(settle(spec, {}, { OWN: refused }), /OWN must be/)
+    if (typeof flag === 'string')
+      await assert.rejects(settle(spec, { own: refused }, {}), /--own must be/)
+  })
+}
+
+test('a word that is neither yes nor no is refused for each flag', async () => {
+  for (const name of ['once', 'keepLock', 'releaseOnError'] as const) {
+    const env = { [settingVariables[name]]: 'maybe' }
+    const read = readSettings(singleton({ name: 'a', run }), { flags: {}, env })
+    await assert.rejects(read, new RegExp(`${settingVariables[name]} must be 1, 0, true or false`))
+  }
+})
 
 const own = singleton({
   name: 'a',

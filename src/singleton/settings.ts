@@ -136,9 +136,7 @@ class Reader {
   }
 
   flag(name: SettingName): boolean | null {
-    return this.#read(name, (value, source) =>
-      typeof value === 'string' ? parseFlag(value, source) : value === true,
-    )
+    return this.#read(name, toFlag)
   }
 
   duration(name: SettingName): number | null {
@@ -160,23 +158,26 @@ class Reader {
       .filter((one) => one !== '' && one !== 'none')
   }
 
-  /** The first source that names a pace decides it; one that names two is refused. */
+  /** The first source that names a pace decides it; one that names two is refused. `once` that is denied is denied to lower sources. */
   pace(): Pace {
-    const names = ['once', 'every', 'pause'] as const
-    const levels = names.map((name) => this.#levels(name))
-    for (let level = 0; level < 3; level++) {
-      const said = names.filter((name, i) => isSaid(name, levels[i]?.[level]?.value))
-      const [first, second] = said
-      if (first === undefined) continue
-      if (said.includes('every') && said.includes('pause')) {
-        const [every, pause] = [levels[1]?.[level]?.source, levels[2]?.[level]?.source]
-        this.wrong(`${every} and ${pause} exclude each other: give one of them.`)
-      }
-      const source = levels[names.indexOf(second ?? first)]?.[level]?.source ?? first
-      if (first === 'once') return { kind: 'once' }
-      const ms = this.duration(first) ?? defaults.everyMs
-      if (ms < leastPaceMs) this.wrong(`${source} must be longer than nothing.`)
-      return { kind: first, ms }
+    const [onces, everys, pauses] = [
+      this.#levels('once'),
+      this.#levels('every'),
+      this.#levels('pause'),
+    ]
+    let mayBeOnce = true
+    for (const [level, once] of onces.entries()) {
+      const [every, pause] = [saidOf(everys[level]), saidOf(pauses[level])]
+      if (every !== null && pause !== null)
+        this.wrong(`${every.source} and ${pause.source} exclude each other: give one of them.`)
+      const isOnce = once.value === undefined ? null : this.#parse(once, toFlag)
+      if (isOnce === true && mayBeOnce) return { kind: 'once' }
+      if (isOnce === false) mayBeOnce = false
+      const said = every ?? pause
+      if (said === null) continue
+      const ms = this.#parse(said, toDuration) ?? defaults.everyMs
+      if (ms < leastPaceMs) this.wrong(`${said.source} must be longer than nothing.`)
+      return { kind: said === every ? 'every' : 'pause', ms }
     }
     return { kind: 'every', ms: defaults.everyMs }
   }
@@ -234,7 +235,10 @@ class Reader {
 
   #read<T>(name: SettingName, read: (value: unknown, source: string) => T): T | null {
     const said = this.first(name)
-    if (said === null) return null
+    return said === null ? null : this.#parse(said, read)
+  }
+
+  #parse<T>(said: Said, read: (value: unknown, source: string) => T): T | null {
     try {
       return read(said.value, said.source)
     } catch (error) {
@@ -244,10 +248,12 @@ class Reader {
   }
 }
 
-/** `once: false`, or 0 in the environment, says nothing about the pace. */
-function isSaid(name: SettingName, value: unknown): boolean {
-  if (value === undefined) return false
-  return name !== 'once' || (value !== false && value !== '0' && value !== 'false')
+function saidOf(said: Said | undefined): Said | null {
+  return said?.value === undefined ? null : said
+}
+
+function toFlag(value: unknown, source: string): boolean {
+  return typeof value === 'string' ? parseFlag(value, source) : value === true
 }
 
 function toDuration(value: unknown, source: string): number {
