@@ -25,7 +25,15 @@ function locksOn(store: Store, close: () => Promise<void>): Locks {
     hold: (request) => store.hold(request),
     release: (holding) => store.release(holding),
     owner: (name) => store.lockOwner(name),
-    watch: (_, on) => store.watch((hint) => (hint === 'lock' ? on() : undefined)),
+    watch: (_, on) => {
+      const unwatch = store.watch((hint) => (hint === 'lock' ? on() : undefined))
+      // Nothing told of a release between the last try and this.
+      const first = setImmediate(on)
+      return () => {
+        clearImmediate(first)
+        unwatch()
+      }
+    },
     close,
   }
 }

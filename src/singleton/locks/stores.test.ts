@@ -1,7 +1,9 @@
+import assert from 'node:assert/strict'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, describe, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { memoryStore } from '../../stores/memory/store.ts'
 import { MemoryDatabase } from '../../stores/memory/state.ts'
 import { postgres } from '../../stores/postgres/index.ts'
@@ -15,6 +17,9 @@ import { findPostgres } from '../../../test/postgres-server.ts'
 import { findRedis } from '../../../test/redis-server.ts'
 import type { Locks } from '../lock.ts'
 import { storeLocks } from './store.ts'
+
+/** The pace of polls that would find it anyway is slower. */
+const lateMs = 5_000
 
 const folder = await mkdtemp(join(tmpdir(), 'errand-locks-'))
 after(() => rm(folder, { recursive: true }))
@@ -41,6 +46,20 @@ function proved(name: string, open: () => Promise<Locks>): void {
       test: (rule, run) => void test(rule, run),
       harness: { open },
       rules: lockRules,
+    })
+    void test('a watch that begins after the release tells of it', async (t) => {
+      const [a, b] = [await open(), await open()]
+      t.after(() => Promise.all([a.close(), b.close()]))
+      const request = { name: 'late', token: null, ttlMs: 30_000, host: 'here', pid: 1 }
+      const taken = await a.hold({ ...request, holder: 'a' })
+      assert.equal(taken.status, 'held')
+      assert.equal((await b.hold({ ...request, holder: 'b' })).status, 'taken')
+      await a.release({ ...request, holder: 'a', token: taken.token })
+      const heard = Promise.withResolvers<boolean>()
+      const unwatch = b.watch('late', () => heard.resolve(true))
+      t.after(unwatch)
+      const late = sleep(lateMs, false, { ref: false })
+      assert.ok(await Promise.race([heard.promise, late]), `nothing after ${lateMs} ms`)
     })
   })
 }
