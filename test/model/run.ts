@@ -202,9 +202,24 @@ function walk(
   return { state, edges }
 }
 
-/** Every order of the calls. Some verbs are a step for each of their jobs, which others may come between. */
+/** Every order of the calls. Many are a step for each of their jobs, which others may come between; settlements come in any order. */
 function ordersOf(exchanges: readonly Exchange[]): readonly (readonly Exchange[])[] {
-  return exchanges.length <= 1 ? [exchanges] : mergesOf(exchanges.map(partsOf))
+  if (exchanges.length <= 1) return [exchanges]
+  return mergesOf(
+    exchanges.flatMap((one) =>
+      one.verb === 'settle' ? settlementsOf(one).map((part) => [part]) : [partsOf(one)],
+    ),
+  )
+}
+
+/** The settlements of each job as a call of their own. */
+function settlementsOf(exchange: Exchange & { readonly verb: 'settle' }): readonly Exchange[] {
+  const { settlements, answer } = exchange
+  return [...new Set(settlements.map(({ id }) => id))].map((id) => ({
+    verb: 'settle',
+    settlements: settlements.filter((one) => one.id === id),
+    answer: answer.filter((_, index) => settlements[index]?.id === id),
+  }))
 }
 
 function partsOf(exchange: Exchange): readonly Exchange[] {

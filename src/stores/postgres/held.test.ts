@@ -56,6 +56,20 @@ if (server !== null) {
     assert.deepEqual(await store.settle([finish(other)]), ['settled'])
   })
 
+  test('postgres: a cancel of a job that a transaction of the user ends does not reach its next run', async () => {
+    const [held] = await running(store, 1)
+    await within(url, async (client) => {
+      assert.deepEqual(await store.settle([finish(held, { state: 'failed' })], client), ['settled'])
+      assert.deepEqual(await store.cancel([held.id], null), ['asked'])
+      await client.query('COMMIT')
+    })
+    assert.deepEqual(await store.retry([held.id]), ['retried'])
+    const queues = [{ name: held.queue, limit: 1 }]
+    const [next] = (await store.claim(claimOf({ queues }))).jobs
+    assert.equal(next?.id, held.id)
+    assert.deepEqual(await store.renew([next], leaseMs), ['renewed'])
+  })
+
   test('postgres: an insert whose unique key an open transaction holds is told so soon, and others go on', async () => {
     const rule = unique('held key')
     const [late, plain] = [newJob({ unique: rule }), newJob()]

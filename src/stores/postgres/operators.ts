@@ -30,6 +30,7 @@ DECLARE
   v_lease errand.leases;
   v_state int;
   v_running bool;
+  v_new bool;
 BEGIN
   FOR attempt IN 1..100 LOOP
     SELECT * INTO v_job FROM errand.jobs WHERE id = p_id;
@@ -41,7 +42,11 @@ BEGIN
     END IF;
     IF v_running THEN
       INSERT INTO errand.cancels (seq, reason) VALUES (v_job.seq, p_reason) ON CONFLICT DO NOTHING;
-      RETURN CASE WHEN FOUND THEN '4' ELSE '1' END;
+      v_new := FOUND;
+      -- The row of an earlier cancel may have been waited for until the job was settled.
+      IF errand.is_leased(v_job.seq) THEN RETURN CASE WHEN v_new THEN '4' ELSE '1' END; END IF;
+      DELETE FROM errand.cancels WHERE seq = v_job.seq;
+      CONTINUE;
     END IF;
     SELECT * INTO v_job FROM errand.jobs WHERE id = p_id FOR UPDATE;
     CONTINUE WHEN NOT FOUND;
@@ -88,6 +93,8 @@ BEGIN
     v_job.counters := NULL;
     DELETE FROM errand.finished WHERE seq = v_job.seq;
     DELETE FROM errand.progress WHERE seq = v_job.seq;
+    -- A cancel was asked for while a transaction of the user that ended the job was open.
+    DELETE FROM errand.cancels WHERE seq = v_job.seq;
     UPDATE errand.jobs SET due_at = v_now, place = v_now, start_by = v_job.start_by, deadline_at = v_job.deadline_at, counters = NULL,
       suspect = false, token = v_old.token, worker = v_old.worker WHERE seq = v_job.seq;
     PERFORM errand.line_up(v_job, 2);
