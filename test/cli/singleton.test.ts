@@ -6,6 +6,8 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { after, test } from 'node:test'
+import { flagOf } from '../../src/singleton/options.ts'
+import { settingVariables } from '../../src/singleton/settings.ts'
 
 const folder = await mkdtemp(join(tmpdir(), 'errand-run-'))
 after(() => rm(folder, { recursive: true }))
@@ -109,7 +111,8 @@ test('check passes after a success and fails without one or when it is too old',
 test('help shows the options of the command and of the singleton', async () => {
   const { code, out } = await run('run', 'reports', '--help')
   assert.equal(code, 0)
-  assert.match(out, /--keep-lock/)
+  for (const name of Object.keys(settingVariables))
+    assert.ok(out.includes(`${flagOf(name)} `), name)
   assert.match(out, /Sends reports\./)
   assert.match(out, /--limit <number> +how many \(default: 3; env: REPORT_LIMIT\)/)
 })

@@ -1,6 +1,13 @@
 /** A proxy before a server that speaks HTTP: it passes requests on and keeps them as they came. */
 import { once } from 'node:events'
-import { createServer, request, type IncomingHttpHeaders } from 'node:http'
+import {
+  createServer,
+  request,
+  type IncomingHttpHeaders,
+  type IncomingMessage,
+  type ServerResponse,
+} from 'node:http'
+import { createServer as createTlsServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
 
 /** A request as it came over the wire. */
@@ -17,9 +24,17 @@ export interface RecordingProxy {
   close(): void
 }
 
-export async function recordingProxy(target: string): Promise<RecordingProxy> {
+/** Certificates of a proxy that speaks TLS, and asks for one of the client. */
+interface Certificates {
+  readonly cert: Buffer
+  readonly key: Buffer
+  /** The authority that clients must have. */
+  readonly ca: Buffer
+}
+
+export async function recordingProxy(target: string, tls?: Certificates): Promise<RecordingProxy> {
   const requests: Recorded[] = []
-  const server = createServer((incoming, response) => {
+  const passOn = (incoming: IncomingMessage, response: ServerResponse): void => {
     const { method = 'GET', headers, url = '/' } = incoming
     const chunks: Buffer[] = []
     incoming.on('data', (chunk: Buffer) => chunks.push(chunk))
@@ -34,12 +49,16 @@ export async function recordingProxy(target: string): Promise<RecordingProxy> {
       response.on('close', () => outgoing.destroy())
       outgoing.end(body)
     })
-  })
+  }
+  const server =
+    tls === undefined
+      ? createServer(passOn)
+      : createTlsServer({ ...tls, requestCert: true, rejectUnauthorized: true }, passOn)
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
   const { port } = server.address() as AddressInfo
   return {
-    url: `http://127.0.0.1:${port}`,
+    url: tls === undefined ? `http://127.0.0.1:${port}` : `https://localhost:${port}`,
     requests,
     close: () => {
       server.closeAllConnections()
