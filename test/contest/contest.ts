@@ -50,6 +50,8 @@ export class Contest {
   #register: ChildProcess | null = null
   #port = 0
   #started = 0
+  /** The lock passes on after an end: who takes it now is not to be stopped before it is seen, since that takes a ttl more. */
+  #isPassing = false
 
   constructor(lock: LockName, place: LockPlace, random: Random) {
     this.#lock = lock
@@ -95,12 +97,14 @@ export class Contest {
     }
     const offered = misfortunes.filter(({ kind }) => kind !== 'dark' || holder.way.proxy !== null)
     const { kind } = weighted(this.#random, offered)
+    this.#isPassing = kind === 'killed' || kind === 'retired'
     const from = Date.now()
     const absence = this.#befall(holder, kind)
     // Who comes back before anybody took the lock may go on under the same token.
     let backAt = Infinity
     const back = absence.then(() => (backAt = Date.now()))
     await this.#written(({ at, token }) => token > last.token || at > backAt)
+    this.#isPassing = false
     const next = this.#writes.find(({ accepted, token }) => accepted && token > last.token)
     if (next !== undefined) this.#failOvers.push({ after: kind, ms: next.at - from })
     await back
@@ -151,7 +155,8 @@ export class Contest {
       const holder = this.#writes.findLast(({ accepted }) => accepted)?.contender
       const idle = this.#contenders.filter(({ name, isAbsent }) => !isAbsent && name !== holder)
       // Two are left to take over.
-      const victim = idle.length > 2 ? draw(this.#random, idle) : undefined
+      const mayStop = idle.length > 2 && !this.#isPassing
+      const victim = mayStop ? draw(this.#random, idle) : undefined
       if (victim === undefined) await sleep(pollMs)
       else await this.#befall(victim, 'stopped')
     }
