@@ -71,13 +71,14 @@ async function writeOn(signal: AbortSignal, token: number): Promise<void> {
   }
 }
 
-/** Like a program that was stopped just before a write, and has it under way before it can hear that the lock is lost. */
+/** Like a program that was stopped just before its writes, and has them under way before it can hear that the lock is lost. */
 function writeOnWaking(): void {
   let beatAt = performance.now()
   let heldThen = held
   setInterval(() => {
     const now = performance.now()
-    if (now - beatAt > ttlMs && heldThen !== null) void write(heldThen)
+    const isWaking = now - beatAt > ttlMs
+    for (let one = 0; isWaking && heldThen !== null && one < writers; one += 1) void write(heldThen)
     beatAt = now
     heldThen = held
   }, everyMs).unref()
