@@ -77,8 +77,10 @@ function writeOnWaking(): void {
   let heldThen = held
   setInterval(() => {
     const now = performance.now()
-    const isWaking = now - beatAt > ttlMs
-    for (let one = 0; isWaking && heldThen !== null && one < writers; one += 1) void write(heldThen)
+    if (now - beatAt > ttlMs && heldThen !== null) {
+      const token = heldThen
+      void Promise.all(Array.from({ length: writers }, () => write(token)))
+    }
     beatAt = now
     heldThen = held
   }, everyMs).unref()
