@@ -248,7 +248,8 @@ void describe('on the wire', () => {
     assert.ok(performance.now() - from >= 345)
   })
 
-  const hasTls = { skip: influx === null || onPath('openssl') === null }
+  const openssl = onPath('openssl')
+  const hasTls = { skip: influx === null || openssl === null }
   test(
     'a server behind TLS is trusted by the file of its authority, and gets the certificate of ours',
     hasTls,
@@ -257,7 +258,9 @@ void describe('on the wire', () => {
       const subject = ['-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost']
       const made = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '2']
       const files = ['-keyout', key, '-out', cert]
-      execFileSync('openssl', ['req', '-x509', ...made, ...subject, ...files], { stdio: 'ignore' })
+      execFileSync(openssl ?? '', ['req', '-x509', ...made, ...subject, ...files], {
+        stdio: 'ignore',
+      })
       const pem = { cert: readFileSync(cert), key: readFileSync(key) }
       const proxy = await recordingProxy(influx?.url ?? '', { ...pem, ca: pem.cert })
       t.after(() => proxy.close())
