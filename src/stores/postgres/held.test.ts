@@ -140,6 +140,19 @@ if (server !== null) {
     )
   })
 
+  test('postgres: an insert that would replace a job which is just being cancelled adds its own', async () => {
+    const rule = unique('replaced while cancelled', { onConflict: 'replace' })
+    const [holder, late] = [newJob({ unique: rule }), newJob({ unique: rule })]
+    await store.insert([holder])
+    await within(url, async (client) => {
+      await client.query(`SELECT held_jobs.cancel('{${holder.id}}', NULL)`)
+      const inserting = store.insert([late])
+      await new Promise((resolve) => setTimeout(resolve, 200))
+      await client.query('COMMIT')
+      assert.deepEqual(await inserting, [{ id: late.id, status: 'created', token: null }])
+    })
+  })
+
   test('postgres: a duplicate in an open transaction does not hold the job that has the key', async () => {
     const queue = 'duplicates'
     const holder = newJob({ queue, unique: unique('same') })

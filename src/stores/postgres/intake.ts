@@ -100,6 +100,8 @@ BEGIN
     v_holder := coalesce(v_holder, errand.holder_of(v_job.unique_key, p_now));
     CONTINUE WHEN v_holder IS NULL OR v_holder = v_job.id;
     v_replaced := v_unique->>'onConflict' = 'replace' AND errand.replace(v_holder, v_job, p_now);
+    -- The holder may have been waited for until it was cancelled and let the key go.
+    CONTINUE WHEN NOT v_replaced AND errand.holder_of(v_job.unique_key, p_now) IS DISTINCT FROM v_holder;
     RETURN json_build_array(v_holder, CASE WHEN v_replaced THEN 'replaced' ELSE 'duplicate' END, NULL);
   END LOOP;
 
