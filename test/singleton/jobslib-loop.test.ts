@@ -279,8 +279,18 @@ test('step 7: a lock that is kept is extended over the rest, and not released an
 
 test('step 7: a stop in the rest ends the loop at once, with the lock free', async (t) => {
   const server = new ToyServer()
-  const a = new LoopProcess(t, server, { keepLock: true, pace: { kind: 'pause', ms: 3_600_000 } })
-  await a.until(() => a.beats.some(({ kind }) => kind === 'success'))
+  const rests = Promise.withResolvers<void>()
+  const clock: Clock = {
+    now: () => systemClock.now(),
+    after(ms, wake) {
+      rests.resolve()
+      return systemClock.after(ms, wake)
+    },
+  }
+  const pace = { kind: 'pause', ms: 3_600_000 } as const
+  const a = new LoopProcess(t, server, { keepLock: true, pace }, () => {}, clock)
+  await rests.promise
+  assert.equal(server.rows.size, 1)
   assert.equal((await a.stop()).status, 'succeeded')
   assert.equal(server.rows.size, 0)
 })
