@@ -178,7 +178,8 @@ function asListed(
 }
 
 function insertedBy(exchange: Exchange): readonly string[] {
-  if (exchange.verb === 'insert') return exchange.answer.map(({ id }) => id)
+  if (exchange.verb === 'insert')
+    return exchange.answer.filter(({ status }) => status === 'created').map(({ id }) => id)
   if (exchange.verb !== 'settle') return []
   return exchange.settlements.flatMap(({ followUps }) => followUps.map(({ id }) => id))
 }
