@@ -4,12 +4,13 @@ import { once } from 'node:events'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import type { TestContext } from 'node:test'
+import { comesTrue } from './comes-true.ts'
 import type { HolderLine, HolderTask } from './holder.ts'
 
 export interface HolderProcess {
   readonly lines: readonly HolderLine[]
   kill(signal: NodeJS.Signals): void
-  /** Resolves when it holds; looked at after each line. Rejects when the process has ended. */
+  /** Resolves once it holds. Rejects when the process has ended before. */
   until(holds: () => boolean): Promise<void>
 }
 
@@ -33,29 +34,22 @@ export function startHolder(
     await ended
   })
   const lines: HolderLine[] = []
-  let looks: (() => void)[] = []
-  const look = (): void => {
-    const waiting = looks
-    looks = []
-    for (const one of waiting) one()
-  }
   createInterface({ input: child.stdout }).on('line', (line) => {
     lines.push(JSON.parse(line) as HolderLine)
-    look()
   })
   let isOver = false
   void ended.then(() => {
     isOver = true
-    look()
   })
   return {
     lines,
     kill: (signal) => void child.kill(signal),
     async until(holds) {
-      while (!holds()) {
-        if (isOver) throw new Error(`the holder ended: ${JSON.stringify(lines)}`)
-        await new Promise<void>((resolve) => looks.push(resolve))
-      }
+      await comesTrue(
+        () => isOver || holds(),
+        () => lines,
+      )
+      if (!holds()) throw new Error(`the holder ended: ${JSON.stringify(lines)}`)
     },
   }
 }

@@ -37,7 +37,7 @@ const fail = (): never => {
 /** A process that holds the lock until it is stopped. */
 async function holder(t: TestContext, server: ToyServer): Promise<LoopProcess> {
   const process = new LoopProcess(t, server, { keepLock: true }, untilAborted)
-  await process.until(() => process.runs.length === 1)
+  await process.until(() => process.runs.length >= 1)
   return process
 }
 
@@ -183,16 +183,16 @@ for (const [status, { run, strike, goesOn }] of Object.entries(statuses)) {
   test(`step 4: a round that came to ${status} ${what}; one that is once answers it`, async (t) => {
     const server = new ToyServer()
     const a = new LoopProcess(t, server, {}, run, new RestClock(server))
-    await a.until(() => a.runs.length === 1)
+    await a.until(() => a.runs.length >= 1)
     strike?.(a, server)
-    await a.until(() => a.ended.length === 1)
+    await a.until(() => a.ended.length >= 1)
     assert.equal(a.ended[0]?.status, status)
-    if (goesOn) await a.until(() => a.runs.length === 2)
+    if (goesOn) await a.until(() => a.runs.length >= 2)
     else assert.equal((await a.done).status, status)
 
     const fresh = new ToyServer()
     const b = new LoopProcess(t, fresh, once, run)
-    await b.until(() => b.runs.length === 1)
+    await b.until(() => b.runs.length >= 1)
     strike?.(b, fresh)
     assert.equal((await b.done).status, status)
     assert.equal(fresh.rows.size, 0)
@@ -201,7 +201,7 @@ for (const [status, { run, strike, goesOn }] of Object.entries(statuses)) {
   test(`step 5: a round that came to ${status} is told to the metrics`, async (t) => {
     const server = new ToyServer()
     const a = new LoopProcess(t, server, once, run)
-    await a.until(() => a.runs.length === 1)
+    await a.until(() => a.runs.length >= 1)
     strike?.(a, server)
     await a.done
     const told = a.points.map(({ measurement, tags }) => ({ measurement, tags }))
@@ -270,9 +270,9 @@ test('step 7: a lock that is kept is extended over the rest, and not released an
   const server = new ToyServer()
   const pace = { kind: 'pause', ms: 3_000 } as const
   const a = new LoopProcess(t, server, { keepLock: true, ttlMs: 2_000, pace })
-  await a.until(() => a.ended.length === 1)
+  await a.until(() => a.ended.length >= 1)
   const rival = new LoopProcess(t, server, { keepLock: true })
-  await a.until(() => a.ended.length === 2)
+  await a.until(() => a.ended.length >= 2)
   assert.equal(a.runs[1]?.token, a.runs[0]?.token)
   assert.equal(rival.runs.length, 0)
 })
@@ -300,7 +300,7 @@ test('step 7: a lock that is lost in the rest is no longer believed in, and the 
   const a = new LoopProcess(t, server, { keepLock: true, pace: { kind: 'pause', ms: 3 * ttlMs } })
   await a.until(() => a.points.length > 0)
   server.free('reports')
-  await a.until(() => a.ended.length === 2)
+  await a.until(() => a.ended.length >= 2)
   assert.equal(a.ended[1]?.status, 'succeeded')
   assert.ok((a.runs[1]?.token ?? 0) > (a.runs[0]?.token ?? 0))
 })
@@ -321,7 +321,7 @@ test('step 8: after a failure with releaseOnError the rest is twice as long, and
   const server = new ToyServer()
   const failing = { keepLock: true, releaseOnError: true, pace: { kind: 'pause', ms: 60_000 } }
   const a = new LoopProcess(t, server, failing as Partial<SingletonSettings>, fail)
-  await a.until(() => a.ended.length === 1)
+  await a.until(() => a.ended.length >= 1)
   const b = new LoopProcess(t, server, { keepLock: true })
   await b.until(() => b.runs.length >= 2)
 })

@@ -7,6 +7,7 @@ import { SingletonLoop, type Round, type RunParts } from '../../src/singleton/lo
 import type { Point } from '../../src/singleton/metrics/metrics.ts'
 import type { SingletonSettings } from '../../src/singleton/settings.ts'
 import { systemClock } from '../../src/stores/system-clock.ts'
+import { comesTrue } from './comes-true.ts'
 import { toyLocks, type ToyServer } from './toy-locks.ts'
 
 export const ttlMs = 400
@@ -20,7 +21,6 @@ export class LoopProcess {
   readonly troubles: Events['part-failed'][] = []
   readonly #stop = new AbortController()
   readonly done: Promise<Round>
-  readonly #waiters: (() => void)[] = []
 
   constructor(
     t: TestContext,
@@ -32,15 +32,12 @@ export class LoopProcess {
     const events = new EventHub()
     events.on('singleton-ended', (event) => {
       this.ended.push(event)
-      this.#notice()
     })
     events.on('singleton-waiting', (event) => {
       this.waiting.push(event)
-      this.#notice()
     })
     events.on('part-failed', (event) => {
       this.troubles.push(event)
-      this.#notice()
     })
     const settings: SingletonSettings = {
       name: 'reports',
@@ -62,7 +59,6 @@ export class LoopProcess {
           info: { kind: 'test', location: 'an array' },
           push: (points) => {
             this.points.push(...points)
-            this.#notice()
           },
           close: async () => {},
         },
@@ -76,7 +72,6 @@ export class LoopProcess {
       events,
       run: async (parts) => {
         this.runs.push(parts)
-        this.#notice()
         await run(parts)
       },
     })
@@ -89,13 +84,11 @@ export class LoopProcess {
     return this.done
   }
 
-  /** Resolves when it holds; looked at after each start and end of a run, and whenever something is told. */
-  async until(holds: () => boolean): Promise<void> {
-    while (!holds()) await new Promise<void>((resolve) => this.#waiters.push(resolve))
-  }
-
-  #notice(): void {
-    for (const resolve of this.#waiters.splice(0)) resolve()
+  /** Resolves once it holds. */
+  until(holds: () => boolean): Promise<void> {
+    return comesTrue(holds, () =>
+      [this.ended, this.waiting, this.troubles].map((told) => told.slice(-3)),
+    )
   }
 }
 

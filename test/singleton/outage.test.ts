@@ -11,6 +11,7 @@ import { findConsul, findEtcd } from '../lock-servers.ts'
 import { findPostgres } from '../postgres-server.ts'
 import { findRedis } from '../redis-server.ts'
 import type { Service } from '../services.ts'
+import { comesTrue } from './comes-true.ts'
 import { recordingProxy, type RecordingProxy } from './recording-proxy.ts'
 
 /** One process asks this often at most while the server is away, on average; a loop without a pause asks thousands of times. */
@@ -50,7 +51,6 @@ class Rivals {
   overlapped = false
   /** Failures of the lock that were told. */
   failures = 0
-  readonly #looks: (() => void)[] = []
 
   async add(t: TestContext, name: Name, url: string): Promise<void> {
     const lock = locksOf[name]?.(url) ?? 'store'
@@ -66,10 +66,8 @@ class Rivals {
         this.overlapped ||= this.running.size > 0
         this.running.add(self)
         this.tokens.push(token ?? 0)
-        this.#look()
         await sleep(100, undefined, { signal }).catch(() => {})
         this.running.delete(self)
-        this.#look()
       },
     })
     const store = lock === 'store' ? await openStore(url) : memory()
@@ -85,14 +83,6 @@ class Rivals {
       await errand.close()
     })
   }
-
-  async until(holds: () => boolean): Promise<void> {
-    while (!holds()) await new Promise<void>((resolve) => this.#looks.push(resolve))
-  }
-
-  #look(): void {
-    for (const resolve of this.#looks.splice(0)) resolve()
-  }
 }
 
 void describe('an outage longer than the ttl', { concurrency: true }, () => {
@@ -107,7 +97,7 @@ void describe('an outage longer than the ttl', { concurrency: true }, () => {
       const rivals = new Rivals()
       await rivals.add(t, name, url)
       await rivals.add(t, name, url)
-      await rivals.until(() => rivals.tokens.length >= 3)
+      await comesTrue(() => rivals.tokens.length >= 3)
       await started.kill()
       // The run ends in time, whether the server answers or not; nobody else begins one.
       await sleep(ttls[name] + 500)
@@ -119,7 +109,7 @@ void describe('an outage longer than the ttl', { concurrency: true }, () => {
       assert.ok(perSecond <= mostPerSecond, `${perSecond} requests a second`)
       assert.equal(rivals.tokens.length, runs)
       await started.start()
-      await rivals.until(() => rivals.tokens.length >= runs + 3)
+      await comesTrue(() => rivals.tokens.length >= runs + 3)
       assert.ok((rivals.tokens.at(-1) ?? 0) >= (rivals.tokens[runs - 1] ?? Infinity))
       assert.equal(rivals.overlapped, false)
     })
