@@ -96,6 +96,9 @@ void describe('a wall clock that jumps', { concurrency: 2 }, () => {
         await holder.until(() => roundsOf(holder).length >= 1)
         const rival = await rivalOn(t, store)
         for (const offsetMs of [hourMs, -hourMs]) {
+          const begun = roundsOf(holder).length
+          await holder.until(() => roundsOf(holder).length > begun)
+          // A run is under way now.
           await writeFile(clock, String(offsetMs))
           const before = roundsOf(holder).length
           // Longer than the lock lasts without an extension.

@@ -29,6 +29,8 @@ export type HolderLine =
 
 /** A run rests so long between two writes: long enough to be stopped in it. */
 const restMs = 1_000
+/** A run without a register looks so often at its signal. */
+const [looks, lookMs] = [10, 50]
 
 const { store, ttl, register, every, pause } = JSON.parse(process.argv[2] ?? '{}') as HolderTask
 const say = (line: HolderLine): void => console.log(JSON.stringify(line))
@@ -51,7 +53,14 @@ const errand = createErrand({
       ...(pause === undefined ? {} : { pause }),
       run: async ({ signal, token, extend }) => {
         say({ kind: 'round', token: token ?? 0, ticks: performance.now(), wall: Date.now() })
-        if (register === null) return extend()
+        if (register === null) {
+          // Clocks jump meanwhile.
+          for (let i = 0; i < looks; i++) {
+            signal.throwIfAborted()
+            await sleep(lookMs)
+          }
+          return extend()
+        }
         while (!signal.aborted) {
           await write(register, token ?? 0)
           await sleep(restMs)

@@ -1,11 +1,16 @@
 /** Whoever waits for a lock leaves its server in peace. */
 import assert from 'node:assert/strict'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { after, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { createErrand, singleton, type Locks } from 'errand'
+import { createErrand, singleton, type Errand, type Locks, type Store } from 'errand'
 import { consulLocks } from 'errand/consul'
 import { etcdLocks } from 'errand/etcd'
 import { memory } from 'errand/memory'
+import { sqlite } from 'errand/sqlite'
+import { storeLocks } from '../../src/singleton/locks/store.ts'
 import { findConsul, findEtcd } from '../lock-servers.ts'
 import { recordingProxy } from './recording-proxy.ts'
 
@@ -62,3 +67,87 @@ for (const [name, [server, locksOf]] of Object.entries(places)) {
     assert.ok(asked <= Math.ceil(watchedMs * mostPerMs), `${asked} requests in ${watchedMs} ms`)
   })
 }
+
+test('a stand-by asks a store at most once in five seconds, however often the holder writes that it lives', async (t) => {
+  const folder = await mkdtemp(join(tmpdir(), 'errand-stand-by-'))
+  const file = join(folder, 'jobs.db')
+  const [mine, theirs] = [sqlite(file), sqlite(file)]
+  const stop = new AbortController()
+  const begin = (
+    store: Store,
+    lock: Locks | 'store',
+    run: () => void,
+  ): [Errand, Promise<unknown>] => {
+    const busy = singleton({ name: 'busy', pause: '50ms', keepLock: true, lock, run })
+    const errand = createErrand({ store, singletons: [busy] })
+    return [errand, errand.singletons.run('busy', { signal: stop.signal })]
+  }
+  let rounds = 0
+  let asked = 0
+  const counted: Locks = {
+    ...storeLocks(theirs),
+    connector: null,
+    hold: (request) => {
+      asked += 1
+      return theirs.hold(request)
+    },
+  }
+  const began = new Promise<void>((resolve) => {
+    const [errand, ended] = begin(mine, 'store', () => {
+      rounds += 1
+      resolve()
+    })
+    t.after(() => ended.then(() => errand.close()))
+  })
+  t.after(() => stop.abort())
+  await began
+  const [errand, ended] = begin(theirs, counted, () => {})
+  t.after(() => ended.then(() => errand.close()).then(() => rm(folder, { recursive: true })))
+  await sleep(1_000)
+  const [before, roundsBefore] = [asked, rounds]
+  await sleep(watchedMs)
+  assert.ok(rounds - roundsBefore > 20)
+  assert.ok(asked - before <= Math.ceil(watchedMs * mostPerMs), `${asked - before} requests`)
+})
+
+test('a release that is told while a stand-by asks is not missed', async (t) => {
+  let tell = (): void => {}
+  const asks: number[] = []
+  const locks: Locks = {
+    info: { kind: 'toy', location: 'here' },
+    connector: null,
+    leastTtlMs: 1_000,
+    hold: async () => {
+      asks.push(performance.now())
+      // The second ask is told of as it is answered.
+      if (asks.length === 2) tell()
+      return { status: 'taken', owner: null, freeInMs: 60_000 }
+    },
+    release: async () => 'stale',
+    owner: async () => null,
+    watch: (_, on) => {
+      tell = on
+      const first = setImmediate(on)
+      return () => clearImmediate(first)
+    },
+    close: async () => {},
+  }
+  const stop = new AbortController()
+  const waiting = singleton({
+    name: 'waits',
+    pause: '1h',
+    lock: locks,
+    liveness: [],
+    run: () => {},
+  })
+  const errand = createErrand({ store: memory(), singletons: [waiting] })
+  const ended = errand.singletons.run('waits', { signal: stop.signal })
+  t.after(async () => {
+    stop.abort()
+    await ended
+    await errand.close()
+  })
+  const late = performance.now() + 8_000
+  while (asks.length < 3 && performance.now() < late) await sleep(10)
+  assert.ok(asks.length >= 3, `${asks.length} asks`)
+})
