@@ -283,7 +283,7 @@ export interface Tended extends NextDue {
   readonly prune: boolean
 }
 
-export type Hint = 'work' | 'cancel' | 'paused' | 'finished' | 'lock'
+export type Hint = 'work' | 'cancel' | 'paused' | 'finished' | 'lock' | 'record'
 export type Unwatch = () => void
 
 export interface Readers {

@@ -44,6 +44,8 @@ export class LockKeeper {
   #lapse: NodeJS.Timeout | null = null
   #lost: (() => void) | null = null
   #free: (() => void) | null = null
+  /** The lock may have become free since it was tried last. */
+  #isTold = false
   #watch: Unwatch | null = null
 
   constructor(options: LockKeeperOptions) {
@@ -60,6 +62,7 @@ export class LockKeeper {
   /** Tries once to take the lock; `lost` is called, once, if it is lost later. Rejects when the server does not answer. */
   async take(lost: () => void): Promise<HoldAnswer> {
     const line = this.#open()
+    this.#isTold = false
     const answer = (await line.call('take')) as HoldAnswer
     if (answer.status === 'taken') return answer
     this.#unwatch()
@@ -91,8 +94,11 @@ export class LockKeeper {
 
   /** Waits until the lock may be free, or the time is over, or the signal aborts. */
   async whenFree(ms: number, signal: AbortSignal): Promise<void> {
-    if (signal.aborted) return
-    this.#watch ??= this.#options.locks.watch(this.#options.name, () => this.#free?.())
+    this.#watch ??= this.#options.locks.watch(this.#options.name, () => {
+      this.#isTold = true
+      this.#free?.()
+    })
+    if (signal.aborted || this.#isTold) return
     await new Promise<void>((resolve) => {
       const done = (): void => {
         clearTimeout(timer)

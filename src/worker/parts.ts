@@ -194,6 +194,7 @@ export class Parts {
         return this.#sweeper.ask()
       case 'finished':
       case 'lock':
+      case 'record':
         return
     }
   }

@@ -10,10 +10,16 @@ import type { Write } from './register.ts'
 import type { LockName, LockPlace, Way } from './servers.ts'
 
 const crew = 5
-/** So many stand still beside whatever befalls the holder. */
-const idleStopped = 2
-/** How long somebody is absent, in times of the lock's ttl: always past it. */
-const absentTtls = { from: 1.1, to: 1.5 } as const
+/**
+ * How many stand still beside whatever befalls the holder, and how long somebody is absent, in times of the lock's ttl: always past it. Of a
+ * lock that lasts long there would be few absences in the time of a contest.
+ */
+const absences = {
+  short: { idle: 2, from: 1.1, to: 1.5 },
+  long: { idle: 3, from: 1.02, to: 1.15 },
+} as const
+const longTtlMs = 10_000
+const writersEach = 4
 const pollMs = 25
 const pauseMs = { from: 50, to: 400 } as const
 /** Between two misfortunes of the servers. */
@@ -72,7 +78,7 @@ export class Contest {
     const polling = setInterval(() => void this.#poll(), pollMs)
     try {
       await this.#written(() => true)
-      const idlers = Array.from({ length: idleStopped }, () => this.#stopIdlers(late))
+      const idlers = Array.from({ length: this.#absent.idle }, () => this.#stopIdlers(late))
       const shaking = this.#shake(late)
       while (performance.now() < late) {
         await this.#strikeHolder()
@@ -115,7 +121,7 @@ export class Contest {
     const absence: Absence = { contender: name, kind, from: Date.now(), to: Infinity }
     this.#absences.push(absence)
     contender.isAbsent = true
-    const absentMs = this.#place.ttlMs * between(this.#random, absentTtls.from, absentTtls.to)
+    const absentMs = this.#place.ttlMs * between(this.#random, this.#absent.from, this.#absent.to)
     switch (kind) {
       case 'stopped':
         child.kill('SIGSTOP')
@@ -154,8 +160,8 @@ export class Contest {
     while (performance.now() < late) {
       const holder = this.#writes.findLast(({ accepted }) => accepted)?.contender
       const idle = this.#contenders.filter(({ name, isAbsent }) => !isAbsent && name !== holder)
-      // Two are left to take over.
-      const mayStop = idle.length > 2 && !this.#isPassing
+      // The others are left to take over.
+      const mayStop = idle.length > crew - 1 - this.#absent.idle && !this.#isPassing
       const victim = mayStop ? draw(this.#random, idle) : undefined
       if (victim === undefined) await sleep(pollMs)
       else await this.#befall(victim, 'stopped')
@@ -176,6 +182,10 @@ export class Contest {
       if (performance.now() > late) throw this.#stuck()
       await sleep(pollMs)
     }
+  }
+
+  get #absent(): (typeof absences)[keyof typeof absences] {
+    return this.#place.ttlMs > longTtlMs ? absences.long : absences.short
   }
 
   get #patienceMs(): number {
@@ -202,7 +212,7 @@ export class Contest {
       lock: this.#lock,
       ttlMs: this.#place.ttlMs,
       register: this.#port,
-      writers: 2,
+      writers: writersEach,
     }
     return fork(join(import.meta.dirname, 'contender.ts'), [JSON.stringify(contending)])
   }

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { createErrand, singleton, type Errand, type Locks, type Store } from 'errand'
+import { createErrand, singleton, type Locks, type Store } from 'errand'
 import { consulLocks } from 'errand/consul'
 import { etcdLocks } from 'errand/etcd'
 import { memory } from 'errand/memory'
@@ -73,14 +73,17 @@ test('a stand-by asks a store at most once in five seconds, however often the ho
   const file = join(folder, 'jobs.db')
   const [mine, theirs] = [sqlite(file), sqlite(file)]
   const stop = new AbortController()
-  const begin = (
-    store: Store,
-    lock: Locks | 'store',
-    run: () => void,
-  ): [Errand, Promise<unknown>] => {
+  const endings: Promise<unknown>[] = []
+  t.after(async () => {
+    stop.abort()
+    await Promise.all(endings)
+    await rm(folder, { recursive: true })
+  })
+  const begin = (store: Store, lock: Locks | 'store', run: () => void): void => {
     const busy = singleton({ name: 'busy', pause: '50ms', keepLock: true, lock, run })
     const errand = createErrand({ store, singletons: [busy] })
-    return [errand, errand.singletons.run('busy', { signal: stop.signal })]
+    const ended = errand.singletons.run('busy', { signal: stop.signal })
+    endings.push(ended.then(() => errand.close()))
   }
   let rounds = 0
   let asked = 0
@@ -92,17 +95,13 @@ test('a stand-by asks a store at most once in five seconds, however often the ho
       return theirs.hold(request)
     },
   }
-  const began = new Promise<void>((resolve) => {
-    const [errand, ended] = begin(mine, 'store', () => {
+  await new Promise<void>((resolve) => {
+    begin(mine, 'store', () => {
       rounds += 1
       resolve()
     })
-    t.after(() => ended.then(() => errand.close()))
   })
-  t.after(() => stop.abort())
-  await began
-  const [errand, ended] = begin(theirs, counted, () => {})
-  t.after(() => ended.then(() => errand.close()).then(() => rm(folder, { recursive: true })))
+  begin(theirs, counted, () => {})
   await sleep(1_000)
   const [before, roundsBefore] = [asked, rounds]
   await sleep(watchedMs)
@@ -136,6 +135,7 @@ test('a release that is told while a stand-by asks is not missed', async (t) => 
   const waiting = singleton({
     name: 'waits',
     pause: '1h',
+    keepLock: true,
     lock: locks,
     liveness: [],
     run: () => {},

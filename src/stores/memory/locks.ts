@@ -25,5 +25,5 @@ export function release(db: MemoryDatabase, holding: Holding): 'released' | 'sta
 export function putRecord(db: MemoryDatabase, key: string, text: string | null): void {
   if (text === null) db.records.delete(key)
   else db.records.set(key, text)
-  db.hints.give('lock')
+  db.hints.give('record')
 }

@@ -211,6 +211,9 @@ BEGIN
     v_token := coalesce(v_token, nextval('errand.tokens'));
     PERFORM errand.shrink(v_lease.token, (SELECT range_agg(int8range(s, s + 1)) FROM unnest(v_seqs) s));
     INSERT INTO errand.running (seq, token, worker, lease_until) SELECT s, v_token, p_worker, v_now + p_lease_ms FROM unnest(v_seqs) s;
+    FOR v_job IN SELECT * FROM errand.jobs WHERE seq = ANY (v_seqs) AND unique_key IS NOT NULL ORDER BY unique_key, seq LOOP
+      PERFORM errand.rekey(v_job.unique_key, v_job.id, v_job.unique_during, v_job.unique_until, 3, v_now);
+    END LOOP;
     RETURN QUERY SELECT h.* FROM errand.jobs j LEFT JOIN errand.cancels c ON c.seq = j.seq,
       LATERAL errand.handed_of(j, v_token, NULL, c.seq IS NOT NULL, 'lost') h WHERE j.seq = ANY (v_seqs) ORDER BY j.seq;
     v_room := v_room - cardinality(v_seqs);

@@ -17,6 +17,7 @@ const apartMs: Readonly<Record<Hint, number>> = {
   paused: 5,
   finished: 25,
   lock: 5,
+  record: 25,
 }
 /** The head start of this process's own worker, so that the message to others does not compete with its claim, in ms. */
 const headStartMs = 2

@@ -17,7 +17,14 @@ const retryMs = { first: 50, most: 5_000 } as const
 /** Waits for no disk: a hint that a crash of the server takes away is no loss. */
 const TELL = `SELECT set_config('synchronous_commit', 'off', true), pg_notify($1, $2)`
 
-const hints: ReadonlySet<string> = new Set<Hint>(['work', 'cancel', 'paused', 'finished', 'lock'])
+const hints: ReadonlySet<string> = new Set<Hint>([
+  'work',
+  'cancel',
+  'paused',
+  'finished',
+  'lock',
+  'record',
+])
 
 interface Message {
   readonly channel: string

@@ -68,7 +68,7 @@ export async function lockOwner(db: Database, name: string): Promise<LockOwner |
 
 export async function putRecord(db: Database, key: string, text: string | null): Promise<void> {
   await (text === null ? db.repeatable(REMOVE, [key]) : db.repeatable(PUT, [key, text]))
-  db.hints.give('lock')
+  db.hints.give('record')
 }
 
 export async function getRecord(db: Database, key: string): Promise<string | null> {

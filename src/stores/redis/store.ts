@@ -5,7 +5,7 @@ import { Connection, type Target } from './connection.ts'
 import { queueList, registerTasks, setPaused, taskList, tend, workerList } from './coordination.ts'
 import { closedError, unknownOutcome } from './errors.ts'
 import { ErrandError } from '../../core/errors.ts'
-import { Hints, lockBit, pausedBit, relayBits, workBit } from './hints.ts'
+import { Hints, lockBit, pausedBit, recordBit, relayBits, workBit } from './hints.ts'
 import { readDurability, readWarnings, unknownDurability } from './durability.ts'
 import { checkLayout } from './layout.ts'
 import { note, renew } from './leases.ts'
@@ -202,7 +202,7 @@ export function redisStore(options: RedisStoreOptions, connector: Connector | nu
     putRecord: (key, text) =>
       run(async () => {
         await putRecord(spread.at(0), key, text)
-        hints.give(lockBit)
+        hints.give(recordBit)
       }),
     getRecord: (key) => run(() => getRecord(spread.at(0), key)),
   }

@@ -15,8 +15,9 @@ const WRITE_LOCK = `INSERT OR REPLACE INTO errand_locks (name, token, holder, un
 const READ_RECORD = `SELECT text FROM errand_records WHERE key = ?`
 const WRITE_RECORD = `INSERT OR REPLACE INTO errand_records (key, text) VALUES (?, ?)`
 const REMOVE_RECORD = `DELETE FROM errand_records WHERE key = ?`
-/** Tells watchers in other processes. */
-const SIGNAL = `UPDATE errand_meta SET value = value + 1 WHERE name = 'locks'`
+/** These tell watchers in other processes. */
+const SIGNAL_LOCK = `UPDATE errand_meta SET value = value + 1 WHERE name = 'locks'`
+const SIGNAL_RECORD = `UPDATE errand_meta SET value = value + 1 WHERE name = 'records'`
 
 export function hold(tx: Transaction, request: HoldRequest): HoldAnswer {
   const { answer, row } = holdOf(readLock(tx.connection, request.name), request, tx.now)
@@ -28,7 +29,8 @@ export function release(tx: Transaction, holding: Holding): 'released' | 'stale'
   const row = releasedRow(readLock(tx.connection, holding.name), holding)
   if (row === null) return 'stale'
   writeLock(tx, holding.name, row)
-  signal(tx)
+  tx.run(SIGNAL_LOCK)
+  tx.hints.add('lock')
   return 'released'
 }
 
@@ -49,7 +51,8 @@ export function readLock(connection: Connection, name: string): LockRow | null {
 export function putRecord(tx: Transaction, key: string, text: string | null): void {
   if (text === null) tx.run(REMOVE_RECORD, key)
   else tx.run(WRITE_RECORD, key, text)
-  signal(tx)
+  tx.run(SIGNAL_RECORD)
+  tx.hints.add('record')
 }
 
 export function getRecord(connection: Connection, key: string): string | null {
@@ -59,9 +62,4 @@ export function getRecord(connection: Connection, key: string): string | null {
 function writeLock(tx: Transaction, name: string, row: LockRow): void {
   const { token, holder, until, host, pid, since } = row
   tx.run(WRITE_LOCK, name, token, holder, until, host, pid, since)
-}
-
-function signal(tx: Transaction): void {
-  tx.run(SIGNAL)
-  tx.hints.add('lock')
 }

@@ -145,7 +145,7 @@ const migrations: readonly string[] = [
      since INTEGER NOT NULL
    ) WITHOUT ROWID;
    CREATE TABLE errand_records (key TEXT PRIMARY KEY, text TEXT NOT NULL) WITHOUT ROWID;
-   INSERT INTO errand_meta (name, value) VALUES ('token', 0), ('cancels', 0), ('pauses', 0), ('locks', 0);`,
+   INSERT INTO errand_meta (name, value) VALUES ('token', 0), ('cancels', 0), ('pauses', 0), ('locks', 0), ('records', 0);`,
 ]
 
 const META_EXISTS = `SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = 'errand_meta'`

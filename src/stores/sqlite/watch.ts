@@ -11,13 +11,14 @@ const slowLookMs = 500
 
 /** Changes with each commit of another connection. */
 const DATA_VERSION = `PRAGMA data_version`
-const SIGNALS = `SELECT name, value FROM errand_meta WHERE name IN ('cancels', 'pauses', 'locks')`
+const SIGNALS = `SELECT name, value FROM errand_meta WHERE name IN ('cancels', 'pauses', 'locks', 'records')`
 
 interface Seen {
   readonly version: number
   readonly cancels: number
   readonly pauses: number
   readonly locks: number
+  readonly records: number
 }
 
 export class FileWatch {
@@ -101,6 +102,7 @@ export class FileWatch {
         cancels: signals.get('cancels') as number,
         pauses: signals.get('pauses') as number,
         locks: signals.get('locks') as number,
+        records: signals.get('records') as number,
       }
     })
     if (seen === null || seen === before) return
@@ -111,5 +113,6 @@ export class FileWatch {
     if (seen.cancels !== before.cancels) this.#hints.give('cancel')
     if (seen.pauses !== before.pauses) this.#hints.give('paused')
     if (seen.locks !== before.locks) this.#hints.give('lock')
+    if (seen.records !== before.records) this.#hints.give('record')
   }
 }

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { jobStates, type JobState } from '../../core/job.ts'
 import type { Rule } from './harness.ts'
-import { again, finish, hour, minute, newJob, unique } from './jobs.ts'
+import { again, finish, hour, leaseMs, minute, newJob, unique } from './jobs.ts'
 import { rulesOf } from './rule.ts'
 import { only, type Scene } from './scene.ts'
 import { situationNames, situations, type SituationName } from './situations.ts'
@@ -119,6 +119,16 @@ export const uniqueRules: readonly Rule[] = [
       await scene.enqueue({ priority: 1, unique: unique(key, { during: ['running'] }) })
       await scene.enqueue({ priority: 0, unique: unique(key, { during: ['ready'] }) })
       assert.equal((await scene.claim()).length, 2)
+      assert.equal(await scene.tryInsert({ unique: unique(key) }), 'duplicate')
+    },
+
+    'a job that is rescued takes its key again when it is free': async (scene) => {
+      const first = await scene.enqueue({ unique: unique(key, { during: ['running'] }) })
+      await scene.enqueue({ unique: unique(key, { during: ['ready'] }) })
+      assert.equal((await scene.claimOne()).id, first)
+      await scene.claimOne()
+      await scene.advance(leaseMs + 1)
+      assert.equal((await scene.expired()).length, 2)
       assert.equal(await scene.tryInsert({ unique: unique(key) }), 'duplicate')
     },
 
