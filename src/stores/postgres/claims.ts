@@ -239,10 +239,10 @@ BEGIN
     EXIT WHEN v_room <= 0;
     SELECT * INTO v_job FROM errand.jobs WHERE seq = v_seq FOR UPDATE SKIP LOCKED;
     CONTINUE WHEN NOT FOUND;
-    v_room := v_room - 1;
     PERFORM errand.unbind(v_job);
     v_state := errand.take_out(v_job);
     CONTINUE WHEN v_state > 2;
+    v_room := v_room - 1;
     v_token := coalesce(v_token, nextval('errand.tokens'));
     INSERT INTO errand.running (seq, token, worker, lease_until, overdue) VALUES (v_job.seq, v_token, p_worker, v_now + p_lease_ms, true);
     PERFORM errand.tallied(v_job.queue, v_state, 3);

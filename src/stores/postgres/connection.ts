@@ -89,6 +89,8 @@ interface Lane {
   client: OwnClient | null
   connecting: Promise<OwnClient> | null
   isBusy: boolean
+  /** The last statement that is under way or waits, of the lane's holder or of the listener; null when there is none. */
+  last: Promise<void> | null
 }
 
 interface Waiter {
@@ -115,6 +117,7 @@ export class OwnConnections implements Source {
       client: null,
       connecting: null,
       isBusy: false,
+      last: null,
     }))
   }
 
@@ -134,7 +137,7 @@ export class OwnConnections implements Source {
     const client = await this.#open(lane)
     return {
       client,
-      run: (query) => run(client, query, this.#deadline),
+      run: (query) => this.#run(lane, client, query),
       release: (broken) => {
         if (broken) this.#drop(lane, client)
       },
@@ -206,7 +209,7 @@ export class OwnConnections implements Source {
   }
 
   #drop(lane: Lane, client: OwnClient): void {
-    if (lane.client === client) lane.client = null
+    if (lane.client === client) lane.client = lane.last = null
     client.connection.stream.destroy()
   }
 
@@ -214,13 +217,24 @@ export class OwnConnections implements Source {
     client.ref()
     return {
       client,
-      run: (query) => run(client, query, this.#deadline),
+      run: (query) => this.#run(lane, client, query),
       release: (broken) => {
         if (broken) this.#drop(lane, client)
         else client.unref()
         this.#release(lane)
       },
     }
+  }
+
+  /** One statement after the other: a client takes no second one while it is busy. */
+  #run(lane: Lane, client: OwnClient, query: Query): Promise<readonly Row[]> {
+    const start = (): Promise<readonly Row[]> => run(client, query, this.#deadline)
+    const answer = lane.last === null ? start() : lane.last.then(start)
+    const ended: Promise<void> = answer.then(nothing, nothing).then(() => {
+      if (lane.last === ended) lane.last = null
+    })
+    lane.last = ended
+    return answer
   }
 }
 
@@ -293,6 +307,8 @@ export class ClientConnection implements Source {
 
   async close(): Promise<void> {}
 }
+
+function nothing(): void {}
 
 async function peer(): Promise<{ readonly Client: new (config: object) => OwnClient }> {
   try {

@@ -1,7 +1,7 @@
 /**
  * Hears what other processes tell by NOTIFY.
  *
- * Modes: deaf (nobody watches) → connecting → listening (messages come; a ping to itself each `pingMs` proves it) → connecting again when
+ * Modes: deaf (nobody has watched for `lingerMs`) → connecting → listening (messages come; a ping to itself each `pingMs` proves it) → connecting again when
  * the connection ends, or a ping is not answered, which is how a half-open connection shows. A connection on which pings are
  * answered but no message comes, as behind a pooler, is left alone for `hopelessMs`; the slow poll of workers is underneath.
  */
@@ -12,6 +12,8 @@ import type { Database } from './database.ts'
 const pingMs = 15_000
 const answerMs = 5_000
 const hopelessMs = 60_000
+/** How long it listens on when nobody watches any more: some watch again and again for a moment. */
+const lingerMs = 5_000
 const retryMs = { first: 50, most: 5_000 } as const
 
 /** Waits for no disk: a hint that a crash of the server takes away is no loss. */
@@ -43,6 +45,7 @@ export class Listener {
   readonly #times: ListenerTimes
   #wanted: AbortController | null = null
   #heardPing: (() => void) | null = null
+  #linger: NodeJS.Timeout | null = null
 
   constructor(db: Database, source: Source | null, times: ListenerTimes = { pingMs, answerMs }) {
     this.#db = db
@@ -52,14 +55,28 @@ export class Listener {
   }
 
   start(): void {
+    this.#stay()
     if (this.#wanted !== null || this.#source === null) return
     this.#wanted = new AbortController()
     void this.#listen(this.#source, this.#wanted.signal)
   }
 
+  /** Nobody watches any more. */
+  leave(): void {
+    this.#stay()
+    this.#linger = setTimeout(() => this.stop(), lingerMs)
+    this.#linger.unref()
+  }
+
   stop(): void {
+    this.#stay()
     this.#wanted?.abort()
     this.#wanted = null
+  }
+
+  #stay(): void {
+    if (this.#linger !== null) clearTimeout(this.#linger)
+    this.#linger = null
   }
 
   /** Sends a hint to other processes; whether it arrives does not matter. */

@@ -63,7 +63,7 @@ export function postgresStore(parts: StoreParts): Store {
       listener.start()
       return () => {
         unwatch()
-        if (!hints.isWatched) listener.stop()
+        if (!hints.isWatched) listener.leave()
       }
     },
 
