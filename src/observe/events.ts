@@ -47,7 +47,12 @@ export interface Events {
   'worker-stopping': { readonly worker: string; readonly running: number }
   'worker-stopped': { readonly worker: string; readonly clean: boolean }
   /** A part of a worker failed and will try again. */
-  'part-failed': { readonly part: string; readonly error: unknown; readonly againMs: number }
+  'part-failed': {
+    readonly part: string
+    readonly error: unknown
+    /** When it is tried again; null when it is not. */
+    readonly againMs: number | null
+  }
   /** A part that had failed works again. */
   'part-recovered': { readonly part: string; readonly failures: number }
   /** Another process has the lock of a singleton; told once for each owner. */

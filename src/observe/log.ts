@@ -69,10 +69,11 @@ export function logEvents(events: Pick<EventHub, 'on'>, log: Log): () => void {
     ),
     events.on('worker-stopped', (event) => write('info', `worker ${event.worker} stopped`, event)),
     events.on('part-failed', ({ part, error, againMs }) =>
-      write('error', `${part} failed: ${messageOf(error)}; again in ${formatMs(againMs)}`, {
-        part,
-        err: error,
-      }),
+      write(
+        'error',
+        `${part} failed: ${messageOf(error)}${againMs === null ? '' : `; again in ${formatMs(againMs)}`}`,
+        { part, err: error },
+      ),
     ),
     events.on('part-recovered', ({ part, failures }) =>
       write('info', `${part} works again after ${failures} failures`, { part, failures }),

@@ -16,7 +16,7 @@ import type { Liveness } from './liveness/liveness.ts'
 import type { Locks } from './lock.ts'
 import { consulLocks } from './locks/consul.ts'
 import { etcdLocks } from './locks/etcd.ts'
-import { influxdb } from './metrics/influxdb.ts'
+import { influxdb, type InfluxdbOptions } from './metrics/influxdb.ts'
 import type { Metrics } from './metrics/metrics.ts'
 import { parseDuration } from './options.ts'
 
@@ -67,9 +67,12 @@ const livenessMakers: Readonly<Record<string, Make<Liveness>>> = {
   },
 }
 
-const metricsMakers: Readonly<Record<string, Make<Metrics>>> = {
+const metricsMakers = (
+  onError: InfluxdbOptions['onError'],
+): Readonly<Record<string, Make<Metrics>>> => ({
   influxdb: (place, env) =>
     influxdb({
+      ...(onError === undefined ? {} : { onError }),
       ...httpFrom('ERRAND_INFLUXDB', place, env),
       database: needed(env['ERRAND_INFLUXDB_DATABASE'], 'ERRAND_INFLUXDB_DATABASE'),
       ...textsFrom(env, {
@@ -79,7 +82,7 @@ const metricsMakers: Readonly<Record<string, Make<Metrics>>> = {
         token: 'ERRAND_INFLUXDB_TOKEN',
       }),
     }),
-}
+})
 
 /** Finds a lock by its name or module. Rejects with `invalid-option` and `invalid-config`. */
 export function locksNamed(name: string, env: Env): Promise<Locks> {
@@ -90,8 +93,13 @@ export function livenessNamed(name: string, env: Env): Promise<Liveness> {
   return named('liveness', name, env, livenessMakers, ['write', 'read'])
 }
 
-export function metricsNamed(name: string, env: Env): Promise<Metrics> {
-  return named('metrics', name, env, metricsMakers, ['push', 'close'])
+/** `onError` hears of what the built-in ones cannot deliver. */
+export function metricsNamed(
+  name: string,
+  env: Env,
+  onError?: InfluxdbOptions['onError'],
+): Promise<Metrics> {
+  return named('metrics', name, env, metricsMakers(onError), ['push', 'close'])
 }
 
 async function named<T extends object>(

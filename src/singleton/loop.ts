@@ -258,7 +258,7 @@ export class SingletonLoop {
       try {
         one.push(points)
       } catch (error) {
-        events.emit('part-failed', { part: 'metrics', error, againMs: 0 })
+        events.emit('part-failed', { part: 'metrics', error, againMs: null })
       }
     }
   }

@@ -68,7 +68,13 @@ export async function open(
           name === 'store' ? storeLiveness(host.store) : livenessNamed(name, env),
         ),
       ),
-      metrics: await inTurn(metrics, (one) => orMade(one, (name) => metricsNamed(name, env))),
+      metrics: await inTurn(metrics, (one) =>
+        orMade(one, (name) =>
+          metricsNamed(name, env, (error, againMs) =>
+            host.events.emit('part-failed', { part: 'metrics', error, againMs }),
+          ),
+        ),
+      ),
     }
     return { settings, options, close }
   } catch (error) {

@@ -17,7 +17,7 @@ function made() {
   const clock = new VirtualClock()
   const events = new EventHub()
   const pauses: number[] = []
-  events.on('part-failed', ({ againMs }) => pauses.push(againMs))
+  events.on('part-failed', ({ againMs }) => pauses.push(againMs ?? 0))
   const calls: Call[] = []
   const settle = (settlements: readonly Settlement[]): Promise<readonly SettleAnswer[]> =>
     new Promise((resolve, reject) => {

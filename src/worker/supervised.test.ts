@@ -10,7 +10,7 @@ test('a pass that fails is repeated after growing pauses, and its recovery is to
   const events = new EventHub()
   const pauses: number[] = []
   const recovered: number[] = []
-  events.on('part-failed', ({ againMs }) => pauses.push(againMs))
+  events.on('part-failed', ({ againMs }) => pauses.push(againMs ?? 0))
   events.on('part-recovered', ({ failures }) => recovered.push(failures))
   let isWell = false
   const loop = new Loop('part', events, clock, async () => {

@@ -1,7 +1,7 @@
 /** One run: a list of commands against a store, with the model beside it. */
 import { AssertionError } from 'node:assert'
 import { isDeepStrictEqual } from 'node:util'
-import type { Store } from '../../src/store.ts'
+import type { NewJob, Store } from '../../src/store.ts'
 import type { Command } from './commands.ts'
 import { same } from './draft.ts'
 import type { Edge } from './edges.ts'
@@ -273,15 +273,22 @@ function passedBy(
   return new Set(others.filter((id) => !own.has(id)))
 }
 
+function neededBy({ needs }: NewJob): readonly string[] {
+  return needs.map(({ id }) => id)
+}
+
 function idsIn(exchange: Exchange): readonly string[] {
   switch (exchange.verb) {
     case 'claim':
     case 'expired':
       return exchange.answer.jobs.map(({ id }) => id)
     case 'insert':
-      return exchange.answer.map(({ id }) => id)
+      return [...exchange.answer.map(({ id }) => id), ...exchange.jobs.flatMap(neededBy)]
     case 'settle':
-      return exchange.settlements.map(({ id }) => id)
+      return exchange.settlements.flatMap(({ id, followUps }) => [
+        id,
+        ...followUps.flatMap((job) => [job.id, ...neededBy(job)]),
+      ])
     case 'renew':
       return exchange.leases.map(({ id }) => id)
     case 'note':

@@ -5,7 +5,7 @@ import { createErrand, singleton } from 'errand'
 import { influxdb } from 'errand/influxdb'
 import { memory } from 'errand/memory'
 import { findInfluxdb } from '../influxdb-server.ts'
-import { comesUp } from '../services.ts'
+import { comesUp, freePort } from '../services.ts'
 
 const service = await findInfluxdb()
 after(() => service?.stop())
@@ -61,4 +61,25 @@ test('a metrics server that is away disturbs no run', { skip: server === undefin
   await comesUp('a point of each round', async () => {
     assert.equal(await ask('SELECT count(value) FROM reports_sent'), statuses.length)
   })
+})
+
+test('a metrics server that is away is told of, also when it is chosen by name', async (t) => {
+  const quiet = singleton({ name: 'quiet', once: true, liveness: [], run: () => {} })
+  const errand = createErrand({ store: memory(), singletons: [quiet] })
+  t.after(() => errand.close())
+  const told: string[] = []
+  errand.on('part-failed', ({ part, error }) => told.push(`${part}: ${(error as Error).message}`))
+  const nobody = `http://127.0.0.1:${await freePort()}`
+  const env = {
+    ERRAND_RUN_METRICS: 'influxdb',
+    ERRAND_INFLUXDB_URL: nobody,
+    ERRAND_INFLUXDB_DATABASE: 'metrics',
+  }
+  const { status } = await errand.singletons.run('quiet', {
+    signal: new AbortController().signal,
+    env,
+  })
+  assert.equal(status, 'succeeded')
+  assert.ok(told.length > 0)
+  for (const text of told) assert.match(text, /^metrics: InfluxDB at http/)
 })

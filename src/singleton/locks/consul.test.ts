@@ -6,6 +6,11 @@ import { runRules } from '../../testing/conformance/harness.ts'
 import { findConsul } from '../../../test/lock-servers.ts'
 import { consulLocks } from './consul.ts'
 
+test('a key that no name makes good is refused when the locks are made', () => {
+  for (const key of ['', '/errand/{name}'])
+    assert.throws(() => consulLocks({ key }), { code: 'invalid-option', message: /key of Consul/ })
+})
+
 const service = await findConsul()
 if (service !== null) {
   after(() => service.stop())

@@ -60,6 +60,8 @@ class Consul implements SessionServer {
     this.#http = new HttpClient('consulLocks()', fallbackUrl, options)
     this.info = { kind: 'consul', location: this.#http.location }
     this.connector = { module: import.meta.url, argument: options }
+    // Refuses a key that no name would make good.
+    this.#pathOf('name')
   }
 
   async begin({ name, ttlMs }: HoldRequest): Promise<Session> {

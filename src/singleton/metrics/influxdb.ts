@@ -17,8 +17,8 @@ export interface InfluxdbOptions extends HttpOptions {
   readonly token?: string
   /** Points that are kept while the server is away; beyond it the oldest go. Default 10,000. */
   readonly buffer?: number
-  /** Hears of what could not be delivered and of what was dropped. */
-  readonly onError?: (error: ErrandError) => void
+  /** Hears of what could not be delivered and will be tried again in so many milliseconds, and, with null, of what was dropped. */
+  readonly onError?: (error: ErrandError, againMs: number | null) => void
 }
 
 const fallbackUrl = 'http://localhost:8086'
@@ -107,10 +107,14 @@ class Influxdb implements Metrics {
         this.#timer = null
         this.#work = null
         if (this.#isClosing || this.#points.length === 0) return
-        this.#deliverSoon(isDone ? 0 : Math.min(retryMs.first * 2 ** this.#failures, retryMs.most))
+        this.#deliverSoon(isDone ? 0 : this.#againMs)
       })
     }, ms)
     this.#timer.unref()
+  }
+
+  get #againMs(): number {
+    return Math.min(retryMs.first * 2 ** this.#failures, retryMs.most)
   }
 
   /** Delivers the oldest points; answers whether the server took or refused them. */
@@ -121,7 +125,7 @@ class Influxdb implements Metrics {
       this.#failures = 0
     } catch (error) {
       this.#failures = Math.min(this.#failures + 1, 10)
-      this.#options.onError?.(error as ErrandError)
+      this.#options.onError?.(error as ErrandError, this.#isClosing ? null : this.#againMs)
       return false
     }
     const sent = new Set(batch)
@@ -157,7 +161,7 @@ class Influxdb implements Metrics {
   }
 
   #tell(message: string): void {
-    this.#options.onError?.(new ErrandError('server-refused', message))
+    this.#options.onError?.(new ErrandError('server-refused', message), null)
   }
 }
 
