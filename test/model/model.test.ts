@@ -1,11 +1,14 @@
-/** Short runs of the model against each store, with a new seed each time; and proof that it notices a store that is broken. */
+/**
+ * Short runs of the model against each store, and proof that it notices a store that is broken. What is drawn is the same each time, so that
+ * a run which fails can be made again; `npm run model`, and ERRAND_FULL=1 here, draw anew.
+ */
 import assert from 'node:assert/strict'
 import test from 'node:test'
 import type { Settlement, Store } from '../../src/store.ts'
 import { groundOf, storeNames, type Ground } from './places.ts'
 import { search } from './search.ts'
 
-const newSeed = (): number => Math.floor(Math.random() * 2 ** 31)
+const seed = process.env['ERRAND_FULL'] === '1' ? Math.floor(Math.random() * 2 ** 31) : 20_261_122
 
 const runs = { memory: 150, sqlite: 100, postgres: 60, redis: 150 } as const
 
@@ -17,7 +20,7 @@ for (const name of storeNames) {
       const { difference } = await search(ground, {
         runs: runs[name],
         commands: 50,
-        seed: newSeed(),
+        seed,
       })
       assert.equal(difference, null, difference ?? '')
     } finally {
@@ -92,7 +95,7 @@ for (const [fault, breakIt] of Object.entries(faults)) {
         }
       },
     }
-    const { difference } = await search(broken, { runs: 500, commands: 50, seed: newSeed() })
+    const { difference } = await search(broken, { runs: 500, commands: 50, seed })
     assert.ok(difference !== null, 'no difference was found')
   })
 }
