@@ -20,6 +20,8 @@ const absences = {
 } as const
 const longTtlMs = 10_000
 const writersEach = 4
+/** So long after it began or woke somebody has found out how things are, and waits for the lock. */
+const readyMs = 4_000
 const pollMs = 25
 const pauseMs = { from: 50, to: 400 } as const
 /** Between two misfortunes of the servers. */
@@ -37,6 +39,7 @@ interface Contender {
   readonly way: Way
   child: ChildProcess
   isAbsent: boolean
+  awakeSince: number
 }
 
 export interface Contested {
@@ -72,7 +75,7 @@ export class Contest {
     for (let i = 0; i < crew; i++) {
       const way = await this.#place.way()
       const name = `contender-${++this.#started}`
-      this.#contenders.push({ name, way, child: this.#spawn(name, way), isAbsent: false })
+      this.#contenders.push({ name, way, child: this.#spawn(name, way), ...awakeNow() })
     }
     const late = performance.now() + ms
     const polling = setInterval(() => void this.#poll(), pollMs)
@@ -105,6 +108,9 @@ export class Contest {
     const { kind } = weighted(this.#random, offered)
     this.#isPassing = kind === 'killed' || kind === 'retired'
     const from = Date.now()
+    const isAwaited = this.#contenders.some(
+      (one) => one !== holder && !one.isAbsent && from - one.awakeSince > readyMs,
+    )
     const absence = this.#befall(holder, kind)
     // Who comes back before anybody took the lock may go on under the same token.
     let backAt = Infinity
@@ -112,7 +118,7 @@ export class Contest {
     await this.#written(({ at, token }) => token > last.token || at > backAt)
     this.#isPassing = false
     const next = this.#writes.find(({ accepted, token }) => accepted && token > last.token)
-    if (next !== undefined) this.#failOvers.push({ after: kind, ms: next.at - from })
+    if (next !== undefined) this.#failOvers.push({ after: kind, ms: next.at - from, isAwaited })
     await back
   }
 
@@ -144,14 +150,14 @@ export class Contest {
         break
     }
     absence.to = Date.now()
-    contender.isAbsent = false
+    Object.assign(contender, awakeNow())
   }
 
   async #replace(contender: Contender): Promise<void> {
     if (contender.child.exitCode === null && contender.child.signalCode === null)
       await once(contender.child, 'exit')
     const name = `contender-${++this.#started}`
-    const fresh = { ...contender, name, child: this.#spawn(name, contender.way), isAbsent: false }
+    const fresh = { ...contender, name, child: this.#spawn(name, contender.way), ...awakeNow() }
     this.#contenders[this.#contenders.indexOf(contender)] = fresh
   }
 
@@ -221,4 +227,8 @@ export class Contest {
     for (const { child } of this.#contenders) child.kill('SIGKILL')
     this.#register?.kill('SIGKILL')
   }
+}
+
+function awakeNow(): Pick<Contender, 'isAbsent' | 'awakeSince'> {
+  return { isAbsent: false, awakeSince: Date.now() }
 }

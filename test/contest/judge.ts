@@ -13,6 +13,8 @@ export interface Absence {
 export interface FailOver {
   readonly after: Absence['kind']
   readonly ms: number
+  /** Whether somebody had been awake for a while who could take it. */
+  readonly isAwaited: boolean
 }
 
 /** A stopped process writes when it wakes, before it can know; that soon it must have noticed. */

@@ -6,7 +6,7 @@
 import { parseArgs } from 'node:util'
 import { randomOf } from '../chaos/random.ts'
 import { Contest, type Contested } from './contest.ts'
-import { violations, type Absence } from './judge.ts'
+import { violations, type Absence, type FailOver } from './judge.ts'
 import { lockNames, lockPlace, type LockName, type LockPlace } from './servers.ts'
 
 const shown = 20
@@ -65,10 +65,14 @@ function report(
   ]
   const missed: string[] = []
   for (const kind of ['stopped', 'dark', 'killed', 'retired'] as const) {
-    const times = timesAfter(kind, failOvers)
+    const all = failOvers.filter(({ after }) => after === kind)
+    const times = timesOf(all.filter(({ isAwaited }) => isAwaited))
+    const late = timesOf(all.filter(({ isAwaited }) => !isAwaited))
     const at = (share: number): number => times[Math.floor((times.length - 1) * share)] ?? 0
     lines.push([`passed on after ${words[kind]}`, times.length])
     if (times.length > 0) lines.push(['  median, most', `${at(0.5)} ms, ${at(1)} ms`])
+    if (late.length > 0)
+      lines.push(['  while all others woke or began', `${late.length}, most ${late.at(-1)} ms`])
     const bound =
       kind === 'killed' ? ttlMs + lateMs.killed : kind === 'retired' ? lateMs.retired : Infinity
     // While servers are shaken nobody may be able to take the lock.
@@ -87,7 +91,6 @@ function report(
   return wrong.length + missed.length === 0 ? 0 : 1
 }
 
-function timesAfter(kind: Absence['kind'], failOvers: Contested['failOvers']): readonly number[] {
-  const times = failOvers.filter(({ after }) => after === kind).map(({ ms }) => ms)
-  return times.sort((a, b) => a - b)
+function timesOf(failOvers: readonly FailOver[]): readonly number[] {
+  return failOvers.map(({ ms }) => ms).sort((a, b) => a - b)
 }
