@@ -77,10 +77,10 @@ export class Contest {
       const name = `contender-${++this.#started}`
       this.#contenders.push({ name, way, child: this.#spawn(name, way), ...awakeNow() })
     }
-    const late = performance.now() + ms
     const polling = setInterval(() => void this.#poll(), pollMs)
     try {
       await this.#written(() => true)
+      const late = performance.now() + ms
       const idlers = Array.from({ length: this.#absent.idle }, () => this.#stopIdlers(late))
       const shaking = this.#shake(late)
       while (performance.now() < late) {
