@@ -1,5 +1,6 @@
 /** A store that hangs is given up: no wait is without a deadline. Stores have shorter ones of their own. */
 import type { Clock } from '../core/clock.ts'
+import { formatMs } from '../core/duration.ts'
 import { ErrandError } from '../core/errors.ts'
 
 const callMs = 60_000
@@ -12,7 +13,7 @@ export async function answered<T>(
 ): Promise<T> {
   const { promise: late, reject } = Promise.withResolvers<never>()
   const stop = clock.after(callMs, () => {
-    reject(new ErrandError(code, `The store has not answered for ${callMs / 1_000} s.`))
+    reject(new ErrandError(code, `The store has not answered for ${formatMs(callMs)}.`))
   })
   try {
     return await Promise.race([call, late])

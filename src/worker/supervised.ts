@@ -1,5 +1,6 @@
 /** Keeps a part of a worker at work: it outlives failures of any length, with jittered back-off, and shows its health. */
 import { sleep, type Clock } from '../core/clock.ts'
+import { formatMs } from '../core/duration.ts'
 import { ErrandError, isErrandError } from '../core/errors.ts'
 import type { EventHub } from '../observe/events.ts'
 
@@ -119,7 +120,7 @@ export function answered<T>(
     let isLate = false
     const stop = clock.after(withinMs, () => {
       isLate = true
-      reject(new ErrandError('timeout', `The store has not answered for ${withinMs / 1_000} s.`))
+      reject(new ErrandError('timeout', `The store has not answered for ${formatMs(withinMs)}.`))
     })
     call.then(
       (answer) => {

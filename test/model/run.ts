@@ -195,7 +195,7 @@ function walk(
     .filter(({ shown }) => shown.state === 'scheduled' && shown.dueAt <= circumstances.now)
     .map(({ shown }) => shown.id)
   for (const exchange of order) {
-    const passed = passedBy(exchange, order, due)
+    const passed = withKin(from, passedBy(exchange, order, due))
     const next = step(state, exchange, { ...circumstances, passed })
     state = next.state
     edges.push(...next.edges)
@@ -271,6 +271,20 @@ function passedBy(
   const others = [...rest.flatMap(idsIn), ...promoted]
   const own = new Set(idsIn(exchange))
   return new Set(others.filter((id) => !own.has(id)))
+}
+
+/** Who touches a job may hold still those that it needs, or that need it, and so on. */
+function withKin(state: ModelState, ids: ReadonlySet<string> | null): ReadonlySet<string> | null {
+  if (ids === null) return null
+  const all = new Set(ids)
+  for (let size = -1; size < all.size;) {
+    size = all.size
+    for (const { shown, needs } of state.jobs.values()) {
+      const family = [shown.id, ...needs.map(({ id }) => id)]
+      if (needs.length > 0 && family.some((id) => all.has(id))) for (const id of family) all.add(id)
+    }
+  }
+  return all
 }
 
 function neededBy({ needs }: NewJob): readonly string[] {

@@ -100,7 +100,6 @@ BEGIN
     v_holder := coalesce(v_holder, errand.holder_of(v_job.unique_key, p_now));
     CONTINUE WHEN v_holder IS NULL OR v_holder = v_job.id;
     v_replaced := v_unique->>'onConflict' = 'replace' AND errand.replace(v_holder, v_job, p_now);
-    -- The holder may have been waited for until it was cancelled and let the key go.
     CONTINUE WHEN NOT v_replaced AND errand.holder_of(v_job.unique_key, p_now) IS DISTINCT FROM v_holder;
     RETURN json_build_array(v_holder, CASE WHEN v_replaced THEN 'replaced' ELSE 'duplicate' END, NULL);
   END LOOP;
@@ -139,7 +138,8 @@ BEGIN
   SELECT * INTO v_old FROM errand.jobs WHERE id = p_holder;
   IF NOT FOUND OR errand.is_leased(v_old.seq) THEN RETURN false; END IF;
   SELECT * INTO v_old FROM errand.jobs WHERE id = p_holder FOR UPDATE;
-  IF NOT FOUND THEN RETURN false; END IF;
+  -- Whoever was waited for may have let the key go.
+  IF NOT FOUND OR errand.holder_of(p_job.unique_key, p_now) IS DISTINCT FROM p_holder THEN RETURN false; END IF;
   v_from := errand.take_out(v_old);
   IF v_from > 2 THEN RETURN false; END IF;
   v_job := v_old;

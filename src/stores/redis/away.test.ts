@@ -1,5 +1,6 @@
 /** Partitions that fail while others answer, as those of one master of a cluster do. */
 import assert from 'node:assert/strict'
+import { connect, createServer, type AddressInfo, type Socket } from 'node:net'
 import { after, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Redis } from 'ioredis'
@@ -47,6 +48,39 @@ if (canStartRedis()) {
       await sleep(50)
     }
     assert.equal(claimed, 100)
+  })
+
+  test('a connection that falls silent as it subscribes again ends no process when the store is closed', async (t) => {
+    const proxy = createServer()
+    const sockets = new Set<Socket>()
+    let isDeaf = false
+    const silenced = new Promise<void>((resolve) => {
+      proxy.on('connection', (client: Socket) => {
+        const upstream = connect(server.port, '127.0.0.1')
+        for (const socket of [client, upstream]) sockets.add(socket.on('error', () => {}))
+        client.on('data', (data) => {
+          const subscribes = /subscribe/i.test(data.toString('latin1'))
+          if (isDeaf && subscribes) return resolve()
+          upstream.write(data)
+        })
+        upstream.on('data', (data) => client.write(data))
+        client.on('close', () => upstream.destroy())
+      })
+    })
+    await new Promise<void>((resolve) => proxy.listen(0, '127.0.0.1', resolve))
+    t.after(() => proxy.close())
+    const store = redis(`redis://127.0.0.1:${(proxy.address() as AddressInfo).port}`)
+    let heard = (): void => {}
+    store.watch(() => heard())
+    await new Promise<void>((resolve) => {
+      heard = resolve
+    })
+    isDeaf = true
+    for (const socket of sockets) socket.destroy()
+    await silenced
+    // A rejection that nobody hears of fails this test.
+    await store.close()
+    await sleep(200)
   })
 }
 

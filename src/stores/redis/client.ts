@@ -15,7 +15,7 @@ export interface RedisClient {
   publish(channel: string, message: string): Promise<number>
   subscribe(channel: string): Promise<unknown>
   unsubscribe(channel: string): Promise<unknown>
-  duplicate(): RedisClient
+  duplicate(override?: { readonly autoResubscribe: boolean }): RedisClient
   connect(): Promise<unknown>
   disconnect(): void
   once(event: string, listener: (...args: never[]) => void): unknown

@@ -113,7 +113,9 @@ export class Connection {
     try {
       const client = this.#client ?? (await this.#make())
       if (stopped || this.#isClosed) return
-      const subscriber = client.isCluster === true ? client : client.duplicate()
+      // It would subscribe again by a call that nobody waits for, whose failure ends the process; we do so ourselves.
+      const subscriber =
+        client.isCluster === true ? client : client.duplicate({ autoResubscribe: false })
       if (subscriber !== client) letProcessEnd(subscriber)
       const onMessage = (from: string, message: string): void => {
         if (from === channel) heard(message)
