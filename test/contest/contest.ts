@@ -19,7 +19,7 @@ const absences = {
   long: { idle: 3, from: 1.02, to: 1.15 },
 } as const
 const longTtlMs = 10_000
-const writersEach = 4
+const writersEach = 6
 /** So long after it began or woke somebody has found out how things are, and waits for the lock. */
 const readyMs = 4_000
 const pollMs = 25
