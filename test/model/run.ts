@@ -195,7 +195,7 @@ function walk(
     .filter(({ shown }) => shown.state === 'scheduled' && shown.dueAt <= circumstances.now)
     .map(({ shown }) => shown.id)
   for (const exchange of order) {
-    const passed = withKin(from, passedBy(exchange, order, due))
+    const passed = passedBy(exchange, order, { from, due })
     const next = step(state, exchange, { ...circumstances, passed })
     state = next.state
     edges.push(...next.edges)
@@ -263,19 +263,18 @@ function mergesOf<T>(lists: readonly (readonly T[])[]): readonly (readonly T[])[
 function passedBy(
   exchange: Exchange,
   group: readonly Exchange[],
-  due: readonly string[],
+  { from, due }: { readonly from: ModelState; readonly due: readonly string[] },
 ): ReadonlySet<string> | null {
   if (group.length === 1) return null
   const rest = group.filter((other) => other !== exchange)
   const promoted = rest.some(({ verb }) => verb === 'claim') ? due : []
   const others = [...rest.flatMap(idsIn), ...promoted]
   const own = new Set(idsIn(exchange))
-  return new Set(others.filter((id) => !own.has(id)))
+  return new Set([...withKin(from, others)].filter((id) => !own.has(id)))
 }
 
 /** Who touches a job may hold still those that it needs, or that need it, and so on. */
-function withKin(state: ModelState, ids: ReadonlySet<string> | null): ReadonlySet<string> | null {
-  if (ids === null) return null
+function withKin(state: ModelState, ids: readonly string[]): ReadonlySet<string> {
   const all = new Set(ids)
   for (let size = -1; size < all.size;) {
     size = all.size
