@@ -168,8 +168,10 @@ function asListed(
   const renumbered = byNumber.map((job, index) => ({ ...job, order: orders[index] ?? job.order }))
   const jobs = new Map(state.jobs)
   for (const job of renumbered) jobs.set(job.shown.id, job)
-  for (const exchange of exchanges) {
-    const own = new Set(insertedBy(exchange))
+  const inserted = exchanges.map((exchange) => new Set(insertedBy(exchange)))
+  for (const ids of inserted) {
+    // One that several calls insert is of the first of them, whichever that was.
+    const own = new Set([...ids].filter((id) => inserted.filter((one) => one.has(id)).length === 1))
     const ofCall = (ordered: readonly ModelJob[]): readonly string[] =>
       ordered.map(({ shown }) => shown.id).filter((id) => own.has(id))
     same('order of a call', ofCall(renumbered), ofCall(fresh.toSorted((a, b) => a.order - b.order)))
