@@ -107,12 +107,12 @@ export class FileWatch {
     })
     if (seen === null || seen === before) return
     this.#seen = seen
-    if (before === null) return
     this.#hints.give('work')
     this.#hints.give('finished')
-    if (seen.cancels !== before.cancels) this.#hints.give('cancel')
-    if (seen.pauses !== before.pauses) this.#hints.give('paused')
-    if (seen.locks !== before.locks) this.#hints.give('lock')
-    if (seen.records !== before.records) this.#hints.give('record')
+    // What happened before the first look may be news to its watchers.
+    if (seen.cancels !== before?.cancels) this.#hints.give('cancel')
+    if (seen.pauses !== before?.pauses) this.#hints.give('paused')
+    if (seen.locks !== before?.locks) this.#hints.give('lock')
+    if (seen.records !== before?.records) this.#hints.give('record')
   }
 }

@@ -172,6 +172,17 @@ const watchRules: readonly Rule[] = rulesOf('watch', {
     await second.wait('work')
   },
 
+  'a watcher hears of records that another client writes': async (scene) => {
+    const other = await scene.another()
+    const first = listen(scene)
+    await other.putRecord('record', '1')
+    await first.wait('record')
+    // Whatever a watch tells at its start is told now.
+    const second = listen(scene)
+    await other.putRecord('record', '2')
+    await second.wait('record')
+  },
+
   'a watcher hears nothing after it stopped to watch': async (scene) => {
     const hints: Hint[] = []
     const stop = scene.store.watch((hint) => hints.push(hint))
