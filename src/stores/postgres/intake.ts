@@ -14,7 +14,8 @@ import type { Caller } from './transactions.ts'
  * until `recheck` has seen that none of them ended while the insert was under way.
  *
  * A conflict is first looked for without a lock, so that an insert in somebody's transaction does not hold the key of another job; the
- * primary key of `uniques` decides between those who saw none.
+ * primary key of `uniques` decides between those who saw none. The job is written before its key: of two inserts of one id the one that
+ * comes late must take no key, for the job may have none.
  */
 export const intakeFunctions: string = `
 CREATE FUNCTION errand.insert(p_jobs json, p_hint text) RETURNS text LANGUAGE plpgsql ${planned} AS $$
@@ -88,25 +89,29 @@ BEGIN
 
   INSERT INTO errand.queues (name) SELECT v_job.queue WHERE NOT EXISTS (SELECT 1 FROM errand.queues WHERE name = v_job.queue)
   ON CONFLICT DO NOTHING;
-  FOR attempt IN 1..100 LOOP
+  FOR attempt IN 1..101 LOOP
+    IF attempt = 101 THEN RAISE serialization_failure USING MESSAGE = 'key ' || v_job.unique_key || ' keeps moving'; END IF;
     PERFORM 1 FROM errand.jobs WHERE id = v_job.id;
     IF FOUND THEN RETURN errand.known_of(v_job.id); END IF;
     IF v_lease IS NULL AND json_array_length(p->'needs') > 0 THEN v_open := errand.open_needs(v_job.id, p->'needs'); END IF;
     v_state := CASE WHEN v_lease IS NOT NULL THEN 3 WHEN v_open IS NULL OR v_open <> '{}' THEN 0 WHEN v_job.due_at > p_now THEN 1 ELSE 2 END;
-    EXIT WHEN v_unique IS NULL;
-    v_holder := errand.holder_of(v_job.unique_key, p_now);
-    EXIT WHEN v_holder IS NULL AND errand.rekey(v_job.unique_key, v_job.id, v_job.unique_during, v_job.unique_until,
-      CASE WHEN v_open IS NULL THEN 6 ELSE v_state END, p_now);
-    v_holder := coalesce(v_holder, errand.holder_of(v_job.unique_key, p_now));
-    CONTINUE WHEN v_holder IS NULL OR v_holder = v_job.id;
+    v_holder := CASE WHEN v_unique IS NOT NULL THEN errand.holder_of(v_job.unique_key, p_now) END;
+    IF v_holder IS NULL THEN
+      v_job.seq := nextval('errand.seqs');
+      INSERT INTO errand.jobs SELECT (v_job).* ON CONFLICT (id) DO NOTHING;
+      CONTINUE WHEN NOT FOUND;
+      EXIT WHEN v_unique IS NULL OR errand.rekey(v_job.unique_key, v_job.id, v_job.unique_during, v_job.unique_until,
+        CASE WHEN v_open IS NULL THEN 6 ELSE v_state END, p_now);
+      DELETE FROM errand.jobs WHERE seq = v_job.seq;
+      CONTINUE;
+    END IF;
+    -- A key of its own is that of a job that was inserted just now, or of one that was removed while the key's time runs on.
+    CONTINUE WHEN v_holder = v_job.id AND EXISTS (SELECT 1 FROM errand.jobs WHERE id = v_job.id);
     v_replaced := v_unique->>'onConflict' = 'replace' AND errand.replace(v_holder, v_job, p_now);
     CONTINUE WHEN NOT v_replaced AND errand.holder_of(v_job.unique_key, p_now) IS DISTINCT FROM v_holder;
     RETURN json_build_array(v_holder, CASE WHEN v_replaced THEN 'replaced' ELSE 'duplicate' END, NULL);
   END LOOP;
 
-  v_job.seq := nextval('errand.seqs');
-  INSERT INTO errand.jobs SELECT (v_job).* ON CONFLICT (id) DO NOTHING;
-  IF NOT FOUND THEN RETURN errand.known_of(v_job.id); END IF;
   INSERT INTO errand.needs (need, seq, runs_anyway)
   SELECT DISTINCT ON (value->>'id') (value->>'id')::uuid, v_job.seq, value->>'onFailed' = 'run'
   FROM json_array_elements(p->'needs') WITH ORDINALITY n (value, o) WHERE (value->>'id')::uuid = ANY (v_open) OR v_lease IS NOT NULL ORDER BY value->>'id', o DESC;

@@ -69,6 +69,24 @@ export const pairRaceRules: readonly Rule[] = rulesOf('races', {
     }
   },
 
+  'of two inserts of one id, one with a key, the key is held only if the job that is kept has it':
+    async (scene) => {
+      const [a, b] = await twoClients(scene)
+      for (let round = 0; round < scene.rounds; round += 1) {
+        const plain = newJob({ delayMs: round % 3 === 0 ? hour : 0, startWithinMs: hour })
+        const rule = unique('k')
+        await both(
+          round,
+          () => a.insert([plain]),
+          () => b.insert([{ ...plain, unique: rule }]),
+        )
+        const { uniqueKey } = await scene.job(plain.id)
+        const rival = only(await scene.store.insert([newJob({ unique: rule })]))
+        assert.equal(rival.status, uniqueKey === null ? 'created' : 'duplicate')
+        await scene.store.remove([plain.id, rival.id])
+      }
+    },
+
   'the same settlement by several clients is accepted once, and its follow-ups are inserted once':
     async (scene) => {
       const clients = await scene.clients(4)
