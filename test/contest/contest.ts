@@ -107,10 +107,10 @@ export class Contest {
     const offered = misfortunes.filter(({ kind }) => kind !== 'dark' || holder.way.proxy !== null)
     const { kind } = weighted(this.#random, offered)
     this.#isPassing = kind === 'killed' || kind === 'retired'
+    // Where locks last long there are too few ends to leave it to chance whether one is awaited.
+    if (this.#isPassing && this.#place.ttlMs > longTtlMs) await this.#rival(holder)
     const from = Date.now()
-    const isAwaited = this.#contenders.some(
-      (one) => one !== holder && !one.isAbsent && from - one.awakeSince > readyMs,
-    )
+    const isAwaited = this.#isAwaited(holder)
     const absence = this.#befall(holder, kind)
     // Who comes back before anybody took the lock may go on under the same token.
     let backAt = Infinity
@@ -120,6 +120,19 @@ export class Contest {
     const next = this.#writes.find(({ accepted, token }) => accepted && token > last.token)
     if (next !== undefined) this.#failOvers.push({ after: kind, ms: next.at - from, isAwaited })
     await back
+  }
+
+  /** Waits until somebody waits for the lock beside its holder; while it passes on nobody is stopped, so that it does not take long. */
+  async #rival(holder: Contender): Promise<void> {
+    const late = performance.now() + this.#patienceMs
+    while (!this.#isAwaited(holder) && performance.now() < late) await sleep(pollMs)
+  }
+
+  #isAwaited(holder: Contender): boolean {
+    const now = Date.now()
+    return this.#contenders.some(
+      (one) => one !== holder && !one.isAbsent && now - one.awakeSince > readyMs,
+    )
   }
 
   async #befall(contender: Contender, kind: Absence['kind']): Promise<void> {
