@@ -107,6 +107,30 @@ export const pairRaceRules: readonly Rule[] = rulesOf('races', {
       }
     },
 
+  'a renewal beside notes of the same jobs: every lease is extended, and every note written':
+    async (scene) => {
+      const [a, b] = await twoClients(scene)
+      await scene.store.insert(Array.from({ length: 12 }, () => newJob()))
+      const jobs = await scene.claim({ limit: 12 })
+      const ids = jobs.map(({ id }) => id)
+      // From now on each has a lease of its own.
+      for (const job of jobs) await scene.store.renew([job], leaseMs)
+      for (let round = 0; round < scene.rounds; round += 1) {
+        await scene.advance(1)
+        const { now } = await a.claim(claimOf({ limit: 1 }))
+        const value = String(round)
+        await both(
+          round,
+          () => a.renew(jobs, leaseMs),
+          () => b.note(jobs.toReversed().map((job) => ({ ...job, kind: 'progress', value }))),
+        )
+        for (const job of await scene.store.get(ids)) {
+          scene.near(job?.leaseUntil ?? null, now + leaseMs, 'end of the lease')
+          assert.equal(job?.progress, value)
+        }
+      }
+    },
+
   'cancel against a settlement that yields: one of them wins, and both know which': async (
     scene,
   ) => {
