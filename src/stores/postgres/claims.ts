@@ -16,7 +16,7 @@ import { planned } from './planned.ts'
  * as if suspects were not there.
  *
  * The first row of an answer is no job: it tells the time, when the next job is due, how many dead rows the walk
- * stepped over, where it ended in each priority, and whether it passed by work that others held.
+ * stepped over, where it ended in each priority, and whether it passed by work that others held, or by a suspect behind such work.
  *
  * `p_after` names, for queues whose head is full of dead rows, places from which to look, one for each priority in which there is one: the
  * walk then goes from each place to where the next of these priorities begins. See `Heads`.
@@ -49,6 +49,7 @@ DECLARE
   v_token int8;
   v_job errand.jobs;
   v_passed bool := false;
+  v_waits bool; -- a suspect, behind ordinary jobs that another claim may be taking just now
   v_seen int8 := 0;
   v_due int8;
   v_walked int8 := pg_stat_get_xact_tuples_returned('errand.ready_line'::regclass);
@@ -76,6 +77,7 @@ BEGIN
   LOOP
     v_most := least(v_queue.most, p_limit - v_taken);
     EXIT WHEN v_most <= 0;
+    v_waits := false;
     IF v_has_suspects AND v_taken = 0 THEN
       SELECT * INTO v_suspect FROM errand.suspects WHERE queue = v_queue.name AND losses <= p_suspects
       ORDER BY priority, place, seq LIMIT 1 FOR UPDATE SKIP LOCKED;
@@ -95,6 +97,7 @@ BEGIN
           RETURN NEXT errand.handed_of(v_job, v_token, v_now, false, 'ready');
           RETURN;
         END IF;
+        v_waits := true;
       END IF;
     END IF;
     v_look := 4;
@@ -149,8 +152,8 @@ BEGIN
           v_below := coalesce(split_part(v_places[v_place + 1], ',', 1), '32768');
           CONTINUE;
         END IF;
-        v_passed := v_passed OR (v_taken = 0 AND v_queue.after IS NULL
-          AND EXISTS (SELECT 1 FROM errand.ready WHERE queue = v_queue.name));
+        v_passed := v_passed OR (v_taken = 0 AND (v_waits
+          OR (v_queue.after IS NULL AND EXISTS (SELECT 1 FROM errand.ready WHERE queue = v_queue.name))));
         EXIT;
       END IF;
       v_look := 1000;
