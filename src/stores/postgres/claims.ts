@@ -16,7 +16,7 @@ import { planned } from './planned.ts'
  * as if suspects were not there.
  *
  * The first row of an answer is no job: it tells the time, when the next job is due, how many dead rows the walk
- * stepped over, where it ended in each priority, and whether it passed by work that others held, or by a suspect behind such work.
+ * stepped over, where it ended in each priority, and whether it passed by work that others held, or by a suspect.
  *
  * `p_after` names, for queues whose head is full of dead rows, places from which to look, one for each priority in which there is one: the
  * walk then goes from each place to where the next of these priorities begins. See `Heads`.
@@ -49,7 +49,7 @@ DECLARE
   v_token int8;
   v_job errand.jobs;
   v_passed bool := false;
-  v_waits bool; -- a suspect, behind ordinary jobs that another claim may be taking just now
+  v_waits bool; -- a suspect, held by another claim or behind what another may be taking just now
   v_seen int8 := 0;
   v_due int8;
   v_walked int8 := pg_stat_get_xact_tuples_returned('errand.ready_line'::regclass);
@@ -97,8 +97,8 @@ BEGIN
           RETURN NEXT errand.handed_of(v_job, v_token, v_now, false, 'ready');
           RETURN;
         END IF;
-        v_waits := true;
       END IF;
+      v_waits := EXISTS (SELECT 1 FROM errand.suspects WHERE queue = v_queue.name AND losses <= p_suspects);
     END IF;
     v_look := 4;
     v_places := string_to_array(v_queue.after, ';');
