@@ -147,6 +147,29 @@ export const pairRaceRules: readonly Rule[] = rulesOf('races', {
       }
     },
 
+  'a settlement beside notes of the same jobs: a start that is noted stands in the history': async (
+    scene,
+  ) => {
+    const [a, b] = await twoClients(scene)
+    for (let round = 0; round < scene.rounds; round += 1) {
+      await scene.store.insert(Array.from({ length: 6 }, () => newJob()))
+      const jobs = await scene.claim({ limit: 6 })
+      // From now on each has a lease of its own.
+      for (const job of jobs) await scene.store.renew([job], leaseMs)
+      const [settled, noted] = await both(
+        round,
+        () => a.settle(jobs.toReversed().map((job) => finish(job, { error: '"e"' }))),
+        () => b.note(jobs.map((job) => ({ ...job, kind: 'start', agoMs: 0 }))),
+      )
+      assert.ok(settled.every((answer) => answer === 'settled'))
+      const ended = await scene.store.get(jobs.map(({ id }) => id))
+      assert.deepEqual(
+        ended.map((job) => job?.startedAt !== null),
+        noted.map((answer) => answer === 'noted'),
+      )
+    }
+  },
+
   'cancel against a settlement that yields: one of them wins, and both know which': async (
     scene,
   ) => {
