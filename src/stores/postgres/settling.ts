@@ -10,27 +10,32 @@ import { codeOf } from './states.ts'
 import type { Caller } from './transactions.ts'
 
 /**
- * `settle` does whatever there is to do, job by job: locks the job, then its lease. Its jobs come in the order of their numbers, as those
- * of `note` do, so that neither holds what the other waits for. `begin_own` prepares it for a user's transaction.
+ * `settle` does whatever there is to do, job by job: locks the job, then its lease. It locks all of them first, in the order of their
+ * numbers as `note` does, so that neither holds what the other waits for. `begin_own` prepares it for a user's transaction.
  */
 export const settlingFunctions: string = `
 CREATE FUNCTION errand.settle(p_settlements json, p_hint text) RETURNS text LANGUAGE plpgsql ${planned} AS $$
 DECLARE
   v_now int8 := errand.now_ms();
-  v_one record;
-  v_answers text[] := array_fill('0'::text, ARRAY[json_array_length(p_settlements)]);
-  v_digits text;
+  v_named record;
+  v_one json;
+  v_answers text := '';
 BEGIN
   IF p_hint IS NULL THEN PERFORM set_config('lock_timeout', '2000', true); END IF;
-  FOR v_one IN
-    SELECT s.value, s.o FROM json_array_elements(p_settlements) WITH ORDINALITY s (value, o)
-    ORDER BY (SELECT j.seq FROM errand.jobs j WHERE j.id = (s.value->>'id')::uuid), s.o
-  LOOP
-    v_answers[v_one.o] := errand.settle_one(v_one.value, v_now);
+  IF json_array_length(p_settlements) > 1 THEN
+    FOR v_named IN
+      SELECT (SELECT j.seq FROM errand.jobs j WHERE j.id = (value->>'id')::uuid) AS seq, (value->>'token')::int8 AS token
+      FROM json_array_elements(p_settlements) ORDER BY seq
+    LOOP
+      PERFORM 1 FROM errand.jobs WHERE seq = v_named.seq FOR UPDATE;
+      PERFORM errand.own(v_named.seq, v_named.token);
+    END LOOP;
+  END IF;
+  FOR v_one IN SELECT value FROM json_array_elements(p_settlements) LOOP
+    v_answers := v_answers || errand.settle_one(v_one, v_now);
   END LOOP;
-  v_digits := array_to_string(v_answers, '');
-  IF p_hint IS NOT NULL AND v_digits ~ '1' THEN PERFORM errand.tell(p_hint); END IF;
-  RETURN v_digits;
+  IF p_hint IS NOT NULL AND v_answers ~ '1' THEN PERFORM errand.tell(p_hint); END IF;
+  RETURN v_answers;
 END $$;
 
 CREATE FUNCTION errand.begin_own(p_ids uuid[], p_tokens int8[]) RETURNS void LANGUAGE plpgsql ${planned} AS $$
