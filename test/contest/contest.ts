@@ -207,8 +207,9 @@ export class Contest {
     return this.#place.ttlMs > longTtlMs ? absences.long : absences.short
   }
 
+  /** While servers are shaken, each new leader lets the locks of its predecessor last anew. */
   get #patienceMs(): number {
-    return this.#place.ttlMs * 2 + 40_000
+    return this.#place.ttlMs * 2 + (this.#place.shake === null ? 40_000 : 140_000)
   }
 
   #stuck(): Error {
