@@ -79,25 +79,29 @@ BEGIN
     EXIT WHEN v_most <= 0;
     v_waits := false;
     IF v_has_suspects AND v_taken = 0 THEN
-      SELECT * INTO v_suspect FROM errand.suspects WHERE queue = v_queue.name AND losses <= p_suspects
-      ORDER BY priority, place, seq LIMIT 1 FOR UPDATE SKIP LOCKED;
-      IF FOUND THEN
-        SELECT priority, place, first INTO v_head FROM errand.ready WHERE queue = v_queue.name ORDER BY priority, place, last LIMIT 1;
-        IF NOT FOUND OR (v_suspect.priority, v_suspect.place, v_suspect.seq) < (v_head.priority, v_head.place, v_head.first) THEN
-          DELETE FROM errand.suspects WHERE queue = v_suspect.queue AND priority = v_suspect.priority
-            AND place = v_suspect.place AND seq = v_suspect.seq;
-          v_token := nextval('errand.tokens');
-          INSERT INTO errand.running (seq, token, worker, lease_until, started_at)
-          VALUES (v_suspect.seq, v_token, p_worker, v_now + p_lease_ms, v_now);
-          PERFORM errand.tallied(v_suspect.queue, 2, 3);
-          RETURN NEXT errand.header(v_now, v_due, 0, false, '');
-          SELECT * INTO v_job FROM errand.jobs WHERE seq = v_suspect.seq;
-          PERFORM errand.unbind(v_job);
-          PERFORM errand.rekey(v_job.unique_key, v_job.id, v_job.unique_during, v_job.unique_until, 3, v_now);
-          RETURN NEXT errand.handed_of(v_job, v_token, v_now, false, 'ready');
-          RETURN;
-        END IF;
-      END IF;
+      -- What another claim is taking no longer stands before a suspect; and a suspect that is not taken is not locked.
+      SELECT priority, place, first INTO v_head FROM errand.ready WHERE queue = v_queue.name
+      ORDER BY priority, place, last LIMIT 1 FOR UPDATE SKIP LOCKED;
+      FOR v_suspect IN
+        SELECT * FROM errand.suspects WHERE queue = v_queue.name AND losses <= p_suspects ORDER BY priority, place, seq LIMIT 100
+      LOOP
+        EXIT WHEN (v_head.priority, v_head.place, v_head.first) < (v_suspect.priority, v_suspect.place, v_suspect.seq);
+        PERFORM 1 FROM errand.suspects WHERE queue = v_suspect.queue AND priority = v_suspect.priority
+          AND place = v_suspect.place AND seq = v_suspect.seq FOR UPDATE SKIP LOCKED;
+        CONTINUE WHEN NOT FOUND;
+        DELETE FROM errand.suspects WHERE queue = v_suspect.queue AND priority = v_suspect.priority
+          AND place = v_suspect.place AND seq = v_suspect.seq;
+        v_token := nextval('errand.tokens');
+        INSERT INTO errand.running (seq, token, worker, lease_until, started_at)
+        VALUES (v_suspect.seq, v_token, p_worker, v_now + p_lease_ms, v_now);
+        PERFORM errand.tallied(v_suspect.queue, 2, 3);
+        RETURN NEXT errand.header(v_now, v_due, 0, false, '');
+        SELECT * INTO v_job FROM errand.jobs WHERE seq = v_suspect.seq;
+        PERFORM errand.unbind(v_job);
+        PERFORM errand.rekey(v_job.unique_key, v_job.id, v_job.unique_during, v_job.unique_until, 3, v_now);
+        RETURN NEXT errand.handed_of(v_job, v_token, v_now, false, 'ready');
+        RETURN;
+      END LOOP;
       v_waits := EXISTS (SELECT 1 FROM errand.suspects WHERE queue = v_queue.name AND losses <= p_suspects);
     END IF;
     v_look := 4;

@@ -41,6 +41,7 @@ const ofOneLine: ReadonlySet<string> = new Set([
   'an operator who retries a suspect makes it an ordinary job',
   'once a suspect, always a suspect, until it ends',
   'two suspects take two claims',
+  'two claimers of an ordinary job, and of a suspect that stands between it and another: each gets one of the first two',
   'replace lines a ready job up anew',
   'a job whose needs are met after it was due lines up from then on',
   'jobs that left the line leave no gap in what a claim is given',

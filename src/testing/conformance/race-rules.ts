@@ -40,21 +40,25 @@ export const pairRaceRules: readonly Rule[] = rulesOf('races', {
     }
   },
 
-  'two claimers of an ordinary job and of a suspect behind it: each gets one': async (scene) => {
-    const clients = await twoClients(scene)
-    await scene.makeSuspect(await scene.running({ priority: 1 }))
-    for (let round = 0; round < scene.rounds; round += 1) {
-      await scene.enqueue()
-      const claims = await Promise.all(
-        clients.map((client) => client.claim(claimOf({ limit: 1, suspects: 5 }))),
-      )
-      const jobs = claims.map(({ jobs: [job] }) => job)
-      const [ordinary, suspect] = jobs.toSorted((a, b) => (a?.priority ?? 2) - (b?.priority ?? 2))
-      assert.ok(ordinary && suspect, 'each has a job')
-      await scene.settle(finish(ordinary, { keepMs: 0 }))
-      await scene.settle(again(suspect, { counters: suspect.counters }))
-    }
-  },
+  'two claimers of an ordinary job, and of a suspect that stands between it and another: each gets one of the first two':
+    async (scene) => {
+      const clients = await twoClients(scene)
+      await scene.makeSuspect(await scene.running({ priority: 1 }))
+      const last = await scene.enqueue({ priority: 2 })
+      for (let round = 0; round < scene.rounds; round += 1) {
+        await scene.enqueue()
+        const claims = await Promise.all(
+          clients.map((client) => client.claim(claimOf({ limit: 1, suspects: 5 }))),
+        )
+        const jobs = claims.map(({ jobs: [job] }) => job)
+        const [ordinary, suspect] = jobs.toSorted((a, b) => (a?.priority ?? 3) - (b?.priority ?? 3))
+        assert.ok(ordinary && suspect, 'each has a job')
+        assert.deepEqual([ordinary.priority, suspect.priority], [0, 1])
+        await scene.settle(finish(ordinary, { keepMs: 0 }))
+        await scene.settle(again(suspect, { counters: suspect.counters }))
+      }
+      await scene.store.remove([last])
+    },
 
   'unique against unique: one is created, and all others learn its id': async (scene) => {
     const clients = await scene.clients(4)
