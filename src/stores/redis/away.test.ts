@@ -6,8 +6,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { Redis } from 'ioredis'
 import { canStartRedis, startRedis } from '../../../test/redis-server.ts'
 import { isErrandError } from '../../core/errors.ts'
-import type { Claimed } from '../../store.ts'
-import { claimOf, expiredOf, newJob } from '../../testing/conformance/jobs.ts'
+import type { Claimed, ClaimedJob } from '../../store.ts'
+import { claimOf, expiredOf, finish, newJob, unique } from '../../testing/conformance/jobs.ts'
 import { redis } from './index.ts'
 
 if (canStartRedis()) {
@@ -48,6 +48,48 @@ if (canStartRedis()) {
       await sleep(50)
     }
     assert.equal(claimed, 100)
+  })
+
+  test('an insert that is sent again when its job has ended and is forgotten makes no second one', async (t) => {
+    const proxy = createServer()
+    const sockets = new Set<Socket>()
+    let isDeaf = false
+    proxy.on('connection', (client: Socket) => {
+      const upstream = connect(server.port, '127.0.0.1')
+      for (const socket of [client, upstream]) sockets.add(socket.on('error', () => {}))
+      client.on('data', (data) => upstream.write(data))
+      upstream.on('data', (data) => {
+        if (!isDeaf) client.write(data)
+      })
+      client.on('close', () => upstream.destroy())
+    })
+    await new Promise<void>((resolve) => proxy.listen(0, '127.0.0.1', resolve))
+    t.after(() => proxy.close())
+    const port = (proxy.address() as AddressInfo).port
+    const store = redis(`redis://127.0.0.1:${port}`, { prefix: 'again' })
+    const other = redis(server.url, { prefix: 'again' })
+    t.after(() => Promise.all([store.close(), other.close()]))
+    await Promise.all([store.setup(), other.setup()])
+    const jobs = [newJob(), newJob({ unique: unique('k') })]
+    for (const job of jobs) {
+      isDeaf = false
+      await store.counts()
+      isDeaf = true
+      const inserting = store.insert([job])
+      const end = performance.now() + 10_000
+      let claimed: readonly ClaimedJob[] = []
+      while (claimed.length === 0 && performance.now() < end) {
+        claimed = (await other.claim(claimOf())).jobs
+        await sleep(10)
+      }
+      assert.deepEqual(await other.settle(claimed.map((one) => finish(one, { keepMs: 0 }))), [
+        'settled',
+      ])
+      isDeaf = false
+      for (const socket of sockets) socket.destroy()
+      assert.deepEqual(await inserting, [{ id: job.id, status: 'created', token: null }])
+      assert.deepEqual(await other.counts(), [])
+    }
   })
 
   test('a connection that falls silent as it subscribes again ends no process when the store is closed', async (t) => {

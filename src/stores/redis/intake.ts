@@ -1,4 +1,10 @@
-/** New work: `insert`, and the follow-ups of settlements, which are inserts like any other. */
+/**
+ * New work: `insert`, and the follow-ups of settlements, which are inserts like any other.
+ *
+ * A call whose connection broke is sent again, perhaps when its jobs have long ended and are forgotten. So each call has a name, and
+ * `c:<name>` keeps for a while how it came out.
+ */
+import { randomBytes } from 'node:crypto'
 import type { Inserted } from '../../store.ts'
 import { jobsLua } from './fragments.ts'
 import type { Announcement } from './hints.ts'
@@ -200,13 +206,17 @@ local function nextJobs(count)
 end
 `
 
+/** Longer than any call waits for its answer, in ms. */
+const madeMs = 60_000
+
 const INSERT = pairOf(
   'insert',
   String.raw`
--- ARGV[4...6]: how many jobs, a channel and a message to tell others of them, or ''; then three texts for each job
-local count = tonumber(ARGV[4])
+-- ARGV[4...7]: how many jobs, a channel and a message to tell others of them, or '', name of the call; then three texts for each job
+local count, made = tonumber(ARGV[4]), root .. 'c:' .. ARGV[7]
+if call('EXISTS', made) == 1 then return false end
 local byQueue, order, met = {}, {}, {}
-for n = 7, 6 + 3 * count, 3 do
+for n = 8, 7 + 3 * count, 3 do
   local queue = ARGV[n + 1]
   if #ARGV[n] ~= IDLENGTH or sub(queue, 1, 1) == '\t' or met[ARGV[n]] then return false end
   met[ARGV[n]] = true
@@ -219,10 +229,10 @@ if count == 0 then return { 0 } end
 local seq = call('HINCRBY', root .. 'meta', 'seq', count) - count + 1
 local records, ids, middle = {}, {}, '\t\t' .. format('%.0f', now) .. '\n'
 for n = 1, count do
-  local id, ticket = ARGV[4 + 3 * n], format('%d', seq + n - 1)
-  records[2 * n - 1], records[2 * n] = root .. 'j:' .. id, 'P' .. ticket .. middle .. ARGV[6 + 3 * n]
+  local id, ticket = ARGV[5 + 3 * n], format('%d', seq + n - 1)
+  records[2 * n - 1], records[2 * n] = root .. 'j:' .. id, 'P' .. ticket .. middle .. ARGV[7 + 3 * n]
   ids[n] = id
-  local entries = byQueue[ARGV[5 + 3 * n]]
+  local entries = byQueue[ARGV[6 + 3 * n]]
   entries.n = entries.n + 1
   entries[entries.n] = id .. ticket
 end
@@ -251,19 +261,24 @@ for _, queue in ipairs(order) do
     call('SADD', root .. 'queues', queue)
   end
 end
+call('SET', made, '', 'PX', ${madeMs})
 if ARGV[5] ~= '' then call('PUBLISH', ARGV[5], ARGV[6]) end
 return { 1 }
 `,
   [...jobsLua, intakeLua],
   `
-local count, channel, message = tonumber(nextArg()), nextArg(), nextArg()
+local count, channel, message, made = tonumber(nextArg()), nextArg(), nextArg(), root .. 'c:' .. nextArg()
+local before = call('GET', made)
+if before then return { 0, before ~= '' and fieldsOf(before) or false } end
 local answers = insertAll(nextJobs(count))
+local told = ''
+for _, answer in ipairs(answers) do
+  if answer ~= 'c' then told = concat(answers, '\\t') end
+end
+if count > 0 then call('SET', made, told, 'PX', ${madeMs}) end
 local hinted = close()
 if channel ~= '' then call('PUBLISH', channel, message) end
-for _, answer in ipairs(answers) do
-  if answer ~= 'c' then return { hinted, answers } end
-end
-return { hinted }
+return { hinted, told ~= '' and answers or false }
 `,
 )
 
@@ -273,16 +288,25 @@ export async function insert(
   jobs: readonly Packed[],
   announcement: Announcement,
 ): Promise<Answered<Inserted[]>> {
-  const args: string[] = [String(jobs.length), ...announcement]
+  const args: string[] = [String(jobs.length), ...announcement, newName()]
   for (const job of jobs) args.push(job.id, job.spec, job.body)
   const [hinted, answers] = (await partition.runPair(INSERT, args, () => args)) as [
     number,
-    string[]?,
+    (readonly string[] | null)?,
   ]
   return {
     hinted,
     answer: jobs.map(({ job }, n) => readInserted(job.id, answers?.[n] ?? 'c')),
   }
+}
+
+const ofThisProcess = randomBytes(6).toString('base64url')
+let calls = 0
+
+/** A name that no other call has. */
+function newName(): string {
+  calls += 1
+  return ofThisProcess + calls.toString(36)
 }
 
 function readInserted(id: string, answer: string): Inserted {
