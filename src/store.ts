@@ -47,8 +47,8 @@ export interface Connector {
 /** The one door for new work. */
 export interface Intake {
   /**
-   * Adds jobs, each atomically. Repeating the insert of an id adds nothing while the job is known and answers `created` again.
-   * With `tx` the whole batch belongs to the caller's own transaction.
+   * Adds jobs, each atomically; with `tx` the batch belongs to the caller's own transaction. Repeating the insert of an id adds nothing
+   * while the job is known, nor later where a store itself sends a call again; else it rejects with `unknown-outcome`.
    */
   insert(jobs: readonly NewJob[], tx?: unknown): Promise<readonly Inserted[]>
 }

@@ -1,11 +1,15 @@
 /** Functions that all others build on: time, numbers, counts. */
 
+/** Longer than any call is repeated, in ms. */
+const erasuresKeptMs = 120_000
+
 /**
  * `now_ms` is the server's time; the one place that reads it, which tests put another in.
  * `take_seqs` numbers a batch in one stretch; a stretch that another call broke into is no error, only more runs.
  * `tallied` keeps count: it only ever adds rows, so that nobody waits for a counter; `fold_tally` sums them up.
+ * `erased` notes that a call removes jobs for good, once for each call; `forget_erasures` drops notes that no insert can ask for any more.
  */
-export const basicFunctions = `
+export const basicFunctions: string = `
 CREATE FUNCTION errand.now_ms() RETURNS int8 LANGUAGE sql VOLATILE AS $$
   SELECT floor(extract(epoch FROM clock_timestamp()) * 1000)::int8
 $$;
@@ -33,6 +37,18 @@ CREATE FUNCTION errand.fold_tally() RETURNS void LANGUAGE sql AS $$
     DELETE FROM errand.tally WHERE ctid = ANY (ARRAY(SELECT ctid FROM errand.tally LIMIT 20000 FOR UPDATE SKIP LOCKED))
     RETURNING queue, state, count)
   INSERT INTO errand.tally (queue, state, count) SELECT queue, state, sum(count) FROM gone GROUP BY queue, state HAVING sum(count) <> 0
+$$;
+
+CREATE FUNCTION errand.erased(p_now int8) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+  IF current_setting('errand_erasures.at', true) IS NOT DISTINCT FROM p_now::text THEN RETURN; END IF;
+  PERFORM set_config('errand_erasures.at', p_now::text, true);
+  INSERT INTO errand.erasures (at) VALUES (p_now);
+END $$;
+
+CREATE FUNCTION errand.forget_erasures(p_now int8) RETURNS void LANGUAGE sql AS $$
+  DELETE FROM errand.erasures
+  WHERE ctid = ANY (ARRAY(SELECT ctid FROM errand.erasures WHERE at < p_now - ${erasuresKeptMs} LIMIT 20000 FOR UPDATE SKIP LOCKED))
 $$;
 
 CREATE FUNCTION errand.lists(p_during int, p_state int) RETURNS bool LANGUAGE sql IMMUTABLE AS $$

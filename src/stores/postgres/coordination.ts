@@ -21,6 +21,7 @@ BEGIN
   ON CONFLICT (id) DO UPDATE SET last_seen_at = excluded.last_seen_at, record = excluded.record;
   PERFORM errand.promote(v_now);
   PERFORM errand.fold_tally();
+  PERFORM errand.forget_erasures(v_now);
   IF EXISTS (SELECT 1 FROM errand.doubts) THEN PERFORM errand.recheck(); END IF;
   SELECT due_at INTO v_due FROM errand.scheduled ORDER BY due_at LIMIT 1;
   SELECT EXISTS (

@@ -2,7 +2,14 @@
 import { createHash } from 'node:crypto'
 import type { Deadline, Held, Query, Source } from './connection.ts'
 import type { DurabilitySettings } from './durability.ts'
-import { closedError, isDisconnect, isOutdated, isTransient, storeError } from './errors.ts'
+import {
+  closedError,
+  isDisconnect,
+  isForgotten,
+  isOutdated,
+  isTransient,
+  storeError,
+} from './errors.ts'
 import { Heads } from './heads.ts'
 import type { Hints } from './hints.ts'
 import { Leased } from './leased.ts'
@@ -22,6 +29,12 @@ export interface DatabaseOptions {
 const tries = 10
 
 const ADD_QUEUES = `INSERT INTO errand.queues (name) SELECT DISTINCT name FROM unnest($1::text[]) name ORDER BY name ON CONFLICT DO NOTHING`
+
+/** What to send in place of a statement whose answer was lost so many milliseconds after it was first sent. */
+export type Again = (sinceMs: number) => {
+  readonly sql: string
+  readonly values: readonly unknown[]
+}
 
 export class Database {
   readonly location: string
@@ -96,21 +109,26 @@ export class Database {
 
   /**
    * Runs a statement that answers one value and is safe to repeat, and does so while its answer is lost and the deadline is not over.
-   * `unknown` makes the error of one of which it stays unknown whether it was carried out.
+   * `unknown` makes the error of one of which it stays unknown whether it was carried out; `again` tells what to send the second time.
    */
   async repeatable(
     sql: string,
     values: readonly unknown[],
     unknown: (cause: unknown) => unknown = this.failure,
+    again: Again | null = null,
   ): Promise<string> {
     await this.setup()
     const query = this.#query(sql, values)
-    const until = performance.now() + this.#options.deadline.ms
+    const from = performance.now()
+    const until = from + this.#options.deadline.ms
     for (let attempt = 0, isLost = false; ; attempt += 1) {
       const state = { sent: false }
       try {
-        return String((await this.#attempt(query, state))[0]?.[0])
+        const late = isLost && again !== null ? again(Math.ceil(performance.now() - from)) : null
+        const sent = late === null ? query : this.#query(late.sql, late.values)
+        return String((await this.#attempt(sent, state))[0]?.[0])
       } catch (error) {
+        if (isForgotten(error)) throw unknown(error)
         if (!isDisconnect(error) || !(isLost || state.sent)) throw this.failure(error)
         isLost = true
         const pauseMs = Math.min(1_000, 20 * 2 ** attempt) * (0.5 + Math.random())

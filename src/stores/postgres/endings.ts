@@ -49,6 +49,7 @@ BEGIN
   DELETE FROM errand.needs WHERE seq = p_job.seq;
   PERFORM errand.tallied(p_job.queue, p_state, NULL);
   PERFORM errand.drop_key(p_job.unique_key, p_job.id, p_keep_key, p_now);
+  PERFORM errand.erased(p_now);
 END $$;
 
 CREATE FUNCTION errand.release(p_job errand.jobs, p_state int, p_keep int8, p_now int8) RETURNS void LANGUAGE plpgsql AS $$

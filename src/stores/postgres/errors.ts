@@ -139,6 +139,14 @@ export function lateError(location: string, ms: number): ErrandError {
   })
 }
 
+/** What `insert_again` raises. */
+export const forgottenState = 'UF001'
+
+/** An insert was sent again that would have added jobs, though it may have added them before. */
+export function isForgotten(error: unknown): boolean {
+  return codeOf(error) === forgottenState
+}
+
 /** The error of an insert of which nobody knows whether it was carried out. */
 export function unknownOutcome(
   location: string,
@@ -147,7 +155,7 @@ export function unknownOutcome(
 ): ErrandError {
   return new ErrandError(
     'unknown-outcome',
-    `${location}: the connection ended before the insert was answered; it is safe to insert the same ids again`,
+    `${location}: the connection ended before the insert was answered; ${isForgotten(cause) ? 'jobs that nothing keeps have ended since, and whether these were among them cannot be told' : 'it is safe to insert the same ids again'}`,
     { cause, details: { location, ids } },
   )
 }

@@ -6,8 +6,8 @@ import pg from 'pg'
 import { findPostgres, query } from '../../../test/postgres-server.ts'
 import { tcpProxy, type TcpProxy } from '../../../test/tcp-proxy.ts'
 import { isErrandError, type ErrandErrorCode } from '../../core/errors.ts'
-import type { Store } from '../../store.ts'
-import { claimOf, finish, newJob } from '../../testing/conformance/jobs.ts'
+import type { ClaimedJob, Store } from '../../store.ts'
+import { claimOf, finish, newJob, unique } from '../../testing/conformance/jobs.ts'
 import { postgres } from './index.ts'
 
 const server = await findPostgres()
@@ -227,6 +227,36 @@ function testAnswers(proxy: TcpProxy, proxied: string, url: string): void {
       1,
     )
     await store.close()
+  })
+
+  test('postgres: an insert is not repeated when its job has ended and is forgotten', async (t) => {
+    const [store, other] = [made(10_000), postgres(url, { schema })]
+    t.after(() => Promise.all([store.close(), other.close()]))
+    await other.setup()
+    for (const [n, over] of [{}, { unique: unique('k') }].entries()) {
+      const queue = `forgotten-${n}`
+      const job = newJob({ queue, ...over })
+      await store.insert([newJob({ queue, delayMs: 3_600_000 })])
+      await rest(store)
+      proxy.swallowAnswers()
+      const inserting = store.insert([job]).then(
+        () => null,
+        (error: unknown) => error,
+      )
+      const end = performance.now() + 10_000
+      let claimed: readonly ClaimedJob[] = []
+      while (claimed.length === 0 && performance.now() < end)
+        claimed = (await other.claim(claimOf({ queues: [{ name: queue, limit: 1 }] }))).jobs
+      assert.deepEqual(await other.settle(claimed.map((one) => finish(one, { keepMs: 0 }))), [
+        'settled',
+      ])
+      proxy.recover()
+      proxy.cut()
+      const error = await inserting
+      assert.ok(isErrandError(error, 'unknown-outcome'), String(error))
+      assert.match(error.message, /have ended since/)
+      assert.deepEqual(await other.get([job.id]), [null])
+    }
   })
 
   test('postgres: an insert of which nobody knows whether it was carried out tells its ids', async () => {

@@ -64,6 +64,7 @@ BEGIN
     DELETE FROM errand.jobs j USING unnest(p_seqs) r WHERE j.seq >= lower(r) AND j.seq < upper(r);
     PERFORM errand.drop_traces(ARRAY(SELECT generate_series(lower(r), upper(r) - 1) FROM unnest(p_seqs) r));
     INSERT INTO errand.tally (queue, state, count) VALUES (p_queue, 3, -v_count);
+    PERFORM errand.erased(v_now);
   ELSE
     INSERT INTO errand.batches (finished_at, keep_ms, token, worker, counters, seqs, agos, outputs)
     VALUES (v_now, p_keep, p_token, v_lease.worker, p_counters, p_seqs, p_agos, p_outputs);
@@ -106,7 +107,10 @@ BEGIN
     SELECT queue, 3, -count(*) FROM mine GROUP BY queue
     UNION ALL SELECT queue, state, count(*) FROM mine WHERE keep IS NULL OR keep > 0 GROUP BY queue, state;
   END LOOP;
-  IF 0 = ANY (p_keeps) THEN PERFORM errand.drop_traces(ARRAY(SELECT seq FROM unnest(p_seqs, p_keeps) u (seq, keep) WHERE keep <= 0 AND v_done @> seq)); END IF;
+  IF 0 = ANY (p_keeps) THEN
+    PERFORM errand.drop_traces(ARRAY(SELECT seq FROM unnest(p_seqs, p_keeps) u (seq, keep) WHERE keep <= 0 AND v_done @> seq));
+    PERFORM errand.erased(v_now);
+  END IF;
   RETURN ARRAY(SELECT seq FROM unnest(p_seqs) seq WHERE NOT v_done @> seq);
 END $$;
 `

@@ -1,14 +1,20 @@
 /** New work: `insert`, and the follow-ups of settlements, which are inserts like any other. */
 import type { Inserted, NewJob } from '../../store.ts'
-import type { Database } from './database.ts'
-import { unknownOutcome } from './errors.ts'
+import type { Again, Database } from './database.ts'
+import { forgottenState, unknownOutcome } from './errors.ts'
 import { add, isOrdinary } from './ordinary.ts'
 import { planned } from './planned.ts'
 import { packStates } from './states.ts'
 import type { Caller } from './transactions.ts'
 
+/** How far the server's clock may be set while an answer is waited for, in ms. */
+const clockStepMs = 1_000
+
 /**
  * `insert` takes any job, one after the other, so that the first of a batch wins a key that several ask for.
+ *
+ * `insert_again` is for a call that is sent again because its answer was lost. When it adds jobs, either it was not carried out before, or it was and
+ * they have ended and nothing keeps them: where something was removed meanwhile that cannot be told apart, and it adds nothing.
  *
  * `open_needs` answers which needs are open as yet, and null when one has failed that may not. A job that waits for others is doubted
  * until `recheck` has seen that none of them ended while the insert was under way.
@@ -31,6 +37,21 @@ BEGIN
   END LOOP;
   IF p_hint IS NOT NULL THEN PERFORM errand.tell(p_hint); END IF;
   RETURN array_to_json(v_answers)::text;
+END $$;
+
+CREATE FUNCTION errand.insert_again(p_jobs json, p_since_ms int8) RETURNS text LANGUAGE plpgsql ${planned} AS $$
+DECLARE
+  v_since int8 := errand.now_ms() - p_since_ms - ${clockStepMs};
+  v_ids uuid[] := ARRAY(SELECT (value->>'id')::uuid FROM json_array_elements(p_jobs));
+  v_known int8 := (SELECT count(*) FROM errand.jobs WHERE id = ANY (v_ids));
+  v_answers text := errand.insert(p_jobs, NULL);
+BEGIN
+  IF (SELECT count(*) FROM errand.jobs WHERE id = ANY (v_ids)) > v_known
+    AND EXISTS (SELECT 1 FROM errand.erasures WHERE at >= v_since LIMIT 1) THEN
+    RAISE EXCEPTION 'jobs of this insert may have been forgotten' USING ERRCODE = '${forgottenState}';
+  END IF;
+  PERFORM errand.tell('work');
+  RETURN v_answers;
 END $$;
 
 CREATE FUNCTION errand.open_needs(p_id uuid, p_needs json) RETURNS uuid[] LANGUAGE plpgsql AS $$
@@ -181,6 +202,7 @@ END $$;
 
 /** Through text, because some libraries write what is meant for JSON as JSON once more. */
 const INSERT = `SELECT errand.insert($1::text::json, $2)`
+const INSERT_AGAIN = `SELECT errand.insert_again($1::text::json, $2)`
 const RECHECK = `SELECT errand.recheck()`
 
 /** Adds jobs: those of the ordinary kind at one go. */
@@ -197,14 +219,18 @@ export async function insert(
       jobs.map(({ id }) => id),
       cause,
     )
+  const again: Again = (sinceMs) => ({
+    sql: INSERT_AGAIN,
+    values: [JSON.stringify(jobs.map(packJob)), sinceMs],
+  })
   if (tx === null && jobs.every(isOrdinary)) {
-    await add(db, jobs, unknown)
+    await add(db, jobs, unknown, again)
     return jobs.map(({ id }) => ({ id, status: 'created', token: null }))
   }
   const values = [JSON.stringify(jobs.map(packJob))]
   const answers =
     tx === null
-      ? await db.repeatable(INSERT, [...values, null], unknown)
+      ? await db.repeatable(INSERT, [...values, null], unknown, again)
       : await tx(INSERT, [...values, 'work'])
   if (tx === null) {
     db.hints.give('work')

@@ -1,6 +1,6 @@
 /** New jobs of the ordinary kind: without keys, bounds, needs and leases of their own. */
 import type { NewJob } from '../../store.ts'
-import type { Database } from './database.ts'
+import type { Again, Database } from './database.ts'
 import { planned } from './planned.ts'
 import { column, joined, joint, numbers, texts, uuids } from './rows.ts'
 
@@ -80,17 +80,18 @@ export async function add(
   db: Database,
   jobs: readonly NewJob[],
   unknown: (cause: unknown) => unknown,
+  again: Again,
 ): Promise<void> {
   const [job] = jobs
   if (jobs.length > 1 || job?.runAt !== null || job.delayMs > 0 || !db.prepares) {
-    await db.repeatable(ADD, batchOf(jobs), unknown)
+    await db.repeatable(ADD, batchOf(jobs), unknown, again)
     db.hints.give('work')
     return
   }
   const { id, task, queue, priority, input, keepCancelledMs, codec, options, parent } = job
   const columns = [id, task, queue, priority, input, keepCancelledMs, codec, options, parent]
   await db.hints.carry('work', (message) =>
-    db.repeatable(ADD_ONE, [...columns, message ?? ''], unknown),
+    db.repeatable(ADD_ONE, [...columns, message ?? ''], unknown, again),
   )
 }
 

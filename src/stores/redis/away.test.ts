@@ -5,6 +5,7 @@ import { after, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Redis } from 'ioredis'
 import { canStartRedis, startRedis } from '../../../test/redis-server.ts'
+import { tcpProxy } from '../../../test/tcp-proxy.ts'
 import { isErrandError } from '../../core/errors.ts'
 import type { Claimed, ClaimedJob } from '../../store.ts'
 import { claimOf, expiredOf, finish, newJob, unique } from '../../testing/conformance/jobs.ts'
@@ -51,30 +52,16 @@ if (canStartRedis()) {
   })
 
   test('an insert that is sent again when its job has ended and is forgotten makes no second one', async (t) => {
-    const proxy = createServer()
-    const sockets = new Set<Socket>()
-    let isDeaf = false
-    proxy.on('connection', (client: Socket) => {
-      const upstream = connect(server.port, '127.0.0.1')
-      for (const socket of [client, upstream]) sockets.add(socket.on('error', () => {}))
-      client.on('data', (data) => upstream.write(data))
-      upstream.on('data', (data) => {
-        if (!isDeaf) client.write(data)
-      })
-      client.on('close', () => upstream.destroy())
-    })
-    await new Promise<void>((resolve) => proxy.listen(0, '127.0.0.1', resolve))
+    const proxy = await tcpProxy(server.port)
     t.after(() => proxy.close())
-    const port = (proxy.address() as AddressInfo).port
-    const store = redis(`redis://127.0.0.1:${port}`, { prefix: 'again' })
+    const store = redis(`redis://127.0.0.1:${proxy.port}`, { prefix: 'again' })
     const other = redis(server.url, { prefix: 'again' })
     t.after(() => Promise.all([store.close(), other.close()]))
     await Promise.all([store.setup(), other.setup()])
     const jobs = [newJob(), newJob({ unique: unique('k') })]
     for (const job of jobs) {
-      isDeaf = false
       await store.counts()
-      isDeaf = true
+      proxy.swallowAnswers()
       const inserting = store.insert([job])
       const end = performance.now() + 10_000
       let claimed: readonly ClaimedJob[] = []
@@ -85,8 +72,8 @@ if (canStartRedis()) {
       assert.deepEqual(await other.settle(claimed.map((one) => finish(one, { keepMs: 0 }))), [
         'settled',
       ])
-      isDeaf = false
-      for (const socket of sockets) socket.destroy()
+      proxy.recover()
+      proxy.cut()
       assert.deepEqual(await inserting, [{ id: job.id, status: 'created', token: null }])
       assert.deepEqual(await other.counts(), [])
     }
