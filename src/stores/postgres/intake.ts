@@ -111,7 +111,7 @@ BEGIN
   INSERT INTO errand.queues (name) SELECT v_job.queue WHERE NOT EXISTS (SELECT 1 FROM errand.queues WHERE name = v_job.queue)
   ON CONFLICT DO NOTHING;
   FOR attempt IN 1..101 LOOP
-    IF attempt = 101 THEN RAISE serialization_failure USING MESSAGE = 'key ' || v_job.unique_key || ' keeps moving'; END IF;
+    IF attempt = 101 THEN RAISE serialization_failure USING MESSAGE = 'the key of job ' || v_job.id || ' keeps moving'; END IF;
     PERFORM 1 FROM errand.jobs WHERE id = v_job.id;
     IF FOUND THEN RETURN errand.known_of(v_job.id); END IF;
     IF v_lease IS NULL AND json_array_length(p->'needs') > 0 THEN v_open := errand.open_needs(v_job.id, p->'needs'); END IF;
