@@ -273,7 +273,10 @@ if before then return { 0, before ~= '' and fieldsOf(before) or false } end
 local answers = insertAll(nextJobs(count))
 local told = ''
 for _, answer in ipairs(answers) do
-  if answer ~= 'c' then told = concat(answers, '\\t') end
+  if answer ~= 'c' then
+    told = concat(answers, '\\t')
+    break
+  end
 end
 if count > 0 then call('SET', made, told, 'PX', ${madeMs}) end
 local hinted = close()
