@@ -246,8 +246,9 @@ BEGIN
     EXIT WHEN v_room <= 0;
     SELECT * INTO v_job FROM errand.jobs WHERE seq = v_seq FOR UPDATE SKIP LOCKED;
     CONTINUE WHEN NOT FOUND;
-    PERFORM errand.unbind(v_job);
+    -- The line before the bound, as a claim does.
     v_state := errand.take_out(v_job);
+    PERFORM errand.unbind(v_job);
     CONTINUE WHEN v_state > 2;
     v_room := v_room - 1;
     v_token := coalesce(v_token, nextval('errand.tokens'));

@@ -11,7 +11,8 @@ import type { Caller } from './transactions.ts'
 const clockStepMs = 1_000
 
 /**
- * `insert` takes any job, one after the other, so that the first of a batch wins a key that several ask for.
+ * `insert` takes any job, one after the other. Those with keys come in the order of their keys, so that inserts of the same ones do not
+ * wait for each other; of several with one key the first wins. Where jobs need others they come as they stand, since what they need may be one of them.
  *
  * `insert_again` is for a call that is sent again because its answer was lost. When it adds jobs, either it was not carried out before, or it was and
  * they have ended and nothing keeps them: where something was removed meanwhile that cannot be told apart, and it adds nothing.
@@ -27,13 +28,18 @@ export const intakeFunctions: string = `
 CREATE FUNCTION errand.insert(p_jobs json, p_hint text) RETURNS text LANGUAGE plpgsql ${planned} AS $$
 DECLARE
   v_now int8 := errand.now_ms();
-  v_job json;
-  v_answers json[] := '{}';
+  v_named record;
+  v_seqs int8[] := ARRAY(SELECT nextval('errand.seqs') FROM json_array_elements(p_jobs));
+  v_as_given bool := EXISTS (SELECT 1 FROM json_array_elements(p_jobs) WHERE json_array_length(value->'needs') > 0);
+  v_answers json[] := array_fill(NULL::json, ARRAY[cardinality(v_seqs)]);
 BEGIN
   -- A unique key may be held by a transaction of a user that is still open.
   IF p_hint IS NULL THEN PERFORM set_config('lock_timeout', '2000', true); END IF;
-  FOR v_job IN SELECT value FROM json_array_elements(p_jobs) LOOP
-    v_answers := v_answers || errand.insert_one(v_job, v_now);
+  FOR v_named IN
+    SELECT value, o FROM json_array_elements(p_jobs) WITH ORDINALITY j (value, o)
+    ORDER BY CASE WHEN NOT v_as_given AND json_typeof(value->'unique') = 'object' THEN value->'unique'->>'key' END NULLS FIRST, o
+  LOOP
+    v_answers[v_named.o] := errand.insert_one(v_named.value, v_seqs[v_named.o], v_now);
   END LOOP;
   IF p_hint IS NOT NULL THEN PERFORM errand.tell(p_hint); END IF;
   RETURN array_to_json(v_answers)::text;
@@ -75,7 +81,7 @@ CREATE FUNCTION errand.known_of(p_id uuid) RETURNS json LANGUAGE sql VOLATILE AS
   SELECT json_build_array(p_id, 'created', (SELECT r.token FROM errand.jobs j JOIN errand.running r ON r.seq = j.seq WHERE j.id = p_id AND r.born))
 $$;
 
-CREATE FUNCTION errand.insert_one(p json, p_now int8) RETURNS json LANGUAGE plpgsql AS $$
+CREATE FUNCTION errand.insert_one(p json, p_seq int8, p_now int8) RETURNS json LANGUAGE plpgsql AS $$
 DECLARE
   v_job errand.jobs;
   v_unique json := CASE WHEN json_typeof(p->'unique') = 'object' THEN p->'unique' END;
@@ -86,6 +92,7 @@ DECLARE
   v_replaced bool;
   v_token int8;
 BEGIN
+  v_job.seq := p_seq;
   v_job.id := p->>'id';
   v_job.task := p->>'task';
   v_job.queue := p->>'queue';
@@ -118,7 +125,6 @@ BEGIN
     v_state := CASE WHEN v_lease IS NOT NULL THEN 3 WHEN v_open IS NULL OR v_open <> '{}' THEN 0 WHEN v_job.due_at > p_now THEN 1 ELSE 2 END;
     v_holder := CASE WHEN v_unique IS NOT NULL THEN errand.holder_of(v_job.unique_key, p_now) END;
     IF v_holder IS NULL THEN
-      v_job.seq := nextval('errand.seqs');
       INSERT INTO errand.jobs SELECT (v_job).* ON CONFLICT (id) DO NOTHING;
       CONTINUE WHEN NOT FOUND;
       EXIT WHEN v_unique IS NULL OR errand.rekey(v_job.unique_key, v_job.id, v_job.unique_during, v_job.unique_until,

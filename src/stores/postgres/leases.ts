@@ -7,13 +7,15 @@ import { planned } from './planned.ts'
 
 /** How long a call waits for a job that somebody's transaction holds, before it takes it as held, in ms. */
 export const patienceMs = 100
+/** How long a renewal does so, for all its jobs together: longer, since it holds nothing that others wait for. */
+const renewalPatienceMs = 400
 
 /**
  * `unshare` takes a job out of a shared lease, whose row the caller has locked, and gives it a lease of its own.
  * `own` does so for the holder of a token and answers the job's own lease, locked; null when the token is stale.
  *
  * `renew` extends a shared lease as a whole when all that it still holds is named, else takes out what is named. Of jobs with a lease of
- * their own it first extends those that are free, and answers 3 for the rest. A second call waits for these, in their order and not long;
+ * their own it first extends those that are free, and answers 3 for the rest. A second call waits for these, in their order and not long in all;
  * what is still locked then is held by somebody's transaction, and taken as alive. One call would hold what was free while it waits for
  * the rest, as `note` may, which locks in the same order: each would take the other for somebody's transaction.
  */
@@ -51,11 +53,11 @@ BEGIN
   RETURN NULL;
 END $$;
 
-CREATE FUNCTION errand.is_held(p_seq int8) RETURNS bool LANGUAGE plpgsql AS $$
+CREATE FUNCTION errand.is_held(p_seq int8, p_patience_ms int DEFAULT ${patienceMs}) RETURNS bool LANGUAGE plpgsql AS $$
 BEGIN
   PERFORM 1 FROM errand.running WHERE seq = p_seq FOR UPDATE SKIP LOCKED;
   IF FOUND OR NOT EXISTS (SELECT 1 FROM errand.running WHERE seq = p_seq) THEN RETURN false; END IF;
-  PERFORM set_config('lock_timeout', '${patienceMs}', true);
+  PERFORM set_config('lock_timeout', greatest(p_patience_ms, 1)::text, true);
   BEGIN
     PERFORM 1 FROM errand.running WHERE seq = p_seq FOR UPDATE;
     RETURN false;
@@ -67,6 +69,7 @@ END $$;
 CREATE FUNCTION errand.renew(p_ids uuid[], p_tokens int8[], p_lease_ms int8, p_waits bool) RETURNS text LANGUAGE plpgsql ${planned} AS $$
 DECLARE
   v_until int8 := errand.now_ms() + p_lease_ms;
+  v_waits_until timestamptz := clock_timestamp() + interval '${renewalPatienceMs} ms';
   v_named record;
   v_lease errand.leases;
   v_mine int8multirange;
@@ -101,7 +104,7 @@ BEGIN
       SELECT DISTINCT r.token, r.seq FROM unnest(p_tokens, v_seqs) u (token, seq) JOIN errand.running r ON r.seq = u.seq AND r.token = u.token
       ORDER BY r.seq
     LOOP
-      IF NOT errand.is_held(v_named.seq) THEN
+      IF NOT errand.is_held(v_named.seq, (1000 * extract(epoch FROM v_waits_until - clock_timestamp()))::int) THEN
         UPDATE errand.running SET lease_until = v_until WHERE seq = v_named.seq AND token = v_named.token;
         CONTINUE WHEN NOT FOUND;
       END IF;

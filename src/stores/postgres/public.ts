@@ -35,7 +35,7 @@ BEGIN
     'keepCancelledMs', 86400000,
     'unique', CASE WHEN options ? 'uniqueKey' THEN
       json_build_object('key', task || ':' || (options->>'uniqueKey'), 'during', 7, 'forMs', NULL, 'onConflict', 'skip') END,
-    'needs', '[]'::json), errand.now_ms());
+    'needs', '[]'::json), nextval('errand.seqs'), errand.now_ms());
   PERFORM errand.tell('work');
   RETURN v_answer->>0;
 END $$;

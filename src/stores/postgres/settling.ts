@@ -100,7 +100,7 @@ BEGIN
     PERFORM errand.rekey(v_job.unique_key, v_job.id, v_job.unique_during, v_job.unique_until, v_state, p_now);
   END IF;
   FOR v_follow IN SELECT value FROM json_array_elements(p->'followUps') LOOP
-    PERFORM errand.insert_one(v_follow, p_now);
+    PERFORM errand.insert_one(v_follow, nextval('errand.seqs'), p_now);
   END LOOP;
   IF p->>'kind' = 'finish' THEN
     PERFORM errand.release(v_job, v_state, (p->>'keepMs')::int8, p_now);

@@ -76,6 +76,30 @@ export const pairRaceRules: readonly Rule[] = rulesOf('races', {
     }
   },
 
+  'inserts of the same keys, each in an order of its own: one is created of each, and nobody waits for long':
+    async (scene) => {
+      const clients = await scene.clients(4)
+      for (let round = 0; round < scene.rounds; round += 1) {
+        const onConflict = round % 2 === 0 ? 'skip' : 'replace'
+        const keys = Array.from({ length: 8 }, (_, n) => `key-${Math.floor(round / 3)}-${n}`)
+        const answers = await Promise.all(
+          clients.map(async (client, index) => {
+            const ordered = [...keys.slice(index * 2), ...keys.slice(0, index * 2)]
+            if (index % 2 === 1) ordered.reverse()
+            const jobs = ordered.map((key) => newJob({ unique: unique(key, { onConflict }) }))
+            const inserted = await client.insert(jobs)
+            return ordered.map((key, place) => ({ key, ...inserted[place]! }))
+          }),
+        )
+        for (const key of keys) {
+          const answered = answers.flat().filter((answer) => answer.key === key)
+          const created = answered.filter(({ status }) => status === 'created')
+          assert.equal(created.length, round % 3 === 0 ? 1 : 0)
+          assert.equal(new Set(answered.map(({ id }) => id)).size, 1)
+        }
+      }
+    },
+
   'the same insert by several clients makes one job': async (scene) => {
     const clients = await scene.clients(4)
     for (let round = 0; round < scene.rounds; round += 1) {
