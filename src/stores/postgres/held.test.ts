@@ -17,7 +17,7 @@ import { postgres } from './index.ts'
 const server = await findPostgres()
 
 /** Longer than a call waits for a held job, shorter than anybody's patience. */
-const promptMs = 1_000
+const promptMs = 1_500
 
 if (server !== null) {
   const { url } = server
@@ -54,6 +54,22 @@ if (server !== null) {
     })
     assert.equal((await store.get([held.id]))[0]?.state, 'completed')
     assert.deepEqual(await store.settle([finish(other)]), ['settled'])
+  })
+
+  test('postgres: a renewal waits for the jobs that a transaction of the user holds together, not for each', async () => {
+    const held = await running(store, 40)
+    await within(url, async (client) => {
+      await store.settle(
+        held.map((job) => finish(job)),
+        client,
+      )
+      const start = performance.now()
+      assert.deepEqual(
+        await store.renew(held, leaseMs),
+        held.map(() => 'renewed'),
+      )
+      assert.ok(performance.now() - start < promptMs, `took ${performance.now() - start} ms`)
+    })
   })
 
   test('postgres: a cancel of a job that a transaction of the user ends does not reach its next run', async () => {
