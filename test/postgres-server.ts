@@ -27,17 +27,13 @@ export interface PostgresServer extends Started {
 /** Settings of a server by their names in its configuration. */
 export type PostgresSettings = Readonly<Record<string, string | number>>
 
-/**
- * Nothing waits for the disk unless it is asked for, so that killing the machine would lose data. Calls that deadlock stay so until they
- * give up, so that a test sees it: a server that ends one of them hides a call that takes a second.
- */
+/** Nothing waits for the disk unless it is asked for, so that killing the machine would lose data. */
 const defaultSettings: PostgresSettings = {
   listen_addresses: '127.0.0.1',
   fsync: 'off',
   max_connections: 200,
   shared_buffers: '64MB',
   log_min_messages: 'fatal',
-  deadlock_timeout: '1min',
 }
 
 const kind: Kind<PostgresServer> = {
