@@ -7,6 +7,7 @@ import test from 'node:test'
 import { postgresHarness } from '../../../test/postgres-harness.ts'
 import { canStartPostgres, startPostgres } from '../../../test/postgres-server.ts'
 import { raceRules, runRules } from '../../testing/conformance/index.ts'
+import { claimOf, newJob, unique } from '../../testing/conformance/jobs.ts'
 
 const ringless = [
   'unique against unique',
@@ -26,4 +27,21 @@ if (canStartPostgres()) {
   const rules = raceRules.filter(({ name }) => ringless.some((start) => name.startsWith(start)))
   assert.equal(rules.length, ringless.length)
   runRules({ test, harness, rules })
+
+  test('postgres: jobs of one insert are claimed in its order, in whatever order their keys are taken', async () => {
+    const { store, dispose } = await harness.create()
+    const keys = ['c', 'a', null, 'b']
+    const jobs = keys.map((key) => newJob({ unique: key === null ? null : unique(key) }))
+    const statuses = (await store.insert(jobs)).map(({ id, status }) => [id, status])
+    assert.deepEqual(
+      statuses,
+      jobs.map(({ id }) => [id, 'created']),
+    )
+    const { jobs: claimed } = await store.claim(claimOf({ others: 9, limit: 9 }))
+    assert.deepEqual(
+      claimed.map(({ id }) => id),
+      jobs.map(({ id }) => id),
+    )
+    await dispose()
+  })
 }

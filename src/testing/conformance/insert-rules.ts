@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { noCounters } from '../../core/job.ts'
 import type { StoredJob } from '../../store.ts'
 import type { Rule } from './harness.ts'
-import { again, expiredOf, finish, hour, leaseMs, minute, newJob, unique } from './jobs.ts'
+import { again, expiredOf, finish, hour, leaseMs, minute, newJob } from './jobs.ts'
 import { rulesOf } from './rule.ts'
 import { only } from './scene.ts'
 
@@ -75,17 +75,6 @@ export const insertRules: readonly Rule[] = rulesOf('insert', {
     const now = await scene.now()
     const id = await scene.enqueue({ delayMs: minute, startWithinMs: 1_000, deadlineMs: hour })
     await scene.shows(id, { startBy: now + minute + 1_000, deadlineAt: now + hour })
-  },
-
-  'jobs of one insert are claimed in its order, whatever their keys are': async (scene) => {
-    const jobs = ['c', 'a', null, 'b'].map((key) =>
-      newJob({ unique: key === null ? null : unique(key) }),
-    )
-    await scene.store.insert(jobs)
-    assert.deepEqual(
-      await scene.claimIds(),
-      jobs.map(({ id }) => id),
-    )
   },
 
   'a batch answers in its own order': async (scene) => {
