@@ -66,7 +66,7 @@ export async function run(place: Place, commands: readonly Command[], tally: Tal
     tally.commands += turns.length
     const lines: string[] = []
     try {
-      const exchanges = await Promise.all(
+      const exchanges = await allOf(
         turns.map(({ client, call }) => perform(clientOf(place, client), call)),
       )
       for (const [index, exchange] of exchanges.entries())
@@ -80,6 +80,14 @@ export async function run(place: Place, commands: readonly Command[], tally: Tal
     }
     transcript.push(...lines)
   }
+}
+
+/** What all calls answer. Waits for each even when one fails, so that none reaches into the next run. */
+async function allOf<T>(calls: readonly Promise<T>[]): Promise<readonly T[]> {
+  const ended = await Promise.allSettled(calls)
+  const failed = ended.find((end) => end.status === 'rejected')
+  if (failed !== undefined) throw failed.reason
+  return Promise.all(calls)
 }
 
 /** The commands that are issued at once: neighbours of different clients that say so, three at most. */

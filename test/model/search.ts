@@ -32,15 +32,15 @@ export async function search(ground: Ground, options: SearchOptions): Promise<Fi
   const { runs, commands, seed, path = null, onProgress = () => {} } = options
   const tally: Tally = { commands: 0, edges: new Map(edges.map((edge) => [edge, 0])) }
   let done = 0
-  let failedAt: number | null = null
+  let first: { readonly at: number; readonly text: string } | null = null
   const property = fc.asyncProperty(commandLists(commands), async (list: readonly Command[]) => {
     // Enough was left out: the rest of the shorter lists count as good.
-    if (failedAt !== null && performance.now() - failedAt > shortenForMs) return
+    if (first !== null && performance.now() - first.at > shortenForMs) return
     const place: Place = await ground.open()
     try {
       await run(place, list, tally)
     } catch (error) {
-      failedAt ??= performance.now()
+      first ??= { at: performance.now(), text: textOf(error) }
       throw error
     } finally {
       await place.dispose()
@@ -52,13 +52,22 @@ export async function search(ground: Ground, options: SearchOptions): Promise<Fi
     seed,
     ...(path === null ? {} : { path }),
   })
-  const error = details.errorInstance
   return {
     runs: details.numRuns,
     commands: tally.commands,
     edges: tally.edges,
     difference: details.failed
-      ? `seed ${details.seed}, path ${details.counterexamplePath}\n${error instanceof Error ? error.message : String(error)}`
+      ? `seed ${details.seed}, path ${details.counterexamplePath}\n${differenceOf(details.errorInstance, first)}`
       : null,
   }
+}
+
+/** The shortest failure; and the first, which may be of another kind where it hangs on who came first. */
+function differenceOf(last: unknown, first: { readonly text: string } | null): string {
+  const text = textOf(last)
+  return first === null || first.text === text ? text : `${text}\n\nat first\n${first.text}`
+}
+
+function textOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
 }
