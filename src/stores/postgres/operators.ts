@@ -3,7 +3,7 @@ import { isFinal } from '../../core/job.ts'
 import type { CancelAnswer, RemoveAnswer, RetryAnswer, StoredJob } from '../../store.ts'
 import type { Database } from './database.ts'
 import { readStored, storedColumns, uuids } from './rows.ts'
-import { planned } from './planned.ts'
+import { heldMs, planned } from './planned.ts'
 
 /**
  * Each takes its jobs one after the other and locks the job, then the table that holds it. `cancel` waits for a lease that is just
@@ -17,7 +17,7 @@ DECLARE
   v_id uuid;
   v_answers text := '';
 BEGIN
-  PERFORM set_config('lock_timeout', '2000', true);
+  PERFORM set_config('lock_timeout', '${heldMs}', true);
   FOREACH v_id IN ARRAY p_ids LOOP
     v_answers := v_answers || errand.cancel_one(v_id, p_reason, v_now);
   END LOOP;
@@ -68,7 +68,7 @@ DECLARE
   v_old errand.finished;
   v_answers text := '';
 BEGIN
-  PERFORM set_config('lock_timeout', '2000', true);
+  PERFORM set_config('lock_timeout', '${heldMs}', true);
   FOREACH v_id IN ARRAY p_ids LOOP
     SELECT * INTO v_job FROM errand.jobs WHERE id = v_id FOR UPDATE;
     IF NOT FOUND THEN
@@ -114,7 +114,7 @@ DECLARE
   v_state int;
   v_answers text := '';
 BEGIN
-  PERFORM set_config('lock_timeout', '2000', true);
+  PERFORM set_config('lock_timeout', '${heldMs}', true);
   FOREACH v_id IN ARRAY p_ids LOOP
     SELECT * INTO v_job FROM errand.jobs WHERE id = v_id FOR UPDATE;
     IF NOT FOUND THEN
@@ -141,7 +141,7 @@ DECLARE
   v_job errand.jobs;
   v_stored errand.stored;
 BEGIN
-  PERFORM set_config('lock_timeout', '2000', true);
+  PERFORM set_config('lock_timeout', '${heldMs}', true);
   FOREACH v_id IN ARRAY p_ids LOOP
     SELECT * INTO v_job FROM errand.jobs WHERE id = v_id FOR UPDATE;
     CONTINUE WHEN NOT FOUND;

@@ -10,3 +10,9 @@
  */
 export const planned = `SET plan_cache_mode = force_generic_plan SET jit = off SET enable_seqscan = off SET enable_bitmapscan = off
   SET enable_hashjoin = off SET enable_mergejoin = off`
+
+/**
+ * How long a call waits for a row that a transaction of the user holds, in ms: longer than it may take until the server has ended rings
+ * of calls that wait for each other, a second for each of a few.
+ */
+export const heldMs = 4_000

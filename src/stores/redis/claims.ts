@@ -53,18 +53,25 @@ local least = max((tonumber(call('HGET', root .. 'meta', 'token')) or 0) + 1, mi
 local token = format('%.0f', least + (tonumber(ARGV[3]) - least) % tonumber(ARGV[2]))
 call('HSET', root .. 'meta', 'token', token)
 local untilAt = format('%.0f', now + tonumber(ARGV[5]))
+-- A lease that stands alone ends by itself, those of several jobs with their claim.
+local shared = #ids > 1
 local leases, scores = {}, {}
 local n = 0
 for q, queue in ipairs(queues) do
-  local lease = taken[q] and concat({ token, untilAt, '', 'q', ARGV[4], '', queue }, '\t')
+  local lease = taken[q] and concat({ token, untilAt, '', shared and 'qs' or 'q', ARGV[4], '', queue }, '\t')
   for _ = 1, taken[q] or 0 do
     n = n + 1
     leases[2 * n - 1], leases[2 * n] = ids[n], lease
-    scores[2 * n - 1], scores[2 * n] = untilAt, ids[n]
+    if not shared then scores[2 * n - 1], scores[2 * n] = untilAt, ids[n] end
   end
 end
 call('HSET', root .. 'running', unpack(leases))
-call('ZADD', root .. 'leases', unpack(scores))
+local packed = concat(ids)
+if shared then
+  call('SET', root .. 'claim:' .. token, packed)
+  call('HSET', root .. 'claimed', token, #ids)
+  call('ZADD', root .. 'claims', untilAt, token)
+else call('ZADD', root .. 'leases', unpack(scores)) end
 for q, count in pairs(taken) do
   local queue = queues[q]
   if call('HINCRBY', root .. 'tally', '2:' .. queue, -count) <= 0 then
@@ -77,7 +84,7 @@ end
 local keys, prefix = {}, root .. 'j:'
 for n = 1, #ids do keys[n] = prefix .. ids[n] end
 local records = call('MGET', unpack(keys))
-return { 0, now, nextDue, token, '', concat(ids), records }
+return { 0, now, nextDue, token, '', packed, records }
 `,
   [...jobsLua, leasingLua, relentlessLua],
   String.raw`

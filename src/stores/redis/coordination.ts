@@ -38,7 +38,7 @@ for _, queue in ipairs(call('ZRANGE', root .. 'busy', 0, MOST - 1)) do
 end
 local function due(name) return #call('ZRANGE', root .. name, '-inf', now, 'BYSCORE', 'LIMIT', 0, 1) > 0 end
 return {
-  hinted, now, nextDue or -1, ready and 1 or 0, (due('leases') or due('bounds')) and 1 or 0, prune and 1 or 0,
+  hinted, now, nextDue or -1, ready and 1 or 0, (due('leases') or due('claims') or due('bounds')) and 1 or 0, prune and 1 or 0,
   paused, call('SMEMBERS', root .. 'queues'), todo and 1 or 0,
 }
 `,

@@ -23,6 +23,19 @@ local function hand(r, startedAt, flags)
   answers[#answers + 1] = { r.id, recordOf(r), startedAt, flags }
 end
 
+-- Of a claim whose end has come each lease ends by itself from now on: one claim a call, the first one first.
+local claimed = call('ZRANGE', root .. 'claims', '-inf', now, 'BYSCORE', 'LIMIT', 0, 1)[1]
+if claimed then
+  local ids, packed = {}, call('GET', root .. 'claim:' .. claimed)
+  for n = 1, #packed, IDLENGTH do ids[#ids + 1] = sub(packed, n, n + IDLENGTH - 1) end
+  for n, held in ipairs(call('HMGET', root .. 'running', unpack(ids))) do
+    local lease = held and leaseIn(held)
+    if lease and lease.token == claimed then writeLease(ids[n], lease) end
+  end
+  dropClaim(claimed)
+  return { 0, now, '0', {}, { pastLeases, pastBounds } }
+end
+
 -- A window of those that are due; answers how many of them were not for the caller, and whether there are more.
 local function window(name, past)
   local due = call('ZRANGE', root .. name, '-inf', now, 'BYSCORE', 'LIMIT', past, MOST)

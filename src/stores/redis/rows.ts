@@ -98,25 +98,45 @@ end
 
 -- Leases lie in the hash 'running': token, leaseUntil, startedAt, flags, worker, reason of a cancel, queue of quick ones.
 -- Flags: c cancel asked, o leased as overdue, b inserted as running; q quick: the job has neither key, bounds nor marks.
-local function leaseOf(id)
-  local lease = call('HGET', root .. 'running', id)
-  if not lease then return nil end
+-- When they end is told by 'leases'; of those with flag s, by 'claims', for a whole claim together: 'claim:<token>' has its ids,
+-- 'claimed' how many of them have that flag at most.
+local function leaseIn(lease)
   local f = fieldsOf(lease)
   return {
     token = f[1], untilAt = tonumber(f[2]), startedAt = f[3], flags = f[4], worker = f[5], reason = f[6], queue = f[7] or '',
   }
 end
 
+local function leaseOf(id)
+  local lease = call('HGET', root .. 'running', id)
+  return lease and leaseIn(lease) or nil
+end
+
 local function leaseText(lease)
   return concat({ lease.token, text(lease.untilAt), lease.startedAt, lease.flags, lease.worker, lease.reason, lease.queue or '' }, '\t')
 end
 
+local function dropClaim(token)
+  call('UNLINK', root .. 'claim:' .. token)
+  call('HDEL', root .. 'claimed', token)
+  call('ZREM', root .. 'claims', token)
+end
+
+-- Takes a lease out of those that end with their claim.
+local function leaveClaim(lease)
+  if not find(lease.flags, 's', 1, true) then return end
+  lease.flags = string.gsub(lease.flags, 's', '')
+  if call('HINCRBY', root .. 'claimed', lease.token, -1) <= 0 then dropClaim(lease.token) end
+end
+
 local function writeLease(id, lease)
+  leaveClaim(lease)
   call('HSET', root .. 'running', id, leaseText(lease))
   call('ZADD', root .. 'leases', lease.untilAt, id)
 end
 
-local function dropLease(id)
+local function dropLease(id, lease)
+  leaveClaim(lease)
   call('HDEL', root .. 'running', id)
   call('ZREM', root .. 'leases', id)
 end

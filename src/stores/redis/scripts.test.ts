@@ -46,6 +46,48 @@ if (canStartRedis()) {
     })
   }
 
+  test('leases of a claim end together until one is renewed, and leave nothing behind when they are over', async (t) => {
+    const prefix = 'together'
+    const store = redis(server.url, { prefix })
+    t.after(() => store.close())
+    await store.insert(Array.from({ length: 8 }, () => newJob()))
+    const { jobs } = await store.claim(claimOf({ limit: 8, leaseMs: 300 }))
+    const [renewed, noted, asked, settled, failed, ...left] = jobs
+    assert.ok(renewed && noted && asked && settled && failed && left.length === 3)
+    assert.equal(await admin.zcard(`{${prefix}:0}:leases`), 0)
+    await store.renew([renewed], 60_000)
+    await store.note([
+      { id: noted.id, token: noted.token, kind: 'log', agoMs: 0, level: 'info', text: '' },
+    ])
+    await store.cancel([asked.id], null)
+    await store.settle([finish(settled)])
+    await store.settle([finish(failed, { state: 'failed', error: 'no' })])
+    await new Promise((resolve) => setTimeout(resolve, 350))
+    const swept = await store.expired(expiredOf({ limit: 2 }))
+    const rest = await store.expired(expiredOf({ limit: 9 }))
+    assert.equal(swept.jobs.length, 2)
+    assert.deepEqual(
+      [...swept.jobs, ...rest.jobs].map(({ id }) => id).toSorted(),
+      [noted, asked, ...left].map(({ id }) => id).toSorted(),
+    )
+    const lost = [...swept.jobs, ...rest.jobs]
+    assert.deepEqual(
+      lost.filter(({ cancelAsked }) => cancelAsked).map(({ id }) => id),
+      [asked.id],
+    )
+    const ended = [renewed, ...lost].map((job) => finish(job))
+    assert.deepEqual(new Set(await store.settle(ended)), new Set(['settled']))
+    await store.insert(Array.from({ length: 4 }, () => newJob()))
+    const [first, ...others] = (await store.claim(claimOf({ limit: 4 }))).jobs
+    assert.ok(first)
+    await store.settle([again(first, { delayMs: 60_000 })])
+    assert.equal(await admin.zcard(`{${prefix}:0}:claims`), 1)
+    await store.settle(others.map((job) => finish(job)))
+    const keys = await admin.keys(`{${prefix}:0}:cl*`)
+    assert.deepEqual(keys, [])
+    assert.equal(await admin.zcard(`{${prefix}:0}:leases`), 0)
+  })
+
   test('outputs come back as they were, whatever they are made of and whatever is settled beside them', async (t) => {
     const store = redis(server.url, { prefix: 'outputs' })
     t.after(() => store.close())

@@ -27,6 +27,7 @@ if call('EXISTS', root .. 'needed') == 1 then return false end
 local running = call('HMGET', root .. 'running', unpack(ids))
 local records = call('MGET', unpack(keys))
 local leases, seen, counted, kept, odd = {}, {}, {}, {}, {}
+local together, alone = {}, {}
 -- Numbers of whole value become texts by %d: other ways of Lua go through its slow printing of fractions.
 local begins = {}
 local writes, deletions, gone = {}, {}, {}
@@ -51,13 +52,15 @@ for n = 1, count do
   local lease = leases[held]
   if not lease then
     local owner, startedAt, flags, worker, queue = match(held, '^([^\t]*)\t[^\t]*\t([^\t]*)\t([^\t]*)\t([^\t]*)\t[^\t]*\t(.*)$')
-    if flags ~= 'q' then return false end
+    if flags ~= 'q' and flags ~= 'qs' then return false end
     local counts = counted[queue] or { ['3'] = 0 }
     counted[queue] = counts
-    lease = { token = owner, startedAt = startedAt, worker = '\t' .. worker .. '\t', counts = counts }
+    if flags == 'qs' then together[owner] = together[owner] or 0 end
+    lease = { token = owner, isAlone = flags == 'q', startedAt = startedAt, worker = '\t' .. worker .. '\t', counts = counts }
     leases[held] = lease
   end
   if lease.token ~= token then return false end
+  if lease.isAlone then alone[#alone + 1] = id else together[token] = together[token] + 1 end
   local counts = lease.counts
   counts['3'] = counts['3'] - 1
   local seq
@@ -98,7 +101,14 @@ for n = 1, count do
   end
 end
 call('HDEL', root .. 'running', unpack(ids))
-call('ZREM', root .. 'leases', unpack(ids))
+if #alone > 0 then call('ZREM', root .. 'leases', unpack(alone)) end
+for claim, number in pairs(together) do
+  if call('HINCRBY', root .. 'claimed', claim, -number) <= 0 then
+    call('UNLINK', root .. 'claim:' .. claim)
+    call('HDEL', root .. 'claimed', claim)
+    call('ZREM', root .. 'claims', claim)
+  end
+end
 if w > 0 then
   call('HSET', root .. 'meta', 'ticket', ticket)
   call('MSET', unpack(writes))
@@ -196,7 +206,7 @@ local function settleOne(s)
   local lease, r = leaseOf(s.id), load(s.id)
   if lease and r and lease.token == s.token then
     if s.yields == 'y' and find(lease.flags, 'c', 1, true) then return 'c' end
-    dropLease(s.id)
+    dropLease(s.id, lease)
     appendError(r, s.error)
     if s.kind == 'a' then putBack(r, s, lease) else finishOne(r, s, lease) end
     return 's'
