@@ -245,7 +245,8 @@ BEGIN
   LOOP
     EXIT WHEN v_room <= 0;
     SELECT * INTO v_job FROM errand.jobs WHERE seq = v_seq FOR UPDATE SKIP LOCKED;
-    CONTINUE WHEN NOT FOUND;
+    -- An insert may just have replaced it.
+    CONTINUE WHEN NOT FOUND OR (least(v_job.start_by, v_job.deadline_at) <= v_now) IS NOT TRUE;
     -- The line before the bound, as a claim does.
     v_state := errand.take_out(v_job);
     PERFORM errand.unbind(v_job);

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import type { Claimed, NewJob } from '../../store.ts'
+import type { Claimed, Inserted, NewJob } from '../../store.ts'
 import type { Rule } from './harness.ts'
 import { again, claimOf, expiredOf, finish, hour, leaseMs, minute, newJob, unique } from './jobs.ts'
 import { assertSame, both, drain, twoClients } from './race.ts'
@@ -289,6 +289,25 @@ export const pairRaceRules: readonly Rule[] = rulesOf('races', {
         () => b.expired(expiredOf()),
       )
       await scene.settle(finish(only([...claimed.jobs, ...swept.jobs])))
+    }
+  },
+
+  'replace against sweep of an overdue job: it is swept, or has its new time': async (scene) => {
+    const [a, b] = await twoClients(scene)
+    const rule = unique('k', { onConflict: 'replace' })
+    for (let round = 0; round < scene.rounds; round += 1) {
+      const others = Array.from({ length: 20 }, () => newJob({ startWithinMs: 1 }))
+      await scene.store.insert([...others, newJob({ unique: rule, startWithinMs: 1 })])
+      await scene.advance(2)
+      const [inserted, swept] = await both<readonly Inserted[], Claimed>(
+        round,
+        () => a.insert([newJob({ unique: rule })]),
+        () => b.expired(expiredOf({ limit: 100 })),
+      )
+      const isReplaced = only(inserted).status === 'replaced'
+      assert.equal(swept.jobs.length, others.length + (isReplaced ? 0 : 1))
+      const { jobs } = await scene.store.claim(claimOf())
+      await scene.store.settle([...swept.jobs, ...jobs].map((job) => finish(job, { keepMs: 0 })))
     }
   },
 
