@@ -13,6 +13,7 @@ const ringless = [
   'unique against unique',
   'inserts of the same keys',
   'claim against sweep of an overdue job',
+  'replace against sweep of an overdue job',
   'a renewal beside notes of the same jobs',
   'a settlement beside notes of the same jobs',
 ]
