@@ -177,6 +177,9 @@ export class Fetcher {
     const ask = this.#mayClaim() ? this.#ask(now) : null
     if (ask === null) {
       this.#reserved = 0
+      // Not resting as yet: this pass has found that there is nothing to claim.
+      this.#resting = false
+      this.dispatch()
       this.#resting = true
       return Math.max(1, Math.min(this.#dueAt, this.#pollAt) - now)
     }
@@ -212,6 +215,8 @@ export class Fetcher {
     this.#reserve(ask, ask.suspects >= 0 ? 1 : 0)
     try {
       const call = app.store.claim({ ...ask, worker, leaseMs: app.leaseMs })
+      // What the claim before brought runs while the store works at this one.
+      this.dispatch()
       const claimed = await answered(app.store.clock, call, (late) => this.#takeLate(late))
       const now = ticks()
       heard(claimed.now)
@@ -219,6 +224,7 @@ export class Fetcher {
       if (this.#takeIn(claimed.jobs, now - from)) {
         this.#lines.learn(ask, claimed.jobs, hints !== this.#hints)
       }
+      if (claimed.jobs.length === ask.limit) return
     } finally {
       this.#reserve(ask, 0)
     }
