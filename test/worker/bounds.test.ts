@@ -64,6 +64,34 @@ test('while settlements cannot be written, slots wait before too many of them ga
   assert.equal(runs, count)
 })
 
+test('what was claimed runs while the next claim waits for its answer', async (t) => {
+  const inner = memory({ clock: new VirtualClock(), database: new MemoryDatabase() })
+  let claimed = 0
+  let runs = 0
+  const enough = 3_000
+  const waiting: Store = new Proxy(inner, {
+    get(target, name) {
+      const member: unknown = Reflect.get(target, name)
+      if (name !== 'claim') return member
+      return async (request: Parameters<Store['claim']>[0]) => {
+        // A claim takes a while, so that the worker's buffer grows.
+        await sleep(target.clock, 5, new AbortController().signal)
+        if (claimed >= enough) return new Promise(() => {})
+        const answer = await target.claim(request)
+        claimed += answer.jobs.length
+        return answer
+      }
+    },
+  })
+  const quick = task({ name: 'quick', run: () => void (runs += 1) })
+  const { client, work, until, pass } = appOn(t, waiting, { tasks: [quick] })
+  await client.enqueueMany(Array.from({ length: 9_000 }, () => [quick, undefined] as const))
+  await work()
+  await until('enough to be claimed', async () => claimed >= enough, 5)
+  await pass(50)
+  assert.equal(runs, claimed)
+})
+
 test('slots that waited for settlements go on as soon as these are written', async (t) => {
   const clock = new VirtualClock()
   const inner = memory({ clock, database: new MemoryDatabase() })
