@@ -6,9 +6,42 @@ import pg from 'pg'
 import { findPostgres, query } from '../../../test/postgres-server.ts'
 import { tcpProxy, type TcpProxy } from '../../../test/tcp-proxy.ts'
 import { isErrandError, type ErrandErrorCode } from '../../core/errors.ts'
-import type { ClaimedJob, Store } from '../../store.ts'
+import type { ClaimedJob, NewJob, Store } from '../../store.ts'
 import { claimOf, finish, newJob, unique } from '../../testing/conformance/jobs.ts'
 import { postgres } from './index.ts'
+
+/** How a job may be forgotten: with what it was inserted, and what is done to it. */
+const waysToForget: readonly (readonly [
+  way: string,
+  over: Partial<NewJob>,
+  forget: (store: Store, job: NewJob) => Promise<void>,
+])[] = [
+  ['it ends', {}, (store, job) => ended(store, job, 0)],
+  ['it ends, and had a key', { unique: unique('k') }, (store, job) => ended(store, job, 0)],
+  [
+    'it ends and is pruned',
+    {},
+    async (store, job) => {
+      await ended(store, job, 1)
+      await new Promise((resolve) => setTimeout(resolve, 5))
+      await store.prune({ limit: 1_000, cap: 1_000_000 })
+    },
+  ],
+  ['it is removed', {}, async (store, { id }) => void (await store.remove([id]))],
+  [
+    'it ends and is taken',
+    {},
+    async (store, job) => {
+      await ended(store, job, 60_000)
+      await store.take([job.id])
+    },
+  ],
+]
+
+async function ended(store: Store, { queue }: NewJob, keepMs: number): Promise<void> {
+  const { jobs } = await store.claim(claimOf({ queues: [{ name: queue, limit: 1 }] }))
+  assert.deepEqual(await store.settle(jobs.map((job) => finish(job, { keepMs }))), ['settled'])
+}
 
 const server = await findPostgres()
 const schema = 'fault_jobs'
@@ -229,12 +262,13 @@ function testAnswers(proxy: TcpProxy, proxied: string, url: string): void {
     await store.close()
   })
 
-  test('postgres: an insert is not repeated when its job has ended and is forgotten', async (t) => {
-    const [store, other] = [made(10_000), postgres(url, { schema })]
-    t.after(() => Promise.all([store.close(), other.close()]))
-    await other.setup()
-    for (const [n, over] of [{}, { unique: unique('k') }].entries()) {
-      const queue = `forgotten-${n}`
+  for (const [way, over, forget] of waysToForget) {
+    test(`postgres: an insert is not repeated when its job is forgotten: ${way}`, async (t) => {
+      const [store, other] = [made(10_000), postgres(url, { schema })]
+      t.after(() => Promise.all([store.close(), other.close()]))
+      await other.setup()
+      await query(url, `DELETE FROM ${schema}.erasures`)
+      const queue = `forgotten ${way}`
       const job = newJob({ queue, ...over })
       await store.insert([newJob({ queue, delayMs: 3_600_000 })])
       await rest(store)
@@ -244,20 +278,17 @@ function testAnswers(proxy: TcpProxy, proxied: string, url: string): void {
         (error: unknown) => error,
       )
       const end = performance.now() + 10_000
-      let claimed: readonly ClaimedJob[] = []
-      while (claimed.length === 0 && performance.now() < end)
-        claimed = (await other.claim(claimOf({ queues: [{ name: queue, limit: 1 }] }))).jobs
-      assert.deepEqual(await other.settle(claimed.map((one) => finish(one, { keepMs: 0 }))), [
-        'settled',
-      ])
+      while ((await other.get([job.id]))[0] === null && performance.now() < end) await rest(other)
+      await forget(other, job)
+      assert.deepEqual(await other.get([job.id]), [null])
       proxy.recover()
       proxy.cut()
       const error = await inserting
       assert.ok(isErrandError(error, 'unknown-outcome'), String(error))
       assert.match(error.message, /have ended since/)
       assert.deepEqual(await other.get([job.id]), [null])
-    }
-  })
+    })
+  }
 
   test('postgres: an insert of which nobody knows whether it was carried out tells its ids', async () => {
     const store = made(500)
