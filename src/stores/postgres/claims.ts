@@ -13,7 +13,8 @@ import { planned } from './planned.ts'
  * taken counts, and the next look, with a new snapshot, finds the rest.
  *
  * A suspect is leased alone: it comes only as the first job of a call, and then it is the only one; otherwise ordinary jobs go on
- * as if suspects were not there.
+ * as if suspects were not there. `locks_before` tries to lock a run that stands before a suspect, for its claim to take: one that another
+ * claim is taking stands before no suspect, and one that stands behind it is not locked, so that a third claim finds it.
  *
  * The first row of an answer is no job: it tells the time, when the next job is due, how many dead rows the walk
  * stepped over, where it ended in each priority, and whether it passed by work that others held, or by a suspect.
@@ -31,6 +32,22 @@ CREATE TYPE errand.handed AS (
   cancel_asked bool, why text
 );
 
+CREATE FUNCTION errand.locks_before(p_suspect errand.suspects) RETURNS bool LANGUAGE plpgsql AS $$
+DECLARE
+  v_run record;
+BEGIN
+  FOR v_run IN
+    SELECT ctid FROM errand.ready
+    WHERE queue = p_suspect.queue AND (priority, place) <= (p_suspect.priority, p_suspect.place)
+      AND (priority, place, first) < (p_suspect.priority, p_suspect.place, p_suspect.seq)
+    ORDER BY priority, place, last LIMIT 100
+  LOOP
+    PERFORM 1 FROM errand.ready WHERE ctid = v_run.ctid FOR UPDATE SKIP LOCKED;
+    IF FOUND THEN RETURN true; END IF;
+  END LOOP;
+  RETURN false;
+END $$;
+
 CREATE FUNCTION errand.claim(p_worker text, p_queues text[], p_limits int[], p_others int, p_limit int, p_lease_ms int8,
   p_suspects int, p_after text[]) RETURNS SETOF errand.handed LANGUAGE plpgsql ROWS 500 ${planned} AS $$
 DECLARE
@@ -38,7 +55,6 @@ DECLARE
   v_has_suspects bool := false;
   v_queue record;
   v_suspect errand.suspects;
-  v_head record;
   v_taken int := 0;
   v_most int;
   v_look int;
@@ -79,13 +95,10 @@ BEGIN
     EXIT WHEN v_most <= 0;
     v_waits := false;
     IF v_has_suspects AND v_taken = 0 THEN
-      -- What another claim is taking no longer stands before a suspect; and a suspect that is not taken is not locked.
-      SELECT priority, place, first INTO v_head FROM errand.ready WHERE queue = v_queue.name
-      ORDER BY priority, place, last LIMIT 1 FOR UPDATE SKIP LOCKED;
       FOR v_suspect IN
         SELECT * FROM errand.suspects WHERE queue = v_queue.name AND losses <= p_suspects ORDER BY priority, place, seq LIMIT 100
       LOOP
-        EXIT WHEN (v_head.priority, v_head.place, v_head.first) < (v_suspect.priority, v_suspect.place, v_suspect.seq);
+        EXIT WHEN errand.locks_before(v_suspect);
         PERFORM 1 FROM errand.suspects WHERE queue = v_suspect.queue AND priority = v_suspect.priority
           AND place = v_suspect.place AND seq = v_suspect.seq FOR UPDATE SKIP LOCKED;
         CONTINUE WHEN NOT FOUND;
