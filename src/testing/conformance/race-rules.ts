@@ -60,6 +60,25 @@ export const pairRaceRules: readonly Rule[] = rulesOf('races', {
       await scene.store.remove([last])
     },
 
+  'a claimer that gets a suspect hides no job behind it from another': async (scene) => {
+    const [a, b] = await twoClients(scene)
+    const suspect = await scene.running({ priority: 1 })
+    await scene.makeSuspect(suspect)
+    await scene.enqueue({ priority: 3 })
+    for (let round = 0; round < scene.rounds; round += 1) {
+      const next = await scene.enqueue({ priority: 2 })
+      const [first, second] = await both(
+        round,
+        () => a.claim(claimOf({ suspects: 5 })),
+        () => b.claim(claimOf({ limit: 1, suspects: -1 })),
+      )
+      const lost = only(first.jobs)
+      assert.deepEqual([lost.id, only(second.jobs).id], [suspect.id, next])
+      await scene.settle(finish(only(second.jobs), { keepMs: 0 }))
+      await scene.settle(again(lost, { counters: lost.counters }))
+    }
+  },
+
   'unique against unique: one is created, and all others learn its id': async (scene) => {
     const clients = await scene.clients(4)
     for (let round = 0; round < scene.rounds; round += 1) {
