@@ -62,7 +62,7 @@ async function under(store: Store, ground: Ground, options: Options, folder: str
     for (const place of [...places.producer, ...places.worker]) fleet.start(place)
     await staffed(fleet)
     const stage = { fleet, ground, ledger, leaseMs: lease, random }
-    await strike(stage, AbortSignal.timeout(options.minutes * 60_000))
+    await strike(stage, AbortSignal.timeout(Math.round(options.minutes * 60_000)))
     fleet.close()
     await fleet.end('producer', bounds.endMs)
     for (const place of places.worker) if (!fleet.isTaken(place)) fleet.start(place)
