@@ -12,7 +12,8 @@ const clockStepMs = 1_000
 
 /**
  * `insert` takes any job, one after the other. Those with keys come in the order of their keys, so that inserts of the same ones do not
- * wait for each other; of several with one key the first wins. Where jobs need others they come as they stand, since what they need may be one of them.
+ * wait for each other; of several with one key the first wins. Where jobs need others, which may be among them, or one is named
+ * twice, they come as they stand.
  *
  * `insert_again` is for a call that is sent again because its answer was lost. When it adds jobs, either it was not carried out before, or it was and
  * they have ended and nothing keeps them: where something was removed meanwhile that cannot be told apart, and it adds nothing.
@@ -30,7 +31,7 @@ DECLARE
   v_now int8 := errand.now_ms();
   v_named record;
   v_seqs int8[] := ARRAY(SELECT nextval('errand.seqs') FROM json_array_elements(p_jobs));
-  v_as_given bool := EXISTS (SELECT 1 FROM json_array_elements(p_jobs) WHERE json_array_length(value->'needs') > 0);
+  v_as_given bool := (SELECT count(*) > count(DISTINCT value->>'id') OR bool_or(json_array_length(value->'needs') > 0) FROM json_array_elements(p_jobs));
   v_answers json[] := array_fill(NULL::json, ARRAY[cardinality(v_seqs)]);
 BEGIN
   -- A unique key may be held by a transaction of a user that is still open.

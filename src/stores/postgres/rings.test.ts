@@ -45,4 +45,17 @@ if (canStartPostgres()) {
     )
     await dispose()
   })
+
+  test('postgres: of a job that an insert names twice the first counts, with a key or without', async () => {
+    const { store, dispose } = await harness.create()
+    const [plain, keyed] = [newJob(), newJob({ unique: unique('k') })]
+    await store.insert([plain, { ...plain, unique: unique('other') }])
+    await store.insert([keyed, { ...keyed, unique: null }])
+    const found = await store.get([plain.id, keyed.id])
+    assert.deepEqual(
+      found.map((job) => job?.uniqueKey),
+      [null, 'k'],
+    )
+    await dispose()
+  })
 }
