@@ -6,7 +6,7 @@ import pg from 'pg'
 import { findPostgres, query } from '../../../test/postgres-server.ts'
 import { tcpProxy, type TcpProxy } from '../../../test/tcp-proxy.ts'
 import { isErrandError, type ErrandErrorCode } from '../../core/errors.ts'
-import type { ClaimedJob, NewJob, Store } from '../../store.ts'
+import type { NewJob, Store } from '../../store.ts'
 import { claimOf, finish, newJob, unique } from '../../testing/conformance/jobs.ts'
 import { postgres } from './index.ts'
 

@@ -30,7 +30,8 @@ if (canStartPostgres()) {
   runRules({ test, harness, rules })
 
   test('postgres: jobs of one insert are claimed in its order, in whatever order their keys are taken', async () => {
-    const { store, dispose } = await harness.create()
+    const place = await harness.create()
+    const { store } = place
     const keys = ['c', 'a', null, 'b']
     const jobs = keys.map((key) => newJob({ unique: key === null ? null : unique(key) }))
     const statuses = (await store.insert(jobs)).map(({ id, status }) => [id, status])
@@ -43,11 +44,12 @@ if (canStartPostgres()) {
       claimed.map(({ id }) => id),
       jobs.map(({ id }) => id),
     )
-    await dispose()
+    await place.dispose()
   })
 
   test('postgres: of a job that an insert names twice the first counts, with a key or without', async () => {
-    const { store, dispose } = await harness.create()
+    const place = await harness.create()
+    const { store } = place
     const [plain, keyed] = [newJob(), newJob({ unique: unique('k') })]
     await store.insert([plain, { ...plain, unique: unique('other') }])
     await store.insert([keyed, { ...keyed, unique: null }])
@@ -56,6 +58,6 @@ if (canStartPostgres()) {
       found.map((job) => job?.uniqueKey),
       [null, 'k'],
     )
-    await dispose()
+    await place.dispose()
   })
 }

@@ -26,6 +26,7 @@
  * must end as the table says, and whatever is not must change nothing that can be read.
  */
 import { againRules } from './again-rules.ts'
+import { claimRaceRules } from './claim-race-rules.ts'
 import { claimRules } from './claim-rules.ts'
 import { coordinationRules } from './coordination-rules.ts'
 import { crashRules } from './crash-rules.ts'
@@ -71,4 +72,9 @@ export const storeRules: readonly Rule[] = [
 ]
 
 /** Clients at the same thing at the same time, `rounds` times over. */
-export const raceRules: readonly Rule[] = [...pairRaceRules, ...operatorRaceRules, ...soakRules]
+export const raceRules: readonly Rule[] = [
+  ...claimRaceRules,
+  ...pairRaceRules,
+  ...operatorRaceRules,
+  ...soakRules,
+]
