@@ -7,8 +7,8 @@ import { planned } from './planned.ts'
 /**
  * The head of each queue in order, run by run: walks the index of `ready`, locks the runs that it takes and skips what others hold. A run
  * of which only a part is wanted keeps the rest by moving its `first`, which is in no index. Runs are looked at a few at a time, and
- * then as many as there can be. A look without a lock tells how many of them give enough jobs, so that no more are locked and others find
- * the rest: each dead row is stepped over twice.
+ * then as many as there can be. A look without a lock tells behind which dead rows they begin, and how many of them give enough jobs: no
+ * more are locked, so that others find the rest.
  *
  * A run that another claim has just shortened is locked in its new form, but not seen yet by the statement that found it: only what was really
  * taken counts, and the next look, with a new snapshot, finds the rest.
@@ -129,15 +129,16 @@ BEGIN
       EXIT WHEN v_most <= 0;
       v_look := least(v_look, v_most);
       WITH ahead AS MATERIALIZED (
-        SELECT sum(last - first + 1) OVER (ORDER BY priority, place, last) - (last - first + 1) AS before FROM (
+        SELECT priority, place, last, sum(last - first + 1) OVER (ORDER BY priority, place, last) - (last - first + 1) AS before FROM (
           SELECT priority, place, first, last FROM errand.ready
           WHERE queue = v_queue.name
             AND (priority, place, last) > (v_low_priority, v_low_place, v_low_last) AND priority < v_below
           ORDER BY priority, place, last LIMIT v_look) r),
+      edge AS MATERIALIZED (SELECT priority, place, last FROM ahead ORDER BY before LIMIT 1),
       head AS MATERIALIZED (
         SELECT ctid, priority, place, first, last, special FROM errand.ready
         WHERE queue = v_queue.name
-          AND (priority, place, last) > (v_low_priority, v_low_place, v_low_last) AND priority < v_below
+          AND (priority, place, last) >= ((SELECT priority FROM edge), (SELECT place FROM edge), (SELECT last FROM edge)) AND priority < v_below
         ORDER BY priority, place, last LIMIT (SELECT count(*) FROM ahead WHERE before < v_most) FOR UPDATE SKIP LOCKED),
       counted AS (
         SELECT *, v_most - sum(last - first + 1) OVER (ORDER BY priority, place, last) + (last - first + 1) AS room FROM head),
@@ -185,7 +186,7 @@ BEGIN
       v_look := 1000;
     END LOOP;
   END LOOP;
-  RETURN NEXT errand.header(v_now, v_due, (pg_stat_get_xact_tuples_returned('errand.ready_line'::regclass) - v_walked - v_seen) / 2, v_passed, v_ends);
+  RETURN NEXT errand.header(v_now, v_due, pg_stat_get_xact_tuples_returned('errand.ready_line'::regclass) - v_walked - v_seen, v_passed, v_ends);
   IF v_taken = 0 THEN RETURN; END IF;
   v_token := nextval('errand.tokens');
   INSERT INTO errand.leases (token, worker, until, held)
