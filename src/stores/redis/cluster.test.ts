@@ -15,6 +15,8 @@ import { Spread } from './spread.ts'
 
 /** Rules that compare the order of jobs: order holds per partition, so their jobs get ids of one. */
 const ofOneLine: ReadonlySet<string> = new Set([
+  'a claimer that gets a suspect hides no job behind it from another',
+  'a claimer that has enough hides no job behind it from another',
   'a job given back unstarted keeps its place before newer work',
   'a job given back runs before newer work even when it had to wait for a while',
   'a lost job runs before newer work of its priority, and after work of a lower number',
