@@ -83,7 +83,7 @@ export async function makeProject(
   files: Readonly<Record<string, string>> = {},
 ): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'errand-cli-'))
-  context.after(() => rm(folder, { recursive: true, force: true }))
+  context.after(() => rm(folder, { recursive: true, force: true, maxRetries: 5, retryDelay: 100 }))
   await mkdir(join(folder, 'node_modules'))
   await symlink(root, join(folder, 'node_modules/errand'))
   await symlink(join(root, 'node_modules/zod'), join(folder, 'node_modules/zod'))
