@@ -128,7 +128,7 @@ export async function settle(
   const settled: SettleAnswer[] = settlements.map(() => 'settled')
   const done = await finishPlain(db, plainOf(db, settlements))
   if (done.size > 0) db.hints.give('finished')
-  const rest = settlements.flatMap((_, place) => (done.has(place) ? [] : [place]))
+  const rest = restOf(settlements, done)
   if (rest.length === 0) return settled
   const others = rest.map((place) => settlements[place] as Settlement)
   const digits = await db.value(SETTLE, [JSON.stringify(others.map(packed)), null])
@@ -136,6 +136,18 @@ export async function settle(
     settled[place] = answers[Number(digits[index])] ?? 'stale'
   await tellOf(db, others)
   return settled
+}
+
+/** The places of those that are still to be settled: what repeats one that just was is settled with it. */
+function restOf(settlements: readonly Settlement[], done: ReadonlySet<number>): readonly number[] {
+  if (done.size === settlements.length) return []
+  const settled = new Set<string>()
+  for (const place of done) settled.add(leaseOf(settlements[place] as Settlement))
+  return settlements.flatMap((one, place) => (settled.has(leaseOf(one)) ? [] : [place]))
+}
+
+function leaseOf({ id, token }: Settlement): string {
+  return `${id} ${token}`
 }
 
 /** Hints at what settlements may have changed beside their own jobs. */

@@ -226,6 +226,25 @@ export const pairRaceRules: readonly Rule[] = rulesOf('races', {
     }
   },
 
+  'a settlement that comes twice in one call, against a remove: it is accepted both times': async (
+    scene,
+  ) => {
+    const [a, b] = await twoClients(scene)
+    for (let round = 0; round < scene.rounds; round += 1) {
+      await scene.enqueue()
+      const job = only((await a.claim(claimOf())).jobs)
+      const [answers] = await both(
+        round,
+        () => a.settle([finish(job), again(job)]),
+        async () => {
+          for (let tries = 0; tries < 50; tries += 1)
+            if ((await b.remove([job.id])).includes('removed')) return
+        },
+      )
+      assert.deepEqual(answers, ['settled', 'settled'])
+    }
+  },
+
   'claim against sweep of an overdue job: one of them gets it': async (scene) => {
     const [a, b] = await twoClients(scene)
     for (let round = 0; round < scene.rounds; round += 1) {
