@@ -55,14 +55,13 @@ call('HSET', root .. 'meta', 'token', token)
 local untilAt = format('%.0f', now + tonumber(ARGV[5]))
 -- A lease that stands alone ends by itself, those of several jobs with their claim.
 local shared = #ids > 1
-local leases, scores = {}, {}
+local leases = {}
 local n = 0
 for q, queue in ipairs(queues) do
   local lease = taken[q] and concat({ token, untilAt, '', shared and 'qs' or 'q', ARGV[4], '', queue }, '\t')
   for _ = 1, taken[q] or 0 do
     n = n + 1
     leases[2 * n - 1], leases[2 * n] = ids[n], lease
-    if not shared then scores[2 * n - 1], scores[2 * n] = untilAt, ids[n] end
   end
 end
 call('HSET', root .. 'running', unpack(leases))
@@ -71,7 +70,7 @@ if shared then
   call('SET', root .. 'claim:' .. token, packed)
   call('HSET', root .. 'claimed', token, #ids)
   call('ZADD', root .. 'claims', untilAt, token)
-else call('ZADD', root .. 'leases', unpack(scores)) end
+else call('ZADD', root .. 'leases', untilAt, ids[1]) end
 for q, count in pairs(taken) do
   local queue = queues[q]
   if call('HINCRBY', root .. 'tally', '2:' .. queue, -count) <= 0 then
