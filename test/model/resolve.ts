@@ -199,7 +199,8 @@ function leaseOf({ number, which }: LeasePlan, { state, ids }: Known): LeaseRef 
       )
     case 'never': {
       const id = at(ids, number)
-      const token = (state.jobs.get(id ?? '')?.shown.token ?? 0) + 1 + (number % 3)
+      // Far ahead, so that no call beside this one gives it.
+      const token = (state.jobs.get(id ?? '')?.shown.token ?? 0) + 1_000_000_000 + number
       return id === undefined ? null : { id, token }
     }
   }
