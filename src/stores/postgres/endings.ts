@@ -162,11 +162,10 @@ BEGIN
   END LOOP;
 END $$;
 
-CREATE FUNCTION errand.lock_soon(p_seq int8) RETURNS bool LANGUAGE plpgsql AS $$
+CREATE FUNCTION errand.lock_soon(p_seq int8) RETURNS bool LANGUAGE plpgsql SET lock_timeout = ${patienceMs} AS $$
 BEGIN
   PERFORM 1 FROM errand.jobs WHERE seq = p_seq FOR UPDATE SKIP LOCKED;
   IF FOUND OR NOT EXISTS (SELECT 1 FROM errand.jobs WHERE seq = p_seq) THEN RETURN true; END IF;
-  PERFORM set_config('lock_timeout', '${patienceMs}', true);
   BEGIN
     PERFORM 1 FROM errand.jobs WHERE seq = p_seq FOR UPDATE;
     RETURN true;

@@ -53,7 +53,8 @@ BEGIN
   RETURN NULL;
 END $$;
 
-CREATE FUNCTION errand.is_held(p_seq int8, p_patience_ms int DEFAULT ${patienceMs}) RETURNS bool LANGUAGE plpgsql AS $$
+CREATE FUNCTION errand.is_held(p_seq int8, p_patience_ms int DEFAULT ${patienceMs}) RETURNS bool LANGUAGE plpgsql
+SET lock_timeout = ${patienceMs} AS $$
 BEGIN
   PERFORM 1 FROM errand.running WHERE seq = p_seq FOR UPDATE SKIP LOCKED;
   IF FOUND OR NOT EXISTS (SELECT 1 FROM errand.running WHERE seq = p_seq) THEN RETURN false; END IF;

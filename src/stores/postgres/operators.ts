@@ -6,11 +6,39 @@ import { readStored, storedColumns, uuids } from './rows.ts'
 import { heldMs, planned } from './planned.ts'
 
 /**
- * Each takes its jobs one after the other and locks the job, then the table that holds it. `cancel` waits for a lease that is just
+ * Each takes its jobs one after the other and locks the job, then the table that holds it. Of several jobs, `in_order` locks the rows
+ * before, in the order of their numbers, so that no two calls wait for each other; `cancel` does so for those that wait, after the leases
+ * of the others, and one such call goes after the other, since what it writes for those is no row that could be locked before.
+ * `cancel` waits for a lease that is just
  * being settled, so that both know who came first, but not for one that somebody's transaction holds: that one is asked.
  * Answers are digits: the places of the answers in the lists below.
  */
 export const operatorFunctions: string = `
+CREATE FUNCTION errand.in_order(p_ids uuid[]) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+  v_seq int8;
+BEGIN
+  IF cardinality(p_ids) < 2 THEN RETURN; END IF;
+  FOR v_seq IN SELECT j.seq FROM unnest(p_ids) u (id) JOIN errand.jobs j ON j.id = u.id ORDER BY 1 LOOP
+    PERFORM 1 FROM errand.jobs WHERE seq = v_seq FOR UPDATE;
+  END LOOP;
+END $$;
+
+CREATE FUNCTION errand.cancel_in_order(p_ids uuid[]) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+  v_token int8;
+BEGIN
+  IF cardinality(p_ids) < 2 THEN RETURN; END IF;
+  PERFORM pg_advisory_xact_lock(('errand.cancels'::regclass::oid::int8 % 2147483647)::int, 1);
+  FOR v_token IN
+    SELECT DISTINCT l.token FROM unnest(p_ids) u (id) JOIN errand.jobs j ON j.id = u.id JOIN errand.leases l ON l.held @> j.seq ORDER BY 1
+  LOOP
+    PERFORM 1 FROM errand.leases WHERE token = v_token FOR UPDATE;
+  END LOOP;
+  PERFORM errand.in_order(ARRAY(
+    SELECT u.id FROM unnest(p_ids) u (id) JOIN errand.jobs j ON j.id = u.id WHERE NOT errand.is_leased(j.seq)));
+END $$;
+
 CREATE FUNCTION errand.cancel(p_ids uuid[], p_reason text) RETURNS text LANGUAGE plpgsql ${planned} AS $$
 DECLARE
   v_now int8 := errand.now_ms();
@@ -18,6 +46,7 @@ DECLARE
   v_answers text := '';
 BEGIN
   PERFORM set_config('lock_timeout', '${heldMs}', true);
+  PERFORM errand.cancel_in_order(p_ids);
   FOREACH v_id IN ARRAY p_ids LOOP
     v_answers := v_answers || errand.cancel_one(v_id, p_reason, v_now);
   END LOOP;
@@ -69,6 +98,7 @@ DECLARE
   v_answers text := '';
 BEGIN
   PERFORM set_config('lock_timeout', '${heldMs}', true);
+  PERFORM errand.in_order(p_ids);
   FOREACH v_id IN ARRAY p_ids LOOP
     SELECT * INTO v_job FROM errand.jobs WHERE id = v_id FOR UPDATE;
     IF NOT FOUND THEN
@@ -115,6 +145,7 @@ DECLARE
   v_answers text := '';
 BEGIN
   PERFORM set_config('lock_timeout', '${heldMs}', true);
+  PERFORM errand.in_order(p_ids);
   FOREACH v_id IN ARRAY p_ids LOOP
     SELECT * INTO v_job FROM errand.jobs WHERE id = v_id FOR UPDATE;
     IF NOT FOUND THEN
@@ -142,6 +173,7 @@ DECLARE
   v_stored errand.stored;
 BEGIN
   PERFORM set_config('lock_timeout', '${heldMs}', true);
+  PERFORM errand.in_order(p_ids);
   FOREACH v_id IN ARRAY p_ids LOOP
     SELECT * INTO v_job FROM errand.jobs WHERE id = v_id FOR UPDATE;
     CONTINUE WHEN NOT FOUND;

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import type { Rule } from './harness.ts'
-import { again, claimOf, finish } from './jobs.ts'
-import { both, twoClients } from './race.ts'
+import type { Store } from '../../store.ts'
+import { again, claimOf, finish, leaseMs, newJob } from './jobs.ts'
+import { assertSame, both, twoClients } from './race.ts'
 import { rulesOf } from './rule.ts'
 import { only } from './scene.ts'
 
@@ -60,6 +61,52 @@ export const operatorRaceRules: readonly Rule[] = rulesOf('races', {
       running = await scene.claimOne()
     }
   },
+
+  'two operators at the same jobs, each in an order of their own: each job is changed once, and nobody waits for long':
+    async (scene) => {
+      const [a, b] = await twoClients(scene)
+      for (let round = 0; round < scene.rounds; round += 1) {
+        await scene.store.insert(Array.from({ length: 4 }, () => newJob()))
+        const running = await scene.claim({ limit: 4 })
+        // From now on two have leases of their own; the others share one.
+        for (const job of running.slice(0, 2)) await scene.store.renew([job], leaseMs)
+        const waiting = Array.from({ length: 4 }, () => newJob())
+        await scene.store.insert(waiting)
+        const ids = running.flatMap((job, at) => [job.id, waiting[at]!.id])
+        const each = async <A>(
+          call: (client: Store, ordered: readonly string[]) => Promise<readonly A[]>,
+        ): Promise<string[]> => {
+          const [first, second] = await both(
+            round,
+            () => call(a, ids),
+            () => call(b, ids.toReversed()),
+          )
+          const answers = [...first, ...second].map((answer) => JSON.stringify(answer))
+          return [...new Set(answers)].map(
+            (answer) => `${answer} ${answers.filter((other) => other === answer).length}`,
+          )
+        }
+        assertSame(await each((client, ordered) => client.cancel(ordered, null)), [
+          '"asked" 8',
+          '"cancelled" 4',
+          '"final" 4',
+        ])
+        await scene.store.settle(running.map((job) => finish(job, { state: 'cancelled' })))
+        assertSame(await each((client, ordered) => client.retry(ordered)), [
+          '"retried" 8',
+          '"unfit" 8',
+        ])
+        await scene.store.cancel(ids.slice(4), null)
+        const taken = each(async (client, ordered) =>
+          (await client.take(ordered)).map((job) => job?.state ?? null),
+        )
+        assertSame(await taken, ['"cancelled" 4', '"ready" 8', 'null 4'])
+        assertSame(await each((client, ordered) => client.remove(ordered)), [
+          '"missing" 12',
+          '"removed" 4',
+        ])
+      }
+    },
 
   'prune against retry: the job is gone, or it is ready': async (scene) => {
     const [a, b] = await twoClients(scene)
