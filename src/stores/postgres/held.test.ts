@@ -86,6 +86,25 @@ if (server !== null) {
     assert.deepEqual(await store.renew([next], leaseMs), ['renewed'])
   })
 
+  test('postgres: a call that gave one job up as held still waits for the next one as long as any call', async () => {
+    const [held] = await running(store, 1)
+    const waiting = newJob()
+    const dependant = newJob({ needs: [{ id: waiting.id, onFailed: 'cancel' }] })
+    await store.insert([waiting, dependant])
+    await within(url, async (client) => {
+      await store.settle([finish(held)], client)
+      await within(url, async (another) => {
+        await another.query('SELECT 1 FROM held_jobs.jobs WHERE id = $1 FOR UPDATE', [dependant.id])
+        const cancelled = store.cancel([held.id, waiting.id], null)
+        await new Promise((resolve) => setTimeout(resolve, 600))
+        await another.query('COMMIT')
+        assert.deepEqual(await cancelled, ['asked', 'cancelled'])
+      })
+      await client.query('ROLLBACK')
+    })
+    assert.equal((await store.get([dependant.id]))[0]?.state, 'cancelled')
+  })
+
   test('postgres: an insert whose unique key an open transaction holds is told so soon, and others go on', async () => {
     const rule = unique('held key')
     const [late, plain] = [newJob({ unique: rule }), newJob()]
