@@ -62,6 +62,25 @@ export const operatorRaceRules: readonly Rule[] = rulesOf('races', {
     }
   },
 
+  'two cancels of the same running jobs, each in an order of its own: both are told that they ask, and nobody waits for long':
+    async (scene) => {
+      const [a, b] = await twoClients(scene)
+      for (let round = 0; round < scene.rounds; round += 1) {
+        await scene.store.insert(Array.from({ length: 8 }, () => newJob()))
+        const running = await scene.claim({ limit: 8 })
+        // From now on each has a lease of its own.
+        for (const job of running) await scene.store.renew([job], leaseMs)
+        const ids = running.map(({ id }) => id)
+        const answers = await both(
+          round,
+          () => a.cancel(ids, null),
+          () => b.cancel(ids.toReversed(), null),
+        )
+        assert.ok(answers.flat().every((answer) => answer === 'asked'))
+        await scene.store.settle(running.map((job) => finish(job, { state: 'cancelled' })))
+      }
+    },
+
   'two operators at the same jobs, each in an order of their own: each job is changed once, and nobody waits for long':
     async (scene) => {
       const [a, b] = await twoClients(scene)
