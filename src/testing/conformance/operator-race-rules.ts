@@ -66,11 +66,11 @@ export const operatorRaceRules: readonly Rule[] = rulesOf('races', {
     async (scene) => {
       const [a, b] = await twoClients(scene)
       for (let round = 0; round < scene.rounds; round += 1) {
-        await scene.store.insert(Array.from({ length: 8 }, () => newJob()))
-        const running = await scene.claim({ limit: 8 })
-        // From now on each has a lease of its own.
-        for (const job of running) await scene.store.renew([job], leaseMs)
-        const ids = running.map(({ id }) => id)
+        await scene.store.insert(Array.from({ length: 60 }, () => newJob()))
+        const running = await scene.claim({ limit: 60 })
+        // From now on each of these has a lease of its own.
+        await scene.store.renew(running.slice(1), leaseMs)
+        const ids = running.slice(1).map(({ id }) => id)
         const answers = await both(
           round,
           () => a.cancel(ids, null),
