@@ -22,7 +22,7 @@ BEGIN
   PERFORM errand.promote(v_now);
   PERFORM errand.fold_tally();
   PERFORM errand.forget_erasures(v_now);
-  IF EXISTS (SELECT 1 FROM errand.doubts) THEN PERFORM errand.recheck(); END IF;
+  IF EXISTS (SELECT 1 FROM errand.doubts) THEN PERFORM errand.recheck(NULL); END IF;
   SELECT due_at INTO v_due FROM errand.scheduled ORDER BY due_at LIMIT 1;
   SELECT EXISTS (
     SELECT 1 FROM errand.queues k WHERE NOT paused AND ('*' = ANY (p_queues) OR name = ANY (p_queues)) AND (

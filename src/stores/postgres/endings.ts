@@ -1,5 +1,4 @@
 /** How a job ends, and what that means for the jobs that need it. */
-import { patienceMs } from './leases.ts'
 import { ringDays } from './tables.ts'
 import { planned } from './planned.ts'
 
@@ -12,7 +11,8 @@ import { planned } from './planned.ts'
  * `weigh` looks at what a job needs by what the store knows now and strikes what is met, or failed and may fail.
  *
  * `recheck` weighs jobs anew whose insert may have passed the end of a need: it holds the needs still, then the job, in the order in which
- * an ending locks them; where a transaction of a user is in the way it leaves the doubt standing for the next time.
+ * an ending locks them. It holds some while it asks for others, so it waits for none: where anything is locked it leaves the doubt standing and
+ * answers false.
  */
 export const endingFunctions: string = `
 CREATE FUNCTION errand.bucket_of(p_now int8, p_keep int8) RETURNS int2 LANGUAGE sql IMMUTABLE AS $$
@@ -135,20 +135,27 @@ BEGIN
   RETURN CASE WHEN v_open THEN 'open' ELSE 'met' END;
 END $$;
 
-CREATE FUNCTION errand.recheck() RETURNS void LANGUAGE plpgsql ${planned} AS $$
+CREATE FUNCTION errand.recheck(p_ids uuid[]) RETURNS bool LANGUAGE plpgsql ${planned} AS $$
 DECLARE
   v_now int8 := errand.now_ms();
+  v_seqs int8[] := CASE WHEN p_ids IS NULL THEN ARRAY(SELECT seq FROM errand.doubts ORDER BY seq LIMIT 1000)
+    ELSE ARRAY(SELECT seq FROM errand.jobs WHERE id = ANY (p_ids) ORDER BY seq) END;
   v_seq int8;
   v_job errand.jobs;
   v_need record;
   v_sure bool;
+  v_all bool := true;
 BEGIN
-  FOR v_seq IN SELECT seq FROM errand.doubts ORDER BY seq LIMIT 1000 FOR UPDATE SKIP LOCKED LOOP
-    v_sure := true;
+  FOREACH v_seq IN ARRAY v_seqs LOOP
+    CONTINUE WHEN NOT EXISTS (SELECT 1 FROM errand.doubts WHERE seq = v_seq);
+    PERFORM 1 FROM errand.doubts WHERE seq = v_seq FOR UPDATE SKIP LOCKED;
+    v_sure := FOUND;
     FOR v_need IN SELECT j.seq FROM errand.needs n JOIN errand.jobs j ON j.id = n.need WHERE n.seq = v_seq ORDER BY j.seq LOOP
       v_sure := v_sure AND errand.hold_still(v_need.seq);
     END LOOP;
-    CONTINUE WHEN NOT v_sure OR NOT errand.lock_soon(v_seq);
+    v_sure := v_sure AND errand.lock_free(v_seq);
+    v_all := v_all AND v_sure;
+    CONTINUE WHEN NOT v_sure;
     SELECT * INTO v_job FROM errand.jobs WHERE seq = v_seq;
     DELETE FROM errand.doubts WHERE seq = v_seq;
     CONTINUE WHEN NOT EXISTS (SELECT 1 FROM errand.needs WHERE seq = v_seq) OR errand.is_leased(v_seq);
@@ -160,27 +167,24 @@ BEGIN
       ELSE NULL;
     END CASE;
   END LOOP;
+  RETURN v_all;
 END $$;
 
-CREATE FUNCTION errand.lock_soon(p_seq int8) RETURNS bool LANGUAGE plpgsql SET lock_timeout = ${patienceMs} AS $$
+CREATE FUNCTION errand.lock_free(p_seq int8) RETURNS bool LANGUAGE plpgsql AS $$
 BEGIN
   PERFORM 1 FROM errand.jobs WHERE seq = p_seq FOR UPDATE SKIP LOCKED;
-  IF FOUND OR NOT EXISTS (SELECT 1 FROM errand.jobs WHERE seq = p_seq) THEN RETURN true; END IF;
-  BEGIN
-    PERFORM 1 FROM errand.jobs WHERE seq = p_seq FOR UPDATE;
-    RETURN true;
-  EXCEPTION WHEN lock_not_available THEN
-    RETURN false;
-  END;
+  RETURN FOUND OR NOT EXISTS (SELECT 1 FROM errand.jobs WHERE seq = p_seq);
 END $$;
 
 CREATE FUNCTION errand.hold_still(p_seq int8) RETURNS bool LANGUAGE plpgsql AS $$
 DECLARE
   v_lease errand.leases;
 BEGIN
-  IF NOT errand.lock_soon(p_seq) THEN RETURN false; END IF;
-  SELECT * INTO v_lease FROM errand.leases WHERE held @> p_seq FOR UPDATE;
+  IF NOT errand.lock_free(p_seq) THEN RETURN false; END IF;
+  SELECT * INTO v_lease FROM errand.leases WHERE held @> p_seq FOR UPDATE SKIP LOCKED;
   IF FOUND AND v_lease.held @> p_seq THEN PERFORM errand.unshare(v_lease, p_seq); END IF;
-  RETURN NOT errand.is_held(p_seq);
+  IF EXISTS (SELECT 1 FROM errand.leases WHERE held @> p_seq) THEN RETURN false; END IF;
+  PERFORM 1 FROM errand.running WHERE seq = p_seq FOR UPDATE SKIP LOCKED;
+  RETURN FOUND OR NOT EXISTS (SELECT 1 FROM errand.running WHERE seq = p_seq);
 END $$;
 `

@@ -1,9 +1,11 @@
 /** New work: `insert`, and the follow-ups of settlements, which are inserts like any other. */
+import { setTimeout } from 'node:timers/promises'
 import type { Inserted, NewJob } from '../../store.ts'
 import type { Again, Database } from './database.ts'
 import { forgottenState, unknownOutcome } from './errors.ts'
 import { add, isOrdinary } from './ordinary.ts'
 import { heldMs, planned } from './planned.ts'
+import { uuids } from './rows.ts'
 import { packStates } from './states.ts'
 import type { Caller } from './transactions.ts'
 
@@ -210,7 +212,7 @@ END $$;
 /** Through text, because some libraries write what is meant for JSON as JSON once more. */
 const INSERT = `SELECT errand.insert($1::text::json, $2)`
 const INSERT_AGAIN = `SELECT errand.insert_again($1::text::json, $2)`
-const RECHECK = `SELECT errand.recheck()`
+const RECHECK = `SELECT errand.recheck($1)`
 
 /** Adds jobs: those of the ordinary kind at one go. */
 export async function insert(
@@ -241,16 +243,34 @@ export async function insert(
       : await tx(INSERT, [...values, 'work'])
   if (tx === null) {
     db.hints.give('work')
-    if (jobs.some(({ needs }) => needs.length > 0)) await recheck(db)
+    await recheck(db, jobs)
   }
   return (JSON.parse(answers) as Answer[]).map(([id, status, token]) => ({ id, status, token }))
 }
 
 type Answer = [id: string, status: Inserted['status'], token: number | null]
 
-/** Weighs jobs anew that came to wait for others while those were ending. */
-export async function recheck(db: Database): Promise<void> {
-  await db.value(RECHECK, [])
+/** The pauses between looks at doubted jobs, in ms. */
+const recheckPausesMs = [2, 5, 10, 20, 40, 80, 160] as const
+
+/**
+ * Weighs those of the jobs anew that came to wait for others while these were ending. What a transaction of a user holds is left
+ * to the next beat of a worker, and so is all of it when the server is away: the jobs themselves are stored.
+ */
+export async function recheck(db: Database, jobs: readonly NewJob[]): Promise<void> {
+  const ids = jobs.filter(({ needs }) => needs.length > 0).map(({ id }) => id)
+  if (ids.length === 0) return
+  const isSure = (): Promise<boolean> =>
+    db.value(RECHECK, [uuids(ids)]).then(
+      (answer) => answer === 'true',
+      () => true,
+    )
+  for (const pauseMs of recheckPausesMs) {
+    if (await isSure()) break
+    await setTimeout(pauseMs * (0.5 + Math.random()))
+  }
+  // A job may just have become ready that the insert itself told nobody of.
+  db.hints.give('work')
 }
 
 /** A job as the functions of the schema read it. */

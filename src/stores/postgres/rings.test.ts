@@ -16,6 +16,7 @@ const ringless = [
   'replace against sweep of an overdue job',
   'a renewal beside notes of the same jobs',
   'a settlement beside notes of the same jobs',
+  'remove against the insert of a job that needs the removed ones',
   'two cancels of the same running jobs',
   'two operators at the same jobs',
 ]

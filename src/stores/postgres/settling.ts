@@ -154,8 +154,10 @@ function leaseOf({ id, token }: Settlement): string {
 async function tellOf(db: Database, settlements: readonly Settlement[]): Promise<void> {
   db.hints.give('finished')
   db.hints.give('work')
-  if (settlements.some(({ followUps }) => followUps.some(({ needs }) => needs.length > 0)))
-    await recheck(db)
+  await recheck(
+    db,
+    settlements.flatMap(({ followUps }) => followUps),
+  )
 }
 
 /** In the user's transaction: jobs are taken out of shared leases before, so that the transaction holds no more than their own. */

@@ -40,6 +40,30 @@ export const operatorRaceRules: readonly Rule[] = rulesOf('races', {
     }
   },
 
+  'remove against the insert of a job that needs the removed ones: it is cancelled, and does not wait for them':
+    async (scene) => {
+      const [a, b] = await twoClients(scene)
+      for (let round = 0; round < scene.rounds; round += 1) {
+        const first = newJob()
+        const between = newJob({ needs: [{ id: first.id, onFailed: 'run' }] })
+        const others = Array.from({ length: 30 }, () => newJob())
+        await scene.store.insert([first, between, ...others])
+        const needs = [between, ...others.slice(0, 1)].map(({ id }) => ({
+          id,
+          onFailed: 'cancel' as const,
+        }))
+        const job = newJob({ needs })
+        const [, removed] = await both(
+          round,
+          () => a.insert([job]),
+          () => b.remove([...others, first].map(({ id }) => id)),
+        )
+        assert.ok(removed.every((answer) => answer === 'removed'))
+        assert.equal((await scene.job(job.id)).state, 'cancelled')
+        await scene.store.remove([between.id, job.id])
+      }
+    },
+
   'of two takers one gets the job': async (scene) => {
     const clients = await scene.clients(3)
     for (let round = 0; round < scene.rounds; round += 1) {
