@@ -6,7 +6,7 @@ import { uuids } from './rows.ts'
 import { planned } from './planned.ts'
 
 /** How long a call waits for a job that somebody's transaction holds, before it takes it as held, in ms. */
-export const patienceMs = 100
+const patienceMs = 100
 /** How long a renewal does so, for all its jobs together: longer, since it holds nothing that others wait for. */
 const renewalPatienceMs = 400
 

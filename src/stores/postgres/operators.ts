@@ -6,12 +6,15 @@ import { readStored, storedColumns, uuids } from './rows.ts'
 import { heldMs, planned } from './planned.ts'
 
 /**
- * Each takes its jobs one after the other and locks the job, then the table that holds it. Of several jobs, `in_order` locks the rows
- * before, in the order of their numbers, so that no two calls wait for each other; `cancel` does so for those that wait, after the leases
- * of the others, and one such call goes after the other, since what it writes for those is no row that could be locked before.
- * `cancel` waits for a lease that is just
- * being settled, so that both know who came first, but not for one that somebody's transaction holds: that one is asked.
- * Answers are digits: the places of the answers in the lists below.
+ * Each takes its jobs one after the other and locks the job, then the table that holds it. Answers are digits: the places of the
+ * answers in the lists below.
+ *
+ * `cancel` waits for a lease that is just being settled, so that both know who came first, but not for one that somebody's transaction
+ * holds: that one is asked.
+ *
+ * Of several jobs, `in_order` locks the rows before, in the order of their numbers, so that no two calls wait for each other. A
+ * `cancel` does so for those that wait, after the leases of the others; and one `cancel` of several goes after the other, since what
+ * it writes for a running job is no row that could be locked before.
  */
 export const operatorFunctions: string = `
 CREATE FUNCTION errand.in_order(p_ids uuid[]) RETURNS void LANGUAGE plpgsql AS $$
