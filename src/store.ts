@@ -36,6 +36,8 @@ export interface StoreInfo {
   readonly location: string
   /** What survives when `enqueue` has resolved, in a few words. */
   readonly durability: string
+  /** Whether its calls go one after another, so that those sent at once only wait for each other; false when left out. */
+  readonly serial?: boolean
 }
 
 /** Names a module whose `connect(argument)` answers the same store again. Both parts can be sent to a thread. */

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { ErrandError } from '../core/errors.ts'
 import { EventHub } from '../observe/events.ts'
-import type { SettleAnswer, Settlement, Store } from '../store.ts'
+import type { SettleAnswer, Settlement, Store, StoreInfo } from '../store.ts'
 import { VirtualClock } from '../testing/virtual-clock.ts'
 import { Settler } from './settler.ts'
 
@@ -13,7 +13,7 @@ interface Call {
 }
 
 /** A settler on a store whose calls are answered by hand. */
-function made() {
+function made(info: Partial<StoreInfo> = {}) {
   const clock = new VirtualClock()
   const events = new EventHub()
   const pauses: number[] = []
@@ -27,7 +27,7 @@ function made() {
         fail: reject,
       })
     })
-  const settler = new Settler({ clock, settle } as unknown as Store, events, () => undefined)
+  const settler = new Settler({ clock, settle, info } as unknown as Store, events, () => undefined)
   const done: string[] = []
   const hand = (count: number, name: string): void => {
     for (let n = 0; n < count; n++) {
@@ -80,6 +80,21 @@ test('a batch that has grown goes along with those under way, three at most, and
     await clock.advance(0)
   }
   assert.deepEqual(new Set(calls.flatMap(({ ids }) => ids)).size, 1_600)
+  assert.equal(settler.pending, 0)
+})
+
+test('a store that carries out one call after another has one batch at a time', async () => {
+  const { clock, calls, settler, hand } = made({ serial: true })
+  hand(1_200, 'a')
+  await clock.advance(0)
+  assert.equal(calls.length, 1)
+  for (const length of [500, 500, 200]) {
+    const call = calls.at(-1)
+    assert.equal(call?.ids.length, length)
+    call?.answer()
+    await clock.advance(0)
+  }
+  assert.equal(calls.length, 3)
   assert.equal(settler.pending, 0)
 })
 

@@ -19,7 +19,7 @@ interface Item {
 
 const batch = 500
 
-/** A store that takes several calls at once is kept at work by further batches, if they are worth a call of their own. */
+/** A store whose calls need not go one after another is kept at work by further batches, if they are worth a call of their own. */
 const further = { flights: 3, least: 100 } as const
 
 /** More settlements than this may wait only while the store is slow; then slots wait for it. */
@@ -72,6 +72,7 @@ export class Settler {
     if (this.#waiting.length === 0 || this.#rest !== null) return false
     if (this.#gaveUp.signal.aborted) return false
     if (this.#flights === 0) return true
+    if (this.#store.info.serial === true) return false
     if (this.health.failures > 0 || this.#flights >= further.flights) return false
     return this.#waiting.length >= further.least
   }

@@ -33,7 +33,12 @@ export function memoryStore(db: MemoryDatabase, clock: Clock): Store {
   }
 
   return {
-    info: { kind: 'memory', location: 'this process', durability: 'nothing survives the process' },
+    info: {
+      kind: 'memory',
+      location: 'this process',
+      durability: 'nothing survives the process',
+      serial: true,
+    },
     clock,
     connector: null,
     setup: async () => void open(),

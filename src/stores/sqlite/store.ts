@@ -31,7 +31,12 @@ export function sqliteStore(
   const files = new FileWatch(db, hints)
 
   return {
-    info: { kind: 'sqlite', location: file, durability: durabilities[options.durability] },
+    info: {
+      kind: 'sqlite',
+      location: file,
+      durability: durabilities[options.durability],
+      serial: true,
+    },
     clock: options.clock,
     connector,
     setup: () => db.read(() => undefined),
