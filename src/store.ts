@@ -124,10 +124,7 @@ export interface Runs {
   renew(leases: readonly LeaseRef[], leaseMs: number): Promise<readonly RenewAnswer[]>
   /** Writes starts, progress and log lines of running jobs. */
   note(notes: readonly Note[]): Promise<readonly NoteAnswer[]>
-  /**
-   * Re-leases to the caller, under new tokens, running jobs whose lease has expired and waiting jobs whose `startBy` or
-   * `deadlineAt` has passed, if their task is listed. The caller decides and settles them.
-   */
+  /** Leases anew what expired and what waits past its `startBy` or `deadlineAt`, if its task is listed; the caller settles it. */
   expired(request: ExpiredRequest): Promise<Claimed>
   /** Writes the worker's heartbeat and answers what it should know; called each few seconds and once with `stoppedAt` at the end. */
   tend(worker: WorkerRecord): Promise<Tended>
