@@ -308,6 +308,26 @@ function testAnswers(proxy: TcpProxy, proxied: string, url: string): void {
     await store.close()
   })
 
+  test('postgres: an insert holds though the connection breaks while it looks again at its needs', async () => {
+    const own = 'fault_looks'
+    const store = postgres(url, { schema: own })
+    const need = newJob()
+    const job = newJob({ needs: [{ id: need.id, onFailed: 'cancel' }] })
+    try {
+      await store.insert([need])
+      await query(
+        url,
+        `CREATE OR REPLACE FUNCTION ${own}.recheck(p_ids uuid[]) RETURNS bool LANGUAGE plpgsql AS $$
+          BEGIN RETURN pg_terminate_backend(pg_backend_pid()); END $$`,
+      )
+      assert.deepEqual(await store.insert([job]), [{ id: job.id, status: 'created', token: null }])
+      assert.equal((await store.get([job.id]))[0]?.state, 'blocked')
+    } finally {
+      await store.close()
+      await query(url, `DROP SCHEMA ${own} CASCADE`)
+    }
+  })
+
   test('postgres: a settlement whose answer was lost is recognised when it is repeated', async () => {
     const store = made(5_000)
     const job = newJob({ queue: 'lost settlement' })
