@@ -28,6 +28,7 @@ export const settlerBound = 2_000
 export class Settler {
   readonly health: Health
   readonly #store: Store
+  readonly #mostFlights: number
   readonly #wrote: () => void
   readonly #gaveUp = new AbortController()
   #waiting: Item[] = []
@@ -39,6 +40,7 @@ export class Settler {
   /** `wrote` is called after each batch: what waited for room among the settlements may go on. */
   constructor(store: Store, events: EventHub, wrote: () => void) {
     this.#store = store
+    this.#mostFlights = store.info.serial === true ? 1 : further.flights
     this.#wrote = wrote
     this.health = new Health('settler', events)
   }
@@ -72,8 +74,7 @@ export class Settler {
     if (this.#waiting.length === 0 || this.#rest !== null) return false
     if (this.#gaveUp.signal.aborted) return false
     if (this.#flights === 0) return true
-    if (this.#store.info.serial === true) return false
-    if (this.health.failures > 0 || this.#flights >= further.flights) return false
+    if (this.health.failures > 0 || this.#flights >= this.#mostFlights) return false
     return this.#waiting.length >= further.least
   }
 
