@@ -164,7 +164,10 @@ export interface NextDue {
 /** A leased job: all that is needed to run it and to decide what comes next. */
 export interface ClaimedJob {
   readonly id: string
-  /** The fencing number: greater than any that this job had before. */
+  /**
+   * The fencing number: greater than any that the store gave before, and no more than a second behind its clock in microseconds, so that none
+   * comes twice, even after a crash, a fail-over or a restored copy took back what was written.
+   */
   readonly token: number
   readonly task: string
   readonly queue: string

@@ -24,7 +24,11 @@ interface Lease {
 export function claim(db: MemoryDatabase, request: ClaimRequest, now: number): Claimed & NextDue {
   promote(db, now)
   const next = nextDueMs(db, now)
-  const lease = { worker: request.worker, leaseUntil: now + request.leaseMs, token: db.nextToken() }
+  const lease = {
+    worker: request.worker,
+    leaseUntil: now + request.leaseMs,
+    token: db.nextToken(now),
+  }
   const jobs: ClaimedJob[] = []
   for (const { name, limit } of asked(db, request)) {
     const queue = db.queues.get(name)
@@ -68,7 +72,11 @@ function suspectBeforeOthers(db: MemoryDatabase, name: string, mostLosses: numbe
 /** Leases to the caller what other workers lost, oldest lease first, then what waited too long. */
 export function expired(db: MemoryDatabase, request: ExpiredRequest, now: number): Claimed {
   const tasks = new Set(request.tasks)
-  const lease = { worker: request.worker, leaseUntil: now + request.leaseMs, token: db.nextToken() }
+  const lease = {
+    worker: request.worker,
+    leaseUntil: now + request.leaseMs,
+    token: db.nextToken(now),
+  }
   const lost = [...db.running]
     .filter((row) => isLost(row, now) && tasks.has(row.task))
     .sort((a, b) => (a.leaseUntil ?? 0) - (b.leaseUntil ?? 0) || a.sequence - b.sequence)

@@ -81,9 +81,9 @@ export class MemoryDatabase {
   #token = 0
   #sequence = 0
 
-  /** The next fencing token. */
-  nextToken(): number {
-    return (this.#token += 1)
+  /** The next fencing token: no less than the clock's microseconds, as the contract asks. */
+  nextToken(now: number): number {
+    return (this.#token = Math.max(this.#token + 1, now * 1_000))
   }
 
   nextSequence(): number {

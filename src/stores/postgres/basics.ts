@@ -2,9 +2,16 @@
 
 /** Longer than any call is repeated, in ms. */
 const erasuresKeptMs = 120_000
+/** How far tokens may lag behind the server's clock: shorter than a restore takes, long enough that they are lifted seldom. */
+const tokenLagMs = 1_000
+/** What `new_token` raises to leave its block. */
+const liftedState = 'UF002'
 
 /**
  * `now_ms` is the server's time; the one place that reads it, which tests put another in.
+ * `new_token` gives the tokens of leases; no crash, fail-over or restore can make it give one twice. The sequence forgets, but a second is the
+ * most by which it may lag behind the server's microseconds: found below that, it is lifted to them, one call at a time. The block that holds the
+ * lock is rolled back, which frees it at once and leaves the sequence as it is.
  * `take_seqs` numbers a batch in one stretch; a stretch that another call broke into is no error, only more runs.
  * `tallied` keeps count: it only ever adds rows, so that nobody waits for a counter; `fold_tally` sums them up.
  * `erased` notes that a call removes jobs for good, once for each call; `forget_erasures` drops notes that no insert can ask for any more.
@@ -13,6 +20,23 @@ export const basicFunctions: string = `
 CREATE FUNCTION errand.now_ms() RETURNS int8 LANGUAGE sql VOLATILE AS $$
   SELECT floor(extract(epoch FROM clock_timestamp()) * 1000)::int8
 $$;
+
+CREATE FUNCTION errand.new_token() RETURNS int8 LANGUAGE plpgsql AS $$
+DECLARE
+  v_token int8 := nextval('errand.tokens');
+BEGIN
+  IF v_token > (errand.now_ms() - ${tokenLagMs}) * 1000 THEN RETURN v_token; END IF;
+  BEGIN
+    PERFORM pg_advisory_xact_lock(('errand.tokens'::regclass::oid::int8 % 2147483647)::int, 2);
+    v_token := nextval('errand.tokens');
+    IF v_token <= (errand.now_ms() - ${tokenLagMs}) * 1000 THEN
+      v_token := setval('errand.tokens', errand.now_ms() * 1000);
+    END IF;
+    RAISE EXCEPTION USING ERRCODE = '${liftedState}';
+  EXCEPTION WHEN SQLSTATE '${liftedState}' THEN
+    RETURN v_token;
+  END;
+END $$;
 
 CREATE FUNCTION errand.take_seqs(p_count int) RETURNS int8[] LANGUAGE plpgsql AS $$
 DECLARE

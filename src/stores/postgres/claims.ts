@@ -17,6 +17,10 @@ import { planned } from './planned.ts'
  * as if suspects were not there. `locks_before` tries to lock a run that stands before a suspect, for its claim to take: one that another
  * claim is taking stands before no suspect, and one that stands behind it is not locked, so that a third claim finds it.
  *
+ * A claim of ordinary jobs waits for no disk: one that a crash takes back leaves its jobs ready, and its token is never given again, so that what
+ * its worker settles is stale. Whatever is written later (a start that must come before its run, an end) takes the claim to the disk with it.
+ * A suspect's start is written by the claim itself, which is why that waits.
+ *
  * The first row of an answer is no job: it tells the time, when the next job is due, how many dead rows the walk
  * stepped over, where it ended in each priority, and whether it passed by work that others held, or by a suspect.
  *
@@ -105,7 +109,7 @@ BEGIN
         CONTINUE WHEN NOT FOUND;
         DELETE FROM errand.suspects WHERE queue = v_suspect.queue AND priority = v_suspect.priority
           AND place = v_suspect.place AND seq = v_suspect.seq;
-        v_token := nextval('errand.tokens');
+        v_token := errand.new_token();
         INSERT INTO errand.running (seq, token, worker, lease_until, started_at)
         VALUES (v_suspect.seq, v_token, p_worker, v_now + p_lease_ms, v_now);
         PERFORM errand.tallied(v_suspect.queue, 2, 3);
@@ -188,7 +192,8 @@ BEGIN
   END LOOP;
   RETURN NEXT errand.header(v_now, v_due, pg_stat_get_xact_tuples_returned('errand.ready_line'::regclass) - v_walked - v_seen, v_passed, v_ends);
   IF v_taken = 0 THEN RETURN; END IF;
-  v_token := nextval('errand.tokens');
+  PERFORM set_config('synchronous_commit', 'off', true);
+  v_token := errand.new_token();
   INSERT INTO errand.leases (token, worker, until, held)
   SELECT v_token, p_worker, v_now + p_lease_ms, range_agg(int8range(f, l + 1)) FROM unnest(v_firsts, v_lasts) u (f, l);
   IF v_special THEN
@@ -238,7 +243,7 @@ BEGIN
         CROSS JOIN LATERAL (SELECT seq, task FROM errand.jobs WHERE seq >= lower(r) AND seq < upper(r) ORDER BY seq) j
       WHERE j.task = ANY (p_tasks) ORDER BY j.seq LIMIT v_room) s;
     CONTINUE WHEN v_seqs IS NULL;
-    v_token := coalesce(v_token, nextval('errand.tokens'));
+    v_token := coalesce(v_token, errand.new_token());
     PERFORM errand.shrink(v_lease.token, (SELECT range_agg(int8range(s, s + 1)) FROM unnest(v_seqs) s));
     INSERT INTO errand.running (seq, token, worker, lease_until) SELECT s, v_token, p_worker, v_now + p_lease_ms FROM unnest(v_seqs) s;
     FOR v_job IN SELECT * FROM errand.jobs WHERE seq = ANY (v_seqs) AND unique_key IS NOT NULL ORDER BY unique_key, seq LOOP
@@ -255,7 +260,7 @@ BEGIN
     WHERE r.lease_until <= v_now AND r.token IS DISTINCT FROM v_token AND j.task = ANY (p_tasks)
     ORDER BY r.lease_until, r.seq LIMIT greatest(v_room, 0) FOR UPDATE OF r SKIP LOCKED
   LOOP
-    v_token := coalesce(v_token, nextval('errand.tokens'));
+    v_token := coalesce(v_token, errand.new_token());
     UPDATE errand.running SET token = v_token, worker = p_worker, lease_until = v_now + p_lease_ms, born = false WHERE seq = v_lost.seq;
     SELECT * INTO v_job FROM errand.jobs WHERE seq = v_lost.seq;
     PERFORM errand.rekey(v_job.unique_key, v_job.id, v_job.unique_during, v_job.unique_until, 3, v_now);
@@ -275,7 +280,7 @@ BEGIN
     PERFORM errand.unbind(v_job);
     CONTINUE WHEN v_state > 2;
     v_room := v_room - 1;
-    v_token := coalesce(v_token, nextval('errand.tokens'));
+    v_token := coalesce(v_token, errand.new_token());
     INSERT INTO errand.running (seq, token, worker, lease_until, overdue) VALUES (v_job.seq, v_token, p_worker, v_now + p_lease_ms, true);
     PERFORM errand.tallied(v_job.queue, v_state, 3);
     PERFORM errand.rekey(v_job.unique_key, v_job.id, v_job.unique_during, v_job.unique_until, 3, v_now);

@@ -37,7 +37,7 @@ const defaults = { schema: 'errand', prepare: true, listen: true, callDeadlineMs
 const connections = 2
 
 /**
- * A store on a PostgreSQL server (14 or newer): from a URL, with two connections of its own, or on your pool or client of `pg`,
+ * A store on a PostgreSQL server (15 or newer): from a URL, with two connections of its own, or on your pool or client of `pg`,
  * which is used as it is and never closed. `insert` and `settle` take as `tx` a client of `pg` in a transaction, the `sql` of postgres.js
  * in `begin`, or a transaction of Kysely or Drizzle.
  *

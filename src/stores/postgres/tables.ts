@@ -35,7 +35,8 @@ const restless = `autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_thres
 
 export const tables: string = `
 CREATE SEQUENCE errand.seqs;
-CREATE SEQUENCE errand.tokens;
+-- Unlogged, so that a token waits for no disk and a crash or a promotion sets it back: see new_token.
+CREATE UNLOGGED SEQUENCE errand.tokens;
 
 CREATE TABLE errand.jobs (
   seq int8 PRIMARY KEY,

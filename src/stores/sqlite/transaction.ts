@@ -6,7 +6,7 @@ import type { StateCode } from './states.ts'
 const COUNT = `INSERT INTO errand_tally (queue, state, count) VALUES (?, ?, ?)
   ON CONFLICT (queue, state) DO UPDATE SET count = count + excluded.count`
 const ADD_QUEUE = `INSERT INTO errand_queues (name) VALUES (?) ON CONFLICT (name) DO NOTHING`
-const NEXT_TOKEN = `UPDATE errand_meta SET value = value + 1 WHERE name = 'token' RETURNING value`
+const NEXT_TOKEN = `UPDATE errand_meta SET value = max(value + 1, ?) WHERE name = 'token' RETURNING value`
 const ANY_NEEDS = `SELECT EXISTS (SELECT 1 FROM errand_needs)`
 const ANY_TRACES = `SELECT EXISTS (SELECT 1 FROM errand_log) OR EXISTS (SELECT 1 FROM errand_progress)`
 
@@ -53,9 +53,12 @@ export class Transaction {
     this.newQueues.add(queue)
   }
 
-  /** Answers the token of the leases that this transaction gives: greater than any before. */
+  /**
+   * Returns the token of the leases that this transaction gives: greater than any before, and no less than the clock's microseconds, so that
+   * what a loss of power or a restored file takes back is not given again.
+   */
   token(): number {
-    if (this.#token === 0) this.#token = this.row(NEXT_TOKEN)?.[0] as number
+    if (this.#token === 0) this.#token = this.row(NEXT_TOKEN, this.now * 1_000)?.[0] as number
     return this.#token
   }
 
