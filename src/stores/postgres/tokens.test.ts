@@ -103,9 +103,11 @@ if (canStartPostgres()) {
     const stores: Store[] = Array.from({ length: count }, () => postgres(server.url))
     await Promise.all(stores.map((one) => one.setup()))
     for (let round = 0; round < 20; round += 1) {
-      await store.insert(Array.from({ length: count }, () => newJob()))
+      await store.insert(stores.map((_, n) => newJob({ queue: `queue-${n}` })))
       await restart(1)
-      const answers = await Promise.all(stores.map((one) => one.claim(claimOf({ limit: 1 }))))
+      const answers = await Promise.all(
+        stores.map((one, n) => one.claim(claimOf({ queues: [{ name: `queue-${n}`, limit: 1 }] }))),
+      )
       const tokens = answers.flatMap(({ jobs }) => jobs.map(({ token }) => token))
       assert.equal(tokens.length, count)
       assert.equal(new Set(tokens).size, count)
