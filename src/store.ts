@@ -275,8 +275,6 @@ export interface Tended extends NextDue {
   readonly now: number
   /** Names of all paused queues. */
   readonly paused: readonly string[]
-  /** Names of all queues that the store has seen. */
-  readonly queues: readonly string[]
   /** Whether a queue that is not paused has ready work. */
   readonly ready: boolean
   /** Whether leases have expired, or waiting jobs are overdue. */
@@ -381,8 +379,10 @@ export type RetryAnswer = 'retried' | 'duplicate' | 'unfit' | 'missing'
 export type RemoveAnswer = 'removed' | 'running' | 'missing'
 
 export interface Coordination {
+  /** Keeps queues from giving jobs. */
   pause(queues: readonly string[]): Promise<void>
   resume(queues: readonly string[]): Promise<void>
+  /** Queues that hold a job, in whatever state, or are paused. No other name is remembered. */
   queues(): Promise<readonly { readonly name: string; readonly paused: boolean }[]>
   workers(): Promise<readonly WorkerRecord[]>
   /** Adds or replaces entries of the tasks registry. */

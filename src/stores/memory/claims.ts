@@ -6,8 +6,8 @@ import {
   move,
   nextDueMs,
   promote,
-  queueOf,
   type MemoryDatabase,
+  type Queue,
   type Row,
 } from './state.ts'
 
@@ -32,10 +32,10 @@ export function claim(db: MemoryDatabase, request: ClaimRequest, now: number): C
   const jobs: ClaimedJob[] = []
   for (const { name, limit } of asked(db, request)) {
     const queue = db.queues.get(name)
-    if (queue === undefined || queue.paused) continue
+    if (queue === undefined || db.paused.has(name)) continue
     const most = Math.min(limit, request.limit - jobs.length)
     if (most <= 0) continue
-    const suspect = jobs.length === 0 ? suspectBeforeOthers(db, name, request.suspects) : null
+    const suspect = jobs.length === 0 ? suspectBeforeOthers(queue, request.suspects) : null
     if (suspect !== null)
       return {
         now,
@@ -59,8 +59,7 @@ function asked(db: MemoryDatabase, request: ClaimRequest): ClaimRequest['queues'
   return [...request.queues, ...others.map((name) => ({ name, limit: request.others }))]
 }
 
-function suspectBeforeOthers(db: MemoryDatabase, name: string, mostLosses: number): Row | null {
-  const queue = queueOf(db, name)
+function suspectBeforeOthers(queue: Queue, mostLosses: number): Row | null {
   let first: Row | null = null
   for (const row of queue.suspects) {
     if (row.counters.losses <= mostLosses && (first === null || inLine(row, first) < 0)) first = row

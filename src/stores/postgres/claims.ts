@@ -24,6 +24,9 @@ import { planned } from './planned.ts'
  * The first row of an answer is no job: it tells the time, when the next job is due, how many dead rows the walk
  * stepped over, where it ended in each priority, and whether it passed by work that others held, or by a suspect.
  *
+ * Queues that have no work are passed by, at a step in an index each; those that are not named are found from one to the next
+ * by `next_busy`. So names that were used once cost nothing, and none is kept.
+ *
  * `p_after` names, for queues whose head is full of dead rows, places from which to look, one for each priority in which there is one: the
  * walk then goes from each place to where the next of these priorities begins. See `Heads`.
  *
@@ -36,6 +39,16 @@ CREATE TYPE errand.handed AS (
   unique_key text, created_at int8, due_at int8, start_by int8, deadline_at int8, counters text, started_at int8,
   cancel_asked bool, why text
 );
+
+CREATE FUNCTION errand.is_busy(p_queue text) RETURNS bool LANGUAGE sql STABLE AS $$
+  SELECT coalesce((SELECT true FROM errand.ready WHERE queue = p_queue LIMIT 1), (SELECT true FROM errand.suspects WHERE queue = p_queue LIMIT 1), false)
+$$;
+
+CREATE FUNCTION errand.next_busy(p_after text) RETURNS text LANGUAGE sql STABLE AS $$
+  SELECT least(
+    (SELECT queue FROM errand.ready WHERE queue > p_after ORDER BY queue LIMIT 1),
+    (SELECT queue FROM errand.suspects WHERE queue > p_after ORDER BY queue LIMIT 1))
+$$;
 
 CREATE FUNCTION errand.locks_before(p_suspect errand.suspects) RETURNS bool LANGUAGE plpgsql AS $$
 DECLARE
@@ -73,7 +86,7 @@ DECLARE
   v_waits bool; -- a suspect, held by another claim or behind what another may be taking just now
   v_seen int8 := 0;
   v_due int8;
-  v_walked int8 := pg_stat_get_xact_tuples_returned('errand.ready_line'::regclass);
+  v_walked int8 := 0;
   v_ends text := '';
   v_low_priority int2;
   v_low_place int8;
@@ -89,15 +102,21 @@ BEGIN
   END IF;
   IF p_suspects >= 0 THEN SELECT EXISTS (SELECT 1 FROM errand.suspects) INTO v_has_suspects; END IF;
   FOR v_queue IN
-    SELECT * FROM (SELECT q.name, q.most, p_after[q.o] AS after FROM unnest(p_queues, p_limits) WITH ORDINALITY q (name, most, o)
-        JOIN errand.queues k ON k.name = q.name AND NOT k.paused
-      WHERE q.most > 0 AND p_limit > 0 ORDER BY q.o) n
+    SELECT * FROM (
+      SELECT q.name, q.most, p_after[q.o] AS after FROM unnest(p_queues, p_limits) WITH ORDINALITY q (name, most, o)
+      WHERE q.most > 0 AND p_limit > 0 AND (p_after[q.o] IS NOT NULL OR errand.is_busy(q.name))
+        AND NOT EXISTS (SELECT 1 FROM errand.paused WHERE queue = q.name) ORDER BY q.o) named
     UNION ALL
-    SELECT * FROM (SELECT k.name, p_others, NULL FROM errand.queues k
-      WHERE p_others > 0 AND p_limit > 0 AND NOT k.paused AND k.name <> ALL (p_queues) ORDER BY k.name) o
+    SELECT * FROM (
+      WITH RECURSIVE busy (name) AS (
+        SELECT errand.next_busy('') WHERE p_others > 0 AND p_limit > 0
+        UNION ALL SELECT errand.next_busy(name) FROM busy WHERE name IS NOT NULL)
+      SELECT name, p_others, NULL::text FROM busy
+      WHERE name <> ALL (p_queues) AND NOT EXISTS (SELECT 1 FROM errand.paused WHERE queue = busy.name)) others
   LOOP
     v_most := least(v_queue.most, p_limit - v_taken);
     EXIT WHEN v_most <= 0;
+    v_walked := v_walked - pg_stat_get_xact_tuples_returned('errand.ready_line'::regclass);
     v_waits := false;
     IF v_has_suspects AND v_taken = 0 THEN
       FOR v_suspect IN
@@ -189,8 +208,9 @@ BEGIN
       END IF;
       v_look := 1000;
     END LOOP;
+    v_walked := v_walked + pg_stat_get_xact_tuples_returned('errand.ready_line'::regclass);
   END LOOP;
-  RETURN NEXT errand.header(v_now, v_due, pg_stat_get_xact_tuples_returned('errand.ready_line'::regclass) - v_walked - v_seen, v_passed, v_ends);
+  RETURN NEXT errand.header(v_now, v_due, v_walked - v_seen, v_passed, v_ends);
   IF v_taken = 0 THEN RETURN; END IF;
   PERFORM set_config('synchronous_commit', 'off', true);
   v_token := errand.new_token();

@@ -118,8 +118,6 @@ BEGIN
   v_job.suspect := false;
   v_job.token := 0;
 
-  INSERT INTO errand.queues (name) SELECT v_job.queue WHERE NOT EXISTS (SELECT 1 FROM errand.queues WHERE name = v_job.queue)
-  ON CONFLICT DO NOTHING;
   FOR attempt IN 1..101 LOOP
     IF attempt = 101 THEN RAISE serialization_failure USING MESSAGE = 'the key of job ' || v_job.id || ' keeps moving'; END IF;
     PERFORM 1 FROM errand.jobs WHERE id = v_job.id;
@@ -221,7 +219,6 @@ export async function insert(
   tx: Caller | null,
 ): Promise<readonly Inserted[]> {
   if (jobs.length === 0) return db.nothing([])
-  await db.know(jobs.map(({ queue }) => queue))
   const unknown = (cause: unknown): unknown =>
     unknownOutcome(
       db.location,

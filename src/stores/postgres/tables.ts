@@ -167,7 +167,7 @@ CREATE TABLE errand.log (
 -- When jobs were removed for good, a row for each call that did: see insert_again.
 CREATE TABLE errand.erasures (at int8 NOT NULL) WITH (${restless});
 CREATE TABLE errand.tally (count int8 NOT NULL, state int2 NOT NULL, queue text COLLATE "C" NOT NULL) WITH (${restless});
-CREATE TABLE errand.queues (name text COLLATE "C" PRIMARY KEY, paused bool NOT NULL DEFAULT false);
+CREATE TABLE errand.paused (queue text COLLATE "C" PRIMARY KEY);
 CREATE TABLE errand.workers (id text PRIMARY KEY, last_seen_at int8 NOT NULL, record text NOT NULL) WITH (fillfactor = 50);
 CREATE TABLE errand.tasks (name text COLLATE "C" PRIMARY KEY, record text NOT NULL);
 CREATE TABLE errand.locks (

@@ -180,7 +180,6 @@ export class Database {
       throw error
     }
     this.#pace.wrote()
-    for (const queue of tx.newQueues) connection.knownQueues.add(queue)
     for (const hint of tx.hints) this.#hints.give(hint)
     return answer
   }
