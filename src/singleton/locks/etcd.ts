@@ -4,6 +4,7 @@
  */
 import { ErrandError } from '../../core/errors.ts'
 import { refuseUnknownKeys } from '../../core/nearest.ts'
+import { ownModule } from '../../core/own-module.ts'
 import { HttpClient, httpOptionNames, refusedBy, type HttpOptions } from '../http-client.ts'
 import type { HoldRequest, LockOwner, Locks } from '../lock.ts'
 import { fieldsOf, keyFor } from './key-value.ts'
@@ -65,7 +66,7 @@ class Etcd implements SessionServer {
     this.#options = options
     this.#http = new HttpClient('etcdLocks()', fallbackUrl, options)
     this.info = { kind: 'etcd', location: this.#http.location }
-    this.connector = { module: import.meta.url, argument: options }
+    this.connector = { module: ownModule('singleton/locks/etcd'), argument: options }
   }
 
   async begin({ ttlMs }: HoldRequest): Promise<Session> {
