@@ -7,13 +7,14 @@
  */
 import { randomUUID } from 'node:crypto'
 import { hostname } from 'node:os'
+import { isErrandError } from '../core/errors.ts'
 import type { EventHub } from '../observe/events.ts'
 import type { Connector, Unwatch } from '../store.ts'
 import { Health } from '../worker/supervised.ts'
 import { sayNoThread, startThread, whyNoThread } from '../worker/thread.ts'
 import { machineTicks } from '../worker/time.ts'
 import { HoldLoop, type HoldReport } from './hold-loop.ts'
-import { directLine, ThreadLine, type LockLine } from './lock-line.ts'
+import { directLine, ThreadLine, type LineAnswer, type LockLine } from './lock-line.ts'
 import type { LockThreadData } from './lock-thread.ts'
 import type { HoldAnswer, Locks } from './lock.ts'
 
@@ -24,7 +25,7 @@ export interface LockKeeperOptions {
   readonly events: EventHub
 }
 
-/** A thread that could not start is not tried again for so long. */
+/** After a thread that ended or could not start, the next is not tried for so long. */
 const threadAgainMs = 60_000
 
 export class LockKeeper {
@@ -60,9 +61,8 @@ export class LockKeeper {
   /** Tries once to take the lock; `lost` is called, once, if it is lost later. Rejects when the server does not answer. */
   async take(lost: () => void): Promise<HoldAnswer> {
     if (machineTicks() >= this.#threadAt) await this.#close()
-    const line = await this.#open()
     this.#isTold = false
-    const answer = (await line.call('take')) as HoldAnswer
+    const answer = (await this.#call('take')) as HoldAnswer
     if (answer.status === 'taken') return answer
     this.#unwatch()
     this.#token = answer.token
@@ -82,13 +82,13 @@ export class LockKeeper {
 
   /** Makes sure that the lock is held now. */
   async extend(): Promise<boolean> {
-    return this.#token !== null && (await (await this.#open()).call('extend')) === true
+    return this.#token !== null && (await this.#call('extend')) === true
   }
 
   /** Frees the lock. Rejects when the server does not answer; then the lock ends by its time. */
   async release(): Promise<void> {
     this.#letGo()
-    if (this.#line !== null) await (await this.#line).call('release')
+    if (this.#line !== null) await this.#call('release')
   }
 
   /** Waits until the lock may be free, or the time is over, or the signal aborts. */
@@ -124,6 +124,16 @@ export class LockKeeper {
     this.#watch = null
   }
 
+  /** A call that loses its thread is made once more, on the event loop. */
+  async #call(kind: 'take' | 'extend' | 'release'): Promise<LineAnswer> {
+    try {
+      return await (await this.#open()).call(kind)
+    } catch (error) {
+      if (this.#stopping.signal.aborted || !isErrandError(error, 'no-thread')) throw error
+      return (await this.#open()).call(kind)
+    }
+  }
+
   async #open(): Promise<LockLine> {
     return (this.#line ??= this.#openLine())
   }
@@ -150,7 +160,6 @@ export class LockKeeper {
       this.#hasSaid = false
       return new ThreadLine(thread, (report) => this.#take(report))
     } catch (error) {
-      this.#threadAt = machineTicks() + threadAgainMs
       this.#lackThread(error)
       return directLine(this.#loop())
     }
@@ -159,17 +168,15 @@ export class LockKeeper {
   /** What is held is extended here, at once, where the server can be told so; else it is lost. */
   #threadEnded(error: unknown): void {
     if (this.#stopping.signal.aborted) return
-    this.#line = null
-    this.#lackThread(error)
-    if (this.#token === null) return
     const loop = this.#loop()
     this.#line = directLine(loop)
-    this.#threadAt = machineTicks()
-    loop.adopt(this.#token)
+    this.#lackThread(error)
+    if (this.#token !== null) loop.adopt(this.#token)
   }
 
   #lackThread(error: unknown): void {
     if (this.#stopping.signal.aborted) return
+    this.#threadAt = machineTicks() + threadAgainMs
     this.#health.failed(error)
     this.#say(error instanceof Error ? error.message : String(error))
   }

@@ -9,6 +9,7 @@ import type { HoldAnswer } from './lock.ts'
 export type LineAnswer = HoldAnswer | boolean | null
 
 export interface LockLine {
+  /** Rejects with `no-thread` when its thread ends before it answers. */
   call(kind: 'take' | 'extend' | 'release'): Promise<LineAnswer>
   /** Frees the lock if it is held. Rejects when the server does not answer. */
   stop(): Promise<void>
@@ -83,5 +84,5 @@ export class ThreadLine implements LockLine {
 }
 
 function gone(): ErrandError {
-  return new ErrandError('server-unavailable', 'The thread that holds the lock does not answer.')
+  return new ErrandError('no-thread', 'The thread that holds the lock ended, or did not answer.')
 }

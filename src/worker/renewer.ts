@@ -5,9 +5,9 @@
  * or ends, leaves the leases to the event loop at once, loudly, and is tried again. So somebody renews from `start` to `stop`.
  */
 import type { Worker as Thread } from 'node:worker_threads'
-import type { EventHub } from '../observe/events.ts'
+import { EventHub } from '../observe/events.ts'
 import type { Connector, LeaseRef, Store } from '../store.ts'
-import type { LeaseTable } from './lease-table.ts'
+import { LeaseTable } from './lease-table.ts'
 import { RenewLoop, type RenewReport } from './renew-loop.ts'
 import type { RenewerData, ToThread } from './renewer-thread.ts'
 import { Health } from './supervised.ts'
@@ -28,6 +28,25 @@ export interface RenewerOptions {
 /** Threads that failed one after another this often are tried at a slow pace only. */
 const quickTries = 4
 const slowTryMs = 60_000
+/** Of no account: nothing is leased. */
+const triedLeaseMs = 30_000
+
+/** Starts a renewer without leases, and tells how it renews and, when no thread could start, why. */
+export async function tryRenewer(
+  store: Store,
+): Promise<{ readonly mode: Renewer['mode']; readonly why: string | null }> {
+  const heard = (): void => undefined
+  const events = new EventHub()
+  // Whoever tries says what came out.
+  events.on('warning', heard)
+  const table = new LeaseTable()
+  const leases = { table, leaseMs: triedLeaseMs, lost: heard, cancelAsked: heard }
+  const renewer = new Renewer({ store, events, ...leases })
+  await renewer.start()
+  const { mode, whyNoThread: why } = renewer
+  await renewer.stop()
+  return { mode, why }
+}
 
 export class Renewer {
   readonly health: Health

@@ -129,8 +129,10 @@ export class ErrandWorker implements Worker {
       pollMs: this.#pollMs,
     })
     await parts.announce()
-    if (this.#stopping !== null)
+    if (this.#stopping !== null) {
+      await parts.stop()
       throw new ErrandError('closed', 'The worker was stopped while it started.')
+    }
     this.#parts = parts
     this.#keepAlive = setInterval(() => undefined, 2 ** 30)
     parts.start()
