@@ -42,7 +42,8 @@ export interface StoreInfo {
 
 /** Names a module whose `connect(argument)` answers the same store again. Both parts can be sent to a thread. */
 export interface Connector {
-  readonly module: string
+  /** The URL of a file that does nothing else when it is imported; null where there is none, as in a bundle. */
+  readonly module: string | null
   readonly argument: unknown
 }
 

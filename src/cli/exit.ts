@@ -22,6 +22,7 @@ const codeOf: Readonly<Record<ErrandErrorCode, ExitCode>> = {
   'unknown-codec': 2,
   'invalid-config': 2,
   'missing-peer': 2,
+  'no-thread': 2,
   'tx-not-immediate': 2,
   'tx-unsupported': 2,
   'invalid-input': 2,

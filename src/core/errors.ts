@@ -11,6 +11,7 @@ export type ErrandErrorCode =
   | 'unknown-codec'
   | 'invalid-config'
   | 'missing-peer'
+  | 'no-thread'
   | 'tx-not-immediate'
   | 'tx-unsupported'
   // Input and output of jobs.

@@ -2,7 +2,7 @@
  * Holds one lock for one process: takes it, extends it each third of its time, and frees it. It runs in a thread of its own, so that a task that
  * blocks the event loop keeps its lock; or on the event loop, for locks that no thread can open.
  *
- * Modes: idle → holding, by a `take` that is answered `held` → idle again, by a `release`, by an extension that is answered `taken`, or by
+ * Modes: idle → holding, by a `take` that is answered `held`, or by `adopt` → idle again, by a `release`, by an extension that is answered `taken`, or by
  * the end of the time for which the last answer was good. Calls go to the server one at a time.
  */
 import type { HoldAnswer, Holding, Locks } from './lock.ts'
@@ -57,6 +57,12 @@ export class HoldLoop {
       if (answer.status === 'held') this.#extendLater()
       return answer
     })
+  }
+
+  /** Goes on with a holding that another loop of this process began, and extends it at once. */
+  adopt(token: number): void {
+    this.#token = token
+    void this.#extendNow()
   }
 
   /** Extends now. Answers whether the lock is still held. Rejects when the server does not answer. */

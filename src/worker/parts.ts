@@ -119,9 +119,14 @@ export class Parts {
   /** Each part's health. */
   get health(): readonly Health[] {
     const { loop } = this.#sweeper
-    return [this.fetcher.loop, loop, this.#settler, this.#notes, this.#renewer].map(
-      ({ health }) => health,
-    )
+    const renewer = this.#renewer
+    const parts = [this.fetcher.loop, loop, this.#settler, this.#notes, renewer]
+    return [...parts.map(({ health }) => health), renewer.threadHealth]
+  }
+
+  /** Where leases are renewed now. */
+  get renewing(): Renewer['mode'] {
+    return this.#renewer.mode
   }
 
   /** Handlers that run and are not stuck. */

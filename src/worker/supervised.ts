@@ -26,14 +26,14 @@ export class Health {
     return this.#failures
   }
 
-  /** Reports a failure; answers the milliseconds to wait. */
-  failed(error: unknown): number {
+  /** Reports a failure; answers the milliseconds to wait, `leastMs` or more. */
+  failed(error: unknown, leastMs = 0): number {
     this.#failures++
     const ceiling = Math.min(
       backoffBounds.firstMs * 2 ** Math.min(this.#failures - 1, 10),
       backoffBounds.maxMs,
     )
-    const againMs = ceiling / 2 + (Math.random() * ceiling) / 2
+    const againMs = Math.max(ceiling / 2 + (Math.random() * ceiling) / 2, leastMs)
     this.#events.emit('part-failed', { part: this.part, error, againMs })
     return againMs
   }

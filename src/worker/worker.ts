@@ -12,6 +12,7 @@ import { sleep } from '../core/clock.ts'
 import { toMs } from '../core/duration.ts'
 import { ErrandError } from '../core/errors.ts'
 import { refuseUnknownKeys } from '../core/nearest.ts'
+import { refuseInThread } from './in-thread.ts'
 import { Parts } from './parts.ts'
 import type { StopOptions, Worker, WorkerOptions, WorkerStatus } from './public.ts'
 import { stopDefaults, StopClock } from './stop-clock.ts'
@@ -72,7 +73,7 @@ export class ErrandWorker implements Worker {
       running: parts?.slots.running.size ?? 0,
       buffered: parts?.fetcher.buffered ?? 0,
       stuck: parts?.slots.stuck ?? 0,
-      renewer: this.#app.store.connector === null ? 'event-loop' : 'thread',
+      renewer: parts?.renewing ?? 'event-loop',
       parts: Object.fromEntries(
         (parts?.health ?? []).map(({ part, failures }) => [part, failures]),
       ),
@@ -85,6 +86,7 @@ export class ErrandWorker implements Worker {
         'closed',
         'A worker starts once; make another one with errand.worker().',
       )
+    refuseInThread('A worker')
     this.#state = 'running'
     this.#isOpening = true
     try {
@@ -127,8 +129,10 @@ export class ErrandWorker implements Worker {
       pollMs: this.#pollMs,
     })
     await parts.announce()
-    if (this.#stopping !== null)
+    if (this.#stopping !== null) {
+      await parts.stop()
       throw new ErrandError('closed', 'The worker was stopped while it started.')
+    }
     this.#parts = parts
     this.#keepAlive = setInterval(() => undefined, 2 ** 30)
     parts.start()

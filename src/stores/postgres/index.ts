@@ -2,6 +2,7 @@
 import type { Clock } from '../../core/clock.ts'
 import { ErrandError } from '../../core/errors.ts'
 import { refuseUnknownKeys } from '../../core/nearest.ts'
+import { ownModule } from '../../core/own-module.ts'
 import type { Store } from '../../store.ts'
 import { systemClock } from '../system-clock.ts'
 import {
@@ -94,7 +95,8 @@ function open(connection: string | object, options: PostgresOptions, most: numbe
   }
   return postgresStore({
     ...parts,
-    connector: clock === systemClock ? { module: import.meta.url, argument } : null,
+    connector:
+      clock === systemClock ? { module: ownModule('stores/postgres/index'), argument } : null,
     listening: listen === false ? null : typeof listen === 'string' ? own(listen, 1) : source,
   })
 }

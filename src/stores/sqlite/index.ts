@@ -3,6 +3,7 @@ import { resolve } from 'node:path'
 import type { Clock } from '../../core/clock.ts'
 import { ErrandError } from '../../core/errors.ts'
 import { refuseUnknownKeys } from '../../core/nearest.ts'
+import { ownModule } from '../../core/own-module.ts'
 import type { Store } from '../../store.ts'
 import { systemClock } from '../system-clock.ts'
 import type { Durability } from './database.ts'
@@ -50,7 +51,8 @@ export function sqlite(file: string, options: SqliteOptions = {}): Store {
   }
   const path = resolve(file)
   const argument: Argument = { file: path, durability, callDeadlineMs }
-  const connector = clock === systemClock ? { module: import.meta.url, argument } : null
+  const connector =
+    clock === systemClock ? { module: ownModule('stores/sqlite/index'), argument } : null
   return sqliteStore(path, { durability, clock, callDeadlineMs }, connector)
 }
 
