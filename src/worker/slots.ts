@@ -4,6 +4,7 @@
  */
 import type { App } from '../client/app.ts'
 import { overdue } from '../core/decide.ts'
+import { errorText } from '../core/kept-error.ts'
 import type { ClaimedJob } from '../store.ts'
 import { Attempt, type AbortCause, type Ended } from './attempt.ts'
 import { failed, factsOf, type Endings, type Held } from './endings.ts'
@@ -139,7 +140,7 @@ export class Slots {
       table.drop(attempt.lease)
       app.events.emit('warning', {
         code: 'start-not-written',
-        message: `${task} ${id} was not started: ${String(error)}`,
+        message: `${task} ${id} was not started: ${errorText(error)}`,
       })
     }
   }

@@ -12,6 +12,7 @@ import { sleep } from '../core/clock.ts'
 import { toMs } from '../core/duration.ts'
 import { ErrandError } from '../core/errors.ts'
 import { refuseUnknownKeys } from '../core/nearest.ts'
+import { errorText } from '../core/kept-error.ts'
 import { Parts } from './parts.ts'
 import type { StopOptions, Worker, WorkerOptions, WorkerStatus } from './public.ts'
 import { stopDefaults, StopClock } from './stop-clock.ts'
@@ -196,7 +197,7 @@ export class ErrandWorker implements Worker {
   async #letGo(parts: Parts): Promise<void> {
     const closing = async (code: string, work: Promise<unknown>): Promise<void> => {
       await work.catch((error: unknown) => {
-        const message = `Worker ${this.id} could not close all that it had opened: ${String(error)}`
+        const message = `Worker ${this.id} could not close all that it had opened: ${errorText(error)}`
         this.#app.events.emit('warning', { code, message })
       })
     }
