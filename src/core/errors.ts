@@ -71,7 +71,10 @@ export class ErrandError extends Error {
 /** Tells whether a value is an `ErrandError` of any copy of this package, with the given code if one is named. Never throws. */
 export function isErrandError(value: unknown, code?: ErrandErrorCode): value is ErrandError {
   try {
-    const error = value as { readonly [brand]?: unknown; readonly code?: unknown } | null | undefined
+    const error = value as
+      | { readonly [brand]?: unknown; readonly code?: unknown }
+      | null
+      | undefined
     return error?.[brand] === true && (code === undefined || error.code === code)
   } catch {
     // A proxy may throw at any look.

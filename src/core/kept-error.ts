@@ -197,11 +197,7 @@ function describe(value: object, tag: string): string {
   if (typeof value === 'function') return `the function ${textOf(value, 'name') ?? ''}`.trim()
   const bytes = readAny(() => ArrayBuffer.isView(value) && value.byteLength)
   if (typeof bytes === 'number') return `${tag} of ${bytes} bytes`
-  return (
-    read(() => JSON.stringify(value, shower())) ??
-    read(() => String(value)) ??
-    'a value that cannot be shown'
-  )
+  return read(() => JSON.stringify(value, shower())) ?? 'a value that cannot be shown'
 }
 
 /** For `JSON.stringify`: what JSON has no word for is told in words, and no more than a number of parts. */
@@ -225,7 +221,10 @@ function withoutRepeated(stack: string, message: string): string {
   return stack.replace(message, () => cutText(message, repeatedBytes))
 }
 
-function textOf(value: object, key: 'message' | 'name' | 'stack' | 'statusText' | 'url'): string | null {
+function textOf(
+  value: object,
+  key: 'message' | 'name' | 'stack' | 'statusText' | 'url',
+): string | null {
   return read(() => (value as { readonly [key in string]?: unknown })[key])
 }
 

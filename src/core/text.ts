@@ -19,7 +19,7 @@ export function cleanText(text: string): string {
 export function cutText(
   text: string,
   mostBytes: number,
-  bytesOf: (text: string) => number = Buffer.byteLength,
+  bytesOf: (text: string) => number = utf8Bytes,
 ): string {
   // A character has a byte at least, so no more of an enormous text is looked at.
   let head = cleanText(headOf(text, mostBytes))
@@ -59,6 +59,10 @@ function shown(value: unknown): string {
 function headOf(text: string, length: number): string {
   const isSplit = length < text.length && isHighSurrogate(text.charCodeAt(length - 1))
   return text.slice(0, isSplit ? length - 1 : length)
+}
+
+function utf8Bytes(text: string): number {
+  return Buffer.byteLength(text)
 }
 
 function isHighSurrogate(code: number): boolean {

@@ -168,7 +168,7 @@ export class Endings {
     try {
       const call = app.store.renew([{ id, token }], app.leaseMs)
       const [answer] = await answered(app.store.clock, call)
-      if (answer === 'stale') return this.#over(attempt, 'completed', undefined, null)
+      if (answer === 'stale') return this.#committed(attempt, ended)
       // What the handler threw, or why it was aborted, tells more than that the transaction did not commit.
       if (ended.outcome.kind !== 'completed') return this.settle(attempt, ended)
       const error = new ErrandError(
@@ -184,6 +184,18 @@ export class Endings {
         message: `Whether ${task} ${id} was completed is not known yet: ${errorText(error)}`,
       })
     }
+  }
+
+  /** A job whose transaction has committed is completed, whatever its handler came to after that. */
+  #committed(attempt: Attempt, { outcome }: Ended): void {
+    const { id, task } = attempt.job
+    if ('error' in outcome) {
+      this.#options.app.events.emit('warning', {
+        code: 'failed-after-complete',
+        message: `${task} ${id} stays completed, since its transaction has committed, but its handler failed after that: ${errorText(outcome.error)}`,
+      })
+    }
+    this.#over(attempt, 'completed', undefined, null)
   }
 
   #settled(attempt: Attempt, { settlement, decision, error }: Settled, verdict: Verdict): void {
