@@ -63,6 +63,8 @@ export class Attempt implements AttemptScope {
   /** The cause of the first abort. */
   abortCause: AbortCause | null = null
   abortedAt = 0
+  /** Until when a stop lets it end, by the worker's ticks; 0 before. */
+  mayEndUntil = 0
   /** Whether it has ignored its abort for longer than the grace. */
   stuck = false
   /** Whether `job.complete` was called: the settlement went with the user's transaction. */

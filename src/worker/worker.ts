@@ -170,13 +170,13 @@ export class ErrandWorker implements Worker {
       () => clock.abortAt,
       () => parts.live === 0,
     )
-    // However long handlers may go on: a store that does not answer is not waited for without limit.
+    // Handlers may go on without limit, if a stop says so; a store that does not answer is not waited for so long.
     const settleBy = this.#ticks() + stopDefaults.graceMs
     const isAtRest = (): boolean => parts.live === 0 && this.#fetched && parts.endings.pending === 0
-    await clock.until(() => Math.min(clock.abortAt, settleBy), isAtRest)
-    parts.slots.abortAll('interrupted')
+    await clock.until(() => (clock.abortAt < Infinity ? clock.abortAt : settleBy), isAtRest)
+    parts.slots.interruptAll(clock.leaveAt)
     const leaveBy = settleBy + stopDefaults.abortGraceMs
-    await clock.until(() => Math.min(clock.leaveAt, leaveBy), isAtRest)
+    await clock.until(() => (clock.leaveAt < Infinity ? clock.leaveAt : leaveBy), isAtRest)
     const clean = isAtRest() && parts.slots.stuck === 0
     if (exiting && !clean) await this.#release(parts)
     await this.#letGo(parts)
