@@ -2,7 +2,7 @@
 import type { App } from '../client/app.ts'
 import type { Client } from '../client/client.ts'
 import { makeJob, type StoredOptions } from '../client/new-job.ts'
-import { payloadBounds } from '../client/payload.ts'
+import { encodedBy, payloadBounds } from '../client/payload.ts'
 import type { Codec } from '../core/codec.ts'
 import { decide, type Decision, type Outcome } from '../core/decide.ts'
 import type { FailureReport } from '../core/enqueue-options.ts'
@@ -250,11 +250,11 @@ function codecOf(given: Settling): Codec | null {
 /** What a codec makes longer than may be kept is made of a shorter record. */
 function encodeError(kept: KeptError, thrown: unknown, codec: Codec | null): string {
   if (codec === null) return JSON.stringify(kept)
-  const encoded = codec.encode(JSON.stringify(kept))
+  const encoded = encodedBy(codec, JSON.stringify(kept))
   const bytes = Buffer.byteLength(encoded)
   if (bytes <= keptErrorBytes) return encoded
   const room = Math.floor((keptErrorBytes / bytes) * keptErrorBytes * codecSlack)
-  return codec.encode(JSON.stringify(keepError(thrown, kept.attempt, kept.at, room)))
+  return encodedBy(codec, JSON.stringify(keepError(thrown, kept.attempt, kept.at, room)))
 }
 
 function decodeError(app: App, text: string, codecName: string | null): KeptError | null {

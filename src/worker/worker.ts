@@ -13,6 +13,7 @@ import { toMs } from '../core/duration.ts'
 import { ErrandError } from '../core/errors.ts'
 import { refuseUnknownKeys } from '../core/nearest.ts'
 import { errorText } from '../core/kept-error.ts'
+import { checkName } from '../core/text.ts'
 import { Parts } from './parts.ts'
 import type { StopOptions, Worker, WorkerOptions, WorkerStatus } from './public.ts'
 import { stopDefaults, StopClock } from './stop-clock.ts'
@@ -54,6 +55,7 @@ export class ErrandWorker implements Worker {
     this.#client = client
     this.#slotCount = readSlots(options.slots ?? app.slots)
     this.#asked = options.queues === undefined ? null : [...new Set(options.queues)]
+    for (const queue of this.#asked ?? []) checkName(queue, 'worker().queues')
     if (this.#asked?.length === 0)
       throw new ErrandError('invalid-option', 'worker().queues lists no queue.')
     this.#pollMs = options.poll === undefined ? app.pollMs : toMs(options.poll, 'worker().poll')
