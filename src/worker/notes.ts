@@ -20,7 +20,8 @@ export interface JobNotes {
 /** At most one write in this time. */
 const paceMs = 50
 const longestLineBytes = 10_000
-const batch = 1_000
+/** Notes of one call: so many, and no more characters, unless one has more by itself. */
+const batch = { notes: 1_000, chars: 4_000_000 } as const
 /** After so many refused notes of one write it is not the notes that are at fault. */
 const mostRefused = 10
 
@@ -155,9 +156,7 @@ export class Notes implements JobNotes {
       }
       for (const item of items) left.delete(item)
     }
-    const items = [...left]
-    for (let from = 0; from < items.length; from += batch)
-      await write(items.slice(from, from + batch))
+    for (const items of batchesOf(left)) await write(items)
   }
 
   #call(notes: readonly Note[]): Promise<readonly NoteAnswer[]> {
@@ -197,4 +196,23 @@ function itemsOf(attempt: Attempt, pending: Pending, now: number): Item[] {
   if (pending.progress === null) return items
   const note: Note = { id, token, kind: 'progress', value: pending.progress }
   return [...items, { attempt, line: null, note }]
+}
+
+function* batchesOf(items: ReadonlySet<Item>): Generator<readonly Item[]> {
+  let taken: Item[] = []
+  let chars = 0
+  // A copy, for what is written is taken out of the set.
+  for (const item of [...items]) {
+    const { note } = item
+    const own =
+      note.kind === 'log' ? note.text.length : note.kind === 'progress' ? note.value.length : 0
+    if (taken.length > 0 && (taken.length === batch.notes || chars + own > batch.chars)) {
+      yield taken
+      taken = []
+      chars = 0
+    }
+    taken.push(item)
+    chars += own
+  }
+  if (taken.length > 0) yield taken
 }
