@@ -5,9 +5,10 @@
  * and decides nothing itself. Payloads are opaque text to it. Every stored time is the store's own: callers
  * hand in delays in milliseconds, and only `runAt` is absolute. `errand/conformance` proves an implementation.
  *
- * Three rules hold:
+ * These rules hold:
  * - Every call is a batch and answers in the order of its arguments.
  * - Every transition of a running job is a compare-and-set on (id, token). A stale caller gets `'stale'` and changes nothing.
+ * - Texts are well-formed Unicode without NUL, names and keys have no control characters: callers see to it, and a store need not look.
  * - A transition is one atomic step: state, counters, output, follow-ups, unique key, needs.
  */
 import type { Clock } from './core/clock.ts'

@@ -7,7 +7,7 @@ import {
 } from 'node:http'
 import { Agent as TlsAgent, request as requestTls } from 'node:https'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { toMs, type Duration } from '../core/duration.ts'
+import { formatMs, toMs, type Duration } from '../core/duration.ts'
 import { ErrandError } from '../core/errors.ts'
 
 /** How a server is reached; every client of such a server takes these. */
@@ -77,11 +77,18 @@ export class HttpClient {
         `${what}.retries must be a whole number from 0, not ${String(retries)}`,
       )
     }
+    const retryWaitMs = toMs(options.retryWait ?? defaults.retryWaitMs, `${what}.retryWait`)
+    if (retryWaitMs > longestWaitMs) {
+      throw new ErrandError(
+        'invalid-option',
+        `${what}.retryWait is at most ${formatMs(longestWaitMs)}, the longest wait between two tries.`,
+      )
+    }
     this.#url = url
     this.location = `${url.protocol}//${url.host}${url.pathname.replace(/\/$/, '')}`
     this.#options = {
       timeoutMs: toMs(options.timeout ?? defaults.timeoutMs, `${what}.timeout`),
-      retryWaitMs: toMs(options.retryWait ?? defaults.retryWaitMs, `${what}.retryWait`),
+      retryWaitMs,
       retries,
     }
     // No bound on sockets: a call that waits for one is beyond its deadline's reach. There are as many calls as callers, each waits for its own.

@@ -152,3 +152,18 @@ export function mayPass(error: unknown): 'yes' | 'no' | 'maybe' {
   if (!isErrandError(error)) return 'maybe'
   return passing.some((code) => error.code === code) ? 'yes' : 'no'
 }
+
+/** Whether an error comes from what was sent: then the store, being well, takes an empty batch. */
+export async function isOfTheBatch(
+  error: unknown,
+  callEmpty: () => Promise<unknown>,
+): Promise<boolean> {
+  const verdict = mayPass(error)
+  if (verdict !== 'maybe') return verdict === 'no'
+  try {
+    await callEmpty()
+    return true
+  } catch {
+    return false
+  }
+}

@@ -4,6 +4,7 @@ import { ErrandError } from '../../core/errors.ts'
 import { refuseUnknownKeys } from '../../core/nearest.ts'
 import { ownModule } from '../../core/own-module.ts'
 import type { Store } from '../../store.ts'
+import { readCallDeadline } from '../call-deadline.ts'
 import { systemClock } from '../system-clock.ts'
 import {
   ClientConnection,
@@ -28,11 +29,11 @@ export interface PostgresOptions {
   readonly listen?: boolean | string
   /** Timers of workers; the time of jobs is the server's. */
   readonly clock?: Clock
-  /** How long a call waits for the server before it rejects, in ms. Default 30,000. */
+  /** How long a call waits for the server before it rejects, in ms. Default and at most 30,000. */
   readonly callDeadlineMs?: number
 }
 
-const defaults = { schema: 'errand', prepare: true, listen: true, callDeadlineMs: 30_000 } as const
+const defaults = { schema: 'errand', prepare: true, listen: true } as const
 
 /** A process has at most three connections: with the one of its renewer, two are left. */
 const connections = 2
@@ -66,7 +67,8 @@ function open(connection: string | object, options: PostgresOptions, most: numbe
     'postgres()',
   )
   const { schema = defaults.schema, prepare = defaults.prepare, listen = defaults.listen } = options
-  const { clock = systemClock, callDeadlineMs = defaults.callDeadlineMs } = options
+  const { clock = systemClock } = options
+  const callDeadlineMs = readCallDeadline(options.callDeadlineMs, 'postgres()')
   if (!/^[a-z_][a-z0-9_]{0,39}$/.test(schema)) {
     throw new ErrandError(
       'invalid-option',

@@ -5,6 +5,7 @@ import { ErrandError } from '../../core/errors.ts'
 import { refuseUnknownKeys } from '../../core/nearest.ts'
 import { ownModule } from '../../core/own-module.ts'
 import type { Store } from '../../store.ts'
+import { readCallDeadline } from '../call-deadline.ts'
 import { systemClock } from '../system-clock.ts'
 import type { Durability } from './database.ts'
 import { sqliteStore } from './store.ts'
@@ -18,11 +19,9 @@ export interface SqliteOptions {
    */
   readonly durability?: Durability
   readonly clock?: Clock
-  /** How long a call waits for other programs' transactions before it rejects with `store-busy`, in ms. Default 30,000. */
+  /** How long a call waits for other programs' transactions before it rejects with `store-busy`, in ms. Default and at most 30,000. */
   readonly callDeadlineMs?: number
 }
-
-const defaultCallDeadlineMs = 30_000
 
 /**
  * A store in a file, which is made at the first call. Its tables start with `errand_`, so that it may be the file of your own
@@ -38,11 +37,8 @@ export function sqlite(file: string, options: SqliteOptions = {}): Store {
       `sqlite() needs the path of a file, not ${JSON.stringify(file)}: for jobs in memory use memory() of errand/memory`,
     )
   }
-  const {
-    durability = 'process',
-    clock = systemClock,
-    callDeadlineMs = defaultCallDeadlineMs,
-  } = options
+  const { durability = 'process', clock = systemClock } = options
+  const callDeadlineMs = readCallDeadline(options.callDeadlineMs, 'sqlite()')
   if (durability !== 'process' && durability !== 'power') {
     throw new ErrandError(
       'invalid-option',

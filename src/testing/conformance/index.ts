@@ -45,6 +45,7 @@ import { settleRules } from './settle-rules.ts'
 import { soakRules } from './soak-rules.ts'
 import { stateTableRules } from './state-table-rules.ts'
 import { suspectRules } from './suspect-rules.ts'
+import { textRules } from './text-rules.ts'
 import { uniqueRules } from './unique-rules.ts'
 
 export { runRules, type Rule, type StoreFixture, type StoreHarness } from './harness.ts'
@@ -67,6 +68,7 @@ export const storeRules: readonly Rule[] = [
   ...removalRules,
   ...readerRules,
   ...coordinationRules,
+  ...textRules,
   ...crashRules,
   ...stateTableRules,
 ]
