@@ -39,6 +39,7 @@ const codeOf: Readonly<Record<ErrandErrorCode, ExitCode>> = {
   'store-unavailable': 2,
   'store-corrupt': 2,
   'store-too-new': 2,
+  'store-replaced': 3,
   'unknown-outcome': 3,
   'server-unavailable': 2,
   'server-refused': 2,

@@ -1,12 +1,30 @@
-/** The file: opened at the first call, written in one transaction at a time, read beside it. */
+/**
+ * The file: opened at the first call, written in one transaction at a time, read beside it.
+ *
+ * Modes: closed → open, by a call → replaced, when the paths of the file or of its log are found to lead elsewhere. Then every call
+ * rejects with `store-replaced`. Where only the log has gone this lasts until the process ends, for other connections of it may
+ * still share the index of the old log. Otherwise it lasts for `restMs`, so that every part of a worker hears of it, and until the
+ * path leads to a file again, which is opened like one that was never seen.
+ *
+ * A write looks at the log before it begins, so that nothing is written to one that others have left, and at the file after its
+ * commit: what was acknowledged was in the file at that path.
+ */
 import { realpathSync } from 'node:fs'
 import { resolve } from 'node:path'
-import { DatabaseSync } from 'node:sqlite'
+import type { DatabaseSync } from 'node:sqlite'
 import type { Clock } from '../../core/clock.ts'
 import { ErrandError, isErrandError } from '../../core/errors.ts'
 import { Connection, type Handle } from './connection.ts'
-import { busyError, closedError, isBusy, notImmediate, storeError } from './errors.ts'
+import {
+  busyError,
+  closedError,
+  isBusy,
+  notImmediate,
+  replacedError,
+  storeError,
+} from './errors.ts'
 import type { Hints } from './hints.ts'
+import { fileIdOf, Identity, isSame, openFile, type FileId, type Mismatch } from './identity.ts'
 import { Pace } from './pace.ts'
 import { migrate, readVersion, schemaVersion } from './schema.ts'
 import { Transaction } from './transaction.ts'
@@ -25,6 +43,22 @@ const cacheKib = 32_768
 /** Pages in the write-ahead log after which a commit moves them into the file; more make longer pauses and are not faster. */
 const checkpointPages = 1_000
 
+/** Longer than the parts of a worker rest between two tries. */
+const restMs = 5_000
+/** Reads look at the file and its log when nobody has for so long: a look costs as much as half a read. */
+const readLookMs = 10
+
+/**
+ * Files whose log was taken away under this process. A connection to another log that lies there now is kept until the process
+ * ends, because closing it would remove that log, too.
+ */
+const forsaken: { readonly id: FileId; readonly kept: DatabaseSync | null }[] = []
+
+interface Replaced {
+  readonly mismatch: Mismatch
+  readonly since: number
+}
+
 interface Waiting {
   readonly attempt: () => void
   readonly reject: (error: unknown) => void
@@ -40,6 +74,11 @@ export class Database {
   readonly #users = new WeakMap<Handle, Connection>()
   #handle: DatabaseSync | null = null
   #connection: Connection | null = null
+  /** The file that is open, or was last. */
+  #fileId: FileId | null = null
+  #identity: Identity | null = null
+  #replaced: Replaced | null = null
+  #lookedAt = -Infinity
   #isClosed = false
   readonly #waiting: Waiting[] = []
   #isPumping = false
@@ -53,6 +92,11 @@ export class Database {
 
   get isClosed(): boolean {
     return this.#isClosed
+  }
+
+  /** Where the write-ahead log lies. */
+  get log(): string {
+    return this.#identity?.log ?? `${this.file}-wal`
   }
 
   /** Runs `work` in a write transaction of its own. It may run more than once; only the last run counts. */
@@ -116,6 +160,7 @@ export class Database {
   #couldLock(): boolean {
     try {
       const connection = this.#open()
+      this.#look()
       connection.run('BEGIN IMMEDIATE')
       connection.run('ROLLBACK')
       return true
@@ -127,8 +172,11 @@ export class Database {
 
   /** Reads without waiting, for looks that come again anyway: null when it cannot be done now. */
   glance<T>(work: (connection: Connection) => T): T | null {
+    if (this.#isClosed) return null
     try {
-      return this.#isClosed ? null : work(this.#open())
+      const connection = this.#open()
+      this.#look()
+      return work(connection)
     } catch {
       return null
     }
@@ -168,6 +216,7 @@ export class Database {
   #transact<T>(work: (tx: Transaction) => T): T {
     const connection = this.#open()
     const handle = connection.handle
+    this.#mustMatch(this.#identity?.logMismatch())
     connection.run('BEGIN IMMEDIATE')
     const tx = new Transaction(connection, Math.floor(this.clock.now()))
     let answer: T
@@ -179,6 +228,7 @@ export class Database {
       if (handle.isTransaction) connection.run('ROLLBACK')
       throw error
     }
+    this.#mustMatch(this.#identity?.fileMismatch())
     this.#pace.wrote()
     for (const queue of tx.newQueues) connection.knownQueues.add(queue)
     for (const hint of tx.hints) this.#hints.give(hint)
@@ -187,6 +237,7 @@ export class Database {
 
   #snapshot<T>(work: (connection: Connection) => T): T {
     const connection = this.#open()
+    if (performance.now() - this.#lookedAt > readLookMs) this.#look()
     connection.run('BEGIN')
     try {
       return work(connection)
@@ -199,16 +250,71 @@ export class Database {
   #open(): Connection {
     if (this.#connection !== null) return this.#connection
     try {
-      const handle = (this.#handle ??= new DatabaseSync(this.file, { timeout: 0 }))
+      const handle = (this.#handle ??= this.#openFile())
       const connection = new Connection(handle)
       this.#configure(connection)
       if (readVersion(connection, this.file) < schemaVersion) this.#upgrade(connection)
+      if (this.#fileId !== null)
+        this.#identity = new Identity(this.file, this.#fileId, `${handle.location()}-wal`)
       this.#connection = connection
       return connection
     } catch (error) {
       if (!isBusy(error)) this.#drop()
       throw error
     }
+  }
+
+  #openFile(): DatabaseSync {
+    this.#mayOpen()
+    const { handle, id } = openFile(this.file)
+    this.#fileId = id
+    return handle
+  }
+
+  /** Throws `store-replaced` where a call must not open what the path leads to. */
+  #mayOpen(): void {
+    const found = fileIdOf(this.file)
+    if (this.#replaced === null) {
+      if (this.#fileId !== null && !isSame(this.#fileId, found))
+        throw this.#found(found === null ? 'file-gone' : 'file-other')
+    } else {
+      const { mismatch, since } = this.#replaced
+      const sinceMs = this.clock.now() - since
+      if (sinceMs >= 0 && sinceMs < restMs) throw replacedError(this.file, mismatch)
+      if (found === null) throw replacedError(this.file, 'file-gone')
+    }
+    if (forsaken.some(({ id }) => isSame(id, found))) throw replacedError(this.file, 'log-gone')
+    this.#replaced = null
+  }
+
+  /** Makes sure that both paths still lead to what is open. */
+  #look(): void {
+    this.#mustMatch(this.#identity?.logMismatch())
+    this.#mustMatch(this.#identity?.fileMismatch())
+  }
+
+  #mustMatch(mismatch: Mismatch | null | undefined): void {
+    if (mismatch) throw this.#found(mismatch)
+    this.#lookedAt = performance.now()
+  }
+
+  /** Leaves what is open, has every watcher call and hear of it, and answers the error of those calls. */
+  #found(mismatch: Mismatch): ErrandError {
+    this.#replaced = { mismatch, since: this.clock.now() }
+    if (mismatch === 'log-other') this.#forsake(this.#handle)
+    else {
+      if (mismatch === 'log-gone') this.#forsake(null)
+      // A file that is not at its path SQLite leaves as it is, and the log at that path too. What is only in a removed log it moves
+      // into the file, if nobody else has that open.
+      this.#drop()
+    }
+    this.#handle = this.#connection = this.#identity = this.#fileId = null
+    this.#hints.giveAll()
+    return replacedError(this.file, mismatch)
+  }
+
+  #forsake(kept: DatabaseSync | null): void {
+    if (this.#fileId !== null) forsaken.push({ id: this.#fileId, kept })
   }
 
   #configure(connection: Connection): void {
@@ -239,8 +345,7 @@ export class Database {
 
   #drop(): void {
     const handle = this.#handle
-    this.#handle = null
-    this.#connection = null
+    this.#handle = this.#connection = this.#identity = null
     if (handle?.isOpen) handle.close()
   }
 

@@ -6,7 +6,8 @@ import type { StateCode } from './states.ts'
 const COUNT = `INSERT INTO errand_tally (queue, state, count) VALUES (?, ?, ?)
   ON CONFLICT (queue, state) DO UPDATE SET count = count + excluded.count`
 const ADD_QUEUE = `INSERT INTO errand_queues (name) VALUES (?) ON CONFLICT (name) DO NOTHING`
-const NEXT_TOKEN = `UPDATE errand_meta SET value = value + 1 WHERE name = 'token' RETURNING value`
+/** The time, in microseconds, keeps tokens growing when a backup takes the last ones back. */
+const NEXT_TOKEN = `UPDATE errand_meta SET value = max(value + 1, ?) WHERE name = 'token' RETURNING value`
 const ANY_NEEDS = `SELECT EXISTS (SELECT 1 FROM errand_needs)`
 const ANY_TRACES = `SELECT EXISTS (SELECT 1 FROM errand_log) OR EXISTS (SELECT 1 FROM errand_progress)`
 
@@ -55,7 +56,7 @@ export class Transaction {
 
   /** Answers the token of the leases that this transaction gives: greater than any before. */
   token(): number {
-    if (this.#token === 0) this.#token = this.row(NEXT_TOKEN)?.[0] as number
+    if (this.#token === 0) this.#token = this.row(NEXT_TOKEN, this.now * 1_000)?.[0] as number
     return this.#token
   }
 
