@@ -54,6 +54,10 @@ const readLookMs = 10
  */
 const forsaken: { readonly id: FileId; readonly kept: DatabaseSync | null }[] = []
 
+function isForsaken(found: FileId | null): boolean {
+  return forsaken.some(({ id }) => isSame(id, found) && id.birthtimeNs === found?.birthtimeNs)
+}
+
 interface Replaced {
   readonly mismatch: Mismatch
   readonly since: number
@@ -283,7 +287,7 @@ export class Database {
       if (sinceMs >= 0 && sinceMs < restMs) throw replacedError(this.file, mismatch)
       if (found === null) throw replacedError(this.file, 'file-gone')
     }
-    if (forsaken.some(({ id }) => isSame(id, found))) throw replacedError(this.file, 'log-gone')
+    if (isForsaken(found)) throw replacedError(this.file, 'log-gone')
     this.#replaced = null
   }
 

@@ -13,6 +13,8 @@ import { ErrandError } from '../../core/errors.ts'
 export interface FileId {
   readonly dev: bigint
   readonly ino: bigint
+  /** When it was made: tells two files apart that had one inode after each other. Not on every file system. */
+  readonly birthtimeNs: bigint
 }
 
 /** What was opened is no longer at its path: nothing is there, or something else. */
