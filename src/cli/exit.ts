@@ -69,6 +69,13 @@ export function oneLine(text: string): string {
   return text.trim().replaceAll(/\s*\n\s*/g, ' ')
 }
 
+/** Tells whether only another process can use the store from now on. */
+export function needsRestart(error: unknown): boolean {
+  if (errandCode(error) !== 'store-replaced') return false
+  const { details } = error as { readonly details?: { readonly needsRestart?: unknown } }
+  return details?.needsRestart === true
+}
+
 /** By name and not by class: a configuration may bring its own copy of the package. */
 function errandCode(error: unknown): ErrandErrorCode | null {
   if (!(error instanceof Error) || error.name !== 'ErrandError' || !('code' in error)) return null

@@ -6,8 +6,8 @@
  * still share the index of the old log. Otherwise it lasts for `restMs`, so that every part of a worker hears of it, and until the
  * path leads to a file again, which is opened like one that was never seen.
  *
- * A write looks at the log before it begins, so that nothing is written to one that others have left, and at the file after its
- * commit: what was acknowledged was in the file at that path.
+ * A write looks at the file after its commit: what was acknowledged was in the file at that path. Before it begins it looks at the
+ * log, so that nothing is written to one that others have left; many writes within a millisecond share that look.
  */
 import { realpathSync } from 'node:fs'
 import { resolve } from 'node:path'
@@ -24,7 +24,15 @@ import {
   storeError,
 } from './errors.ts'
 import type { Hints } from './hints.ts'
-import { fileIdOf, Identity, isSame, openFile, type FileId, type Mismatch } from './identity.ts'
+import {
+  fileIdOf,
+  Identity,
+  isSame,
+  openFile,
+  type FileId,
+  type Mismatch,
+  type SharedPlace,
+} from './identity.ts'
 import { Pace } from './pace.ts'
 import { migrate, readVersion, schemaVersion } from './schema.ts'
 import { Transaction } from './transaction.ts'
@@ -36,6 +44,7 @@ export interface DatabaseOptions {
   readonly durability: Durability
   readonly clock: Clock
   readonly callDeadlineMs: number
+  readonly opened: SharedPlace
 }
 
 /** Kibibytes of pages that a connection keeps in memory. */
@@ -45,18 +54,14 @@ const checkpointPages = 1_000
 
 /** Longer than the parts of a worker rest between two tries. */
 const restMs = 5_000
-/** Reads look at the file and its log when nobody has for so long: a look costs as much as half a read. */
-const readLookMs = 10
+/** Writes look at the log when nobody has for so long, reads at both: a look costs as much as a third of a read. */
+const lookMs = { write: 1, read: 10 } as const
 
 /**
  * Files whose log was taken away under this process. A connection to another log that lies there now is kept until the process
  * ends, because closing it would remove that log, too.
  */
 const forsaken: { readonly id: FileId; readonly kept: DatabaseSync | null }[] = []
-
-function isForsaken(found: FileId | null): boolean {
-  return forsaken.some(({ id }) => isSame(id, found) && id.birthtimeNs === found?.birthtimeNs)
-}
 
 interface Replaced {
   readonly mismatch: Mismatch
@@ -220,7 +225,7 @@ export class Database {
   #transact<T>(work: (tx: Transaction) => T): T {
     const connection = this.#open()
     const handle = connection.handle
-    this.#mustMatch(this.#identity?.logMismatch())
+    if (this.#notLookedFor(lookMs.write)) this.#lookAtLog()
     connection.run('BEGIN IMMEDIATE')
     const tx = new Transaction(connection, Math.floor(this.clock.now()))
     let answer: T
@@ -232,7 +237,7 @@ export class Database {
       if (handle.isTransaction) connection.run('ROLLBACK')
       throw error
     }
-    this.#mustMatch(this.#identity?.fileMismatch())
+    this.#lookAtFile()
     this.#pace.wrote()
     for (const queue of tx.newQueues) connection.knownQueues.add(queue)
     for (const hint of tx.hints) this.#hints.give(hint)
@@ -241,7 +246,7 @@ export class Database {
 
   #snapshot<T>(work: (connection: Connection) => T): T {
     const connection = this.#open()
-    if (performance.now() - this.#lookedAt > readLookMs) this.#look()
+    if (this.#notLookedFor(lookMs.read)) this.#look()
     connection.run('BEGIN')
     try {
       return work(connection)
@@ -272,6 +277,7 @@ export class Database {
     this.#mayOpen()
     const { handle, id } = openFile(this.file)
     this.#fileId = id
+    this.#options.opened.set(id)
     return handle
   }
 
@@ -279,7 +285,8 @@ export class Database {
   #mayOpen(): void {
     const found = fileIdOf(this.file)
     if (this.#replaced === null) {
-      if (this.#fileId !== null && !isSame(this.#fileId, found))
+      const opened = this.#fileId ?? this.#options.opened.get()
+      if (opened !== null && !isSame(opened, found))
         throw this.#found(found === null ? 'file-gone' : 'file-other')
     } else {
       const { mismatch, since } = this.#replaced
@@ -291,15 +298,25 @@ export class Database {
     this.#replaced = null
   }
 
-  /** Makes sure that both paths still lead to what is open. */
-  #look(): void {
-    this.#mustMatch(this.#identity?.logMismatch())
-    this.#mustMatch(this.#identity?.fileMismatch())
+  #notLookedFor(ms: number): boolean {
+    return performance.now() - this.#lookedAt > ms
   }
 
-  #mustMatch(mismatch: Mismatch | null | undefined): void {
+  /** Makes sure that both paths still lead to what is open. */
+  #look(): void {
+    this.#lookAtLog()
+    this.#lookAtFile()
+  }
+
+  #lookAtLog(): void {
+    const mismatch = this.#identity?.logMismatch()
     if (mismatch) throw this.#found(mismatch)
     this.#lookedAt = performance.now()
+  }
+
+  #lookAtFile(): void {
+    const mismatch = this.#identity?.fileMismatch()
+    if (mismatch) throw this.#found(mismatch)
   }
 
   /** Leaves what is open, has every watcher call and hear of it, and answers the error of those calls. */
@@ -384,6 +401,10 @@ export class Database {
     }
     return connection
   }
+}
+
+function isForsaken(found: FileId | null): boolean {
+  return forsaken.some(({ id }) => isSame(id, found) && id.birthtimeNs === found?.birthtimeNs)
 }
 
 function isHandle(value: unknown): value is Handle {

@@ -108,8 +108,9 @@ export function notImmediate(cause?: unknown): ErrandError {
 
 /** The error of every call while the file, or its log, is not the one that was opened. */
 export function replacedError(file: string, mismatch: Mismatch): ErrandError {
+  const needsRestart = mismatch === 'log-gone' || mismatch === 'log-other'
   return new ErrandError('store-replaced', replacedWords[mismatch](file), {
-    details: { file, mismatch },
+    details: { file, mismatch, needsRestart },
   })
 }
 
@@ -118,7 +119,7 @@ const removedLog = (file: string): string =>
 
 const replacedWords: Readonly<Record<Mismatch, (file: string) => string>> = {
   'file-gone': (file) =>
-    `${file} was removed or moved while it was open, and nothing more is stored: put it back, or restart this process to begin a new one`,
+    `${file} was removed or moved while it was open, and nothing more is stored: put it back, or restart this process to begin anew`,
   'file-other': (file) =>
     `Another file was put in the place of ${file} while it was open. What this process held of the old one is void; it goes on with the new one in a few seconds. Stop all processes before you restore a file`,
   'log-gone': removedLog,

@@ -31,8 +31,28 @@ export function fileIdOf(path: string): FileId | null {
   return statSync(path, { bigint: true, throwIfNoEntry: false }) ?? null
 }
 
-export function isSame(one: FileId | null, other: FileId | null): boolean {
+type Place = Pick<FileId, 'dev' | 'ino'>
+
+export function isSame(one: Place | null, other: Place | null): boolean {
   return one?.ino === other?.ino && one?.dev === other?.dev
+}
+
+/** Which file a store has open, in memory that its threads share: none of them makes a new one when that file has gone. */
+export class SharedPlace {
+  readonly memory: BigUint64Array
+
+  constructor(memory: BigUint64Array = new BigUint64Array(new SharedArrayBuffer(16))) {
+    this.memory = memory
+  }
+
+  get(): Place | null {
+    const [dev = 0n, ino = 0n] = this.memory
+    return ino === 0n ? null : { dev, ino }
+  }
+
+  set({ dev, ino }: Place): void {
+    this.memory.set([dev, ino])
+  }
 }
 
 /** A file and its log, as they were when they were opened. */
