@@ -70,7 +70,7 @@ export function oneLine(text: string): string {
 }
 
 /** Tells whether only another process can use the store from now on. */
-export function needsRestart(error: unknown): boolean {
+export function needsRestart(error: unknown): error is Error {
   if (errandCode(error) !== 'store-replaced') return false
   const { details } = error as { readonly details?: { readonly needsRestart?: unknown } }
   return details?.needsRestart === true

@@ -66,7 +66,7 @@ async function work(options: Options & Globals): Promise<ExitCode> {
 }
 
 /** Resolves with the error of a store that only another process can use: whoever started this one starts the next. */
-function storeLost(errand: Errand): Promise<unknown> {
+function storeLost(errand: Errand): Promise<Error> {
   return new Promise((resolve) =>
     errand.on('part-failed', ({ error }) => {
       if (needsRestart(error)) resolve(error)

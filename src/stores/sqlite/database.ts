@@ -9,12 +9,10 @@
  * A write looks at the file after its commit: what was acknowledged was in the file at that path. Before it begins it looks at the
  * log, so that nothing is written to one that others have left; many writes within a millisecond share that look.
  */
-import { realpathSync } from 'node:fs'
-import { resolve } from 'node:path'
 import type { DatabaseSync } from 'node:sqlite'
 import type { Clock } from '../../core/clock.ts'
 import { ErrandError, isErrandError } from '../../core/errors.ts'
-import { Connection, type Handle } from './connection.ts'
+import { Connection } from './connection.ts'
 import {
   busyError,
   closedError,
@@ -36,6 +34,7 @@ import {
 import { Pace } from './pace.ts'
 import { migrate, readVersion, schemaVersion } from './schema.ts'
 import { Transaction } from './transaction.ts'
+import { UserConnections } from './user-connections.ts'
 
 /** What survives an acknowledged call: a killed process, or a power failure as well. */
 export type Durability = 'process' | 'power'
@@ -80,7 +79,7 @@ export class Database {
   readonly #options: DatabaseOptions
   readonly #hints: Hints
   readonly #pace = new Pace()
-  readonly #users = new WeakMap<Handle, Connection>()
+  readonly #users: UserConnections
   #handle: DatabaseSync | null = null
   #connection: Connection | null = null
   /** The file that is open, or was last. */
@@ -94,6 +93,7 @@ export class Database {
 
   constructor(file: string, options: DatabaseOptions, hints: Hints) {
     this.file = file
+    this.#users = new UserConnections(file)
     this.clock = options.clock
     this.#options = options
     this.#hints = hints
@@ -144,7 +144,7 @@ export class Database {
   /** Runs `work` inside the user's own transaction, which stays usable when it fails. */
   async within<T>(tx: unknown, work: (tx: Transaction) => T): Promise<T> {
     if (this.#isClosed) throw closedError(this.file)
-    const connection = this.#connectionOf(tx)
+    const connection = this.#users.of(tx)
     const { handle } = connection
     if (this.#couldLock()) throw notImmediate()
     try {
@@ -377,53 +377,8 @@ export class Database {
       this.#drop()
     return failure
   }
-
-  /** The connection of a user's transaction, once it is known to be one on this file. */
-  #connectionOf(tx: unknown): Connection {
-    if (!isHandle(tx)) {
-      throw new ErrandError(
-        'tx-unsupported',
-        'tx must be a DatabaseSync of node:sqlite on the file of the store',
-      )
-    }
-    if (!tx.isTransaction) throw notImmediate()
-    let connection = this.#users.get(tx)
-    if (connection === undefined) {
-      const location = tx.location?.() ?? null
-      if (tx.location !== undefined && !isSameFile(location, this.file)) {
-        throw new ErrandError(
-          'tx-unsupported',
-          `The transaction is on ${location ?? 'memory'}, the store on ${this.file}: use one file`,
-        )
-      }
-      connection = new Connection(tx)
-      this.#users.set(tx, connection)
-    }
-    return connection
-  }
 }
 
 function isForsaken(found: FileId | null): boolean {
   return forsaken.some(({ id }) => isSame(id, found) && id.birthtimeNs === found?.birthtimeNs)
-}
-
-function isHandle(value: unknown): value is Handle {
-  return (
-    typeof value === 'object' &&
-    value !== null &&
-    'isTransaction' in value &&
-    'exec' in value &&
-    'prepare' in value &&
-    typeof value.exec === 'function' &&
-    typeof value.prepare === 'function'
-  )
-}
-
-function isSameFile(location: string | null, file: string): boolean {
-  if (location === null) return false
-  try {
-    return realpathSync(location) === realpathSync(file)
-  } catch {
-    return resolve(location) === resolve(file)
-  }
 }
