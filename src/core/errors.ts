@@ -32,6 +32,7 @@ export type ErrandErrorCode =
   | 'store-unavailable'
   | 'store-corrupt'
   | 'store-too-new'
+  | 'store-replaced'
   | 'unknown-outcome'
   // Servers of locks, liveness and metrics.
   | 'server-unavailable'

@@ -145,6 +145,7 @@ const passing = [
   'closed',
   'store-corrupt',
   'store-too-new',
+  'store-replaced',
 ] as const
 
 /** Whether an error of a store may pass with time, so that the same call is worth another try; `maybe` for errors of unknown kind. */

@@ -8,6 +8,7 @@ import type { Store } from '../../store.ts'
 import { readCallDeadline } from '../call-deadline.ts'
 import { systemClock } from '../system-clock.ts'
 import type { Durability } from './database.ts'
+import { SharedPlace } from './identity.ts'
 import { sqliteStore } from './store.ts'
 
 export type { Durability }
@@ -30,6 +31,10 @@ export interface SqliteOptions {
  * Throws `invalid-option` for unknown options and for a database in memory.
  */
 export function sqlite(file: string, options: SqliteOptions = {}): Store {
+  return open(file, options, new SharedPlace())
+}
+
+function open(file: string, options: SqliteOptions, opened: SharedPlace): Store {
   refuseUnknownKeys(options, ['durability', 'clock', 'callDeadlineMs'], 'sqlite()')
   if (file === '' || file.startsWith(':memory:') || file.startsWith('file:')) {
     throw new ErrandError(
@@ -46,20 +51,22 @@ export function sqlite(file: string, options: SqliteOptions = {}): Store {
     )
   }
   const path = resolve(file)
-  const argument: Argument = { file: path, durability, callDeadlineMs }
+  const argument: Argument = { file: path, durability, callDeadlineMs, opened: opened.memory }
   const connector =
     clock === systemClock ? { module: ownModule('stores/sqlite/index'), argument } : null
-  return sqliteStore(path, { durability, clock, callDeadlineMs }, connector)
+  return sqliteStore(path, { durability, clock, callDeadlineMs, opened }, connector)
 }
 
 interface Argument {
   readonly file: string
   readonly durability: Durability
   readonly callDeadlineMs: number
+  /** The memory of `SharedPlace`; missing where it could not be sent, as to another process. */
+  readonly opened?: BigUint64Array
 }
 
 /** Opens the same store again, in a thread or another process: see `Connector`. */
 export function connect(argument: unknown): Store {
-  const { file, ...options } = argument as Argument
-  return sqlite(file, options)
+  const { file, opened, ...options } = argument as Argument
+  return open(file, options, new SharedPlace(opened))
 }
