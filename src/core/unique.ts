@@ -17,8 +17,8 @@ export interface UniqueLayer {
 
 const waiting: readonly JobState[] = ['blocked', 'scheduled', 'ready']
 
-/** Longest key that is stored as it is; a longer one is stored as its hash. */
-const longestKey = 200
+/** Longest key that is stored as it is, in bytes of UTF-8; a longer one is stored as its hash. */
+const longestKeyBytes = 200
 
 /** Reads a unique option; null for none. Throws `invalid-option`. */
 export function normaliseUnique(
@@ -41,10 +41,14 @@ export function normaliseUnique(
   }
 }
 
-/** The stored key of a job: its task and its own key, or a hash of its input. */
+/**
+ * The stored key of a job: its task and its own key, or a hash of its input. The first colon ends the task's name, whose own
+ * colons are written as in a URL, so that keys of two tasks never meet. `errand.enqueue` in PostgreSQL makes the same keys.
+ */
 export function uniqueKey(task: string, layer: UniqueLayer, input: unknown): string {
   const own = ownKey(layer, input)
-  return `${task}:${own.length > longestKey ? `sha256-${hash(own)}` : own}`
+  const isLong = Buffer.byteLength(own) > longestKeyBytes
+  return `${task.replaceAll(/[%:]/g, encodeURIComponent)}:${isLong ? `sha256-${hash(own)}` : own}`
 }
 
 function ownKey(layer: UniqueLayer, input: unknown): string {
