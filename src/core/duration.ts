@@ -1,6 +1,7 @@
 /** Durations as users write them, turned into milliseconds once, at the edge. */
 import ms from 'ms'
 import { ErrandError } from './errors.ts'
+import { shownValue } from './shown.ts'
 
 /** The units of `ms`. Written out, for its types are in a package of their own that users do not have. */
 type Unit =
@@ -38,7 +39,7 @@ export function toMs(value: Duration, what: string): number {
   if (parsed === undefined || !Number.isFinite(parsed) || parsed < 0) {
     throw new ErrandError(
       'invalid-option',
-      `${what} must be a duration such as '30s', '5m', '2h' or milliseconds, not ${JSON.stringify(value)}.`,
+      `${what} must be a duration such as '30s', '5m', '2h' or milliseconds, not ${shownValue(value)}.`,
     )
   }
   return Math.round(parsed)

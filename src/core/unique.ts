@@ -6,6 +6,7 @@ import type { JobState } from './job.ts'
 import { canonicalJson } from './json.ts'
 import { refuseUnknownKeys } from './nearest.ts'
 import { readStates, type Unique } from './options.ts'
+import { readChoice, readText, refuseValue } from './read.ts'
 
 /** A unique option with its times and states read; the key still depends on the input. */
 export interface UniqueLayer {
@@ -28,16 +29,23 @@ export function normaliseUnique(
   if (unique === undefined) return undefined
   if (unique === false) return null
   if (unique === true) return { key: null, during: waiting, forMs: null, onConflict: 'skip' }
+  if (typeof unique !== 'object' || unique === null)
+    refuseValue(where, 'true, false, or an object such as { key: (input) => input.id }', unique)
   refuseUnknownKeys(unique, ['key', 'during', 'for', 'onConflict'], where)
-  const onConflict = unique.onConflict ?? 'skip'
-  if (onConflict !== 'skip' && onConflict !== 'replace') {
-    throw new ErrandError('invalid-option', `${where}.onConflict must be 'skip' or 'replace'.`)
+  const { key, during = waiting, onConflict = 'skip' } = unique
+  if (key !== undefined && typeof key !== 'function') readText(key, `${where}.key`)
+  const states = readStates(during, `${where}.during`)
+  if (states.length === 0 && unique.for === undefined) {
+    throw new ErrandError(
+      'invalid-option',
+      `${where}.during lists no state, so that its key is never held: list one, or leave it out.`,
+    )
   }
   return {
-    key: unique.key ?? null,
-    during: readStates(unique.during ?? waiting, `${where}.during`),
+    key: key ?? null,
+    during: states,
     forMs: unique.for === undefined ? null : toMs(unique.for, `${where}.for`),
-    onConflict,
+    onConflict: readChoice(onConflict, ['skip', 'replace'], `${where}.onConflict`),
   }
 }
 

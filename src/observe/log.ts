@@ -1,12 +1,21 @@
 /** Turns events into log lines. */
 import { formatMs } from '../core/duration.ts'
 import type { LogLevel } from '../core/job.ts'
+import { readShape } from '../core/read.ts'
 import type { EventHub } from './events.ts'
 
 /** Anything with level methods, such as pino, winston or the console; or one function that takes a line. */
 export type Log =
   | { readonly [level in LogLevel]: (fields: object, message: string) => void }
   | ((line: string) => void)
+
+const levels: readonly LogLevel[] = ['debug', 'info', 'warn', 'error']
+
+/** Refuses what takes no lines. Throws `invalid-option`. */
+export function readLog(log: Log, where: string): Log {
+  const needs = `a function of a line, or have the methods ${levels.join(', ')}, as console and pino do`
+  return typeof log === 'function' ? log : readShape(log, levels, where, needs)
+}
 
 type Write = (level: LogLevel, message: string, fields: object) => void
 

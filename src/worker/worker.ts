@@ -12,6 +12,7 @@ import { sleep } from '../core/clock.ts'
 import { toMs } from '../core/duration.ts'
 import { ErrandError } from '../core/errors.ts'
 import { refuseUnknownKeys } from '../core/nearest.ts'
+import { readList, readQueueName } from '../core/read.ts'
 import { Parts } from './parts.ts'
 import type { StopOptions, Worker, WorkerOptions, WorkerStatus } from './public.ts'
 import { stopDefaults, StopClock } from './stop-clock.ts'
@@ -52,7 +53,7 @@ export class ErrandWorker implements Worker {
     this.#app = app
     this.#client = client
     this.#slotCount = readSlots(options.slots ?? app.slots)
-    this.#asked = options.queues === undefined ? null : [...new Set(options.queues)]
+    this.#asked = options.queues === undefined ? null : readQueues(options.queues)
     if (this.#asked?.length === 0)
       throw new ErrandError('invalid-option', 'worker().queues lists no queue.')
     this.#pollMs = options.poll === undefined ? app.pollMs : toMs(options.poll, 'worker().poll')
@@ -216,6 +217,12 @@ export class ErrandWorker implements Worker {
     this.#hasContext = false
     await this.#app.context.release()
   }
+}
+
+function readQueues(queues: readonly string[]): readonly string[] {
+  const names = readList(queues, 'worker().queues', 'names of queues')
+  for (const name of names) readQueueName(name, 'Each of worker().queues')
+  return [...new Set(names)]
 }
 
 function readSlots(value: number): number {

@@ -1,8 +1,10 @@
 /** `errand/sqlite`: jobs in one SQLite file, shared by any number of processes of one machine. */
 import { resolve } from 'node:path'
-import type { Clock } from '../../core/clock.ts'
+import { readClock, type Clock } from '../../core/clock.ts'
 import { ErrandError } from '../../core/errors.ts'
 import { refuseUnknownKeys } from '../../core/nearest.ts'
+import { readChoice, readMs } from '../../core/read.ts'
+import { maybeUnset, shownValue } from '../../core/shown.ts'
 import type { Store } from '../../store.ts'
 import { systemClock } from '../system-clock.ts'
 import type { Durability } from './database.ts'
@@ -31,10 +33,16 @@ const defaultCallDeadlineMs = 30_000
  */
 export function sqlite(file: string, options: SqliteOptions = {}): Store {
   refuseUnknownKeys(options, ['durability', 'clock', 'callDeadlineMs'], 'sqlite()')
-  if (file === '' || file.startsWith(':memory:') || file.startsWith('file:')) {
+  if (typeof file !== 'string' || file === '') {
     throw new ErrandError(
       'invalid-option',
-      `sqlite() needs the path of a file, not ${JSON.stringify(file)}: for jobs in memory use memory() of errand/memory`,
+      `sqlite() needs the path of a file, such as 'errand.db', not ${shownValue(file)}${maybeUnset(file)}`,
+    )
+  }
+  if (file.startsWith(':memory:') || file.startsWith('file:')) {
+    throw new ErrandError(
+      'invalid-option',
+      `sqlite() needs the path of a file, not ${shownValue(file)}: for jobs in memory use memory() of errand/memory`,
     )
   }
   const {
@@ -42,12 +50,9 @@ export function sqlite(file: string, options: SqliteOptions = {}): Store {
     clock = systemClock,
     callDeadlineMs = defaultCallDeadlineMs,
   } = options
-  if (durability !== 'process' && durability !== 'power') {
-    throw new ErrandError(
-      'invalid-option',
-      `sqlite().durability must be 'process' or 'power', not ${JSON.stringify(durability)}`,
-    )
-  }
+  readChoice(durability, ['process', 'power'], 'sqlite().durability')
+  readClock(clock, 'sqlite().clock')
+  readMs(callDeadlineMs, 'sqlite().callDeadlineMs')
   const path = resolve(file)
   const argument: Argument = { file: path, durability, callDeadlineMs }
   const connector = clock === systemClock ? { module: import.meta.url, argument } : null
