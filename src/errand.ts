@@ -19,7 +19,7 @@ import { ErrandError } from './core/errors.ts'
 import type { EnqueueRest } from './core/handler.ts'
 import type { AnyTask, OutputOf } from './core/task.ts'
 import { refuseUnknownKeys } from './core/nearest.ts'
-import { readFunction } from './core/read.ts'
+import { readFunction, readText } from './core/read.ts'
 import { eventNames, type EventName, type Events } from './observe/events.ts'
 import type { RegisteredTask, Store } from './store.ts'
 import { singletonsOf, type Singletons } from './singleton/singletons.ts'
@@ -140,6 +140,7 @@ export function createErrandIn(config: Configuration<unknown>, root: string): Er
       return worker
     },
     on(name, listener) {
+      readText(name, 'What on() listens to')
       refuseUnknownKeys({ [name]: listener }, eventNames, 'on()')
       return app.events.on(name, readFunction(listener, `The listener of ${name}`))
     },

@@ -130,23 +130,23 @@ export class App {
       )
     }
     this.#layer = normalise(config, where, configKeys)
+    const { slots = appDefaults.slots, keepAtMost = appDefaults.keepAtMost } = config
+    const { lease = appDefaults.leaseMs, poll = appDefaults.pollMs } = config
+    const { context = () => ({}), codec, codecs = [], tasks = [], queues = {} } = config
     this.store = config.store
-    this.context = new ContextHolder(
-      readFunction(config.context ?? (() => ({})), `${where}.context`),
-    )
-    this.slots = readCount(config.slots ?? appDefaults.slots, `${where}.slots`)
-    this.leaseMs = toMs(config.lease ?? appDefaults.leaseMs, `${where}.lease`)
+    this.context = new ContextHolder(readFunction(context, `${where}.context`))
+    this.slots = readCount(slots, `${where}.slots`)
+    this.leaseMs = toMs(lease, `${where}.lease`)
     if (this.leaseMs < 500)
       throw new ErrandError('invalid-option', `${where}.lease must be at least 500 ms.`)
-    this.pollMs = toMs(config.poll ?? appDefaults.pollMs, `${where}.poll`)
-    this.keepAtMost = readCount(config.keepAtMost ?? appDefaults.keepAtMost, `${where}.keepAtMost`)
-    this.codec = config.codec === undefined ? null : readCodec(config.codec, `${where}.codec`)
-    const codecs = readList(config.codecs ?? [], `${where}.codecs`, 'codecs')
-    for (const [index, codec] of codecs.entries())
-      this.addCodec(readCodec(codec, `${where}.codecs[${index}]`))
+    this.pollMs = toMs(poll, `${where}.poll`)
+    this.keepAtMost = readCount(keepAtMost, `${where}.keepAtMost`)
+    this.codec = codec === undefined ? null : readCodec(codec, `${where}.codec`)
+    for (const [index, one] of readList(codecs, `${where}.codecs`, 'codecs').entries())
+      this.addCodec(readCodec(one, `${where}.codecs[${index}]`))
     if (this.codec !== null) this.addCodec(this.codec)
-    this.queues = readQueues(config.queues ?? {})
-    this.#sources = readSources([config.tasks ?? []].flat(), `${where}.tasks`)
+    this.queues = readQueues(queues)
+    this.#sources = readSources([tasks].flat(), `${where}.tasks`)
     this.#root = root
     if (config.log !== undefined) logEvents(this.events, readLog(config.log, `${where}.log`))
   }

@@ -43,7 +43,7 @@ export function linear(
   return {
     kind: 'linear',
     stepMs: toMs(given.step, 'linear().step'),
-    maxMs: toMs(given.max ?? '1h', 'linear().max'),
+    maxMs: toMs(given.max === undefined ? '1h' : given.max, 'linear().max'),
   }
 }
 
@@ -60,13 +60,13 @@ export function exponential(
   } = {},
 ): Backoff {
   refuseUnknownKeys(options, ['first', 'max', 'factor', 'jitter'], 'exponential()')
-  const { factor = 2, jitter = 'full' } = options
+  const { first = '5s', max = '1h', factor = 2, jitter = 'full' } = options
   if (typeof factor !== 'number' || !(factor >= 1) || !Number.isFinite(factor))
     refuseValue('exponential().factor', 'a number from 1 up', factor)
   return {
     kind: 'exponential',
-    firstMs: toMs(options.first ?? '5s', 'exponential().first'),
-    maxMs: toMs(options.max ?? '1h', 'exponential().max'),
+    firstMs: toMs(first, 'exponential().first'),
+    maxMs: toMs(max, 'exponential().max'),
     factor,
     jitter: readChoice(jitter, ['full', 'none'], 'exponential().jitter'),
   }

@@ -8,7 +8,7 @@ export class Postpone extends Error {
   readonly delayMs: number | null
 
   constructor(delay?: Duration) {
-    super(delay === undefined ? 'postponed' : `postponed by ${delay}`)
+    super(delay === undefined ? 'postponed' : `postponed by ${String(delay)}`)
     this.delayMs = delay === undefined ? null : toMs(delay, 'Postpone')
   }
 }
@@ -34,7 +34,7 @@ export class RetryAfter extends Error {
 
   constructor(delay: Duration, options?: { readonly message?: string; readonly cause?: unknown }) {
     super(
-      options?.message ?? `retry after ${delay}`,
+      options?.message ?? `retry after ${String(delay)}`,
       options && 'cause' in options ? { cause: options.cause } : undefined,
     )
     this.delayMs = toMs(delay, 'RetryAfter')

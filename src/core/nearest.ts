@@ -23,7 +23,8 @@ export function refuseUnknownKeys(
   if (typeof given !== 'object' || given === null || Array.isArray(given)) {
     throw new ErrandError(
       code,
-      `${where} takes its options as an object, { ${known.slice(0, 3).join(', ')}${known.length > 3 ? ', …' : ''} }, not ${shownValue(given)}.`,
+      // A text may be a URL with a password.
+      `${where} takes its options as an object, { ${known.slice(0, 3).join(', ')}${known.length > 3 ? ', …' : ''} }, not ${typeof given === 'string' ? 'a text' : shownValue(given)}.`,
     )
   }
   for (const key of Object.keys(given)) {

@@ -17,6 +17,18 @@ export function readText(value: unknown, where: string): string {
   return refuseValue(where, 'a text that is not empty', value)
 }
 
+/** Texts, or nothing. Of one that is none the value is not shown: it may be a password. */
+export function readTexts<Name extends string>(
+  options: { readonly [name in Name]?: unknown },
+  names: readonly Name[],
+  where: string,
+): void {
+  for (const name of names) {
+    if (options[name] === undefined || typeof options[name] === 'string') continue
+    throw new ErrandError('invalid-option', `${where}.${name} must be a text.`)
+  }
+}
+
 /** The name of a queue. */
 export function readQueueName(value: unknown, where: string): string {
   if (typeof value === 'string' && value !== '' && value.length <= longestName) return value

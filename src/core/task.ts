@@ -180,7 +180,11 @@ function defineTask(given: Given): AnyTask {
     )
   }
   const where = `task ${shownValue(given.name)}`
-  const aliases = readList(given.aliases ?? [], `${where}.aliases`, 'names')
+  const aliases = readList(
+    given.aliases === undefined ? [] : given.aliases,
+    `${where}.aliases`,
+    'names',
+  )
   for (const name of [given.name, ...aliases]) {
     if (typeof name !== 'string' || name === '' || name.length > 200 || name.trim() !== name) {
       throw new ErrandError(

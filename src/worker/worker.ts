@@ -52,7 +52,7 @@ export class ErrandWorker implements Worker {
     refuseUnknownKeys(options, ['queues', 'slots', 'poll'], 'worker()')
     this.#app = app
     this.#client = client
-    this.#slotCount = readSlots(options.slots ?? app.slots)
+    this.#slotCount = readSlots(options.slots === undefined ? app.slots : options.slots)
     this.#asked = options.queues === undefined ? null : readQueues(options.queues)
     if (this.#asked?.length === 0)
       throw new ErrandError('invalid-option', 'worker().queues lists no queue.')

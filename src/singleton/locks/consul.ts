@@ -7,6 +7,7 @@
  */
 import { refuseUnknownKeys } from '../../core/nearest.ts'
 import { ErrandError } from '../../core/errors.ts'
+import { readTexts } from '../../core/read.ts'
 import {
   HttpClient,
   httpOptionNames,
@@ -39,6 +40,7 @@ const watchSeconds = 55
 /** Locks in Consul 1.7 or newer. Opens nothing. Throws `invalid-option`. */
 export function consulLocks(options: ConsulLocksOptions = {}): Locks {
   refuseUnknownKeys(options, [...httpOptionNames, 'key', 'token', 'datacenter'], 'consulLocks()')
+  readTexts(options, ['key', 'token', 'datacenter'], 'consulLocks()')
   return new SessionLocks(new Consul(options))
 }
 

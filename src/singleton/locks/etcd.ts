@@ -4,6 +4,7 @@
  */
 import { ErrandError } from '../../core/errors.ts'
 import { refuseUnknownKeys } from '../../core/nearest.ts'
+import { readTexts } from '../../core/read.ts'
 import { HttpClient, httpOptionNames, refusedBy, type HttpOptions } from '../http-client.ts'
 import type { HoldRequest, LockOwner, Locks } from '../lock.ts'
 import { fieldsOf, keyFor } from './key-value.ts'
@@ -26,6 +27,7 @@ const leastLeaseMs = 2_000
 /** Locks in etcd 3.4 or newer, over its JSON gateway. Opens nothing. Throws `invalid-option`. */
 export function etcdLocks(options: EtcdLocksOptions = {}): Locks {
   refuseUnknownKeys(options, [...httpOptionNames, 'key', 'user', 'password'], 'etcdLocks()')
+  readTexts(options, ['key', 'user', 'password'], 'etcdLocks()')
   return new SessionLocks(new Etcd(options))
 }
 

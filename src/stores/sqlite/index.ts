@@ -4,7 +4,7 @@ import { readClock, type Clock } from '../../core/clock.ts'
 import { ErrandError } from '../../core/errors.ts'
 import { refuseUnknownKeys } from '../../core/nearest.ts'
 import { readChoice, readMs } from '../../core/read.ts'
-import { maybeUnset, shownValue } from '../../core/shown.ts'
+import { maybeUnset, shownUrl, shownValue } from '../../core/shown.ts'
 import type { Store } from '../../store.ts'
 import { systemClock } from '../system-clock.ts'
 import type { Durability } from './database.ts'
@@ -43,6 +43,12 @@ export function sqlite(file: string, options: SqliteOptions = {}): Store {
     throw new ErrandError(
       'invalid-option',
       `sqlite() needs the path of a file, not ${shownValue(file)}: for jobs in memory use memory() of errand/memory`,
+    )
+  }
+  if (/^[a-z][a-z0-9+.-]+:\/\//i.test(file)) {
+    throw new ErrandError(
+      'invalid-option',
+      `sqlite() needs the path of a file, not the URL ${shownUrl(file)}`,
     )
   }
   const {
