@@ -77,6 +77,7 @@ describe('URLs in messages', () => {
     for (const url of torn) assert.equal(isTorn(url), true, url)
     const encoded = 'postgres://me:se%2Fc%40r%23t@host/db?application_name=a@b'
     for (const url of [...whole, encoded]) assert.equal(isTorn(url), false, url)
+    assert.equal(isTorn('postgres://me:secret@host:port/db'), false)
     assert.equal(isTorn('postgres://pool/db?listen=postgres://me:x@host/db'), false)
   })
 })

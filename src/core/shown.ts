@@ -44,9 +44,10 @@ export const encodeAdvice =
 
 /** Tells whether a password that is not percent-encoded tears a URL apart: its rest would pass for a path or a parameter. */
 export function isTorn(text: string): boolean {
-  if (!text.includes('@')) return false
+  const at = text.lastIndexOf('@')
+  if (at === -1) return false
   const url = URL.parse(text)
-  if (url === null) return true
+  if (url === null) return /[/?#@]/.test(text.slice(text.indexOf('//') + 2, at))
   return (
     url.hash !== '' ||
     url.pathname.includes('@') ||
