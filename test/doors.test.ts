@@ -6,6 +6,7 @@ import assert from 'node:assert/strict'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import test, { after } from 'node:test'
+import { inspect } from 'node:util'
 import {
   constant,
   createErrand,
@@ -271,7 +272,7 @@ for (const [name, [call, takes]] of Object.entries(doors)) {
     for (const [kind, value] of Object.entries(kinds)) {
       const taken = takes.split(' ').includes(kind)
       const refusal = await refusalOf(call, value)
-      if (taken) assert.equal(refusal, null, `${kind} is taken: ${String(refusal)}`)
+      if (taken) assert.equal(refusal, null, `${kind} is taken: ${inspect(refusal)}`)
       else assertOneLine(refusal, kind)
     }
   })
@@ -292,7 +293,7 @@ async function refusalOf(call: Call, value: unknown): Promise<unknown> {
 
 function assertOneLine(refusal: unknown, kind: string): void {
   assert.ok(refusal !== null, `${kind} is taken`)
-  assert.ok(isErrandError(refusal), `${kind}: ${String(refusal)}`)
+  assert.ok(isErrandError(refusal), `${kind}: ${inspect(refusal)}`)
   assert.doesNotMatch(refusal.message, /\n/, kind)
   assert.ok(refusal.message.length < 400, refusal.message)
 }

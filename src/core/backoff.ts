@@ -77,7 +77,7 @@ export function isBackoff(value: unknown): value is Backoff {
   if (typeof value !== 'object' || value === null) return false
   const given = value as Record<string, unknown>
   const have = (...names: readonly string[]): boolean =>
-    names.every((name) => typeof given[name] === 'number' && Number(given[name]) >= 0)
+    names.every((name) => typeof given[name] === 'number' && given[name] >= 0)
   switch (given['kind'] as Backoff['kind']) {
     case 'constant':
       return have('delayMs')

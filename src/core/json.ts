@@ -14,8 +14,7 @@ export function toJson(value: unknown, what: string): string {
   if (value === undefined) return 'null'
   try {
     check(value, what, '', [])
-    // What `toJSON` gives may be undefined, too.
-    return (JSON.stringify(value) as string | undefined) ?? 'null'
+    return writeJson(value) ?? 'null'
   } catch (error) {
     if (isErrandError(error, 'not-json')) throw error
     throw new ErrandError('not-json', `${what} cannot be read: ${wordsOf(error)}.`, {
@@ -24,9 +23,12 @@ export function toJson(value: unknown, what: string): string {
   }
 }
 
+/** Undefined for what has a `toJSON` that gives nothing, which the compiler does not know. */
+const writeJson: (value: unknown) => string | undefined = JSON.stringify
+
 /** A getter or `toJSON` may throw anything. */
 function wordsOf(thrown: unknown): string {
-  return thrown instanceof Error ? String(thrown.message) : shownValue(thrown)
+  return thrown instanceof Error ? thrown.message : shownValue(thrown)
 }
 
 /** Reads JSON text. Throws `not-json` when it is none. */

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { isTorn, shownUrl, shownValue } from './shown.ts'
+import { inLine, isTorn, shownUrl, shownValue, visible } from './shown.ts'
 
 describe('values in messages', () => {
   it('of any kind are shown on one short line', () => {
@@ -32,6 +32,19 @@ describe('values in messages', () => {
     ]
     for (const [value, text] of cases) assert.equal(shownValue(value), text)
     assert.ok(shownValue('x'.repeat(5_000)).length < 100)
+  })
+})
+
+describe('texts from elsewhere', () => {
+  it('show what a terminal would have done', () => {
+    assert.equal(visible('a\u001b[2Jb\u0007\r\u0000'), 'a\\x1b[2Jb\\x07\\x0d\\x00')
+    assert.equal(visible('\u009b31m\u007f\u202e'), '\\x9b31m\\x7f\\u202e')
+    assert.equal(visible('one\n\ttwo'), 'one\n\ttwo')
+    assert.equal(visible('naïve 日本 👍🏽 \u200f'), 'naïve 日本 👍🏽 \u200f')
+  })
+
+  it('stay on one line where that is asked', () => {
+    assert.equal(inLine('one\n\ttwo\u2028\u001b'), 'one\\n\\ttwo\\u2028\\x1b')
   })
 })
 
@@ -67,7 +80,12 @@ describe('URLs in messages', () => {
 
   it('show what else they say', () => {
     assert.equal(shownUrl('postgres://me:secret@host:5432/db'), 'postgres://…@host:5432/db')
-    assert.equal(shownUrl('redis://host:6379/0?prefix=p'), 'redis://host:6379/0?prefix=…')
+    assert.equal(shownUrl('redis://host:6379/0?prefix=p'), 'redis://host:6379/0?prefix=p')
+    assert.equal(shownUrl('sqlite:a.db?durability=power'), 'sqlite:a.db?durability=power')
+    assert.equal(
+      shownUrl('postgres://host/db?schema=s&listen=postgres://me:x@host/db&passfile=f'),
+      'postgres://…@host/db&passfile=f',
+    )
     assert.equal(shownUrl('localhost:6379'), 'localhost:6379')
     assert.equal(shownUrl('/var/lib/app.db'), '/var/lib/app.db')
     assert.equal(shownUrl(undefined), 'undefined')

@@ -2,6 +2,7 @@
 import { formatMs } from '../core/duration.ts'
 import type { LogLevel } from '../core/job.ts'
 import { readShape } from '../core/read.ts'
+import { inLine } from '../core/shown.ts'
 import type { EventHub } from './events.ts'
 
 /** Anything with level methods, such as pino, winston or the console; or one function that takes a line. */
@@ -113,9 +114,10 @@ export function logEvents(events: Pick<EventHub, 'on'>, log: Log): () => void {
   }
 }
 
+/** Names and errors come from elsewhere: what they hold must not pass for lines of its own, or reach a terminal as commands. */
 function writer(log: Log): Write {
-  if (typeof log === 'function') return (_level, message) => log(message)
-  return (level, message, fields) => log[level](fields, message)
+  if (typeof log === 'function') return (_level, message) => log(inLine(message))
+  return (level, message, fields) => log[level](fields, inLine(message))
 }
 
 function messageOf(error: unknown): string {

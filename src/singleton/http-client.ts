@@ -65,11 +65,13 @@ export class HttpClient {
   /** Opens nothing. Throws `invalid-option`, naming `what`. */
   constructor(what: string, fallback: string, options: HttpOptions) {
     const { url: given = fallback, retries = defaults.retries, tls } = options
-    const url = typeof given === 'string' ? URL.parse(given) : null
-    if (url === null || !/^https?:$/.test(url.protocol) || isTorn(String(given))) {
+    const isText = typeof given === 'string'
+    const url = isText ? URL.parse(given) : null
+    const isTornApart = isText && isTorn(given)
+    if (url === null || !/^https?:$/.test(url.protocol) || isTornApart) {
       throw new ErrandError(
         'invalid-option',
-        `${what}.url must be a URL such as ${fallback}, not ${shownUrl(given)}${isTorn(String(given)) ? `. ${encodeAdvice}` : ''}`,
+        `${what}.url must be a URL such as ${fallback}, not ${shownUrl(given)}${isTornApart ? `. ${encodeAdvice}` : ''}`,
       )
     }
     if (!Number.isInteger(retries) || retries < 0)

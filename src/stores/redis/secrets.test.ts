@@ -56,7 +56,7 @@ if (canStartRedis()) {
   test('redis: an error keeps what tells why', async () => {
     await admin.config('SET', 'maxmemory', '1mb')
     await assert.rejects(storeOn(server.url).insert([newJob()]), (error: Error) => {
-      assert.match(String((error.cause as Error).message), /^OOM/)
+      assert.match((error.cause as Error).message, /^OOM/)
       assert.equal((error.cause as Error).name, 'ReplyError')
       assert.match(String((error.cause as Error).stack), /^ReplyError: OOM/)
       return true
