@@ -18,7 +18,9 @@ import type { EnqueueOptions } from './core/enqueue-options.ts'
 import { ErrandError } from './core/errors.ts'
 import type { EnqueueRest } from './core/handler.ts'
 import type { AnyTask, OutputOf } from './core/task.ts'
-import type { EventName, Events } from './observe/events.ts'
+import { refuseUnknownKeys } from './core/nearest.ts'
+import { readFunction, readText } from './core/read.ts'
+import { eventNames, type EventName, type Events } from './observe/events.ts'
 import type { RegisteredTask, Store } from './store.ts'
 import { singletonsOf, type Singletons } from './singleton/singletons.ts'
 import type { AnySingleton, SingletonRun } from './singleton/singleton.ts'
@@ -137,7 +139,11 @@ export function createErrandIn(config: Configuration<unknown>, root: string): Er
       workers.add(worker)
       return worker
     },
-    on: (name, listener) => app.events.on(name, listener),
+    on(name, listener) {
+      readText(name, 'What on() listens to')
+      refuseUnknownKeys({ [name]: listener }, eventNames, 'on()')
+      return app.events.on(name, readFunction(listener, `The listener of ${name}`))
+    },
     withStore: (store) => createErrandIn({ ...config, store }, root),
     close: () => (closing ??= close()),
     [Symbol.asyncDispose]: () => (closing ??= close()),

@@ -62,10 +62,15 @@ export function exitCodeOf(error: unknown): ExitCode {
 export function describeError(error: unknown, verbose: boolean): string {
   if (!(error instanceof Error)) return `error: ${oneLine(String(error))}`
   const line = `error: ${oneLine(error.message || error.name)}`
-  return verbose ? [line, ...stacks(error)].join('\n') : line
+  return verbose ? [line, ...stacks(error).map(indented)].join('\n') : line
 }
 
-/** Joins a text's lines. */
+/** Sets a stack off, so that no line of a message passes for one of ours. */
+export function indented(stack: string): string {
+  return stack.replaceAll(/^/gm, '  ')
+}
+
+/** Joins a text's lines, each without what surrounds it. */
 export function oneLine(text: string): string {
   return text.trim().replaceAll(/\s*\n\s*/g, ' ')
 }

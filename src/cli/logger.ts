@@ -1,5 +1,6 @@
 /** The log of a worker: pretty on a terminal, JSON otherwise. */
 import { pino, type Logger } from 'pino'
+import { visible } from '../core/shown.ts'
 
 /** Fields that the message tells already. */
 const toldByMessage = [
@@ -53,5 +54,5 @@ function framesOf(error: unknown): string {
     typeof error === 'object' && error !== null && 'stack' in error ? String(error.stack) : ''
   const frames = stack.split('\n').filter((line) => /^\s+at /.test(line))
   const own = frames.filter((line) => !/node_modules|node:internal/.test(line))
-  return (own.length > 0 ? own : frames).map((line) => line.trim()).join('\n         ')
+  return (own.length > 0 ? own : frames).map((line) => visible(line.trim())).join('\n         ')
 }

@@ -4,7 +4,7 @@ import { resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { ErrandError } from '../core/errors.ts'
 import { createErrand, type Errand } from '../errand.ts'
-import type { AnySingleton } from '../singleton/singleton.ts'
+import { isSingleton, type AnySingleton } from '../singleton/singleton.ts'
 import type { Globals } from './action.ts'
 import { findConfig } from './load-config.ts'
 import { openApp } from './open-app.ts'
@@ -62,18 +62,6 @@ async function singletonIn(text: string): Promise<AnySingleton> {
     wanted === undefined
       ? `${path} exports several singletons: name one, of ${names}.`
       : `${path} exports no singleton ${wanted}. There are ${names}.`,
-  )
-}
-
-/** By its looks and not by a class: the file may bring its own copy of the package. */
-function isSingleton(value: unknown): value is AnySingleton {
-  if (typeof value !== 'object' || value === null || !('definition' in value)) return false
-  const { definition } = value as { readonly definition: unknown }
-  return (
-    typeof definition === 'object' &&
-    definition !== null &&
-    'run' in definition &&
-    !('layer' in definition)
   )
 }
 

@@ -1,6 +1,7 @@
 /** Makes stores from URLs, as `--store` and `ERRAND_STORE` give them. */
 import { ErrandError } from '../core/errors.ts'
 import { nearest } from '../core/nearest.ts'
+import { encodeAdvice, isTorn, shownUrl } from '../core/shown.ts'
 import type { Store } from '../store.ts'
 
 type Open = (url: string) => Promise<Store>
@@ -27,7 +28,7 @@ const examples = 'sqlite:errand.db, postgres://user@host/database, redis://host:
 export async function openStore(url: string): Promise<Store> {
   const scheme = /^([a-z][a-z0-9+.-]*):/i.exec(url)?.[1]?.toLowerCase()
   if (scheme === undefined || /^[a-z]:\\/i.test(url)) {
-    throw refused(url, `A store is named by a URL: did you mean sqlite:${url}?`)
+    throw refused(url, `A store is named by a URL: did you mean sqlite:${shownUrl(url)}?`)
   }
   const open = Object.hasOwn(stores, scheme) ? stores[scheme] : undefined
   if (open !== undefined) return open(url)
@@ -36,7 +37,7 @@ export async function openStore(url: string): Promise<Store> {
     url,
     meant === null
       ? `Stores are ${examples}.`
-      : `Did you mean ${meant}${url.slice(scheme.length)}?`,
+      : `Did you mean ${meant}${shownUrl(url).slice(scheme.length)}?`,
   )
 }
 
@@ -55,6 +56,7 @@ async function openSqlite(url: string): Promise<Store> {
 /** Takes the store's own parameters out of the URL and leaves the driver's in it. */
 async function openPostgres(url: string): Promise<Store> {
   const parsed = URL.parse(url)
+  if (isTorn(url)) throw refused(url, encodeAdvice)
   if (parsed === null || !/^[a-z]+:\/\//i.test(url))
     throw refused(url, 'Write it as postgres://user@host:5432/database.')
   const own = (name: string): string | undefined => {
@@ -77,9 +79,12 @@ async function openPostgres(url: string): Promise<Store> {
 
 async function openRedis(url: string): Promise<Store> {
   const [place = '', query = ''] = url.split('?')
+  const nodes = nodesOf(place)
+  // The rest of a password that is not percent-encoded would pass for a parameter.
+  if (query.includes('@') || nodes.some(isTorn)) throw refused(url, encodeAdvice)
   const { prefix, partitions } = parametersOf(url, query, ['prefix', 'partitions'])
   const { redis } = await import('../stores/redis/index.ts')
-  return redis(nodesOf(place), {
+  return redis(nodes, {
     ...(prefix === undefined ? {} : { prefix }),
     ...(partitions === undefined ? {} : { partitions: Number(partitions) }),
   })
@@ -116,8 +121,6 @@ async function refuseHttp(url: string): Promise<Store> {
   throw refused(url, `The HTTP store is not built in yet; there are ${examples}.`)
 }
 
-/** Leaves out what may be a password. */
 function refused(url: string, why: string): ErrandError {
-  const text = `The store ${url} cannot be opened. ${why}`
-  return new ErrandError('invalid-option', text.replaceAll(/\/\/[^@/\s]*@/g, '//…@'))
+  return new ErrandError('invalid-option', `The store ${shownUrl(url)} cannot be opened. ${why}`)
 }

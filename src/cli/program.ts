@@ -13,6 +13,7 @@ import { addWorker } from './commands/worker.ts'
 import { addWorkers } from './commands/workers.ts'
 import { exitCodes, oneLine } from './exit.ts'
 import { examples } from './help.ts'
+import { visible } from '../core/shown.ts'
 import { version } from '../core/version.ts'
 
 const levels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']
@@ -38,7 +39,7 @@ function makeProgram(): Command {
     .version(version)
     .helpCommand(true)
     .configureHelp({ showGlobalOptions: true })
-    .configureOutput({ outputError: (text, write) => write(`${oneLine(text)}\n`) })
+    .configureOutput({ outputError: (text, write) => write(`${visible(oneLine(text))}\n`) })
     .exitOverride()
     .addOption(
       new Option(

@@ -1,5 +1,6 @@
 /** A bar on stderr that shows how far long work is; silent where nobody watches. */
 import { formatMs } from '../core/duration.ts'
+import { inLine } from '../core/shown.ts'
 
 const barWidth = 24
 const paintEveryMs = 100
@@ -15,6 +16,7 @@ export interface ProgressBar {
 /** Shows work of `total` pieces, or of unknown length when it is null. */
 export function progressBar(label: string, total: number | null): ProgressBar {
   const stream = process.stderr
+  const shown = inLine(label)
   if (!stream.isTTY) return { update: () => {}, end: () => {} }
   const startedAt = performance.now()
   let paintedAt = startedAt + showAfterMs - paintEveryMs
@@ -26,7 +28,7 @@ export function progressBar(label: string, total: number | null): ProgressBar {
       paintedAt = now
       isPainted = true
       stream.write(
-        `\r\u001B[2K${progressLine(label, done, total, now - startedAt).slice(0, stream.columns - 1)}`,
+        `\r\u001B[2K${progressLine(shown, done, total, now - startedAt).slice(0, stream.columns - 1)}`,
       )
     },
     end() {

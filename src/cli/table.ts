@@ -1,4 +1,5 @@
 /** Tables for people: aligned, and fitted to the width of the terminal. */
+import { inLine } from '../core/shown.ts'
 import { outWidth, paint, widthOf } from './terminal.ts'
 
 export interface Column {
@@ -25,9 +26,10 @@ const usualLeast = 8
 /** Lays out rows under their titles. Too wide a table has its widest shrinking columns cut, ends marked with `…`. */
 export function table(
   columns: readonly Column[],
-  rows: readonly (readonly string[])[],
+  given: readonly (readonly string[])[],
   width: number = outWidth(),
 ): string {
+  const rows = given.map((cells) => cells.map(inLine))
   const measured = columns.map((column, index) => ({
     column,
     index,
@@ -38,12 +40,17 @@ export function table(
   return [titles, ...rows].map((cells) => line(shown, cells)).join('\n')
 }
 
+/** A value for `facts`: on one line, or over several lines of its own. */
+type Fact = string | { readonly lines: string } | null
+
 /** Names and values below each other; empty values are left out. */
-export function facts(pairs: readonly (readonly [name: string, value: string | null])[]): string {
+export function facts(pairs: readonly (readonly [name: string, value: Fact])[]): string {
   const shown = pairs.filter(([, value]) => value !== null && value !== '')
   const width = Math.max(0, ...shown.map(([name]) => name.length))
+  const textOf = (value: Fact): string =>
+    value === null || typeof value === 'string' ? inLine(value ?? '') : value.lines
   return shown
-    .map(([name, value]) => `${paint('dim', name.padEnd(width))}${gap}${value}`)
+    .map(([name, value]) => `${paint('dim', name.padEnd(width))}${gap}${textOf(value)}`)
     .join('\n')
 }
 

@@ -1,26 +1,49 @@
-/** What the commands write: values on stdout, remarks on stderr. */
-import { styleText, stripVTControlCharacters } from 'node:util'
+/**
+ * What the commands write: values on stdout, remarks on stderr. Names, errors and log lines come from elsewhere and may hold control
+ * characters, so what is written here shows them and does nothing that they say. Colours of our own carry a mark until then.
+ */
+import { randomBytes } from 'node:crypto'
+import { styleText } from 'node:util'
+import { visible } from '../core/shown.ts'
 
 type Format = Parameters<typeof styleText>[0]
 
+const escape = '\u001B'
+/** Stands for the escape of our own colours; no text from elsewhere can know it. */
+const mark = `\uE000${randomBytes(8).toString('hex')}`
+const ownColours = new RegExp(`${mark}\\[[0-9;]*m`, 'g')
+
 /** Writes a line to stdout. */
 export function print(text = ''): void {
-  process.stdout.write(`${text}\n`)
+  process.stdout.write(`${visible(text).replaceAll(mark, escape)}\n`)
 }
 
 /** Writes one JSON value to stdout: indented for people, on one line for programs. */
 export function printJson(value: unknown): void {
-  print(JSON.stringify(value ?? null, null, process.stdout.isTTY ? 2 : undefined))
+  const json = JSON.stringify(value ?? null, null, process.stdout.isTTY ? 2 : undefined)
+  process.stdout.write(`${json.replaceAll(unescapedInJson, escapedInJson)}\n`)
+}
+
+/** Control characters that JSON leaves as they are, though it may escape them. */
+const unescapedInJson = /(?!\n)[\p{Cc}\u2028-\u202E\u2066-\u2069]/gu
+
+function escapedInJson(character: string): string {
+  return `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`
 }
 
 /** Writes a line to stderr. */
 export function remark(text: string): void {
-  process.stderr.write(`${text}\n`)
+  process.stderr.write(`${visible(text)}\n`)
 }
 
 /** Colours a text, if stdout is a terminal that shows colours. */
 export function paint(format: Format, text: string): string {
-  return styleText(format, text, { stream: process.stdout })
+  return asOurs(styleText(format, visible(text), { stream: process.stdout }))
+}
+
+/** Marks the colours of a text that holds no other control characters, such as what `inspect` gives. */
+export function asOurs(text: string): string {
+  return text.replaceAll(escape, mark)
 }
 
 /** Columns that a line on stdout may take; without bound when no person looks at it. */
@@ -30,7 +53,7 @@ export function outWidth(): number {
 
 /** How many columns a text takes, its colours left out. */
 export function widthOf(text: string): number {
-  return stripVTControlCharacters(text).length
+  return text.replaceAll(ownColours, '').length
 }
 
 /** Resolves when what was written has left the process. */

@@ -13,6 +13,19 @@ test('times are told from now, in their largest whole unit', () => {
   assert.equal(told(-7_200_000), '2 h ago')
   assert.equal(told(-86_400_000 * 3), '3 d ago')
   assert.equal(told(12_000), 'in 12 s')
+  assert.equal(told(1), 'in 1 s')
+  assert.equal(told(90_000), 'in 2 min')
+})
+
+test('what is rounded up to a whole larger unit is told in that unit', () => {
+  const now = Date.parse('2026-01-31T12:00:00Z')
+  const told = (ms: number): string => fromNow(new Date(now + ms), now)
+  assert.equal(told(59_001), 'in 1 min')
+  assert.equal(told(3_540_000), 'in 59 min')
+  assert.equal(told(3_540_001), 'in 1 h')
+  assert.equal(told(3_600_000), 'in 1 h')
+  assert.equal(told(82_800_001), 'in 1 d')
+  assert.equal(told(-3_599_999), '59 min ago')
 })
 
 test('a time in the past is a date or so long ago', () => {

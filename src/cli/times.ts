@@ -3,22 +3,24 @@ import { ErrandError } from '../core/errors.ts'
 import { formatMs, toMs, type Duration } from '../core/duration.ts'
 
 const units: readonly (readonly [ms: number, name: string])[] = [
-  [86_400_000, 'd'],
-  [3_600_000, 'h'],
-  [60_000, 'min'],
   [1_000, 's'],
+  [60_000, 'min'],
+  [3_600_000, 'h'],
+  [86_400_000, 'd'],
 ]
 
-/** Says how far a time is from now: `'3 min ago'`, `'in 12 s'`, `'just now'`. */
+/** Says how far a time is from now: `'3 min ago'`, `'in 12 s'`, `'just now'`. What is to come is rounded up, what is past down. */
 export function fromNow(time: Date, now: number = Date.now()): string {
   const distance = time.getTime() - now
-  // What is to come is rounded up to its second, so that an hour from now is not 60 min.
-  const span = distance > 0 ? Math.ceil(distance / 1_000) * 1_000 : -distance
-  const [size, unit] = units.find(([ms]) => span >= ms) ?? [1, null]
-  if (unit === null) return 'just now'
-  return distance > 0
-    ? `in ${Math.ceil(span / size)} ${unit}`
-    : `${Math.floor(span / size)} ${unit} ago`
+  if (distance > -1_000 && distance <= 0) return 'just now'
+  const rounded = distance > 0 ? Math.ceil : Math.floor
+  // The first unit whose count does not come to one of the next: an hour from now is not 60 min.
+  const [size, unit] = units.find(
+    ([ms], index) =>
+      rounded(Math.abs(distance) / ms) * ms < (units[index + 1]?.[0] ?? Number.POSITIVE_INFINITY),
+  ) ?? [1_000, 's']
+  const count = rounded(Math.abs(distance) / size)
+  return distance > 0 ? `in ${count} ${unit}` : `${count} ${unit} ago`
 }
 
 /** Writes a time in full, with its distance from now. */

@@ -13,10 +13,11 @@ import {
 } from '../core/options.ts'
 import { collectTasks, type TaskRegistry } from '../core/registry.ts'
 import type { Definition } from '../core/task.ts'
-import { checkName } from '../core/text.ts'
 import { normaliseUnique, type UniqueLayer } from '../core/unique.ts'
+import { readCodec, readFunction, readList, readQueueName, refuseValue } from '../core/read.ts'
+import { shownValue } from '../core/shown.ts'
 import { EventHub } from '../observe/events.ts'
-import { logEvents, type Log } from '../observe/log.ts'
+import { logEvents, readLog, type Log } from '../observe/log.ts'
 import type { Store } from '../store.ts'
 import { ContextHolder } from './context.ts'
 import { loadTasks } from './load-tasks.ts'
@@ -129,23 +130,25 @@ export class App {
       )
     }
     this.#layer = normalise(config, where, configKeys)
+    const { slots = appDefaults.slots, keepAtMost = appDefaults.keepAtMost } = config
+    const { lease = appDefaults.leaseMs, poll = appDefaults.pollMs } = config
+    const { context = () => ({}), codec, codecs = [], tasks = [], queues = {} } = config
     this.store = config.store
-    this.context = new ContextHolder(config.context ?? (() => ({})))
-    this.slots = readCount(config.slots ?? appDefaults.slots, `${where}.slots`)
-    this.leaseMs = toMs(config.lease ?? appDefaults.leaseMs, `${where}.lease`)
+    this.context = new ContextHolder(readFunction(context, `${where}.context`))
+    this.slots = readCount(slots, `${where}.slots`)
+    this.leaseMs = toMs(lease, `${where}.lease`)
     if (this.leaseMs < 500)
       throw new ErrandError('invalid-option', `${where}.lease must be at least 500 ms.`)
-    this.pollMs = toMs(config.poll ?? appDefaults.pollMs, `${where}.poll`)
-    this.keepAtMost = readCount(config.keepAtMost ?? appDefaults.keepAtMost, `${where}.keepAtMost`)
-    this.codec = config.codec ?? null
-    for (const codec of [...(config.codecs ?? []), ...(config.codec ? [config.codec] : [])]) {
-      checkName(codec.name, `${where}.codec`)
-      this.#codecs.set(codec.name, codec)
-    }
-    this.queues = readQueues(config.queues ?? {})
-    this.#sources = [config.tasks ?? []].flat()
+    this.pollMs = toMs(poll, `${where}.poll`)
+    this.keepAtMost = readCount(keepAtMost, `${where}.keepAtMost`)
+    this.codec = codec === undefined ? null : readCodec(codec, `${where}.codec`)
+    for (const [index, one] of readList(codecs, `${where}.codecs`, 'codecs').entries())
+      this.addCodec(readCodec(one, `${where}.codecs[${index}]`))
+    if (this.codec !== null) this.addCodec(this.codec)
+    this.queues = readQueues(queues)
+    this.#sources = readSources([tasks].flat(), `${where}.tasks`)
     this.#root = root
-    if (config.log !== undefined) logEvents(this.events, config.log)
+    if (config.log !== undefined) logEvents(this.events, readLog(config.log, `${where}.log`))
   }
 
   /** The app's tasks; loads modules named by globs at the first call. Rejects with the error of a module that fails to load. */
@@ -228,13 +231,32 @@ export class App {
   }
 }
 
+/** Refuses what is neither a task, nor a module, nor a glob; what modules and globs hold shows when they are loaded. */
+function readSources(sources: readonly TaskSource[], where: string): readonly TaskSource[] {
+  for (const [index, source] of sources.entries()) {
+    const isOne = typeof source === 'string' ? source !== '' : isObject(source)
+    if (isOne) continue
+    throw new ErrandError(
+      'invalid-option',
+      `${where}[${index}] must be a task, a module that exports tasks, or a glob, not ${shownValue(source)}.${source === undefined ? ' Do two modules import each other?' : ''}`,
+    )
+  }
+  return sources
+}
+
+function isObject(value: unknown): boolean {
+  return typeof value === 'object' && value !== null
+}
+
 function readQueues(
   queues: Readonly<Record<string, QueueOptions>>,
 ): ReadonlyMap<string, QueueSettings> {
   const read = new Map<string, QueueSettings>()
+  if (typeof queues !== 'object' || queues === null || Array.isArray(queues))
+    refuseValue('createErrand().queues', 'an object such as { mail: { slots: 5 } }', queues)
   for (const [name, options] of Object.entries(queues)) {
     const where = `queues[${JSON.stringify(name)}]`
-    checkName(name, where)
+    readQueueName(name, where)
     refuseUnknownKeys(
       options,
       [
@@ -266,6 +288,6 @@ export function readCount(value: number, where: string): number {
   if (Number.isInteger(value) && value >= 1) return value
   throw new ErrandError(
     'invalid-option',
-    `${where} must be a whole number from 1 up, not ${JSON.stringify(value)}.`,
+    `${where} must be a whole number from 1 up, not ${shownValue(value)}.`,
   )
 }

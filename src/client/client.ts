@@ -3,6 +3,8 @@ import { v7 as uuidv7 } from 'uuid'
 import type { EnqueueOptions } from '../core/enqueue-options.ts'
 import { ErrandError, isErrandError } from '../core/errors.ts'
 import { noCounters } from '../core/job.ts'
+import { refuseUnknownKeys } from '../core/nearest.ts'
+import { readList } from '../core/read.ts'
 import type { AnyTask } from '../core/task.ts'
 import type { ClaimedJob, Inserted, NewJob, Store } from '../store.ts'
 import type { App } from './app.ts'
@@ -16,6 +18,9 @@ import { TaskCatalog, type KnownTask } from './task-catalog.ts'
 
 /** Bounds of one insert of `enqueueMany`, and of the wait for calls in flight at close. */
 const clientBounds = { batchJobs: 1_000, batchChars: 16_000_000, drainMs: 10_000 } as const
+
+/** How an entry of `enqueueMany` looks. */
+const form = 'a task, its input and its options'
 
 /** Enqueues jobs and waits for their results. Opens nothing until it is used. */
 export class Client {
@@ -67,6 +72,8 @@ export class Client {
     options: { readonly tx?: unknown } = {},
   ): Promise<readonly EnqueuedJob<unknown>[]> {
     const { store } = this
+    refuseUnknownKeys(options, ['tx'], 'enqueueMany()')
+    readList(entries, 'What enqueueMany() takes', 'entries, each [task, input, options]')
     const jobs: NewJob[] = []
     for (const [index, entry] of entries.entries()) {
       jobs.push(await this.#prepareEntry(entry, index))
@@ -153,7 +160,7 @@ export class Client {
 
   async #prepareEntry(entry: Entry, index: number): Promise<NewJob> {
     try {
-      const [task, input, options] = entry
+      const [task, input, options] = readList<unknown>(entry, 'an entry', form) as Entry
       for (const name of ['tx', 'inline']) {
         if (options === undefined || !(name in options)) continue
         throw new ErrandError('invalid-option', `an entry takes no ${name}.`, {

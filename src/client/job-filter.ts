@@ -7,15 +7,19 @@ import { isPlain } from '../core/text.ts'
 import type { ListQuery } from '../store.ts'
 import type { JobFilter } from './public.ts'
 
-const filterKeys = ['state', 'task', 'queue', 'key', 'parent', 'created', 'finished']
+export const filterKeys: readonly string[] = [
+  'state',
+  'task',
+  'queue',
+  'key',
+  'parent',
+  'created',
+  'finished',
+]
 
 /** Turns a filter into a query. Throws `invalid-option` for unknown keys and for values that are no value. */
-export function readFilter(
-  filter: JobFilter,
-  where: string,
-  others: readonly string[] = [],
-): Omit<ListQuery, 'limit'> {
-  refuseUnknownKeys(filter, [...filterKeys, ...others], where)
+export function readFilter(filter: JobFilter, where: string): Omit<ListQuery, 'limit'> {
+  refuseUnknownKeys(filter, filterKeys, where)
   for (const [key, value] of Object.entries(filter)) {
     // A filter that lost its value by accident would fit far more jobs than was meant.
     if (value === undefined || value === null) {

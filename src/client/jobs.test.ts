@@ -130,7 +130,7 @@ describe('lists', () => {
     const { errand } = scene()
     const refused: readonly (readonly [object, RegExp])[] = [
       [{ states: 'failed' }, /Did you mean state\?/],
-      [{ state: 'done' }, /'done', which is no state/],
+      [{ state: 'done' }, /"done", which is no state/],
       [{ task: undefined }, /task has no value/],
       [{ task: 5 }, /task must be a text/],
       [{ created: { since: new Date() } }, /Known are: from, to/],

@@ -3,13 +3,18 @@ import { ErrandError } from '../core/errors.ts'
 import { finalStates, isFinal, type JobState } from '../core/job.ts'
 import { reasonBytes } from '../core/kept-error.ts'
 import { cutText, isPlain } from '../core/text.ts'
+import { refuseUnknownKeys } from '../core/nearest.ts'
+import { readFunction, readSignal, readText, refuseValue } from '../core/read.ts'
+import { shownValue } from '../core/shown.ts'
 import type { Client } from './client.ts'
-import { readFilter, statesFor } from './job-filter.ts'
+import { filterKeys, readFilter, statesFor } from './job-filter.ts'
 import type { BulkOptions, JobFilter, Jobs, JobTarget, Tally } from './public.ts'
 import { toRecord } from './records.ts'
 
 /** Most jobs of one page, and of one call of a verb. */
 const jobsBounds = { page: 1_000, defaultPage: 100, chunk: 500 } as const
+
+const bulkKeys = ['signal', 'onProgress'] as const
 
 /** What a verb does to a chunk, and which states it fits. */
 interface Verb<Answer extends string> {
@@ -30,14 +35,16 @@ export function createJobs(client: Client): Jobs {
 
     async list(filter = {}) {
       const where = 'jobs.list()'
+      refuseUnknownKeys(filter, [...filterKeys, 'limit', 'after'], where)
       const { limit = jobsBounds.defaultPage, after, ...rest } = filter
       if (!Number.isInteger(limit) || limit < 1 || limit > jobsBounds.page) {
         throw new ErrandError(
           'invalid-option',
-          `${where}.limit must be a whole number from 1 to ${jobsBounds.page}.`,
+          `${where}.limit must be a whole number from 1 to ${jobsBounds.page}, not ${shownValue(limit)}.`,
         )
       }
-      const query = readFilter(rest, where, ['limit', 'after'])
+      if (after !== undefined) readText(after, `${where}.after`)
+      const query = readFilter(rest, where)
       const page = await client.store.list({
         ...query,
         limit,
@@ -60,13 +67,13 @@ export function createJobs(client: Client): Jobs {
       return client.results.wait(id, options)
     },
 
-    async cancel(
-      target,
-      { reason = null, ...options }: BulkOptions & { readonly reason?: string | null } = {},
-    ) {
-      const why = readReason(reason)
-      return apply(client, target, options, {
-        name: 'jobs.cancel()',
+    async cancel(target, options = {}) {
+      const name = 'jobs.cancel()'
+      refuseUnknownKeys(options, [...bulkKeys, 'reason'], name)
+      const { reason = null, ...bulk } = options
+      const why = readReason(reason, `${name}.reason`)
+      return apply(client, target, bulk, {
+        name,
         fits: ['blocked', 'scheduled', 'ready', 'running'],
         act: (ids) => client.store.cancel(ids, why),
       })
@@ -103,6 +110,9 @@ async function apply<Answer extends string>(
   options: BulkOptions = {},
   verb: Verb<Answer>,
 ): Promise<Tally<Answer>> {
+  refuseUnknownKeys(options, bulkKeys, verb.name)
+  if (options.signal !== undefined) readSignal(options.signal, `${verb.name}.signal`)
+  if (options.onProgress !== undefined) readFunction(options.onProgress, `${verb.name}.onProgress`)
   const tally: Partial<Record<Answer, number>> = {}
   let done = 0
   for await (const ids of chunksOf(client, target, verb)) {
@@ -153,19 +163,14 @@ async function* pagesOf(
 }
 
 /** Only people read a reason, so it is made to fit where it does not. */
-function readReason(reason: unknown): string | null {
+function readReason(reason: unknown, where: string): string | null {
   if (reason === null) return null
-  if (typeof reason === 'string') return cutText(reason, reasonBytes)
-  throw new ErrandError(
-    'invalid-option',
-    `jobs.cancel().reason must be a text, not a ${typeof reason}.`,
-  )
+  return typeof reason === 'string'
+    ? cutText(reason, reasonBytes)
+    : refuseValue(where, 'a text', reason)
 }
 
 function checkId(id: unknown, where: string): void {
   if (typeof id === 'string' && id !== '' && isPlain(id)) return
-  throw new ErrandError(
-    'invalid-option',
-    `${where} needs the id of a job, not ${JSON.stringify(id)}.`,
-  )
+  throw new ErrandError('invalid-option', `${where} needs the id of a job, not ${shownValue(id)}.`)
 }

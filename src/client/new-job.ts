@@ -4,7 +4,9 @@ import { toMs } from '../core/duration.ts'
 import { callOptionNames, type EnqueueOptions, type FollowUps } from '../core/enqueue-options.ts'
 import { ErrandError } from '../core/errors.ts'
 import { normalise, type Layer } from '../core/options.ts'
+import { readFlag, readQueueName } from '../core/read.ts'
 import { checkName } from '../core/text.ts'
+import { readFollowUps } from '../core/task.ts'
 import { normaliseUnique, uniqueKey, type UniqueLayer } from '../core/unique.ts'
 import type { NewJob, UniqueRule } from '../store.ts'
 import type { App } from './app.ts'
@@ -107,7 +109,8 @@ function readCall(options: EnqueueOptions): Call {
   if (runAt !== undefined && options.delay !== undefined) {
     throw new ErrandError('invalid-option', `${where} takes either delay or runAt, not both.`)
   }
-  if (options.queue !== undefined) checkName(options.queue, `${where}.queue`)
+  if (options.queue !== undefined) readQueueName(options.queue, `${where}.queue`)
+  if (options.inline !== undefined) readFlag(options.inline, `${where}.inline`)
   return {
     layer,
     stored: storedText(layer, options),
@@ -131,11 +134,9 @@ function storedText(layer: Layer, options: EnqueueOptions): string | null {
 }
 
 function followUpNames(followUps: FollowUps, where: string): readonly string[] {
-  return [followUps].flat().map((one) => {
-    const name = typeof one === 'string' ? one : one.name
-    checkName(name, where)
-    return name
-  })
+  const all = [followUps].flat()
+  for (const one of all) if (typeof one === 'string') checkName(one, where)
+  return readFollowUps(all, where).map((one) => (typeof one === 'string' ? one : one.name))
 }
 
 /** Reads what `storedText` wrote. */

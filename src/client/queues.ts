@@ -1,6 +1,6 @@
 /** The operators' calls on queues. */
+import { readQueueName } from '../core/read.ts'
 import type { JobState } from '../core/job.ts'
-import { checkName } from '../core/text.ts'
 import type { Client } from './client.ts'
 import type { Jobs, QueueInfo, Queues } from './public.ts'
 
@@ -40,5 +40,5 @@ export function createQueues(client: Client, jobs: Jobs): Queues {
 }
 
 function checkNames(queues: readonly string[], where: string): void {
-  for (const name of queues) checkName(name, where)
+  for (const name of queues) readQueueName(name, `What ${where} takes`)
 }

@@ -11,6 +11,7 @@ import { toMs } from '../core/duration.ts'
 import { ErrandError, isErrandError, type ErrandErrorCode } from '../core/errors.ts'
 import { isFinal } from '../core/job.ts'
 import { refuseUnknownKeys } from '../core/nearest.ts'
+import { readFlag, readSignal } from '../core/read.ts'
 import type { StoredJob } from '../store.ts'
 import type { App } from './app.ts'
 import { attemptScope, type AttemptScope } from './attempt-scope.ts'
@@ -67,6 +68,8 @@ export class Results {
       options.timeout === undefined
         ? resultDefaults.timeoutMs
         : toMs(options.timeout, 'result().timeout')
+    if (options.take !== undefined) readFlag(options.take, 'result().take')
+    if (options.signal !== undefined) readSignal(options.signal, 'result().signal')
     if (this.#isClosed) throw closed()
     const { clock } = this.#app.store
     const scope = attemptScope.getStore()

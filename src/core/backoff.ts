@@ -1,6 +1,7 @@
 /** How long to wait before a retry. */
 import { toMs, type Duration } from './duration.ts'
-import { ErrandError } from './errors.ts'
+import { refuseUnknownKeys } from './nearest.ts'
+import { readChoice, refuseValue } from './read.ts'
 
 /** A backoff as data, so that it can be stored with a job. Times in milliseconds. */
 export type Backoff =
@@ -38,10 +39,11 @@ export function linear(
   step: Duration | { readonly step: Duration; readonly max?: Duration },
 ): Backoff {
   const given = typeof step === 'object' ? step : { step }
+  refuseUnknownKeys(given, ['step', 'max'], 'linear()')
   return {
     kind: 'linear',
     stepMs: toMs(given.step, 'linear().step'),
-    maxMs: toMs(given.max ?? '1h', 'linear().max'),
+    maxMs: toMs(given.max === undefined ? '1h' : given.max, 'linear().max'),
   }
 }
 
@@ -57,20 +59,36 @@ export function exponential(
     readonly jitter?: 'full' | 'none'
   } = {},
 ): Backoff {
-  const factor = options.factor ?? 2
-  if (!(factor >= 1) || !Number.isFinite(factor)) {
-    throw new ErrandError(
-      'invalid-option',
-      `exponential().factor must be a number from 1 up, not ${factor}.`,
-    )
-  }
+  refuseUnknownKeys(options, ['first', 'max', 'factor', 'jitter'], 'exponential()')
+  const { first = '5s', max = '1h', factor = 2, jitter = 'full' } = options
+  if (typeof factor !== 'number' || !(factor >= 1) || !Number.isFinite(factor))
+    refuseValue('exponential().factor', 'a number from 1 up', factor)
   return {
     kind: 'exponential',
-    firstMs: toMs(options.first ?? '5s', 'exponential().first'),
-    maxMs: toMs(options.max ?? '1h', 'exponential().max'),
+    firstMs: toMs(first, 'exponential().first'),
+    maxMs: toMs(max, 'exponential().max'),
     factor,
-    jitter: options.jitter ?? 'full',
+    jitter: readChoice(jitter, ['full', 'none'], 'exponential().jitter'),
   }
+}
+
+/** Tells whether a value is what `constant`, `linear` or `exponential` gives, as far as its numbers go. */
+export function isBackoff(value: unknown): value is Backoff {
+  if (typeof value !== 'object' || value === null) return false
+  const given = value as Record<string, unknown>
+  const have = (...names: readonly string[]): boolean =>
+    names.every((name) => typeof given[name] === 'number' && given[name] >= 0)
+  switch (given['kind'] as Backoff['kind']) {
+    case 'constant':
+      return have('delayMs')
+    case 'linear':
+      return have('stepMs', 'maxMs')
+    case 'exponential':
+      return (
+        have('firstMs', 'maxMs', 'factor') && ['full', 'none'].includes(String(given['jitter']))
+      )
+  }
+  return false
 }
 
 /** The backoff where nothing else is said: exponential from 5 s to 1 h with full jitter. */

@@ -1,4 +1,5 @@
 /** Time as the parts see it. A store brings its clock; tests bring one that they move by hand. */
+import { readShape } from './read.ts'
 
 /** Tells the time and wakes callers. All of a worker's timers come from its store's clock. */
 export interface Clock {
@@ -6,6 +7,11 @@ export interface Clock {
   now(): number
   /** Calls `wake` once after `ms`, unless the answer is called first. Does not keep the process alive. */
   after(ms: number, wake: () => void): () => void
+}
+
+/** Checks a clock that was handed in. Throws `invalid-option`. */
+export function readClock(clock: Clock, where: string): Clock {
+  return readShape(clock, ['now', 'after'], where, 'a clock: { now(), after(ms, wake) }')
 }
 
 /** Waits `ms` on a clock; resolves early, without error, when the signal aborts. */

@@ -47,6 +47,11 @@ describe('durations', () => {
       [60_000, '1 min'],
       [12_600_000, '3.5 h'],
       [172_800_000, '2 d'],
+      [999.7, '1 s'],
+      [59_940, '59.9 s'],
+      [59_960, '1 min'],
+      [3_599_999, '1 h'],
+      [86_399_000, '1 d'],
     ]
     for (const [ms, text] of cases) assert.equal(formatMs(ms), text)
   })

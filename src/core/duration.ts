@@ -1,6 +1,7 @@
 /** Durations as users write them, turned into milliseconds once, at the edge. */
 import ms from 'ms'
 import { ErrandError } from './errors.ts'
+import { shownValue } from './shown.ts'
 
 /** The units of `ms`. Written out, for its types are in a package of their own that users do not have. */
 type Unit =
@@ -38,7 +39,7 @@ export function toMs(value: Duration, what: string): number {
   if (parsed === undefined || !Number.isFinite(parsed) || parsed < 0) {
     throw new ErrandError(
       'invalid-option',
-      `${what} must be a duration such as '30s', '5m', '2h' or milliseconds, not ${JSON.stringify(value)}.`,
+      `${what} must be a duration such as '30s', '5m', '2h' or milliseconds, not ${shownValue(value)}.`,
     )
   }
   return Math.round(parsed)
@@ -50,16 +51,20 @@ function parse(text: unknown): number | undefined {
   return /\d/.test(trimmed) ? (ms as (value: string) => number | undefined)(trimmed) : undefined
 }
 
-/** Writes milliseconds for people: `'850 ms'`, `'4.2 s'`, `'12 min'`, `'3.5 h'`, `'2 d'`. */
+const steps: readonly (readonly [size: number, unit: string, digits: number])[] = [
+  [1, 'ms', 0],
+  [1_000, 's', 1],
+  [60_000, 'min', 1],
+  [3_600_000, 'h', 1],
+]
+
+/** Writes milliseconds for people: `'850 ms'`, `'4.2 s'`, `'12 min'`, `'3.5 h'`, `'2 d'`. What rounds to 60 s is a minute. */
 export function formatMs(value: number): string {
-  const units: readonly [number, string][] = [
-    [86_400_000, 'd'],
-    [3_600_000, 'h'],
-    [60_000, 'min'],
-    [1_000, 's'],
-  ]
-  for (const [size, unit] of units) {
-    if (value >= size) return `${Number((value / size).toFixed(1))} ${unit}`
+  for (const [index, [size, unit, digits]] of steps.entries()) {
+    const shown = Number((value / size).toFixed(digits))
+    if (shown * size < (steps[index + 1]?.[0] ?? dayMs)) return `${shown} ${unit}`
   }
-  return `${Math.round(value)} ms`
+  return `${Number((value / dayMs).toFixed(1))} d`
 }
+
+const dayMs = 86_400_000

@@ -24,7 +24,7 @@ export class Postpone extends Error {
   }
 
   constructor(delay?: Duration) {
-    super(delay === undefined ? 'postponed' : `postponed by ${delay}`)
+    super(delay === undefined ? 'postponed' : `postponed by ${String(delay)}`)
     this.delayMs = delay === undefined ? null : toMs(delay, 'Postpone')
   }
 }
@@ -62,7 +62,7 @@ export class RetryAfter extends Error {
 
   constructor(delay: Duration, options?: { readonly message?: string; readonly cause?: unknown }) {
     super(
-      options?.message ?? `retry after ${delay}`,
+      options?.message ?? `retry after ${String(delay)}`,
       options && 'cause' in options ? { cause: options.cause } : undefined,
     )
     this.delayMs = toMs(delay, 'RetryAfter')

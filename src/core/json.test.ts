@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
+import { runInNewContext } from 'node:vm'
 import fc from 'fast-check'
 import { isErrandError } from './errors.ts'
 import { canonicalJson, fromJson, toJson } from './json.ts'
@@ -26,6 +27,29 @@ describe('JSON as it is stored', () => {
     assert.equal(toJson({ a: undefined }, 'input'), '{}')
   })
 
+  it('refuses what throws when it is read, in words of its own', () => {
+    let deep: unknown = 1
+    for (let depth = 0; depth < 100_000; depth += 1) deep = [deep]
+    const broken = (): never => {
+      throw new Error('boom')
+    }
+    const revocable = Proxy.revocable({}, {})
+    revocable.revoke()
+    const cases: readonly (readonly [unknown, RegExp])[] = [
+      [deep, /^input nests deeper than 1000 levels\.$/],
+      [{ a: { toJSON: broken } }, /^input cannot be read: boom\.$/],
+      [Object.defineProperty({}, 'a', { enumerable: true, get: broken }), /boom/],
+      [revocable.proxy, /^input cannot be read: .*revoked/],
+    ]
+    for (const [value, message] of cases)
+      assert.throws(() => toJson(value, 'input'), { code: 'not-json', message })
+  })
+
+  it('writes null for what gives nothing', () => {
+    assert.equal(toJson({ toJSON: () => undefined }, 'input'), 'null')
+    assert.equal(toJson({ a: { toJSON: () => undefined } }, 'input'), '{}')
+  })
+
   it('refuses what JSON would lose, with the path of the first such part', () => {
     class Money {
       readonly cents = 5
@@ -44,6 +68,12 @@ describe('JSON as it is stored', () => {
       [{ list: [new Money()] }, '.list[0]', /instance of Money/],
       [{ bytes: new Uint8Array(2) }, '.bytes', /instance of Uint8Array/],
       [circle, '.self.circle', /circular/],
+      [{ at: new Date(Number.NaN) }, '.at', /an invalid Date/],
+      [new Date('soon'), '', /an invalid Date/],
+      [[runInNewContext('new Date(NaN)')], '[0]', /an invalid Date/],
+      [{ a: { toJSON: () => new Map() } }, '.a', /instance of Map/],
+      [{ a: { toJSON: () => ({ n: Number.NaN }) } }, '.a.n', /NaN/],
+      [{ a: { toJSON: () => 1n } }, '.a', /a bigint/],
     ]
     for (const [value, path, message] of cases) {
       assert.throws(

@@ -1,15 +1,34 @@
 /** JSON as Errand stores it: checked before it is written, canonical where it is compared. */
-import { ErrandError } from './errors.ts'
+import { ErrandError, isErrandError } from './errors.ts'
+import { shownValue } from './shown.ts'
+
+/** What nests deeper would end the stack of one program or another that reads it. */
+const mostLevels = 1_000
 
 /**
  * Writes a value as JSON text. `undefined` becomes `null`.
- * Throws `not-json` with the path of the first part that JSON would lose or refuse:
- * functions, symbols, bigints, NaN, infinities, circles, Map, Set and other objects that are neither plain nor have `toJSON`.
+ * Throws `not-json` with the path of the first part that JSON would lose or refuse: functions, symbols, bigints, NaN, infinities,
+ * invalid dates, circles, more than 1,000 levels, Map, Set and other objects that are neither plain nor have `toJSON`; and for what throws when it is read.
  */
 export function toJson(value: unknown, what: string): string {
   if (value === undefined) return 'null'
-  check(value, what, '', [])
-  return JSON.stringify(value)
+  try {
+    check(value, what, '', [])
+    return writeJson(value) ?? 'null'
+  } catch (error) {
+    if (isErrandError(error, 'not-json')) throw error
+    throw new ErrandError('not-json', `${what} cannot be read: ${wordsOf(error)}.`, {
+      cause: error,
+    })
+  }
+}
+
+/** Undefined for what has a `toJSON` that gives nothing, which the compiler does not know. */
+const writeJson: (value: unknown) => string | undefined = JSON.stringify
+
+/** A getter or `toJSON` may throw anything. */
+function wordsOf(thrown: unknown): string {
+  return thrown instanceof Error ? thrown.message : shownValue(thrown)
 }
 
 /** Reads JSON text. Throws `not-json` when it is none. */
@@ -23,7 +42,7 @@ export function fromJson(text: string, what: string): unknown {
 
 /** Writes plain data as JSON with sorted keys, so that equal values give equal text. */
 export function canonicalJson(value: unknown): string {
-  return JSON.stringify(sorted(JSON.parse(JSON.stringify(value ?? null))))
+  return JSON.stringify(sorted(JSON.parse(toJson(value, 'the input'))))
 }
 
 function sorted(value: unknown): unknown {
@@ -53,8 +72,17 @@ function check(value: unknown, what: string, path: string, above: object[]): voi
 
 function checkObject(value: object, what: string, path: string, above: object[]): void {
   if (above.includes(value)) refuse(what, path, 'a circular reference')
-  if ('toJSON' in value && typeof value.toJSON === 'function') return
+  if (above.length >= mostLevels) {
+    throw new ErrandError('not-json', `${what} nests deeper than ${mostLevels} levels.`)
+  }
   above.push(value)
+  if ('toJSON' in value && typeof value.toJSON === 'function') {
+    if (isInvalidDate(value)) refuse(what, path, 'an invalid Date')
+    const given: unknown = value.toJSON(path)
+    if (given !== value) check(given, what, path, above)
+    above.pop()
+    return
+  }
   if (Array.isArray(value)) {
     for (let i = 0; i < value.length; i++) check(value[i], what, `${path}[${i}]`, above)
   } else {
@@ -67,6 +95,11 @@ function checkObject(value: object, what: string, path: string, above: object[])
     }
   }
   above.pop()
+}
+
+/** By its looks: a Date may come from another realm. JSON would write null. */
+function isInvalidDate(value: object): boolean {
+  return 'getTime' in value && typeof value.getTime === 'function' && Number.isNaN(value.getTime())
 }
 
 function refuse(what: string, path: string, found: string): never {

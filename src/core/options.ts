@@ -2,19 +2,27 @@
  * Options as users give them, at four levels, and the one function that resolves them.
  * Durations are read once, by `normalise`; inside, every time is in milliseconds.
  */
-import { defaultBackoff, type Backoff, type BackoffJob, type CustomBackoff } from './backoff.ts'
+import {
+  defaultBackoff,
+  isBackoff,
+  type Backoff,
+  type BackoffJob,
+  type CustomBackoff,
+} from './backoff.ts'
 import { toMs, type Duration } from './duration.ts'
 import { ErrandError } from './errors.ts'
 import type { FinalState, JobState } from './job.ts'
 import { refuseUnknownKeys } from './nearest.ts'
 import { jobStates } from './job.ts'
+import { readList, refuseValue } from './read.ts'
+import { shownValue } from './shown.ts'
 
 /** A count, or `'none'` for no limit. */
 export type Limit = number | 'none'
 /** How long to keep a finished job: `'none'` removes it at once. */
 export type Retention = Duration | 'none' | 'forever'
-/** `never` fails at the first error, `once` retries one time, `always` retries without limit. */
-export type RetryPreset = 'never' | 'once' | 'always'
+/** `never`, or `false`, fails at the first error, `once` retries one time, `always` retries without limit. */
+export type RetryPreset = 'never' | 'once' | 'always' | false
 
 /** An error class, as listed in `retry.when`. */
 export type ErrorClass = abstract new (...args: never[]) => unknown
@@ -178,25 +186,25 @@ function readPriority(value: number, where: string): number {
   if (Number.isInteger(value) && value >= -1000 && value <= 1000) return value
   throw new ErrandError(
     'invalid-option',
-    `${where}.priority must be a whole number from -1000 to 1000, not ${value}.`,
+    `${where}.priority must be a whole number from -1000 to 1000, not ${shownValue(value)}.`,
   )
 }
 
 function readRetry(retry: CommonOptions['retry'], where: string): Layer {
-  if (retry === undefined) return {}
-  if (typeof retry === 'string') {
-    switch (retry) {
-      case 'never':
-        return { retryLimit: 0 }
-      case 'once':
-        return { retryLimit: 1 }
-      case 'always':
-        return { retryLimit: null }
-    }
-    throw new ErrandError(
-      'invalid-option',
-      `${where}.retry must be 'never', 'once', 'always' or an object, not '${String(retry)}'.`,
-    )
+  switch (retry) {
+    case undefined:
+      return {}
+    case 'never':
+    case false:
+      return { retryLimit: 0 }
+    case 'once':
+      return { retryLimit: 1 }
+    case 'always':
+      return { retryLimit: null }
+  }
+  if (typeof retry !== 'object' || retry === null || Array.isArray(retry)) {
+    const needs = `'never', 'once', 'always', or an object such as { limit: 3 }`
+    return refuseValue(`${where}.retry`, needs, retry)
   }
   refuseUnknownKeys(retry, ['limit', 'backoff', 'when'], `${where}.retry`)
   const retryLimit = readLimit(retry.limit, `${where}.retry.limit`)
@@ -209,7 +217,7 @@ function readRetry(retry: CommonOptions['retry'], where: string): Layer {
 
 function readBackoff(backoff: Retry['backoff'], where: string): Retry['backoff'] {
   if (backoff === undefined || typeof backoff === 'function') return backoff
-  if (['constant', 'linear', 'exponential'].includes(backoff.kind)) return backoff
+  if (isBackoff(backoff)) return backoff
   throw new ErrandError(
     'invalid-option',
     `${where}.retry.backoff must come from constant(), linear() or exponential(), or be a function.`,
@@ -243,18 +251,21 @@ function readLimit(limit: Limit | undefined, where: string): number | null | und
   if (Number.isInteger(limit) && limit >= 0) return limit
   throw new ErrandError(
     'invalid-option',
-    `${where} must be a whole number from 0 up, or 'none', not ${JSON.stringify(limit)}.`,
+    `${where} must be a whole number from 0 up, or 'none', not ${shownValue(limit)}.`,
   )
 }
 
 function readBound(bound: Duration | 'none' | undefined, where: string): number | null | undefined {
   if (bound === undefined) return undefined
-  return bound === 'none' ? null : toMs(bound, where)
+  if (bound === 'none') return null
+  const ms = toMs(bound, where)
+  if (ms > 0) return ms
+  throw new ErrandError('invalid-option', `${where} must be above 0, or 'none' for no limit.`)
 }
 
 function readRetention(retention: CommonOptions['retention'], where: string): Layer['keepMs'] {
   if (retention === undefined) return undefined
-  if (typeof retention !== 'object') {
+  if (typeof retention !== 'object' || retention === null) {
     const keep = readKeep(retention, where)
     return { completed: keep, failed: keep, cancelled: keep, discarded: keep }
   }
@@ -272,11 +283,11 @@ function readKeep(retention: Retention, where: string): number | null {
 
 /** Checks the states listed in a unique rule. */
 export function readStates(states: readonly JobState[], where: string): readonly JobState[] {
-  for (const state of states) {
+  for (const state of readList(states, where, 'states')) {
     if (!jobStates.includes(state)) {
       throw new ErrandError(
         'invalid-option',
-        `${where} lists '${state}', which is no state. States are: ${jobStates.join(', ')}.`,
+        `${where} lists ${shownValue(state)}, which is no state. States are: ${jobStates.join(', ')}.`,
       )
     }
   }

@@ -9,6 +9,8 @@ import { ErrandError } from './errors.ts'
 import type { Handler, RunningJob } from './handler.ts'
 import { normalise, type CommonOptions, type Layer, type Unique } from './options.ts'
 import { checkName } from './text.ts'
+import { readCodec, readList, readQueueName } from './read.ts'
+import { shownValue } from './shown.ts'
 import { normaliseUnique, type UniqueLayer } from './unique.ts'
 
 /** A task that takes `Input` at enqueue, hands `Parsed` to its handler and gives `Output`. */
@@ -171,24 +173,33 @@ const taskKeys = [
 ]
 
 function defineTask(given: Given): AnyTask {
-  const where = `task ${JSON.stringify(given.name)}`
   const place = callerPlace()
-  for (const name of [given.name, ...(given.aliases ?? [])]) {
+  if (typeof given !== 'object' || given === null) {
+    throw new ErrandError(
+      'invalid-task',
+      `task() at ${place} needs an object such as { name: 'mail', run: (input) => … }, not ${shownValue(given)}.`,
+    )
+  }
+  const where = `task ${shownValue(given.name)}`
+  const aliases = readList(
+    given.aliases === undefined ? [] : given.aliases,
+    `${where}.aliases`,
+    'names',
+  )
+  for (const name of [given.name, ...aliases]) {
     checkName(name, `${where} at ${place}`, 'invalid-task')
     if (name.trim() !== name)
       throw new ErrandError('invalid-task', `${where} at ${place}: a name has no spaces around it.`)
   }
-  if (given.queue !== undefined) checkName(given.queue, `${where}.queue`, 'invalid-task')
-  if (given.codec !== undefined) checkName(given.codec.name, `${where}.codec`, 'invalid-task')
   const definition = {
     name: given.name,
-    aliases: given.aliases ?? [],
-    queue: given.queue ?? null,
+    aliases,
+    queue: given.queue === undefined ? null : readQueueName(given.queue, `${where}.queue`),
     input: readSchema(given.input, `${where}.input`),
     output: readSchema(given.output, `${where}.output`),
     layer: normalise(given, where, taskKeys),
     unique: normaliseUnique(given.unique, `${where}.unique`),
-    codec: given.codec ?? null,
+    codec: given.codec === undefined ? null : readCodec(given.codec, `${where}.codec`),
     place,
     handler: null as Handler<unknown, unknown, unknown> | null,
     onSuccess: [] as (string | AnyTask)[],
@@ -239,14 +250,15 @@ export function isTask(value: unknown): value is AnyTask {
 
 function readSchema(schema: StandardSchemaV1 | undefined, where: string): StandardSchemaV1 | null {
   if (schema === undefined) return null
-  if (typeof schema['~standard']?.validate === 'function') return schema
+  if (typeof schema?.['~standard']?.validate === 'function') return schema
   throw new ErrandError(
     'invalid-task',
     `${where} must be a Standard Schema, such as one of zod, valibot or arktype.`,
   )
 }
 
-function readFollowUps(
+/** Checks tasks, or their names, that are to follow. Throws `invalid-task`. */
+export function readFollowUps(
   tasks: readonly (string | Accepts<never>)[],
   where: string,
 ): readonly (string | AnyTask)[] {

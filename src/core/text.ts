@@ -37,7 +37,7 @@ export function checkName(
   name: unknown,
   where: string,
   code: Extract<ErrandErrorCode, 'invalid-option' | 'invalid-task'> = 'invalid-option',
-): void {
+): asserts name is string {
   if (typeof name === 'string' && name !== '' && name.length <= longestName && isPlain(name)) return
   throw new ErrandError(
     code,

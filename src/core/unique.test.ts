@@ -59,6 +59,16 @@ describe('unique keys', () => {
     assert.equal(uniqueKey('two', layer({ key: 'k' }), 1), 'two:k')
   })
 
+  it('of different tasks never meet, wherever colons stand in their names', () => {
+    const made = (task: string, key: string): string => uniqueKey(task, layer({ key }), 1)
+    assert.equal(made('mail', 'send:ada'), 'mail:send:ada')
+    assert.equal(made('mail:send', 'ada'), 'mail%3Asend:ada')
+    const names = ['a', 'a:', ':a', 'a:b', '%3A', 'a%3A', 'a%3Ab', 'a%253Ab', '%', ':']
+    const keys = [...names, 'b', '::a', '3A:a']
+    const all = names.flatMap((task) => keys.map((key) => made(task, key)))
+    assert.equal(new Set(all).size, all.length)
+  })
+
   it('may come from a function of the input', () => {
     assert.equal(
       uniqueKey('t', layer({ key: (input: { id: number }) => `id-${input.id}` }), { id: 5 }),

@@ -7,6 +7,7 @@ import { canonicalJson } from './json.ts'
 import { refuseUnknownKeys } from './nearest.ts'
 import { readStates, type Unique } from './options.ts'
 import { isPlain } from './text.ts'
+import { readChoice, readText, refuseValue } from './read.ts'
 
 /** A unique option with its times and states read; the key still depends on the input. */
 export interface UniqueLayer {
@@ -18,8 +19,8 @@ export interface UniqueLayer {
 
 const waiting: readonly JobState[] = ['blocked', 'scheduled', 'ready']
 
-/** Longest key that is stored as it is; a longer one is stored as its hash. */
-const longestKey = 200
+/** Longest key that is stored as it is, in bytes of UTF-8; a longer one is stored as its hash. */
+const longestKeyBytes = 200
 
 /** Reads a unique option; null for none. Throws `invalid-option`. */
 export function normaliseUnique(
@@ -29,23 +30,34 @@ export function normaliseUnique(
   if (unique === undefined) return undefined
   if (unique === false) return null
   if (unique === true) return { key: null, during: waiting, forMs: null, onConflict: 'skip' }
+  if (typeof unique !== 'object' || unique === null)
+    refuseValue(where, 'true, false, or an object such as { key: (input) => input.id }', unique)
   refuseUnknownKeys(unique, ['key', 'during', 'for', 'onConflict'], where)
-  const onConflict = unique.onConflict ?? 'skip'
-  if (onConflict !== 'skip' && onConflict !== 'replace') {
-    throw new ErrandError('invalid-option', `${where}.onConflict must be 'skip' or 'replace'.`)
+  const { key, during = waiting, onConflict = 'skip' } = unique
+  if (key !== undefined && typeof key !== 'function') readText(key, `${where}.key`)
+  const states = readStates(during, `${where}.during`)
+  if (states.length === 0 && unique.for === undefined) {
+    throw new ErrandError(
+      'invalid-option',
+      `${where}.during lists no state, so that its key is never held: list one, or leave it out.`,
+    )
   }
   return {
-    key: unique.key ?? null,
-    during: readStates(unique.during ?? waiting, `${where}.during`),
+    key: key ?? null,
+    during: states,
     forMs: unique.for === undefined ? null : toMs(unique.for, `${where}.for`),
-    onConflict,
+    onConflict: readChoice(onConflict, ['skip', 'replace'], `${where}.onConflict`),
   }
 }
 
-/** The stored key of a job: its task and its own key, or a hash of its input. */
+/**
+ * The stored key of a job: its task and its own key, or a hash of its input. The first colon ends the task's name, whose own
+ * colons are written as in a URL, so that keys of two tasks never meet. `errand.enqueue` in PostgreSQL makes the same keys.
+ */
 export function uniqueKey(task: string, layer: UniqueLayer, input: unknown): string {
   const own = ownKey(layer, input)
-  return `${task}:${own.length > longestKey ? `sha256-${hash(own)}` : own}`
+  const isLong = Buffer.byteLength(own) > longestKeyBytes
+  return `${task.replaceAll(/[%:]/g, encodeURIComponent)}:${isLong ? `sha256-${hash(own)}` : own}`
 }
 
 function ownKey(layer: UniqueLayer, input: unknown): string {

@@ -88,6 +88,26 @@ interface RunFacts {
 }
 
 export type EventName = keyof Events
+
+const named: Readonly<Record<EventName, true>> = {
+  'run-started': true,
+  'run-ended': true,
+  'job-rescued': true,
+  'job-unknown': true,
+  'run-stuck': true,
+  'worker-started': true,
+  'worker-stopping': true,
+  'worker-stopped': true,
+  'part-failed': true,
+  'part-recovered': true,
+  'singleton-waiting': true,
+  'singleton-log': true,
+  'singleton-ended': true,
+  warning: true,
+}
+
+/** The names of all events. */
+export const eventNames: readonly string[] = Object.keys(named)
 type Listener<Name extends EventName> = (event: Events[Name]) => void
 
 /** Hands events to their listeners, in the order of subscription. A listener that throws is reported as a `warning`, never to the sender. */

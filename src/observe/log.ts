@@ -2,12 +2,22 @@
 import { formatMs } from '../core/duration.ts'
 import type { LogLevel } from '../core/job.ts'
 import { messageOf } from '../core/kept-error.ts'
+import { readShape } from '../core/read.ts'
+import { inLine } from '../core/shown.ts'
 import type { EventHub } from './events.ts'
 
 /** Anything with level methods, such as pino, winston or the console; or one function that takes a line. */
 export type Log =
   | { readonly [level in LogLevel]: (fields: object, message: string) => void }
   | ((line: string) => void)
+
+const levels: readonly LogLevel[] = ['debug', 'info', 'warn', 'error']
+
+/** Refuses what takes no lines. Throws `invalid-option`. */
+export function readLog(log: Log, where: string): Log {
+  const needs = `a function of a line, or have the methods ${levels.join(', ')}, as console and pino do`
+  return typeof log === 'function' ? log : readShape(log, levels, where, needs)
+}
 
 type Write = (level: LogLevel, message: string, fields: object) => void
 
@@ -105,9 +115,11 @@ export function logEvents(events: Pick<EventHub, 'on'>, log: Log): () => void {
   }
 }
 
+/** Names and errors come from elsewhere: what they hold must not pass for lines of its own, or reach a terminal as commands. */
 function writer(log: Log): Write {
-  if (typeof log === 'function') return (_level, message) => log(message)
-  return (level, message, fields) => {
+  if (typeof log === 'function') return (_level, message) => log(inLine(message))
+  return (level, words, fields) => {
+    const message = inLine(words)
     try {
       log[level](fields, message)
     } catch (error) {

@@ -9,6 +9,9 @@ import { Agent as TlsAgent, request as requestTls } from 'node:https'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { formatMs, toMs, type Duration } from '../core/duration.ts'
 import { ErrandError } from '../core/errors.ts'
+import { refuseUnknownKeys } from '../core/nearest.ts'
+import { readTexts, refuseValue } from '../core/read.ts'
+import { encodeAdvice, isTorn, shownUrl } from '../core/shown.ts'
 
 /** How a server is reached; every client of such a server takes these. */
 export interface HttpOptions {
@@ -63,19 +66,21 @@ export class HttpClient {
 
   /** Opens nothing. Throws `invalid-option`, naming `what`. */
   constructor(what: string, fallback: string, options: HttpOptions) {
-    const url = URL.parse(options.url ?? fallback)
-    if (url === null || !/^https?:$/.test(url.protocol)) {
+    const { url: given = fallback, retries = defaults.retries, tls } = options
+    const isText = typeof given === 'string'
+    const url = isText ? URL.parse(given) : null
+    const isTornApart = isText && isTorn(given)
+    if (url === null || !/^https?:$/.test(url.protocol) || isTornApart) {
       throw new ErrandError(
         'invalid-option',
-        `${what}.url must be a URL such as ${fallback}, not ${JSON.stringify(options.url)}`,
+        `${what}.url must be a URL such as ${fallback}, not ${shownUrl(given)}${isTornApart ? `. ${encodeAdvice}` : ''}`,
       )
     }
-    const { retries = defaults.retries } = options
-    if (!Number.isInteger(retries) || retries < 0) {
-      throw new ErrandError(
-        'invalid-option',
-        `${what}.retries must be a whole number from 0, not ${String(retries)}`,
-      )
+    if (!Number.isInteger(retries) || retries < 0)
+      refuseValue(`${what}.retries`, 'a whole number from 0', retries)
+    if (tls !== undefined) {
+      refuseUnknownKeys(tls, ['ca', 'cert', 'key'], `${what}.tls`)
+      readTexts(tls, ['ca', 'cert', 'key'], `${what}.tls`)
     }
     const retryWaitMs = toMs(options.retryWait ?? defaults.retryWaitMs, `${what}.retryWait`)
     if (retryWaitMs > longestWaitMs) {

@@ -2,6 +2,7 @@
 import { toMs, type Duration } from '../core/duration.ts'
 import { ErrandError } from '../core/errors.ts'
 import { refuseUnknownKeys } from '../core/nearest.ts'
+import { readShape } from '../core/read.ts'
 
 /** One option: `--some-name` on the command line, `SOME_NAME` or what `env` says in the environment. */
 export type OptionSpec =
@@ -54,6 +55,7 @@ const types = ['text', 'number', 'duration', 'flag']
 
 /** Refuses specs that cannot work. Throws `invalid-option`. */
 export function checkOptionSpecs(specs: OptionSpecs, where: string): void {
+  readShape(specs, [], `${where}.options`, "an object such as { limit: { type: 'number' } }")
   for (const [name, spec] of Object.entries(specs)) {
     const what = `${where}.options.${name}`
     if (!/^[a-z][a-zA-Z0-9]*$/.test(name))

@@ -4,6 +4,7 @@ import type { Duration } from '../core/duration.ts'
 import { ErrandError } from '../core/errors.ts'
 import type { JobLog } from '../core/handler.ts'
 import { refuseUnknownKeys } from '../core/nearest.ts'
+import { readFlag, readShape } from '../core/read.ts'
 import type { Liveness } from './liveness/liveness.ts'
 import { checkName } from '../core/text.ts'
 import type { Locks } from './lock.ts'
@@ -102,12 +103,40 @@ export function singleton<
   Values = OptionValues<Specs>,
   Context = unknown,
 >(options: SingletonOptions<Specs, Values, Context>): Singleton<Specs, Values, Context> {
+  refuseUnknownKeys(options, keys, 'singleton()')
   const { name, run } = options
   checkName(name, 'singleton()')
   const where = `singleton(${JSON.stringify(name)})`
-  refuseUnknownKeys(options, keys, where)
   if (typeof run !== 'function')
     throw new ErrandError('invalid-option', `${where} needs run, the function that does its work.`)
-  checkOptionSpecs(options.options ?? {}, where)
+  for (const flag of ['once', 'keepLock', 'releaseOnError'] as const)
+    if (options[flag] !== undefined) readFlag(options[flag], `${where}.${flag}`)
+  const { lock, liveness = [], metrics = [], options: specs = {} } = options
+  if (lock !== undefined && typeof lock !== 'string')
+    readShape(lock, ['hold', 'release', 'owner', 'watch'], `${where}.lock`, backends.lock)
+  for (const one of [liveness].flat())
+    readShape(one, ['write', 'read', 'close'], `${where}.liveness`, backends.liveness)
+  for (const one of [metrics].flat())
+    readShape(one, ['push', 'close'], `${where}.metrics`, backends.metrics)
+  checkOptionSpecs(specs, where)
   return { name, definition: options }
+}
+
+/** What each backend must be, for messages. */
+const backends = {
+  lock: `'store', 'none', or locks such as consulLocks() gives`,
+  liveness: 'a place for beats such as fileLiveness() gives',
+  metrics: 'a receiver of points such as influxdb() gives',
+} as const
+
+/** Tells whether a value came from `singleton()`, by its looks: it may come from another copy of the package. */
+export function isSingleton(value: unknown): value is AnySingleton {
+  if (typeof value !== 'object' || value === null || !('definition' in value)) return false
+  const { definition } = value as { readonly definition: unknown }
+  return (
+    typeof definition === 'object' &&
+    definition !== null &&
+    'run' in definition &&
+    !('layer' in definition)
+  )
 }

@@ -1,8 +1,9 @@
 /** The singletons of an app: run, looked at, woken. */
 import { randomUUID } from 'node:crypto'
 import { ErrandError } from '../core/errors.ts'
-import { nearest } from '../core/nearest.ts'
 import { refuseInThread } from '../worker/in-thread.ts'
+import { nearest, refuseUnknownKeys } from '../core/nearest.ts'
+import { readList, readMs, readSignal, refuseValue } from '../core/read.ts'
 import { checkBeats, type Verdict } from './liveness/check.ts'
 import type { Beats, Liveness } from './liveness/liveness.ts'
 import type { LockOwner, Locks } from './lock.ts'
@@ -10,7 +11,7 @@ import type { Round } from './loop.ts'
 import type { Metrics } from './metrics/metrics.ts'
 import type { Opened, SingletonHost } from './open.ts'
 import type { SettingSources } from './settings.ts'
-import type { AnySingleton } from './singleton.ts'
+import { isSingleton, type AnySingleton } from './singleton.ts'
 
 /** Settings of a run that win over those of the definition. */
 export interface RunSingletonOptions extends Partial<SettingSources> {
@@ -51,13 +52,14 @@ const noSources: SettingSources = { flags: {}, env: {} }
 
 export function singletonsOf(host: SingletonHost, singletons: readonly AnySingleton[]): Singletons {
   const byName = new Map<string, AnySingleton>()
-  for (const singleton of singletons) {
+  for (const singleton of readList(singletons, 'createErrand().singletons', 'singletons')) {
+    checkSingleton(singleton, 'Each of createErrand().singletons')
     if (byName.has(singleton.name))
       throw new ErrandError('invalid-option', `Two singletons are called ${singleton.name}.`)
     byName.set(singleton.name, singleton)
   }
   const find = (wanted: string | AnySingleton): AnySingleton => {
-    if (typeof wanted !== 'string') return wanted
+    if (typeof wanted !== 'string') return checkSingleton(wanted, 'What is named')
     const found = byName.get(wanted)
     if (found !== undefined) return found
     const meant = nearest(wanted, byName.keys())
@@ -83,8 +85,11 @@ export function singletonsOf(host: SingletonHost, singletons: readonly AnySingle
   return {
     names: [...byName.keys()],
     find,
-    async run(wanted, { signal, ...sources }) {
+    async run(wanted, options) {
       refuseInThread('A singleton')
+      refuseUnknownKeys(options, ['signal', 'flags', 'env'], 'singletons.run()')
+      const { signal, ...sources } = options
+      readSignal(signal, 'singletons.run().signal')
       const { runLoop } = await import('./open.ts')
       const own = await opened(wanted, sources)
       try {
@@ -102,6 +107,7 @@ export function singletonsOf(host: SingletonHost, singletons: readonly AnySingle
       }
     },
     async check(wanted, maxAgeMs, sources) {
+      readMs(maxAgeMs, 'The maxAgeMs of singletons.check()')
       const { settings, close } = await opened(wanted, sources)
       try {
         const { storeLiveness } = await import('./liveness/store.ts')
@@ -126,6 +132,10 @@ export function singletonsOf(host: SingletonHost, singletons: readonly AnySingle
       await Promise.all([...backends].map((one) => one.close(closeMs)))
     },
   }
+}
+
+function checkSingleton(value: AnySingleton, where: string): AnySingleton {
+  return isSingleton(value) ? value : refuseValue(where, 'what singleton() gives', value)
 }
 
 /** Backends as definitions bring them. */

@@ -3,6 +3,7 @@ import { toMs, type Duration } from '../core/duration.ts'
 import { ErrandError } from '../core/errors.ts'
 import type { JobState } from '../core/job.ts'
 import { refuseUnknownKeys } from '../core/nearest.ts'
+import { readChoice, readShape } from '../core/read.ts'
 import type { Errand } from '../errand.ts'
 import type { Worker } from '../worker/public.ts'
 import { passing } from './test-errand.ts'
@@ -29,7 +30,9 @@ const lookMs = 2
  */
 export async function drain(errand: Errand, options: DrainOptions = {}): Promise<void> {
   refuseUnknownKeys(options, ['queues', 'until', 'slots', 'timeout'], 'drain()')
+  checkErrand(errand, 'drain()')
   const { queues, slots, until = 'idle' } = options
+  readChoice(until, ['idle', 'empty'], 'drain().until')
   const endsAt = performance.now() + toMs(options.timeout ?? '10s', 'drain().timeout')
   const worker = errand.worker({
     ...(queues === undefined ? {} : { queues }),
@@ -50,6 +53,12 @@ export async function drain(errand: Errand, options: DrainOptions = {}): Promise
     const stopping = worker.stop({ grace: 0 })
     await (clock instanceof VirtualClock ? passing(clock, stopping) : stopping)
   }
+}
+
+/** Checks what a helper is to work on. Throws `invalid-option`. */
+export function checkErrand(errand: Errand, where: string): void {
+  const needs = 'what testErrand() or createErrand() gives'
+  readShape(errand, ['enqueue', 'worker'], `What ${where} works on`, needs)
 }
 
 interface Left {

@@ -2,8 +2,10 @@
 import { AssertionError } from 'node:assert'
 import { inspect } from 'node:util'
 import type { JobRecord } from '../client/public.ts'
-import type { AnyTask, InputOf } from '../core/task.ts'
+import { readText } from '../core/read.ts'
+import { isTask, type AnyTask, type InputOf } from '../core/task.ts'
 import type { Errand } from '../errand.ts'
+import { checkErrand } from './drain.ts'
 
 /** Some of a value: any of its fields, and of theirs. Lists are compared whole. */
 export type Part<T> = T extends readonly unknown[] | Date
@@ -40,7 +42,8 @@ export async function expectEnqueued(
   task: AnyTask | string,
   input?: unknown,
 ): Promise<JobRecord> {
-  const name = typeof task === 'string' ? task : task.name
+  checkErrand(errand, 'expectEnqueued()')
+  const name = isTask(task) ? task.name : readText(task, 'What expectEnqueued() looks for')
   const others: JobRecord[] = []
   for (let after: string | null | undefined; after !== null && others.length < looked;) {
     const found = await errand.jobs.list({ limit: page, ...(after === undefined ? {} : { after }) })

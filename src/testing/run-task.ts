@@ -1,5 +1,5 @@
 /** Runs one task's handler once, as a worker would, without a worker and without storing anything. */
-import { App } from '../client/app.ts'
+import { App, readCount } from '../client/app.ts'
 import { Client, leased } from '../client/client.ts'
 import { keepAlive } from '../client/keep-alive.ts'
 import { decodePayload } from '../client/payload.ts'
@@ -9,7 +9,8 @@ import { ErrandError } from '../core/errors.ts'
 import { fromJson } from '../core/json.ts'
 import { noCounters, type LogLevel } from '../core/job.ts'
 import { refuseUnknownKeys } from '../core/nearest.ts'
-import type { AnyTask, InputOf, OutputOf } from '../core/task.ts'
+import { readFunction, readSignal, refuseValue } from '../core/read.ts'
+import { isTask, type AnyTask, type InputOf, type OutputOf } from '../core/task.ts'
 import type { NewJob } from '../store.ts'
 import { memory } from '../stores/memory/index.ts'
 import { Attempt } from '../worker/attempt.ts'
@@ -85,6 +86,11 @@ export async function runTask<T extends AnyTask>(
   options: RunTaskOptions<ContextOf<T>> = {},
 ): Promise<TaskRun<OutputOf<T>>> {
   refuseUnknownKeys(options, ['context', 'attempt', 'signal', 'timeout', 'onComplete'], 'runTask()')
+  if (!isTask(task)) refuseValue('What runTask() runs', 'a task', task)
+  const { attempt: number = 1, signal, onComplete } = options
+  readCount(number, 'runTask().attempt')
+  if (signal !== undefined) readSignal(signal, 'runTask().signal')
+  if (onComplete !== undefined) readFunction(onComplete, 'runTask().onComplete')
   const { definition } = task
   if (definition.handler === null)
     throw new ErrandError('invalid-task', `${task.name} has no handler to run.`)
@@ -94,7 +100,7 @@ export async function runTask<T extends AnyTask>(
   const made = await client.prepare(task, input)
   const job = {
     ...leased(made, 1, store.clock.now()),
-    counters: { ...noCounters, attempts: (options.attempt ?? 1) - 1 },
+    counters: { ...noCounters, attempts: number - 1 },
   }
   const policy = app.policy(null, definition, job.queue)
   const timeoutMs =

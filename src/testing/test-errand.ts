@@ -1,6 +1,7 @@
 /** An app for tests: in memory, with a clock that stands still until the test moves it. */
 import type { ErrandConfig } from '../client/app.ts'
 import { callerFolder } from '../client/caller.ts'
+import { refuseValue } from '../core/read.ts'
 import { createErrandIn, type Errand } from '../errand.ts'
 import { memory } from '../stores/memory/index.ts'
 import { VirtualClock } from './virtual-clock.ts'
@@ -22,7 +23,11 @@ export interface TestErrand extends Errand {
 export function testErrand<Context>(
   config: Omit<ErrandConfig<Context>, 'store'> & { readonly clock?: VirtualClock } = {},
 ): TestErrand {
+  if (typeof config !== 'object' || config === null)
+    refuseValue('What testErrand() takes', 'a configuration without a store', config)
   const { clock = new VirtualClock(), ...rest } = config
+  if (!(clock instanceof VirtualClock))
+    refuseValue('testErrand().clock', 'a VirtualClock of errand/testing', clock)
   const root = callerFolder([import.meta.url])
   const errand = createErrandIn(
     { ...(rest as ErrandConfig<unknown>), store: memory({ clock }) },

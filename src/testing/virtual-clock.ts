@@ -1,5 +1,6 @@
 /** A clock that stands still until a test moves it. */
 import type { Clock } from '../core/clock.ts'
+import { refuseValue } from '../core/read.ts'
 
 /** Where a virtual clock starts unless told otherwise: 2030-01-01T00:00:00Z. */
 export const virtualStart = 1_893_456_000_000
@@ -11,7 +12,7 @@ export class VirtualClock implements Clock {
   readonly #timers = new Set<Timer>()
 
   constructor(start: number = virtualStart) {
-    this.#now = start
+    this.#now = readTime(start, 'What VirtualClock() starts at')
   }
 
   now(): number {
@@ -36,7 +37,7 @@ export class VirtualClock implements Clock {
    * that are due within the same span, before time goes on. `advance(0)` fires what is due now.
    */
   async advance(ms: number): Promise<void> {
-    const end = this.#now + ms
+    const end = this.#now + readTime(ms, 'What advance() takes')
     await settle()
     for (let timer = this.#first(end); timer !== null; timer = this.#first(end)) {
       this.#timers.delete(timer)
@@ -60,6 +61,12 @@ export class VirtualClock implements Clock {
     }
     return first
   }
+}
+
+/** Time does not go back. */
+function readTime(ms: number, where: string): number {
+  if (Number.isFinite(ms) && ms >= 0) return ms
+  return refuseValue(where, 'milliseconds, a number from 0 up', ms)
 }
 
 interface Timer {

@@ -157,7 +157,10 @@ async function followUps(
   return made
 }
 
-/** A follow-up is never lost to a mistake in its own options: then it goes without them, and a warning tells. */
+/**
+ * A follow-up is never lost to a mistake in its own options: then it goes without them, and a warning tells. It carries what its parent's codec
+ * kept from the store, so that codec writes it as well, unless its task has one of its own.
+ */
 async function followUp(
   given: Settling,
   edge: string,
@@ -166,7 +169,8 @@ async function followUp(
 ): Promise<NewJob> {
   const { app, job } = given
   const origin = { id: followUpId(job.id, job.token, edge), parent: job.id }
-  const facts = await given.client.taskFacts(task)
+  const known = await given.client.taskFacts(task)
+  const facts = known.codec === null ? { ...known, codec: codecOf(given) } : known
   try {
     return makeJob(app, facts, input, undefined, origin)
   } catch (error) {

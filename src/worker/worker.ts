@@ -14,7 +14,7 @@ import { ErrandError } from '../core/errors.ts'
 import { refuseUnknownKeys } from '../core/nearest.ts'
 import { refuseInThread } from './in-thread.ts'
 import { errorText } from '../core/kept-error.ts'
-import { checkName } from '../core/text.ts'
+import { readList, readQueueName } from '../core/read.ts'
 import { Parts } from './parts.ts'
 import type { StopOptions, Worker, WorkerOptions, WorkerStatus } from './public.ts'
 import { stopDefaults, StopClock } from './stop-clock.ts'
@@ -54,9 +54,8 @@ export class ErrandWorker implements Worker {
     refuseUnknownKeys(options, ['queues', 'slots', 'poll'], 'worker()')
     this.#app = app
     this.#client = client
-    this.#slotCount = readSlots(options.slots ?? app.slots)
-    this.#asked = options.queues === undefined ? null : [...new Set(options.queues)]
-    for (const queue of this.#asked ?? []) checkName(queue, 'worker().queues')
+    this.#slotCount = readSlots(options.slots === undefined ? app.slots : options.slots)
+    this.#asked = options.queues === undefined ? null : readQueues(options.queues)
     if (this.#asked?.length === 0)
       throw new ErrandError('invalid-option', 'worker().queues lists no queue.')
     this.#pollMs = options.poll === undefined ? app.pollMs : toMs(options.poll, 'worker().poll')
@@ -223,6 +222,12 @@ export class ErrandWorker implements Worker {
     this.#hasContext = false
     await this.#app.context.release()
   }
+}
+
+function readQueues(queues: readonly string[]): readonly string[] {
+  const names = readList(queues, 'worker().queues', 'names of queues')
+  for (const name of names) readQueueName(name, 'Each of worker().queues')
+  return [...new Set(names)]
 }
 
 function readSlots(value: number): number {

@@ -1,7 +1,7 @@
 /** What readers and workers are told. */
 import { isFinal } from '../../src/core/job.ts'
 import type { ListQuery, QueueCount, StoredJob, Tended, WorkerRecord } from '../../src/store.ts'
-import { difference, same, type Draft } from './draft.ts'
+import { same, type Draft } from './draft.ts'
 import { isLost, isOverdue, nextDueMs, promote } from './leasing.ts'
 import { isOutlived } from './operating.ts'
 import type { ModelState } from './state.ts'

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { constant } from '../../src/core/backoff.ts'
+import type { Codec } from '../../src/core/codec.ts'
 import type { FailureReport } from '../../src/core/enqueue-options.ts'
 import { Discard, Postpone } from '../../src/core/instructions.ts'
 import { task } from '../../src/core/task.ts'
@@ -41,6 +42,47 @@ for (const [name, bench] of [
     )
     assert.deepEqual(await madeOf(made, 'd'), [[id, { n: 7 }]])
     assert.deepEqual(await madeOf(made, 'never'), [])
+  })
+
+  test(`${name}: what a codec kept from the store, it keeps from the follow-ups as well`, async (t) => {
+    const hex = (codec: string): Codec => ({
+      name: codec,
+      encode: (text) => Buffer.from(text).toString('hex'),
+      decode: (text) => Buffer.from(text, 'hex').toString(),
+    })
+    const seen: unknown[] = []
+    const see = (input: unknown): void => void seen.push(input)
+    const plain = task({ name: 'plain', run: see })
+    const own = task({ name: 'own', codec: hex('hex-2'), run: see })
+    const pay = task({
+      name: 'pay',
+      codec: hex('hex-1'),
+      retry: false,
+      onSuccess: [plain, own, 'elsewhere'],
+      onFailure: [plain, own, 'elsewhere'],
+      run: ({ card, fails }: { card: string; fails: boolean }) => {
+        if (fails) throw new Error(`declined ${card}`)
+        return card
+      },
+    })
+    const made = bench(t, { tasks: [pay, plain, own] })
+    await made.work()
+    for (const fails of [true, false]) {
+      const { id } = await made.client.enqueue(pay, { card: 'CARD-4111', fails })
+      await made.reach(id, fails ? 'failed' : 'completed')
+    }
+    await made.until('four follow-ups to run', () => seen.length === 4)
+    for (const input of seen) assert.match(JSON.stringify(input), /CARD-4111/)
+    const { jobs } = await made.store.list({ limit: 100 })
+    const stored = await made.store.get(jobs.map(({ id }) => id))
+    assert.equal(stored.length, 8)
+    assert.doesNotMatch(JSON.stringify(stored), /CARD-4111/)
+    assert.deepEqual([...new Set(stored.map((job) => `${job?.task} ${job?.codec}`))].toSorted(), [
+      'elsewhere hex-1',
+      'own hex-2',
+      'pay hex-1',
+      'plain hex-1',
+    ])
   })
 
   test(`${name}: a failed job is followed once by a report of all its errors, and not after each attempt`, async (t) => {

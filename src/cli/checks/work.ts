@@ -1,6 +1,7 @@
 /** Checks of the work itself: queues, workers, and jobs that need somebody. */
 import type { JobFilter, JobRecord } from '../../client/public.ts'
 import type { Errand } from '../../errand.ts'
+import { quoted } from '../filters.ts'
 import { counted } from '../job-words.ts'
 import { ok, warn, type Check, type Finding } from './finding.ts'
 
@@ -20,7 +21,7 @@ export const checkQueues: Check<Errand> = async ({ queues }) => {
         warn(
           'queues',
           `paused: ${paused.join(', ')}`,
-          `Resume with: errand queues resume ${paused.join(' ')}`,
+          `Resume with: errand queues resume ${paused.map(quoted).join(' ')}`,
         ),
       ]
 }
@@ -57,7 +58,7 @@ export const checkWorkers: Check<Errand> = async ({ workers, queues }) => {
       warn(
         'queues',
         `${counted(waiting, 'job')} ready in ${name}, which no worker serves`,
-        `Start one: errand worker --queue ${name}`,
+        `Start one: errand worker --queue ${quoted(name)}`,
       ),
     )
   }

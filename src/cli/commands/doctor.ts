@@ -19,6 +19,7 @@ import {
 } from '../checks/work.ts'
 import { fail, ok, type Finding } from '../checks/finding.ts'
 import { oneLine } from '../exit.ts'
+import { inLine } from '../../core/shown.ts'
 import { examples } from '../help.ts'
 import { counted } from '../job-words.ts'
 import { paint, print, printJson } from '../terminal.ts'
@@ -89,8 +90,9 @@ async function examine(globals: Globals): Promise<readonly Finding[]> {
 function printFindings(findings: readonly Finding[]): void {
   const width = Math.max(...findings.map(({ check }) => check.length))
   for (const { check, status, text, advice } of findings) {
-    print(`${paint(colours[status], status.padEnd(4))}  ${check.padEnd(width)}  ${text}`)
-    if (advice !== undefined) print(`${' '.repeat(width + 8)}${paint('dim', `→ ${advice}`)}`)
+    print(`${paint(colours[status], status.padEnd(4))}  ${check.padEnd(width)}  ${inLine(text)}`)
+    if (advice !== undefined)
+      print(`${' '.repeat(width + 8)}${paint('dim', `→ ${inLine(advice)}`)}`)
   }
   const count = (status: Finding['status']): number =>
     findings.filter((one) => one.status === status).length

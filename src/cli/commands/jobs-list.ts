@@ -2,6 +2,7 @@
 import type { Command } from 'commander'
 import type { JobFilter, JobRecord, Jobs } from '../../client/public.ts'
 import { ErrandError } from '../../core/errors.ts'
+import { shownUrl } from '../../core/shown.ts'
 import { action, withApp, type Globals } from '../action.ts'
 import { addFilters, filterArguments, quoted, readFilter, type FilterOptions } from '../filters.ts'
 import { examples } from '../help.ts'
@@ -112,12 +113,12 @@ function jobTable(jobs: readonly JobRecord[]): string {
   )
 }
 
-/** The configuration and the store, if they were typed and do not come from the environment. */
+/** The configuration and the store, if they were typed and do not come from the environment; a password is to be typed again. */
 function typedAgain({ config, store }: Globals): readonly string[] {
   const isTyped = (name: string): boolean =>
     process.argv.some((word) => word === name || word.startsWith(`${name}=`))
   return [
     ...(config !== undefined && isTyped('--config') ? ['--config', quoted(config)] : []),
-    ...(store !== undefined && isTyped('--store') ? ['--store', quoted(store)] : []),
+    ...(store !== undefined && isTyped('--store') ? ['--store', quoted(shownUrl(store))] : []),
   ]
 }

@@ -3,12 +3,13 @@ import { inspect } from 'node:util'
 import type { Command } from 'commander'
 import type { JobRecord } from '../../client/public.ts'
 import type { LogLine } from '../../core/job.ts'
+import { inLine } from '../../core/shown.ts'
 import { action, withApp } from '../action.ts'
-import { oneLine } from '../exit.ts'
+import { indented, oneLine } from '../exit.ts'
 import { examples } from '../help.ts'
 import { stateWord } from '../job-words.ts'
 import { facts } from '../table.ts'
-import { paint, print, printJson, remark } from '../terminal.ts'
+import { asOurs, paint, print, printJson, remark } from '../terminal.ts'
 import { clockTime, fromNow, fullTime } from '../times.ts'
 
 export function addJobsShow(jobs: Command): void {
@@ -75,7 +76,7 @@ function printJob(job: JobRecord, log: readonly LogLine[]): void {
   print(`\n${paint('bold', 'Timeline')}`)
   for (const line of timeline(job, log)) print(line)
   const stack = job.errors.at(-1)?.stack
-  if (stack) print(`\n${paint('bold', 'Last error')}\n${stack}`)
+  if (stack) print(`\n${paint('bold', 'Last error')}\n${indented(stack)}`)
 }
 
 function counts(job: JobRecord): string | null {
@@ -94,15 +95,15 @@ function timeline(job: JobRecord, log: readonly LogLine[]): readonly string[] {
   if (job.startedAt !== null) {
     events.push({
       at: job.startedAt,
-      text: `attempt ${job.attempt} started${job.worker === null ? '' : ` on ${job.worker}`}`,
+      text: `attempt ${job.attempt} started${job.worker === null ? '' : ` on ${inLine(job.worker)}`}`,
     })
   }
   for (const { at, level, text } of log)
-    events.push({ at: new Date(at), text: `${paint('dim', level.padEnd(5))} ${text}` })
+    events.push({ at: new Date(at), text: `${paint('dim', level.padEnd(5))} ${inLine(text)}` })
   for (const { at, attempt, type, message } of job.errors) {
     events.push({
       at: new Date(at),
-      text: paint('red', `attempt ${attempt}: ${type}: ${oneLine(message)}`),
+      text: paint('red', inLine(`attempt ${attempt}: ${type}: ${oneLine(message)}`)),
     })
   }
   if (job.finishedAt !== null) events.push({ at: job.finishedAt, text: stateWord(job.state) })
@@ -117,13 +118,9 @@ function time(date: Date | null): string | null {
   return date === null ? null : fullTime(date)
 }
 
-function json(value: unknown): string | null {
+function json(value: unknown): string | { readonly lines: string } | null {
   if (value === null || value === undefined) return null
-  return typeof value === 'object'
-    ? inspect(value, {
-        depth: 4,
-        breakLength: 100,
-        colors: process.stdout.isTTY && process.stdout.hasColors(),
-      })
-    : JSON.stringify(value)
+  if (typeof value !== 'object') return JSON.stringify(value)
+  const colors = process.stdout.isTTY && process.stdout.hasColors()
+  return { lines: asOurs(inspect(value, { depth: 4, breakLength: 100, colors })) }
 }

@@ -1,6 +1,7 @@
 /** Liveness in Consul: records in its key-value store, laid out as Jobslib's, and on request a TTL check of the agent. */
 import { toMs, type Duration } from '../../core/duration.ts'
 import { refuseUnknownKeys } from '../../core/nearest.ts'
+import { readTexts } from '../../core/read.ts'
 import { entryOf, ownerOf, pathOf, recordOf } from '../locks/consul-record.ts'
 import {
   HttpClient,
@@ -30,6 +31,7 @@ export function consulLiveness(options: ConsulLivenessOptions = {}): Liveness {
     [...httpOptionNames, 'key', 'token', 'datacenter', 'checkTtl'],
     'consulLiveness()',
   )
+  readTexts(options, ['key', 'token', 'datacenter'], 'consulLiveness()')
   return new ConsulLiveness(options)
 }
 

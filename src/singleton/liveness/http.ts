@@ -4,6 +4,7 @@ import type { AddressInfo } from 'node:net'
 import { toMs, type Duration } from '../../core/duration.ts'
 import { ErrandError } from '../../core/errors.ts'
 import { refuseUnknownKeys } from '../../core/nearest.ts'
+import { readText, refuseValue } from '../../core/read.ts'
 import { HttpClient, refusedBy } from '../http-client.ts'
 import { checkBeats } from './check.ts'
 import type { Beat, Beats, Liveness } from './liveness.ts'
@@ -36,8 +37,8 @@ class HttpLiveness implements Liveness {
 
   constructor({ port, host = defaults.host, maxAge = defaults.maxAgeMs }: HttpLivenessOptions) {
     if (!Number.isInteger(port) || port < 1 || port > 65_535)
-      throw new ErrandError('invalid-option', 'httpLiveness().port must be a port, 1 to 65535')
-    this.#host = host
+      refuseValue('httpLiveness().port', 'a port, 1 to 65535', port)
+    this.#host = readText(host, 'httpLiveness().host')
     this.#port = port
     this.#maxAgeMs = toMs(maxAge, 'httpLiveness().maxAge')
     this.#client = new HttpClient('httpLiveness()', `http://${host}:${port}`, {})

@@ -8,6 +8,7 @@
 import { refuseUnknownKeys } from '../../core/nearest.ts'
 import { ownModule } from '../../core/own-module.ts'
 import { ErrandError } from '../../core/errors.ts'
+import { readTexts } from '../../core/read.ts'
 import {
   HttpClient,
   httpOptionNames,
@@ -40,6 +41,7 @@ const watchSeconds = 55
 /** Locks in Consul 1.7 or newer. Opens nothing. Throws `invalid-option`. */
 export function consulLocks(options: ConsulLocksOptions = {}): Locks {
   refuseUnknownKeys(options, [...httpOptionNames, 'key', 'token', 'datacenter'], 'consulLocks()')
+  readTexts(options, ['key', 'token', 'datacenter'], 'consulLocks()')
   return new SessionLocks(new Consul(options))
 }
 

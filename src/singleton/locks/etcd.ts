@@ -6,6 +6,7 @@ import type { IncomingMessage } from 'node:http'
 import { ErrandError } from '../../core/errors.ts'
 import { refuseUnknownKeys } from '../../core/nearest.ts'
 import { ownModule } from '../../core/own-module.ts'
+import { readTexts } from '../../core/read.ts'
 import { HttpClient, httpOptionNames, refusedBy, type HttpOptions } from '../http-client.ts'
 import type { HoldRequest, LockOwner, Locks } from '../lock.ts'
 import { fieldsOf, keyFor } from './key-value.ts'
@@ -32,6 +33,7 @@ const mostLineLength = 1_048_576
 /** Locks in etcd 3.4 or newer, over its JSON gateway. Opens nothing. Throws `invalid-option`. */
 export function etcdLocks(options: EtcdLocksOptions = {}): Locks {
   refuseUnknownKeys(options, [...httpOptionNames, 'key', 'user', 'password'], 'etcdLocks()')
+  readTexts(options, ['key', 'user', 'password'], 'etcdLocks()')
   return new SessionLocks(new Etcd(options))
 }
 

@@ -4,6 +4,7 @@
  */
 import { ErrandError } from '../../core/errors.ts'
 import { refuseUnknownKeys } from '../../core/nearest.ts'
+import { readFunction, readTexts, refuseValue } from '../../core/read.ts'
 import { HttpClient, httpOptionNames, type HttpOptions } from '../http-client.ts'
 import type { Metrics, Point } from './metrics.ts'
 
@@ -44,6 +45,11 @@ export function influxdb(options: InfluxdbOptions): Metrics {
   )
   if (typeof options.database !== 'string' || options.database === '')
     throw new ErrandError('invalid-option', 'influxdb() needs a database')
+  readTexts(options, ['retentionPolicy', 'user', 'password', 'token'], 'influxdb()')
+  const { buffer, onError } = options
+  if (buffer !== undefined && !(Number.isInteger(buffer) && buffer >= 1))
+    refuseValue('influxdb().buffer', 'a whole number from 1 up', buffer)
+  if (onError !== undefined) readFunction(onError, 'influxdb().onError')
   return new Influxdb(options)
 }
 

@@ -1,5 +1,7 @@
 /** `errand/memory`: jobs in the memory of one process, for tests and for trying things out. */
-import type { Clock } from '../../core/clock.ts'
+import { readClock, type Clock } from '../../core/clock.ts'
+import { refuseUnknownKeys } from '../../core/nearest.ts'
+import { refuseValue } from '../../core/read.ts'
 import type { Store } from '../../store.ts'
 import { systemClock } from '../system-clock.ts'
 import { MemoryDatabase } from './state.ts'
@@ -11,10 +13,14 @@ export { MemoryDatabase }
  * A store in memory. Nothing survives the process.
  *
  * It is also the executable specification of the store contract: where prose and this store disagree, one is wrong.
- * Stores that are given the same `database` are clients of the same data.
+ * Stores that are given the same `database` are clients of the same data. Throws `invalid-option`.
  */
 export function memory(
   options: { readonly clock?: Clock; readonly database?: MemoryDatabase } = {},
 ): Store {
-  return memoryStore(options.database ?? new MemoryDatabase(), options.clock ?? systemClock)
+  refuseUnknownKeys(options, ['clock', 'database'], 'memory()')
+  const { clock = systemClock, database = new MemoryDatabase() } = options
+  if (!(database instanceof MemoryDatabase))
+    refuseValue('memory().database', 'a MemoryDatabase of errand/memory', database)
+  return memoryStore(database, readClock(clock, 'memory().clock'))
 }

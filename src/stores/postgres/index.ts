@@ -1,8 +1,10 @@
 /** `errand/postgres`: jobs in a PostgreSQL database, in a schema of their own. */
-import type { Clock } from '../../core/clock.ts'
+import { readClock, type Clock } from '../../core/clock.ts'
 import { ErrandError } from '../../core/errors.ts'
 import { refuseUnknownKeys } from '../../core/nearest.ts'
 import { ownModule } from '../../core/own-module.ts'
+import { readFlag, refuseValue } from '../../core/read.ts'
+import { encodeAdvice, isTorn, maybeUnset, shownUrl, shownValue } from '../../core/shown.ts'
 import type { Store } from '../../store.ts'
 import { readCallDeadline } from '../call-deadline.ts'
 import { systemClock } from '../system-clock.ts'
@@ -69,12 +71,12 @@ function open(connection: string | object, options: PostgresOptions, most: numbe
   const { schema = defaults.schema, prepare = defaults.prepare, listen = defaults.listen } = options
   const { clock = systemClock } = options
   const callDeadlineMs = readCallDeadline(options.callDeadlineMs, 'postgres()')
-  if (!/^[a-z_][a-z0-9_]{0,39}$/.test(schema)) {
-    throw new ErrandError(
-      'invalid-option',
-      `postgres().schema must be a plain name in lower case, not ${JSON.stringify(schema)}`,
-    )
-  }
+  if (typeof schema !== 'string' || !/^[a-z_][a-z0-9_]{0,39}$/.test(schema))
+    refuseValue('postgres().schema', 'a plain name in lower case', schema)
+  readFlag(prepare, 'postgres().prepare')
+  readClock(clock, 'postgres().clock')
+  if (typeof listen === 'string') urlOf(listen, 'postgres().listen')
+  else readFlag(listen, 'postgres().listen')
   const location = locationOf(connection, schema)
   const deadline = new Deadline(callDeadlineMs, location)
   const own = (url: string, count: number): Source =>
@@ -118,10 +120,9 @@ function sourceOf(
   own: (url: string) => Source,
 ): Source {
   if (typeof connection === 'string') return own(connection)
-  if (isPool(connection)) return new PoolConnections(connection, deadline)
-  if ('query' in connection && typeof connection.query === 'function')
-    return new ClientConnection(connection as PgClient, deadline)
-  throw new ErrandError('invalid-option', 'postgres() needs a URL, or a pool or client of pg')
+  return isPool(connection)
+    ? new PoolConnections(connection, deadline)
+    : new ClientConnection(connection as PgClient, deadline)
 }
 
 function isPool(connection: object): connection is PgPool {
@@ -135,14 +136,32 @@ function mayListen(connection: object): boolean {
 
 /** Host, port, database and schema: no user, no password. */
 function locationOf(connection: string | object, schema: string): string {
-  if (typeof connection !== 'string') return `postgres, schema ${schema}`
-  try {
-    const { host, pathname } = new URL(connection)
+  if (typeof connection === 'string') {
+    const { host, pathname } = urlOf(connection, 'postgres()')
     return `postgres://${host}${pathname}, schema ${schema}`
-  } catch {
-    throw new ErrandError(
-      'invalid-option',
-      'postgres() needs a URL such as postgres://user:password@host:5432/database',
-    )
   }
+  const hasQuery =
+    typeof connection === 'object' &&
+    connection !== null &&
+    'query' in connection &&
+    typeof connection.query === 'function'
+  if (hasQuery) return `postgres, schema ${schema}`
+  throw new ErrandError(
+    'invalid-option',
+    `postgres() needs a URL such as ${exampleUrl}, or a pool or client of pg, not ${shownValue(connection)}${maybeUnset(connection)}`,
+  )
+}
+
+const exampleUrl = 'postgres://user:password@host:5432/database'
+
+/** Throws `invalid-option` for what is no URL of PostgreSQL. */
+function urlOf(text: string, what: string): URL {
+  const url = URL.parse(text)
+  const isTornApart = isTorn(text)
+  if (url !== null && /^(?:postgres(?:ql)?|socket):$/.test(url.protocol) && !isTornApart) return url
+  const advice = isTornApart ? ` ${encodeAdvice}` : text === '' ? maybeUnset(text) : ''
+  throw new ErrandError(
+    'invalid-option',
+    `${what} needs a URL such as ${exampleUrl}, not ${text === '' ? '""' : shownUrl(text)}${advice}`,
+  )
 }

@@ -13,6 +13,11 @@ CREATE FUNCTION errand.new_id() RETURNS uuid LANGUAGE sql VOLATILE AS $$
   FROM (SELECT lpad(to_hex(errand.now_ms()), 12, '0') AS time, ' ' || replace(gen_random_uuid()::text, '-', '') AS random) r
 $$;
 
+CREATE FUNCTION errand.unique_key(task text, key text) RETURNS text LANGUAGE sql IMMUTABLE AS $$
+  SELECT replace(replace(task, '%', '%25'), ':', '%3A') || ':'
+    || CASE WHEN octet_length(key) > 200 THEN 'sha256-' || encode(sha256(convert_to(key, 'UTF8')), 'hex') ELSE key END
+$$;
+
 CREATE FUNCTION errand.enqueue(task text, input jsonb, options jsonb DEFAULT '{}') RETURNS uuid LANGUAGE plpgsql ${planned} AS $$
 DECLARE
   v_unknown text := (SELECT min(key) FROM jsonb_object_keys(options) key WHERE key <> ALL (ARRAY[
@@ -23,6 +28,9 @@ BEGIN
   IF v_unknown IS NOT NULL THEN RAISE invalid_parameter_value USING MESSAGE = 'errand.enqueue has no option ' || v_unknown; END IF;
   IF concat(task, v_queue, options->>'uniqueKey') ~ '[\\u0001-\\u001f\\u007f-\\u009f]' THEN
     RAISE invalid_parameter_value USING MESSAGE = 'names and keys of errand.enqueue hold no control characters'; END IF;
+  IF options ? 'uniqueKey' AND coalesce(options->>'uniqueKey', '') = '' THEN
+    RAISE invalid_parameter_value USING MESSAGE = 'errand.enqueue needs a uniqueKey that is not empty';
+  END IF;
   IF v_queue IS NULL THEN SELECT record::json->>'queue' INTO v_queue FROM errand.tasks WHERE name = enqueue.task; END IF;
   v_answer := errand.insert_one(json_build_object(
     'id', coalesce(options->>'id', errand.new_id()::text),
@@ -36,7 +44,7 @@ BEGIN
     'deadlineMs', options->'deadlineMs',
     'keepCancelledMs', 86400000,
     'unique', CASE WHEN options ? 'uniqueKey' THEN
-      json_build_object('key', task || ':' || (options->>'uniqueKey'), 'during', 7, 'forMs', NULL, 'onConflict', 'skip') END,
+      json_build_object('key', errand.unique_key(task, options->>'uniqueKey'), 'during', 7, 'forMs', NULL, 'onConflict', 'skip') END,
     'needs', '[]'::json), nextval('errand.seqs'), errand.now_ms());
   PERFORM errand.tell('work');
   RETURN v_answer->>0;

@@ -5,6 +5,7 @@ import pg from 'pg'
 import postgresJs from 'postgres'
 import { findPostgres, query } from '../../../test/postgres-server.ts'
 import { isErrandError } from '../../core/errors.ts'
+import { normaliseUnique, uniqueKey } from '../../core/unique.ts'
 import type { Hint, Store } from '../../store.ts'
 import { claimOf, finish, newJob, unique } from '../../testing/conformance/jobs.ts'
 import { postgres } from './index.ts'
@@ -201,6 +202,18 @@ function testOthers(store: Store, url: string): void {
     const [later] = await store.get([await call({ runAt: '2100-01-01T00:00:00Z' })])
     assert.equal(later?.dueAt, Date.UTC(2100, 0, 1))
     await assert.rejects(call({ prioritty: 1 }), /no option prioritty/)
+    for (const bad of ['', null]) await assert.rejects(call({ uniqueKey: bad }), /not empty/)
+  })
+
+  test('postgres: the SQL function makes the same unique keys as a program', async () => {
+    for (const task of ['mail', 'mail:send', '10%:off', '%3A', 'é: ü']) {
+      for (const key of ['ada', ':', 'send:ada', '%3A', 'é'.repeat(100), 'é'.repeat(101)]) {
+        const [row] = await query(url, `SELECT tx_jobs.unique_key($1, $2) AS key`, [task, key])
+        const layer = normaliseUnique({ key }, 'unique')
+        assert.ok(layer)
+        assert.equal(row?.['key'], uniqueKey(task, layer, null), `${task} ${key}`)
+      }
+    }
   })
 }
 

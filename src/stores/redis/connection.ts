@@ -15,6 +15,7 @@ import {
   isUnknownScript,
   isWrongDatabase,
   storeError,
+  withoutArguments,
 } from './errors.ts'
 import type { Script } from './script.ts'
 
@@ -70,13 +71,11 @@ export class Connection {
   }
 
   /** The raw error as Errand's own. */
-  explain(error: unknown): unknown {
+  explain(thrown: unknown): unknown {
     if (this.#isClosed) return closedError(this.location)
-    return storeError(
-      error,
-      this.location,
-      isOfConnection(error) ? (this.#lastError ?? error) : error,
-    )
+    const error = withoutArguments(thrown)
+    const cause = isOfConnection(error) ? (this.#lastError ?? error) : error
+    return storeError(error, this.location, cause)
   }
 
   async info(section: string): Promise<string> {
@@ -188,7 +187,7 @@ export class Connection {
       const client = await makeClient(urls)
       letProcessEnd(client)
       client.on('error', (error: unknown) => {
-        this.#lastError = error
+        this.#lastError = withoutArguments(error)
         if (!isWrongDatabase(error)) return
         // The client would go on with database 0. The next call makes another one.
         this.#client = null

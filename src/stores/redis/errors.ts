@@ -25,6 +25,30 @@ export function isOfConnection(error: unknown): boolean {
   return error instanceof Error && error.name !== 'ReplyError' && !isErrandError(error)
 }
 
+/**
+ * An error without what was sent. ioredis keeps the command with it, and with that passwords and the inputs of jobs, which would reach
+ * whatever logs the cause.
+ */
+export function withoutArguments(error: unknown): unknown {
+  if (!(error instanceof Error) || error instanceof ErrandError) return error
+  const { message, name, stack } = error
+  const { command, lastNodeError, ...facts } = error as Partial<ClientError>
+  const bare = new Error(message)
+  const shown = Object.entries(facts).filter(([, fact]) => typeof fact !== 'object')
+  Object.defineProperty(bare, 'name', { value: name })
+  Object.defineProperty(bare, 'stack', { value: stack })
+  return Object.assign(bare, Object.fromEntries(shown), {
+    ...(command === undefined ? {} : { command: { name: command.name } }),
+    ...(lastNodeError === undefined ? {} : { lastNodeError: withoutArguments(lastNodeError) }),
+  })
+}
+
+/** What ioredis adds to an error. */
+interface ClientError {
+  readonly command: { readonly name: string; readonly args: readonly unknown[] }
+  readonly lastNodeError: unknown
+}
+
 const advice: Readonly<Record<string, string>> = {
   NOAUTH: 'asks for a password: name one in the URL, redis://:password@host',
   WRONGPASS: 'refuses the user or the password: correct them in the URL',

@@ -2,6 +2,8 @@
 import { ErrandError } from '../../core/errors.ts'
 import { refuseUnknownKeys } from '../../core/nearest.ts'
 import { ownModule } from '../../core/own-module.ts'
+import { readFlag, refuseValue } from '../../core/read.ts'
+import { encodeAdvice, isTorn, maybeUnset, shownUrl, shownValue } from '../../core/shown.ts'
 import type { Store } from '../../store.ts'
 import { isClient, type RedisClient } from './client.ts'
 import type { Target } from './connection.ts'
@@ -39,25 +41,18 @@ export function redis(
 ): Store {
   refuseUnknownKeys(options, ['prefix', 'partitions', 'testClock'], 'redis()')
   const { prefix = 'errand', partitions = 1, testClock = false } = options
-  if (prefix === '' || /[{}\s]/.test(prefix)) {
-    throw new ErrandError(
-      'invalid-option',
-      `redis().prefix must be a text without braces and spaces, not ${JSON.stringify(prefix)}`,
-    )
-  }
-  if (!Number.isInteger(partitions) || partitions < 1 || partitions > mostPartitions) {
-    throw new ErrandError(
-      'invalid-option',
-      `redis().partitions must be a whole number from 1 to ${mostPartitions}, not ${String(partitions)}`,
-    )
-  }
+  if (typeof prefix !== 'string' || prefix === '' || /[{}\s]/.test(prefix))
+    refuseValue('redis().prefix', 'a text without braces and spaces', prefix)
+  if (!Number.isInteger(partitions) || partitions < 1 || partitions > mostPartitions)
+    refuseValue('redis().partitions', `a whole number from 1 to ${mostPartitions}`, partitions)
+  readFlag(testClock, 'redis().testClock')
   const given = { prefix, partitions, testClock }
   if (isClient(target)) {
     const own: Target = { kind: 'client', client: target }
     return redisStore({ ...given, target: own, location: locationOf(target) }, null)
   }
-  const urls = typeof target === 'string' ? [target] : [...target]
-  const location = urls.map(shownUrl).join(', ')
+  const urls = readUrls(target)
+  const location = urls.map(locationOfUrl).join(', ')
   const argument: Argument = { urls, ...given }
   const connector = { module: ownModule('stores/redis/index'), argument }
   return redisStore({ ...given, target: { kind: 'urls', urls }, location }, connector)
@@ -73,14 +68,31 @@ export function connect(argument: unknown): Store {
   return redis(urls, options)
 }
 
-/** A URL without its password. Throws `invalid-option` for what is none. */
-function shownUrl(text: string): string {
+function readUrls(target: string | readonly string[]): readonly string[] {
+  const urls: unknown[] = [target].flat()
+  if (urls.length > 0 && urls.every((url) => typeof url === 'string' && url !== ''))
+    return urls as string[]
+  throw new ErrandError(
+    'invalid-option',
+    `redis() needs a URL such as redis://localhost:6379, a list of such URLs of one cluster, or a client of ioredis, not ${shownValue(target)}${maybeUnset(target)}`,
+  )
+}
+
+/** Host, port and number of the database: no user, no password. Throws `invalid-option` for what is no URL of Redis. */
+function locationOfUrl(text: string): string {
   const url = URL.parse(text)
-  if (url === null || !['redis:', 'rediss:'].includes(url.protocol) || url.hostname === '') {
-    const shown = text.replace(/\/\/[^@/]*@/, '//…@')
+  const isTornApart = isTorn(text)
+  const isOne = url !== null && /^rediss?:$/.test(url.protocol) && url.hostname !== ''
+  if (!isOne || isTornApart) {
     throw new ErrandError(
       'invalid-option',
-      `redis() needs a URL such as redis://localhost:6379, not ${JSON.stringify(shown)}`,
+      `redis() needs a URL such as redis://localhost:6379, not ${shownUrl(text)}.${isTornApart ? ` ${encodeAdvice}` : ''}`,
+    )
+  }
+  if (!/^\/?\d*$/.test(url.pathname)) {
+    throw new ErrandError(
+      'invalid-option',
+      `redis() needs the number of a database at the end of its URL, as in redis://localhost:6379/2, not ${shownValue(url.pathname)}.`,
     )
   }
   return `${url.host}${url.pathname === '/' ? '' : url.pathname}`

@@ -4,7 +4,7 @@ import { queuesOf } from '../queues.ts'
 import { systemClock } from '../system-clock.ts'
 import { Connection, type Target } from './connection.ts'
 import { pausedOf, registerTasks, setPaused, taskList, tend, workerList } from './coordination.ts'
-import { closedError, unknownOutcome } from './errors.ts'
+import { closedError, unknownOutcome, withoutArguments } from './errors.ts'
 import { ErrandError } from '../../core/errors.ts'
 import { Hints, lockBit, pausedBit, recordBit, relayBits, workBit } from './hints.ts'
 import { readDurability, readWarnings, unknownDurability } from './durability.ts'
@@ -112,7 +112,7 @@ export function redisStore(options: RedisStoreOptions, connector: Connector | nu
           return await tell(await insertSpread(spread, jobs, hints))
         } catch (error) {
           if (!connection.isClosed && connection.mayHaveArrived(error, mark))
-            throw unknownOutcome(location, error)
+            throw unknownOutcome(location, withoutArguments(error))
           throw error
         }
       })

@@ -1,9 +1,11 @@
 /** `errand/sqlite`: jobs in one SQLite file, shared by any number of processes of one machine. */
 import { resolve } from 'node:path'
-import type { Clock } from '../../core/clock.ts'
+import { readClock, type Clock } from '../../core/clock.ts'
 import { ErrandError } from '../../core/errors.ts'
 import { refuseUnknownKeys } from '../../core/nearest.ts'
 import { ownModule } from '../../core/own-module.ts'
+import { readChoice } from '../../core/read.ts'
+import { maybeUnset, shownUrl, shownValue } from '../../core/shown.ts'
 import type { Store } from '../../store.ts'
 import { readCallDeadline } from '../call-deadline.ts'
 import { systemClock } from '../system-clock.ts'
@@ -36,20 +38,28 @@ export function sqlite(file: string, options: SqliteOptions = {}): Store {
 
 function open(file: string, options: SqliteOptions, opened: SharedPlace): Store {
   refuseUnknownKeys(options, ['durability', 'clock', 'callDeadlineMs'], 'sqlite()')
-  if (file === '' || file.startsWith(':memory:') || file.startsWith('file:')) {
+  if (typeof file !== 'string' || file === '') {
     throw new ErrandError(
       'invalid-option',
-      `sqlite() needs the path of a file, not ${JSON.stringify(file)}: for jobs in memory use memory() of errand/memory`,
+      `sqlite() needs the path of a file, such as 'errand.db', not ${shownValue(file)}${maybeUnset(file)}`,
+    )
+  }
+  if (file.startsWith(':memory:') || file.startsWith('file:')) {
+    throw new ErrandError(
+      'invalid-option',
+      `sqlite() needs the path of a file, not ${shownValue(file)}: for jobs in memory use memory() of errand/memory`,
+    )
+  }
+  if (/^[a-z][a-z0-9+.-]+:\/\//i.test(file)) {
+    throw new ErrandError(
+      'invalid-option',
+      `sqlite() needs the path of a file, not the URL ${shownUrl(file)}`,
     )
   }
   const { durability = 'process', clock = systemClock } = options
   const callDeadlineMs = readCallDeadline(options.callDeadlineMs, 'sqlite()')
-  if (durability !== 'process' && durability !== 'power') {
-    throw new ErrandError(
-      'invalid-option',
-      `sqlite().durability must be 'process' or 'power', not ${JSON.stringify(durability)}`,
-    )
-  }
+  readChoice(durability, ['process', 'power'], 'sqlite().durability')
+  readClock(clock, 'sqlite().clock')
   const path = resolve(file)
   const argument: Argument = { file: path, durability, callDeadlineMs, opened: opened.memory }
   const connector =

@@ -60,7 +60,7 @@ export const uniqueRules: readonly Rule[] = [
     },
 
     'one key is no other, to the letter': async (scene) => {
-      for (const one of ['k', 'K', 'k ', 'kk', 'ḱ', '"k"']) {
+      for (const one of ['k', 'K', 'k ', 'kk', 'ḱ', '"k"', 'k:a', 'k%3Aa', 'k%253Aa', 'k::a']) {
         assert.equal(await scene.tryInsert({ unique: unique(one) }), 'created', one)
       }
       assert.equal(await scene.tryInsert({}), 'created')
