@@ -8,6 +8,9 @@ export interface Clock {
   after(ms: number, wake: () => void): () => void
 }
 
+/** The longest delay that a timer of Node takes, in milliseconds: it fires at once for a longer one. */
+export const longestTimerMs = 2_147_483_647
+
 /** Waits `ms` on a clock; resolves early, without error, when the signal aborts. */
 export function sleep(clock: Clock, ms: number, signal?: AbortSignal): Promise<void> {
   if (signal?.aborted) return Promise.resolve()

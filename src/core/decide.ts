@@ -3,7 +3,7 @@
  * pure functions from facts to a decision, which stores only carry out.
  */
 import { backoffMs, defaultBackoff, type BackoffJob } from './backoff.ts'
-import { toMs } from './duration.ts'
+import { cutMs, readMs } from './duration.ts'
 import type { Counters, FailureReason, FinalState } from './job.ts'
 import type { Policy } from './options.ts'
 
@@ -106,7 +106,7 @@ export function decide(
       const postponed = { ...counters, postpones: counters.postpones + 1 }
       if (over(postponed.postpones, policy.postponeLimit))
         return fail('postpone-limit', postponed, policy)
-      return again(outcome.delayMs ?? policy.postponeDelayMs, 'due', true, false, postponed)
+      return again(cutMs(outcome.delayMs ?? policy.postponeDelayMs), 'due', true, false, postponed)
     }
     case 'lost': {
       // Nothing is counted for a run that may never have begun, but the job is watched from now on.
@@ -170,7 +170,7 @@ function retryOrFail(
   }
   const verdict =
     outcome.kind === 'retry-after'
-      ? outcome.delayMs
+      ? cutMs(outcome.delayMs)
       : askBackoff(policy, outcome.error, facts, random)
   if (verdict === 'fail') return fail(reason, counters, policy)
   if (verdict === 'discard') return finish('discarded', reason, counters, policy, true)
@@ -199,10 +199,13 @@ function askBackoff(
   if (typeof backoff !== 'function') return backoffMs(backoff, job.failures, random)
   try {
     const verdict = backoff(error, job)
-    return verdict === 'fail' || verdict === 'discard' ? verdict : toMs(verdict, 'backoff')
+    if (verdict === 'fail' || verdict === 'discard') return verdict
+    const ms = readMs(verdict)
+    if (ms !== null) return cutMs(ms)
   } catch {
-    return backoffMs(defaultBackoff, job.failures, random)
+    // As for an answer that is no delay.
   }
+  return backoffMs(defaultBackoff, job.failures, random)
 }
 
 function over(count: number, limit: number | null): boolean {
@@ -220,7 +223,9 @@ function finish(
   policy: Policy,
   yieldsToCancel: boolean,
 ): Decision {
-  return { kind: 'finish', state, reason, counters, keepMs: policy.keepMs[state], yieldsToCancel }
+  const keep = policy.keepMs[state]
+  const keepMs = keep === null ? null : cutMs(keep)
+  return { kind: 'finish', state, reason, counters, keepMs, yieldsToCancel }
 }
 
 function again(

@@ -1,15 +1,18 @@
 /** What a handler may throw to say how its attempt ended, other than by an ordinary error. */
-import { toMs, type Duration } from './duration.ts'
+import type { Duration } from './duration.ts'
 
-/** Runs the same job again later without burning an attempt, within the postpone limit. */
+/**
+ * Runs the same job again later without burning an attempt, within the postpone limit. Thrown with a delay that is no duration of
+ * at most 100 years, it fails the job as unrecoverable.
+ */
 export class Postpone extends Error {
   override readonly name = 'Postpone'
-  /** Milliseconds until the next run; null for the task's `postpone.delay`. */
-  readonly delayMs: number | null
+  /** Until the next run; undefined for the task's `postpone.delay`. */
+  readonly delay: Duration | undefined
 
   constructor(delay?: Duration) {
-    super(delay === undefined ? 'postponed' : `postponed by ${delay}`)
-    this.delayMs = delay === undefined ? null : toMs(delay, 'Postpone')
+    super(delay === undefined ? 'postponed' : `postponed by ${String(delay)}`)
+    this.delay = delay
   }
 }
 
@@ -27,16 +30,20 @@ export class Unrecoverable extends Error {
   override readonly name = 'Unrecoverable'
 }
 
-/** Fails the attempt and sets when the retry runs, in place of the backoff. Counts as a failure like any other. */
+/**
+ * Fails the attempt and sets when the retry runs, in place of the backoff. Counts as a failure like any other. Thrown with a delay
+ * that is no duration of at most 100 years, it fails the job as unrecoverable.
+ */
 export class RetryAfter extends Error {
   override readonly name = 'RetryAfter'
-  readonly delayMs: number
+  /** Until the retry. */
+  readonly delay: Duration
 
   constructor(delay: Duration, options?: { readonly message?: string; readonly cause?: unknown }) {
     super(
-      options?.message ?? `retry after ${delay}`,
+      options?.message ?? `retry after ${String(delay)}`,
       options && 'cause' in options ? { cause: options.cause } : undefined,
     )
-    this.delayMs = toMs(delay, 'RetryAfter')
+    this.delay = delay
   }
 }

@@ -2,12 +2,21 @@
  * Options as users give them, at four levels, and the one function that resolves them.
  * Durations are read once, by `normalise`; inside, every time is in milliseconds.
  */
-import { defaultBackoff, type Backoff, type BackoffJob, type CustomBackoff } from './backoff.ts'
+import {
+  defaultBackoff,
+  isBackoff,
+  type Backoff,
+  type BackoffJob,
+  type CustomBackoff,
+} from './backoff.ts'
 import { toMs, type Duration } from './duration.ts'
 import { ErrandError } from './errors.ts'
 import type { FinalState, JobState } from './job.ts'
 import { refuseUnknownKeys } from './nearest.ts'
 import { jobStates } from './job.ts'
+
+/** The highest number that counts anything: what is more is meant as no limit, or a mistake. */
+export const mostCount = 1_000_000_000
 
 /** A count, or `'none'` for no limit. */
 export type Limit = number | 'none'
@@ -175,7 +184,7 @@ export function normalise(
 
 /** Checks a priority. */
 function readPriority(value: number, where: string): number {
-  if (Number.isInteger(value) && value >= -1000 && value <= 1000) return value
+  if (Number.isInteger(value) && value >= -1000 && value <= 1000) return value + 0
   throw new ErrandError(
     'invalid-option',
     `${where}.priority must be a whole number from -1000 to 1000, not ${value}.`,
@@ -208,8 +217,7 @@ function readRetry(retry: CommonOptions['retry'], where: string): Layer {
 }
 
 function readBackoff(backoff: Retry['backoff'], where: string): Retry['backoff'] {
-  if (backoff === undefined || typeof backoff === 'function') return backoff
-  if (['constant', 'linear', 'exponential'].includes(backoff.kind)) return backoff
+  if (backoff === undefined || typeof backoff === 'function' || isBackoff(backoff)) return backoff
   throw new ErrandError(
     'invalid-option',
     `${where}.retry.backoff must come from constant(), linear() or exponential(), or be a function.`,
@@ -240,10 +248,10 @@ function readPostpone(postpone: CommonOptions['postpone'], where: string): Layer
 function readLimit(limit: Limit | undefined, where: string): number | null | undefined {
   if (limit === undefined) return undefined
   if (limit === 'none') return null
-  if (Number.isInteger(limit) && limit >= 0) return limit
+  if (Number.isInteger(limit) && limit >= 0 && limit <= mostCount) return limit + 0
   throw new ErrandError(
     'invalid-option',
-    `${where} must be a whole number from 0 up, or 'none', not ${JSON.stringify(limit)}.`,
+    `${where} must be a whole number from 0 to ${mostCount}, or 'none', not ${String(limit)}.`,
   )
 }
 

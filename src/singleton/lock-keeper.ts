@@ -5,6 +5,7 @@
 import { randomUUID } from 'node:crypto'
 import { hostname } from 'node:os'
 import { Worker as Thread } from 'node:worker_threads'
+import { longestTimerMs } from '../core/clock.ts'
 import { ErrandError, type ErrandErrorCode } from '../core/errors.ts'
 import type { EventHub } from '../observe/events.ts'
 import type { Unwatch } from '../store.ts'
@@ -193,7 +194,7 @@ export class LockKeeper {
     const leftMs = (this.#until[0] ?? 0) - machineTicks()
     this.#lapse = setTimeout(
       () => (this.token === null ? this.#lose() : this.#watchLapse()),
-      Math.max(leftMs, 1),
+      Math.min(Math.max(leftMs, 1), longestTimerMs),
     )
   }
 

@@ -166,7 +166,7 @@ export class SingletonLoop {
   }
 
   async #run(signal: AbortSignal, held: Held | null): Promise<Round> {
-    const { settings, run } = this.#options
+    const { settings, clock, run } = this.#options
     const ended = run({
       signal:
         held === null
@@ -178,7 +178,7 @@ export class SingletonLoop {
       () => ({ threw: false, error: null as unknown }),
       (error: unknown) => ({ threw: true, error }),
     )
-    const ending = await Promise.race([ended, graceOver(signal, settings.graceMs)])
+    const ending = await Promise.race([ended, graceOver(clock, signal, settings.graceMs)])
     if (held?.lost.signal.aborted === true)
       return { status: 'interrupted', error: held.lost.signal.reason }
     if (ending === 'over') return { status: 'killed', error: stuckError(settings.name) }
@@ -284,10 +284,10 @@ function restMs(pace: Pace, tookMs: number): number {
 }
 
 /** Resolves when the time for runs that a stop met is over. */
-function graceOver(signal: AbortSignal, graceMs: number | null): Promise<'over'> {
+function graceOver(clock: Clock, signal: AbortSignal, graceMs: number | null): Promise<'over'> {
   return new Promise((resolve) => {
     if (graceMs === null) return
-    const begin = (): void => void setTimeout(() => resolve('over'), graceMs).unref()
+    const begin = (): void => void clock.after(graceMs, () => resolve('over'))
     if (signal.aborted) begin()
     else signal.addEventListener('abort', begin, { once: true })
   })

@@ -7,6 +7,7 @@ import { attemptScope, type AttemptScope } from '../client/attempt-scope.ts'
 import type { App } from '../client/app.ts'
 import { decodePayload, encodePayload, validate } from '../client/payload.ts'
 import type { Outcome } from '../core/decide.ts'
+import { toMs, type Duration } from '../core/duration.ts'
 import { ErrandError, type ErrandErrorCode } from '../core/errors.ts'
 import { Discard, Postpone, RetryAfter, Unrecoverable } from '../core/instructions.ts'
 import type { Policy } from '../core/options.ts'
@@ -187,10 +188,31 @@ export class Attempt implements AttemptScope {
     if (error instanceof Discard) return { kind: 'discarded', reason: error.message }
     if (this.abortCause === 'cancelled') return { kind: 'cancelled' }
     if (this.abortCause === 'interrupted') return { kind: 'interrupted' }
-    if (error instanceof Postpone) return { kind: 'postponed', delayMs: error.delayMs }
+    if (error instanceof Postpone) return postponedBy(error)
     if (error instanceof Unrecoverable) return { kind: 'unrecoverable', reason: 'error', error }
-    if (error instanceof RetryAfter) return { kind: 'retry-after', error, delayMs: error.delayMs }
+    if (error instanceof RetryAfter) return retriedAfter(error)
     return { kind: 'failed', reason: 'error', error }
+  }
+}
+
+function postponedBy(thrown: Postpone): Outcome {
+  if (thrown.delay === undefined) return { kind: 'postponed', delayMs: null }
+  const delayMs = readDelay(thrown.delay, thrown)
+  return typeof delayMs === 'number' ? { kind: 'postponed', delayMs } : delayMs
+}
+
+function retriedAfter(thrown: RetryAfter): Outcome {
+  const delayMs = readDelay(thrown.delay, thrown)
+  return typeof delayMs === 'number' ? { kind: 'retry-after', error: thrown, delayMs } : delayMs
+}
+
+/** The delay of an instruction. One that no job can wait for is a mistake that no retry mends. */
+function readDelay(delay: Duration, thrown: Error): number | Outcome {
+  try {
+    return toMs(delay, `The delay of ${thrown.name}`)
+  } catch (error) {
+    const refusal = new ErrandError('invalid-option', (error as Error).message, { cause: thrown })
+    return { kind: 'unrecoverable', reason: 'error', error: refusal }
   }
 }
 

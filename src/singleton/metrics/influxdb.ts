@@ -4,6 +4,7 @@
  */
 import { ErrandError } from '../../core/errors.ts'
 import { refuseUnknownKeys } from '../../core/nearest.ts'
+import { mostCount } from '../../core/options.ts'
 import { HttpClient, httpOptionNames, type HttpOptions } from '../http-client.ts'
 import type { Metrics, Point } from './metrics.ts'
 
@@ -44,6 +45,13 @@ export function influxdb(options: InfluxdbOptions): Metrics {
   )
   if (typeof options.database !== 'string' || options.database === '')
     throw new ErrandError('invalid-option', 'influxdb() needs a database')
+  const { buffer = defaults.buffer } = options
+  if (!Number.isInteger(buffer) || buffer < 1 || buffer > mostCount) {
+    throw new ErrandError(
+      'invalid-option',
+      `influxdb().buffer must be a whole number from 1 to ${mostCount}, not ${String(buffer)}.`,
+    )
+  }
   return new Influxdb(options)
 }
 

@@ -1,5 +1,6 @@
 /** `errand/postgres`: jobs in a PostgreSQL database, in a schema of their own. */
-import type { Clock } from '../../core/clock.ts'
+import { longestTimerMs, type Clock } from '../../core/clock.ts'
+import { toMs } from '../../core/duration.ts'
 import { ErrandError } from '../../core/errors.ts'
 import { refuseUnknownKeys } from '../../core/nearest.ts'
 import type { Store } from '../../store.ts'
@@ -65,7 +66,11 @@ function open(connection: string | object, options: PostgresOptions, most: numbe
     'postgres()',
   )
   const { schema = defaults.schema, prepare = defaults.prepare, listen = defaults.listen } = options
-  const { clock = systemClock, callDeadlineMs = defaults.callDeadlineMs } = options
+  const { clock = systemClock } = options
+  const callDeadlineMs = Math.min(
+    toMs(options.callDeadlineMs ?? defaults.callDeadlineMs, 'postgres().callDeadlineMs'),
+    longestTimerMs,
+  )
   if (!/^[a-z_][a-z0-9_]{0,39}$/.test(schema)) {
     throw new ErrandError(
       'invalid-option',

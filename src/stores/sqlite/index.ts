@@ -1,6 +1,7 @@
 /** `errand/sqlite`: jobs in one SQLite file, shared by any number of processes of one machine. */
 import { resolve } from 'node:path'
 import type { Clock } from '../../core/clock.ts'
+import { toMs } from '../../core/duration.ts'
 import { ErrandError } from '../../core/errors.ts'
 import { refuseUnknownKeys } from '../../core/nearest.ts'
 import type { Store } from '../../store.ts'
@@ -37,11 +38,11 @@ export function sqlite(file: string, options: SqliteOptions = {}): Store {
       `sqlite() needs the path of a file, not ${JSON.stringify(file)}: for jobs in memory use memory() of errand/memory`,
     )
   }
-  const {
-    durability = 'process',
-    clock = systemClock,
-    callDeadlineMs = defaultCallDeadlineMs,
-  } = options
+  const { durability = 'process', clock = systemClock } = options
+  const callDeadlineMs = toMs(
+    options.callDeadlineMs ?? defaultCallDeadlineMs,
+    'sqlite().callDeadlineMs',
+  )
   if (durability !== 'process' && durability !== 'power') {
     throw new ErrandError(
       'invalid-option',
