@@ -9,6 +9,12 @@
  * - Every call is a batch and answers in the order of its arguments.
  * - Every transition of a running job is a compare-and-set on (id, token). A stale caller gets `'stale'` and changes nothing.
  * - A transition is one atomic step: state, counters, output, follow-ups, unique key, needs.
+ *
+ * And two that keep one job from stopping all others:
+ * - What could not be read back is not written. Times are whole milliseconds from 0 to 100 years (`longestMs`), `runAt` is at most so far
+ *   from now, priorities are −1000…1000, counters whole numbers from 0. A call with anything else rejects with `invalid-option`, as a whole
+ *   and before it has written anything.
+ * - What cannot be read all the same, since something else wrote it, is handed out as `unreadable`, and no call fails because of it.
  */
 import type { Clock } from './core/clock.ts'
 import type { Counters, FinalState, JobState, LogLevel, LogLine } from './core/job.ts'
@@ -124,7 +130,10 @@ export interface Runs {
   renew(leases: readonly LeaseRef[], leaseMs: number): Promise<readonly RenewAnswer[]>
   /** Writes starts, progress and log lines of running jobs. */
   note(notes: readonly Note[]): Promise<readonly NoteAnswer[]>
-  /** Leases anew what expired and what waits past its `startBy` or `deadlineAt`, if its task is listed; the caller settles it. */
+  /**
+   * Leases anew what expired, what waits past its `startBy` or `deadlineAt`, and what waits for a time that cannot be read, if its task is
+   * listed; the caller settles it.
+   */
   expired(request: ExpiredRequest): Promise<Claimed>
   /** Writes the worker's heartbeat and answers what it should know; called each few seconds and once with `stoppedAt` at the end. */
   tend(worker: WorkerRecord): Promise<Tended>
@@ -182,8 +191,11 @@ export interface ClaimedJob {
   /** When this lease's run, or the expired one before it, was written as started; null when it was not. */
   readonly startedAt: number | null
   readonly cancelAsked: boolean
-  /** Why the job was handed out: `claim` gives `ready`, `expired` one of the others. */
-  readonly why: 'ready' | 'lost' | 'overdue'
+  /**
+   * Why the job was handed out: `claim` gives `ready`, `expired` one of the others. Both give `unreadable` for a job of which something that is
+   * stored cannot be read, such as a time that no `Date` holds; it comes with other values in place of those, for the caller to fail it.
+   */
+  readonly why: 'ready' | 'lost' | 'overdue' | 'unreadable'
 }
 
 export interface LeaseRef {

@@ -140,9 +140,15 @@ function followUpNames(followUps: FollowUps): readonly string[] {
   return [followUps].flat().map((one) => (typeof one === 'string' ? one : one.name))
 }
 
-/** Reads what `storedText` wrote. */
-export function readStoredOptions(text: string | null): StoredOptions {
-  return text === null ? {} : (JSON.parse(text) as StoredOptions)
+/** Reads what `storedText` wrote; null for a text that something else wrote. */
+export function readStoredOptions(text: string | null): StoredOptions | null {
+  if (text === null) return {}
+  try {
+    const stored: unknown = JSON.parse(text)
+    return typeof stored === 'object' ? stored : null
+  } catch {
+    return null
+  }
 }
 
 function makeUnique(

@@ -64,7 +64,7 @@ export function exponential(
   if (!isFactor(factor)) {
     throw new ErrandError(
       'invalid-option',
-      `exponential().factor must be a number from 1 up, not ${factor}.`,
+      `exponential().factor must be a number from 1 up, not ${String(factor)}.`,
     )
   }
   return {

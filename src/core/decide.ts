@@ -37,6 +37,8 @@ export type Outcome =
   | { readonly kind: 'unknown' }
   /** `startBy` or `deadlineAt` passed while it waited. */
   | { readonly kind: 'overdue'; readonly reason: 'start-within' | 'deadline' }
+  /** Not all that is stored of it can be read. */
+  | { readonly kind: 'unreadable' }
 
 /** What the decision depends on. */
 export interface Facts extends Omit<BackoffJob, 'attempt' | 'failures'> {
@@ -133,6 +135,9 @@ export function decide(
     }
     case 'overdue':
       return fail(outcome.reason, counters, policy)
+    case 'unreadable':
+      // Not even a cancel that was asked for lets it wait on.
+      return finish('failed', 'unreadable', counters, policy, false)
   }
 }
 

@@ -26,6 +26,7 @@
  * must end as the table says, and whatever is not must change nothing that can be read.
  */
 import { againRules } from './again-rules.ts'
+import { boundsRules } from './bounds-rules.ts'
 import { claimRaceRules } from './claim-race-rules.ts'
 import { claimRules } from './claim-rules.ts'
 import { coordinationRules } from './coordination-rules.ts'
@@ -46,8 +47,15 @@ import { soakRules } from './soak-rules.ts'
 import { stateTableRules } from './state-table-rules.ts'
 import { suspectRules } from './suspect-rules.ts'
 import { uniqueRules } from './unique-rules.ts'
+import { unreadableRules } from './unreadable-rules.ts'
 
-export { runRules, type Rule, type StoreFixture, type StoreHarness } from './harness.ts'
+export {
+  runRules,
+  type Rule,
+  type Spoiled,
+  type StoreFixture,
+  type StoreHarness,
+} from './harness.ts'
 export { livenessRules, type LivenessHarness } from './liveness-rules.ts'
 export { lockRules, type LockHarness } from './lock-rules.ts'
 
@@ -67,6 +75,8 @@ export const storeRules: readonly Rule[] = [
   ...removalRules,
   ...readerRules,
   ...coordinationRules,
+  ...boundsRules,
+  ...unreadableRules,
   ...crashRules,
   ...stateTableRules,
 ]
