@@ -1,5 +1,7 @@
 /** Functions that all others build on: time, numbers, counts. */
 
+import { longestMs } from '../../core/duration.ts'
+
 /** Longer than any call is repeated, in ms. */
 const erasuresKeptMs = 120_000
 
@@ -7,6 +9,7 @@ const erasuresKeptMs = 120_000
  * `now_ms` is the server's time; the one place that reads it, which tests put another in.
  * `take_seqs` numbers a batch in one stretch; a stretch that another call broke into is no error, only more runs.
  * `tallied` keeps count: it only ever adds rows, so that nobody waits for a counter; `fold_tally` sums them up.
+ * `span` cuts a stored duration to what a time can be moved by: a row may hold what something else wrote.
  * `erased` notes that a call removes jobs for good, once for each call; `forget_erasures` drops notes that no insert can ask for any more.
  */
 export const basicFunctions: string = `
@@ -49,6 +52,10 @@ END $$;
 CREATE FUNCTION errand.forget_erasures(p_now int8) RETURNS void LANGUAGE sql AS $$
   DELETE FROM errand.erasures
   WHERE ctid = ANY (ARRAY(SELECT ctid FROM errand.erasures WHERE at < p_now - ${erasuresKeptMs} LIMIT 20000 FOR UPDATE SKIP LOCKED))
+$$;
+
+CREATE FUNCTION errand.span(p_ms int8) RETURNS int8 LANGUAGE sql IMMUTABLE STRICT AS $$
+  SELECT greatest(least(p_ms, ${longestMs}), 0)
 $$;
 
 CREATE FUNCTION errand.lists(p_during int, p_state int) RETURNS bool LANGUAGE sql IMMUTABLE AS $$

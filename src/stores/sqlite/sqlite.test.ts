@@ -53,6 +53,11 @@ function spoil(file: string, id: string, what: Spoiled): void {
       ).run(never, id)
       db.prepare('UPDATE errand_jobs SET due_at = ?, place = ? WHERE id = ?').run(never, never, id)
       break
+    case 'spans':
+      db.prepare(
+        'UPDATE errand_jobs SET start_within_ms = ?, deadline_ms = ?, keep_cancelled_ms = ? WHERE id = ?',
+      ).run(never, never, never, id)
+      break
     case 'counters':
       db.prepare(`UPDATE errand_jobs SET counters = 'many,,,few' WHERE id = ?`).run(id)
       break

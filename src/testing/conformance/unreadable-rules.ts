@@ -17,6 +17,7 @@ import { rulesOf } from './rule.ts'
 import { only, type Scene } from './scene.ts'
 
 const spoiled: readonly Spoiled[] = ['created', 'counters']
+const changed: readonly Spoiled[] = [...spoiled, 'spans']
 
 export const unreadableRules: readonly Rule[] = [
   ...spoiled.flatMap((what) =>
@@ -106,7 +107,10 @@ export const unreadableRules: readonly Rule[] = [
         assert.deepEqual(await scene.store.counts(), [{ queue: 'queue', state: 'ready', count: 3 }])
         for (const id of ids) assert.deepEqual(await scene.store.logs(id), [])
       },
-
+    }),
+  ),
+  ...changed.flatMap((what) =>
+    rulesOf('unreadable', {
       [`operators cancel, retry, take and remove a job whose ${what} cannot be read`]: async (
         scene,
       ) => {
