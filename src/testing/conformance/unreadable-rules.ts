@@ -29,8 +29,10 @@ export const unreadableRules: readonly Rule[] = [
           if (!(await scene.spoil(jobs[1]!.id, what))) return
           const claimed = await scene.claim()
           assert.deepEqual(
-            claimed.map(({ id, why, input }) => [id, why, input]),
-            jobs.map(({ id, input }, n) => [id, n === 1 ? 'unreadable' : 'ready', input]),
+            new Map(claimed.map(({ id, why, input }) => [id, [why, input]])),
+            new Map(
+              jobs.map(({ id, input }, n) => [id, [n === 1 ? 'unreadable' : 'ready', input]]),
+            ),
           )
           claimed.forEach(canBeUsed)
         },
