@@ -3,17 +3,12 @@
  *
  * A store is a dumb, atomic, batch-first executor: it carries out what the pure functions of `core/` decided
  * and decides nothing itself. Payloads are opaque text to it. Every stored time is the store's own: callers
- * hand in delays in milliseconds, and only `runAt` is absolute. `errand/conformance` proves an implementation.
- *
- * Three rules hold:
+ * hand in delays in milliseconds, and only `runAt` is absolute. `errand/conformance` proves an implementation. Five rules hold:
  * - Every call is a batch and answers in the order of its arguments.
  * - Every transition of a running job is a compare-and-set on (id, token). A stale caller gets `'stale'` and changes nothing.
  * - A transition is one atomic step: state, counters, output, follow-ups, unique key, needs.
- *
- * And two that keep one job from stopping all others:
- * - What could not be read back is not written. Times are whole milliseconds from 0 to 100 years (`longestMs`), `runAt` is at most so far
- *   from now, priorities are −1000…1000, counters whole numbers from 0. A call with anything else rejects with `invalid-option`, as a whole
- *   and before it has written anything.
+ * - What could not be read back is refused with `invalid-option`, the whole call, before it has written anything. Times are whole
+ *   milliseconds up to 100 years, `runAt` at most as far from now, priorities −1000…1000, counters whole numbers from 0.
  * - What cannot be read all the same, since something else wrote it, is handed out as `unreadable`, and no call fails because of it.
  */
 import type { Clock } from './core/clock.ts'
@@ -130,10 +125,7 @@ export interface Runs {
   renew(leases: readonly LeaseRef[], leaseMs: number): Promise<readonly RenewAnswer[]>
   /** Writes starts, progress and log lines of running jobs. */
   note(notes: readonly Note[]): Promise<readonly NoteAnswer[]>
-  /**
-   * Leases anew what expired, what waits past its `startBy` or `deadlineAt`, and what waits for a time that cannot be read, if its task is
-   * listed; the caller settles it.
-   */
+  /** Leases anew what expired, what waits past its `startBy` or `deadlineAt` or for no time that can be read, if its task is listed. */
   expired(request: ExpiredRequest): Promise<Claimed>
   /** Writes the worker's heartbeat and answers what it should know; called each few seconds and once with `stoppedAt` at the end. */
   tend(worker: WorkerRecord): Promise<Tended>
@@ -191,10 +183,7 @@ export interface ClaimedJob {
   /** When this lease's run, or the expired one before it, was written as started; null when it was not. */
   readonly startedAt: number | null
   readonly cancelAsked: boolean
-  /**
-   * Why the job was handed out: `claim` gives `ready`, `expired` one of the others. Both give `unreadable` for a job of which something that is
-   * stored cannot be read, such as a time that no `Date` holds; it comes with other values in place of those, for the caller to fail it.
-   */
+  /** `claim` gives `ready`, `expired` another; both `unreadable`, for the caller to fail it, when values here stand for what cannot be read. */
   readonly why: 'ready' | 'lost' | 'overdue' | 'unreadable'
 }
 

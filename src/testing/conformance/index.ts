@@ -18,7 +18,7 @@
  *     }
  *     runRules({ test, harness, rules: [...storeRules, ...raceRules] })
  *
- * A rule gets an empty store of its own, uses the public `Store` contract alone, and moves time only by `advance`.
+ * A rule gets an empty store of its own, uses the public `Store` contract alone (but for `spoil`), and moves time only by `advance`.
  * A store whose time is a server's own passes `slackMs`; `rounds` says how often each race is run. The rules speak
  * of what can be observed: how rows lie is the store's own affair.
  *
