@@ -69,7 +69,7 @@ local function parse(id, record)
   local f = fieldsOf(sub(record, a + 1, b - 1))
   for n = #h + 1, 12 do h[n] = '' end
   for n = #f + 1, 11 do f[n] = '' end
-  local created = timeIn(h[3], 0)
+  local created = timeIn(h[3] == '' and '?' or h[3], 0)
   local due = timeIn(h[4], created)
   local r = {
     id = id, ticket = h[1], seq = tonumber(h[2]) or tonumber(h[1]) or 0, created = created, due = due, place = timeIn(h[5], due),
