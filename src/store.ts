@@ -10,6 +10,9 @@
  * - Every transition of a running job is a compare-and-set on (id, token). A stale caller gets `'stale'` and changes nothing.
  * - Texts are well-formed Unicode without NUL, names and keys have no control characters: callers see to it, and a store need not look.
  * - A transition is one atomic step: state, counters, output, follow-ups, unique key, needs.
+ * - What could not be read back is refused with `invalid-option`, the whole call, before it has written anything. Times are whole
+ *   milliseconds up to 100 years, `runAt` at most as far from now, priorities −1000…1000, counters whole numbers from 0.
+ * - What cannot be read all the same, since something else wrote it, is handed out as `unreadable`, and no call fails because of it.
  */
 import type { Clock } from './core/clock.ts'
 import type { Counters, FinalState, JobState, LogLevel, LogLine } from './core/job.ts'
@@ -126,7 +129,7 @@ export interface Runs {
   renew(leases: readonly LeaseRef[], leaseMs: number): Promise<readonly RenewAnswer[]>
   /** Writes starts, progress and log lines of running jobs. */
   note(notes: readonly Note[]): Promise<readonly NoteAnswer[]>
-  /** Leases anew what expired and what waits past its `startBy` or `deadlineAt`, if its task is listed; the caller settles it. */
+  /** Leases anew what expired, what waits past its `startBy` or `deadlineAt` or for no time that can be read, if its task is listed. */
   expired(request: ExpiredRequest): Promise<Claimed>
   /** Writes the worker's heartbeat and answers what it should know; called each few seconds and once with `stoppedAt` at the end. */
   tend(worker: WorkerRecord): Promise<Tended>
@@ -187,8 +190,8 @@ export interface ClaimedJob {
   /** When this lease's run, or the expired one before it, was written as started; null when it was not. */
   readonly startedAt: number | null
   readonly cancelAsked: boolean
-  /** Why the job was handed out: `claim` gives `ready`, `expired` one of the others. */
-  readonly why: 'ready' | 'lost' | 'overdue'
+  /** `claim` gives `ready`, `expired` another; both `unreadable`, for the caller to fail it, when values here stand for what cannot be read. */
+  readonly why: 'ready' | 'lost' | 'overdue' | 'unreadable'
 }
 
 export interface LeaseRef {

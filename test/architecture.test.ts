@@ -35,7 +35,7 @@ const allowedParts: Readonly<Record<string, readonly string[] | 'anything'>> = {
   manager: ['core', 'store.ts', 'observe'],
   singleton: ['core', 'store.ts', 'observe', 'worker'],
   bridges: ['core', 'store.ts', 'observe'],
-  stores: ['core'],
+  stores: ['core', 'store.ts'],
   'stores/memory': ['core', 'store.ts', 'stores'],
   'stores/sqlite': ['core', 'store.ts', 'stores'],
   'stores/postgres': ['core', 'store.ts', 'stores'],

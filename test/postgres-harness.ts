@@ -2,7 +2,7 @@
 import pg from 'pg'
 import type { Store } from '../src/store.ts'
 import { postgres, type PostgresOptions } from '../src/stores/postgres/index.ts'
-import type { StoreHarness } from '../src/testing/conformance/index.ts'
+import type { Spoiled, StoreHarness } from '../src/testing/conformance/index.ts'
 import { virtualStart } from '../src/testing/virtual-clock.ts'
 
 const SET_UP = `INSERT INTO errand.meta (name, value) VALUES ('clock', ${virtualStart});
@@ -13,6 +13,17 @@ const EMPTY = `DO $$ DECLARE t text; BEGIN
   LOOP EXECUTE 'DELETE FROM ' || t; END LOOP;
   DELETE FROM errand.finished;
   UPDATE errand.meta SET value = ${virtualStart} WHERE name = 'clock'; END $$`
+
+/** A time that the server keeps, and neither a `Date` nor a number of JavaScript. */
+const never = 2n ** 62n
+const spoiling: Readonly<Record<Spoiled, string>> = {
+  created: `UPDATE errand.jobs SET created_at = ${never} WHERE id = $1`,
+  due: `WITH late AS (UPDATE errand.jobs SET due_at = ${never}, place = ${never} WHERE id = $1 RETURNING seq)
+    UPDATE errand.scheduled SET due_at = ${never} WHERE seq = (SELECT seq FROM late)`,
+  spans: `UPDATE errand.jobs SET start_within_ms = ${never * 2n - 1n}, deadline_ms = ${never * 2n - 1n},
+    keep_cancelled_ms = ${never * 2n - 1n} WHERE id = $1`,
+  counters: `UPDATE errand.jobs SET counters = 'many,,,few' WHERE id = $1`,
+}
 
 export interface PostgresHarness extends StoreHarness {
   /** The schema of the file. */
@@ -54,6 +65,9 @@ export async function postgresHarness(
           await pool.query(own(`UPDATE errand.meta SET value = value + $1 WHERE name = 'clock'`), [
             Math.floor(ms),
           ])
+        },
+        spoil: async (id, what) => {
+          await pool.query(own(spoiling[what]), [id])
         },
         dispose: async () => {
           await Promise.all(stores.map((store) => store.close()))

@@ -1,8 +1,9 @@
 /** Stores on a server or cluster of Redis for the conformance suite: each rule under a prefix of its own, with time that stands still. */
 import { Cluster, Redis } from 'ioredis'
+import { packId } from '../src/stores/redis/ids.ts'
 import { redis } from '../src/stores/redis/index.ts'
 import type { Store } from '../src/store.ts'
-import type { StoreHarness } from '../src/testing/conformance/index.ts'
+import type { Spoiled, StoreHarness } from '../src/testing/conformance/index.ts'
 
 let made = 0
 
@@ -31,6 +32,7 @@ export function redisHarness(urls: readonly string[], partitions = 1): StoreHarn
           now += ms
           await setClocks()
         },
+        spoil: (id, what) => spoil(client, roots, packId(id), what),
         dispose: async () => {
           for (const store of stores) await store.close()
           await removeAll(client, prefix)
@@ -39,6 +41,43 @@ export function redisHarness(urls: readonly string[], partitions = 1): StoreHarn
       }
     },
   }
+}
+
+/** A time that a score of Redis holds, and neither a `Date` nor a number of JavaScript. */
+const never = String(2n ** 62n)
+/** Where a record has what, in its first line and in its second. */
+const fields = { created: 2, due: 3, counters: 9 } as const
+const spans = { keepCancelled: 3, startWithin: 9, deadline: 10 } as const
+
+async function spoil(
+  client: Redis | Cluster,
+  roots: readonly string[],
+  id: string,
+  what: Spoiled,
+): Promise<void> {
+  for (const root of roots) {
+    const record = await client.get(`${root}j:${id}`)
+    if (record === null) continue
+    const lines = record.split('\n')
+    const head = lines[0]?.startsWith('F') === true ? 1 : 0
+    if (what === 'spans') {
+      for (const at of Object.values(spans)) lines[head + 1] = withField(lines[head + 1], at, never)
+    } else {
+      const value = what === 'counters' ? 'many,,,few' : never
+      lines[head] = withField(lines[head], fields[what], value)
+    }
+    await client.set(`${root}j:${id}`, lines.join('\n'))
+    if (what !== 'due') continue
+    for (const member of await client.zrange(`${root}scheduled`, '0', '-1'))
+      if (member.endsWith(id)) await client.zadd(`${root}scheduled`, never, member)
+  }
+}
+
+function withField(line: string | undefined, at: number, value: string): string {
+  const all = (line ?? '').split('\t')
+  while (all.length <= at) all.push('')
+  all[at] = value
+  return all.join('\t')
 }
 
 function clientOf(urls: readonly string[]): Redis | Cluster {

@@ -21,7 +21,9 @@ export function duration(text: string): Duration {
   try {
     return toMs(/^\d+$/.test(text) ? Number(text) : (text as Duration), 'It')
   } catch {
-    throw new InvalidArgumentError('It must be a duration such as 500ms, 30s, 5m or 2h.')
+    throw new InvalidArgumentError(
+      'It must be a duration such as 500ms, 30s, 5m or 2h, at most 100 years.',
+    )
   }
 }
 

@@ -4,6 +4,7 @@ import { toMs, type Duration } from '../core/duration.ts'
 import { ErrandError } from '../core/errors.ts'
 import { nearest, refuseUnknownKeys } from '../core/nearest.ts'
 import {
+  mostCount,
   normalise,
   resolve,
   type CommonOptions,
@@ -283,11 +284,11 @@ function readQueues(
   return read
 }
 
-/** Checks a count of slots or the like: a whole number from 1 up. */
+/** Checks a count of slots or the like: a whole number from 1 to 1,000,000,000. */
 export function readCount(value: number, where: string): number {
-  if (Number.isInteger(value) && value >= 1) return value
+  if (Number.isInteger(value) && value >= 1 && value <= mostCount) return value
   throw new ErrandError(
     'invalid-option',
-    `${where} must be a whole number from 1 up, not ${shownValue(value)}.`,
+    `${where} must be a whole number from 1 to ${mostCount}, not ${shownValue(value)}.`,
   )
 }

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import * as z from 'zod'
+import { longestMs } from '../core/duration.ts'
 import { ErrandError, isErrandError } from '../core/errors.ts'
 import { isJobId } from '../core/id.ts'
 import { task } from '../core/task.ts'
@@ -184,6 +185,14 @@ describe('enqueue', () => {
     const refused: object[] = [
       { delay: '1s', runAt: new Date() },
       { runAt: new Date(Number.NaN) },
+      { runAt: new Date(8.64e15) },
+      { runAt: new Date(-8.64e15) },
+      { runAt: new Date(Date.now() + longestMs + 60_000) },
+      { runAt: new Date(Date.now() - longestMs - 60_000) },
+      { delay: longestMs + 1 },
+      { delay: '300000y' },
+      { unique: { for: 2 ** 53 } },
+      { retention: { cancelled: '101y' } },
       { delay: 'soon' },
       { delay: -1 },
       { priority: 1001 },
@@ -197,6 +206,23 @@ describe('enqueue', () => {
     for (const options of refused)
       await assert.rejects(errand.enqueue(mail, {}, options), { code: 'invalid-option' })
     await storedNothing(errand)
+  })
+
+  it('takes times up to 100 years from now', async () => {
+    const clock = new VirtualClock()
+    const errand = createErrand({ store: memory({ clock }) })
+    const far = await errand.enqueue(mail, {}, { delay: '100y', startWithin: '100y' })
+    const past = await errand.enqueue(mail, {}, { runAt: new Date(clock.now() - longestMs) })
+    const next = await errand.enqueue(mail, {}, { runAt: new Date(clock.now() + longestMs) })
+    const records = await Promise.all([far, past, next].map(({ id }) => errand.jobs.get(id)))
+    assert.deepEqual(
+      records.map((record) => [record?.state, (record?.dueAt.getTime() ?? 0) - clock.now()]),
+      [
+        ['scheduled', longestMs],
+        ['ready', -longestMs],
+        ['scheduled', longestMs],
+      ],
+    )
   })
 
   it('a delay counts from the store’s time and runAt is absolute', async () => {

@@ -1,9 +1,8 @@
 /** Keeps the process from ending while somebody waits for an answer; stores' own timers do not. */
-
-const longestIntervalMs = 2_147_483_647
+import { longestTimerMs } from '../core/clock.ts'
 
 /** Holds the process open until the answer is called. */
 export function keepAlive(): () => void {
-  const timer = setInterval(() => undefined, longestIntervalMs)
+  const timer = setInterval(() => undefined, longestTimerMs)
   return () => clearInterval(timer)
 }

@@ -1,6 +1,6 @@
 /** From a call of `enqueue`, or a follow-up, to the job that enters the store. */
 import type { Codec } from '../core/codec.ts'
-import { toMs } from '../core/duration.ts'
+import { longestMs, toMs } from '../core/duration.ts'
 import { callOptionNames, type EnqueueOptions, type FollowUps } from '../core/enqueue-options.ts'
 import { ErrandError } from '../core/errors.ts'
 import { normalise, type Layer } from '../core/options.ts'
@@ -57,7 +57,7 @@ export function makeJob(
   options: EnqueueOptions = noOptions,
   origin: JobOrigin = {},
 ): NewJob {
-  const call = options === noOptions ? null : readCall(options)
+  const call = options === noOptions ? null : readCall(options, app.store.clock.now())
   const queue = options.queue ?? task.queue ?? 'default'
   // A task's own queue is known by the task, even where the task is not the app's.
   if (queue !== task.queue) app.checkQueue(queue)
@@ -91,7 +91,7 @@ interface Call {
   readonly unique: UniqueLayer | null | undefined
 }
 
-function readCall(options: EnqueueOptions): Call {
+function readCall(options: EnqueueOptions, now: number): Call {
   const where = 'enqueue()'
   const layer = normalise(options, where, callOptionNames)
   const custom =
@@ -103,8 +103,14 @@ function readCall(options: EnqueueOptions): Call {
     )
   }
   const { runAt } = options
-  if (runAt !== undefined && !(runAt instanceof Date && Number.isFinite(runAt.getTime()))) {
-    throw new ErrandError('invalid-option', `${where}.runAt must be a valid Date.`)
+  if (
+    runAt !== undefined &&
+    !(runAt instanceof Date && Math.abs(runAt.getTime() - now) <= longestMs)
+  ) {
+    throw new ErrandError(
+      'invalid-option',
+      `${where}.runAt must be a valid Date, at most 100 years from now, not ${String(runAt)}.`,
+    )
   }
   if (runAt !== undefined && options.delay !== undefined) {
     throw new ErrandError('invalid-option', `${where} takes either delay or runAt, not both.`)
@@ -139,9 +145,15 @@ function followUpNames(followUps: FollowUps, where: string): readonly string[] {
   return readFollowUps(all, where).map((one) => (typeof one === 'string' ? one : one.name))
 }
 
-/** Reads what `storedText` wrote. */
-export function readStoredOptions(text: string | null): StoredOptions {
-  return text === null ? {} : (JSON.parse(text) as StoredOptions)
+/** Reads what `storedText` wrote; null for a text that something else wrote. */
+export function readStoredOptions(text: string | null): StoredOptions | null {
+  if (text === null) return {}
+  try {
+    const stored: unknown = JSON.parse(text)
+    return typeof stored === 'object' ? stored : null
+  } catch {
+    return null
+  }
 }
 
 function makeUnique(

@@ -1,11 +1,13 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
+import { isMs, longestMs } from './duration.ts'
 import {
   backoffMs,
   constant,
   defaultBackoff,
   exponential,
+  isBackoff,
   linear,
   type Backoff,
 } from './backoff.ts'
@@ -64,6 +66,37 @@ describe('backoff', () => {
     )
   })
 
+  it('is never more than 100 years, nor no number, whatever a stored one says', () => {
+    const stored: readonly Backoff[] = [
+      { kind: 'constant', delayMs: 1e300 },
+      { kind: 'constant', delayMs: -1 },
+      { kind: 'linear', stepMs: longestMs, maxMs: 1e300 },
+      { kind: 'exponential', firstMs: 0, maxMs: 1, factor: 1e300, jitter: 'none' },
+      { kind: 'exponential', firstMs: 1, maxMs: Infinity, factor: 1e300, jitter: 'full' },
+      { kind: 'exponential', maxMs: 5, factor: 2, jitter: 'none' } as unknown as Backoff,
+    ]
+    for (const backoff of stored)
+      for (const ms of [...waits(backoff), backoffMs(backoff, 1e9, () => 0.99)])
+        assert.ok(isMs(ms), `${JSON.stringify(backoff)} waits ${ms}`)
+  })
+
+  it('is known as one when its own functions made it, and not when it only looks like one', () => {
+    for (const made of [constant('100y'), linear(1), exponential({ jitter: 'none' })])
+      assert.ok(isBackoff(made))
+    const others: readonly unknown[] = [
+      null,
+      'exponential',
+      { kind: 'cubic' },
+      { kind: 'constant' },
+      { kind: 'constant', delayMs: longestMs + 1 },
+      { kind: 'linear', stepMs: 1, maxMs: NaN },
+      { kind: 'exponential', first: '50ms', max: '1s' },
+      { ...exponential(), factor: Infinity },
+      { ...exponential(), jitter: 'some' },
+    ]
+    for (const other of others) assert.ok(!isBackoff(other), JSON.stringify(other))
+  })
+
   it('survives being stored as JSON', () => {
     for (const backoff of [constant('1s'), linear('2s'), exponential()]) {
       assert.deepEqual(JSON.parse(JSON.stringify(backoff)), backoff)
@@ -73,6 +106,10 @@ describe('backoff', () => {
   it('refuses what cannot be', () => {
     for (const factor of [0.5, Number.NaN, Infinity])
       assert.throws(() => exponential({ factor }), { code: 'invalid-option' })
+    assert.throws(() => exponential({ max: '101y' }), {
+      code: 'invalid-option',
+      message: /exponential\(\)\.max/,
+    })
     assert.throws(() => constant(-1), { code: 'invalid-option', message: /constant\(\)/ })
     assert.throws(() => linear({ step: 'x' as never }), {
       code: 'invalid-option',

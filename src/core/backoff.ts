@@ -1,5 +1,5 @@
 /** How long to wait before a retry. */
-import { toMs, type Duration } from './duration.ts'
+import { cutMs, isMs, toMs, type Duration } from './duration.ts'
 import { refuseUnknownKeys } from './nearest.ts'
 import { readChoice, refuseValue } from './read.ts'
 
@@ -26,7 +26,10 @@ export interface BackoffJob {
   readonly failures: number
 }
 
-/** Decides after each failure: a delay, or the end of the job. When it throws, the default backoff applies. */
+/**
+ * Decides after each failure: a delay, or the end of the job. A delay beyond 100 years is cut to that. When it throws, or
+ * answers what is no delay (a negative number, `NaN`, another type), the default backoff applies.
+ */
 export type CustomBackoff = (error: unknown, job: BackoffJob) => Duration | 'fail' | 'discard'
 
 /** Waits the same time before each retry. */
@@ -61,8 +64,7 @@ export function exponential(
 ): Backoff {
   refuseUnknownKeys(options, ['first', 'max', 'factor', 'jitter'], 'exponential()')
   const { first = '5s', max = '1h', factor = 2, jitter = 'full' } = options
-  if (typeof factor !== 'number' || !(factor >= 1) || !Number.isFinite(factor))
-    refuseValue('exponential().factor', 'a number from 1 up', factor)
+  if (!isFactor(factor)) refuseValue('exponential().factor', 'a number from 1 up', factor)
   return {
     kind: 'exponential',
     firstMs: toMs(first, 'exponential().first'),
@@ -72,38 +74,47 @@ export function exponential(
   }
 }
 
-/** Tells whether a value is what `constant`, `linear` or `exponential` gives, as far as its numbers go. */
+/** Whether a value is a backoff as the functions above make it; one written by hand may not be. */
 export function isBackoff(value: unknown): value is Backoff {
   if (typeof value !== 'object' || value === null) return false
-  const given = value as Record<string, unknown>
-  const have = (...names: readonly string[]): boolean =>
-    names.every((name) => typeof given[name] === 'number' && given[name] >= 0)
-  switch (given['kind'] as Backoff['kind']) {
+  const given = value as { readonly [key in string]?: unknown }
+  switch (given.kind) {
     case 'constant':
-      return have('delayMs')
+      return isMs(given.delayMs)
     case 'linear':
-      return have('stepMs', 'maxMs')
+      return isMs(given.stepMs) && isMs(given.maxMs)
     case 'exponential':
       return (
-        have('firstMs', 'maxMs', 'factor') && ['full', 'none'].includes(String(given['jitter']))
+        isMs(given.firstMs) &&
+        isMs(given.maxMs) &&
+        isFactor(given.factor) &&
+        (given.jitter === 'full' || given.jitter === 'none')
       )
+    default:
+      return false
   }
-  return false
+}
+
+function isFactor(value: unknown): value is number {
+  return Number.isFinite(value) && (value as number) >= 1
 }
 
 /** The backoff where nothing else is said: exponential from 5 s to 1 h with full jitter. */
 export const defaultBackoff: Backoff = exponential()
 
-/** Milliseconds before the retry that follows failure number `failures` (from 1). `random` gives [0, 1). */
+/**
+ * Milliseconds before the retry that follows failure number `failures` (from 1), at most 100 years, whatever a stored backoff says.
+ * `random` gives [0, 1).
+ */
 export function backoffMs(backoff: Backoff, failures: number, random: () => number): number {
   switch (backoff.kind) {
     case 'constant':
-      return backoff.delayMs
+      return cutMs(backoff.delayMs)
     case 'linear':
-      return Math.min(backoff.stepMs * failures, backoff.maxMs)
+      return cutMs(Math.min(backoff.stepMs * failures, backoff.maxMs))
     case 'exponential': {
       const ceiling = Math.min(backoff.firstMs * backoff.factor ** (failures - 1), backoff.maxMs)
-      return Math.round(backoff.jitter === 'full' ? ceiling * random() : ceiling)
+      return cutMs(backoff.jitter === 'full' ? ceiling * random() : ceiling)
     }
   }
 }

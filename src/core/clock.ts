@@ -9,6 +9,9 @@ export interface Clock {
   after(ms: number, wake: () => void): () => void
 }
 
+/** The longest delay that a timer of Node takes, in milliseconds: it fires at once for a longer one. */
+export const longestTimerMs = 2_147_483_647
+
 /** Checks a clock that was handed in. Throws `invalid-option`. */
 export function readClock(clock: Clock, where: string): Clock {
   return readShape(clock, ['now', 'after'], where, 'a clock: { now(), after(ms, wake) }')

@@ -3,6 +3,7 @@ import { describe, it } from 'node:test'
 import fc from 'fast-check'
 import { constant, type CustomBackoff } from './backoff.ts'
 import { decide, overdue, type Decision, type Facts, type Outcome } from './decide.ts'
+import { longestMs } from './duration.ts'
 import { noCounters, type Counters } from './job.ts'
 import { defaultPolicy, type Policy } from './options.ts'
 
@@ -168,6 +169,40 @@ const table: readonly Row[] = [
     'a custom backoff that answers nonsense leaves it to the default',
     { outcome: failed, policy: { backoff: (() => 'soon') as unknown as CustomBackoff } },
     { kind: 'again', delayMs: 2_500 },
+  ],
+  ...[-1, NaN, -Infinity, null, {}, '-5s', undefined].map((answer): Row => [
+    `a custom backoff that answers ${String(answer)} leaves it to the default`,
+    { outcome: failed, policy: { backoff: (() => answer) as unknown as CustomBackoff } },
+    { kind: 'again', delayMs: 2_500 },
+  ]),
+  ...[1e18, Infinity, '300000y', longestMs + 1].map((answer): Row => [
+    `a custom backoff that answers ${answer} is cut to 100 years`,
+    { outcome: failed, policy: { backoff: (() => answer) as unknown as CustomBackoff } },
+    { kind: 'again', delayMs: longestMs },
+  ]),
+  [
+    'a stored backoff beyond 100 years is cut to that',
+    { outcome: failed, policy: { backoff: { kind: 'constant', delayMs: 1e300 } } },
+    { kind: 'again', delayMs: longestMs },
+  ],
+  [
+    'a stored retention beyond 100 years is cut to that',
+    {
+      outcome: { kind: 'completed' },
+      policy: { keepMs: { completed: 1e300, failed: 1, cancelled: 1, discarded: 1 } },
+    },
+    { kind: 'finish', state: 'completed', keepMs: longestMs },
+  ],
+  [
+    'a stored delay of postponements beyond 100 years is cut to that',
+    { outcome: { kind: 'postponed', delayMs: null }, policy: { postponeDelayMs: 1e300 } },
+    { kind: 'again', delayMs: longestMs },
+  ],
+  [
+    'a job that cannot be read is failed, nothing counted, whatever was asked of it',
+    { outcome: { kind: 'unreadable' } },
+    { kind: 'finish', state: 'failed', reason: 'unreadable', yieldsToCancel: false },
+    {},
   ],
 
   [

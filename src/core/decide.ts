@@ -3,7 +3,7 @@
  * pure functions from facts to a decision, which stores only carry out.
  */
 import { backoffMs, defaultBackoff, type BackoffJob } from './backoff.ts'
-import { toMs } from './duration.ts'
+import { cutMs, parseMs } from './duration.ts'
 import type { Counters, FailureReason, FinalState } from './job.ts'
 import type { Policy } from './options.ts'
 
@@ -37,6 +37,8 @@ export type Outcome =
   | { readonly kind: 'unknown' }
   /** `startBy` or `deadlineAt` passed while it waited. */
   | { readonly kind: 'overdue'; readonly reason: 'start-within' | 'deadline' }
+  /** Not all that is stored of it can be read. */
+  | { readonly kind: 'unreadable' }
 
 /** What the decision depends on. */
 export interface Facts extends Omit<BackoffJob, 'attempt' | 'failures'> {
@@ -106,7 +108,7 @@ export function decide(
       const postponed = { ...counters, postpones: counters.postpones + 1 }
       if (over(postponed.postpones, policy.postponeLimit))
         return fail('postpone-limit', postponed, policy)
-      return again(outcome.delayMs ?? policy.postponeDelayMs, 'due', true, false, postponed)
+      return again(cutMs(outcome.delayMs ?? policy.postponeDelayMs), 'due', true, false, postponed)
     }
     case 'lost': {
       // Nothing is counted for a run that may never have begun, but the job is watched from now on.
@@ -133,6 +135,9 @@ export function decide(
     }
     case 'overdue':
       return fail(outcome.reason, counters, policy)
+    case 'unreadable':
+      // Not even a cancel that was asked for lets it wait on.
+      return finish('failed', 'unreadable', counters, policy, false)
   }
 }
 
@@ -171,7 +176,7 @@ function retryOrFail(
     return fail(reason, counters, policy)
   const verdict =
     outcome.kind === 'retry-after'
-      ? outcome.delayMs
+      ? cutMs(outcome.delayMs)
       : askBackoff(policy, outcome.error, facts, random)
   if (verdict === 'fail') return fail(reason, counters, policy)
   if (verdict === 'discard') return finish('discarded', reason, counters, policy, true)
@@ -200,10 +205,13 @@ function askBackoff(
   if (typeof backoff !== 'function') return backoffMs(backoff, job.failures, random)
   try {
     const verdict = backoff(error, job)
-    return verdict === 'fail' || verdict === 'discard' ? verdict : toMs(verdict, 'backoff')
+    if (verdict === 'fail' || verdict === 'discard') return verdict
+    const ms = parseMs(verdict)
+    if (ms !== null) return cutMs(ms)
   } catch {
-    return backoffMs(defaultBackoff, job.failures, random)
+    // As for an answer that is no delay.
   }
+  return backoffMs(defaultBackoff, job.failures, random)
 }
 
 function over(count: number, limit: number | null): boolean {
@@ -221,7 +229,9 @@ function finish(
   policy: Policy,
   yieldsToCancel: boolean,
 ): Decision {
-  return { kind: 'finish', state, reason, counters, keepMs: policy.keepMs[state], yieldsToCancel }
+  const keep = policy.keepMs[state]
+  const keepMs = keep === null ? null : cutMs(keep)
+  return { kind: 'finish', state, reason, counters, keepMs, yieldsToCancel }
 }
 
 function again(

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { formatMs, toMs, type Duration } from './duration.ts'
+import { cutMs, formatMs, isMs, longestMs, toMs, type Duration } from './duration.ts'
 
 describe('durations', () => {
   it('are text as people write it, or milliseconds', () => {
@@ -13,8 +13,11 @@ describe('durations', () => {
       ['14d', 1_209_600_000],
       [0, 0],
       [12.6, 13],
+      [-0, 0],
+      ['100y', longestMs],
+      [longestMs, longestMs],
     ]
-    for (const [given, ms] of cases) assert.equal(toMs(given, 'x'), ms, String(given))
+    for (const [given, ms] of cases) assert.ok(Object.is(toMs(given, 'x'), ms), String(given))
   })
 
   it('that cannot be read are refused, with the name of the option', () => {
@@ -31,11 +34,38 @@ describe('durations', () => {
       null,
       {},
       'x'.repeat(101),
+      10n,
+      Symbol('soon'),
     ]) {
       assert.throws(() => toMs(bad as Duration, 'task "a".timeout'), {
         code: 'invalid-option',
         message: /task "a"\.timeout must be a duration/,
       })
+    }
+  })
+
+  it('longer than 100 years are refused, with the name of the option', () => {
+    for (const bad of ['101y', '300000y', longestMs + 1, 2 ** 53, 1e300] as const) {
+      assert.throws(() => toMs(bad as Duration, 'task "a".timeout'), {
+        code: 'invalid-option',
+        message: /task "a"\.timeout must be .* at most 100 years/,
+      })
+    }
+  })
+
+  it('that are computed are cut to whole milliseconds between nothing and 100 years', () => {
+    const cases: readonly (readonly [number, number])[] = [
+      [12.6, 13],
+      [-1, 0],
+      [-0, 0],
+      [NaN, 0],
+      [-Infinity, 0],
+      [Infinity, longestMs],
+      [1e300, longestMs],
+    ]
+    for (const [given, ms] of cases) {
+      assert.ok(Object.is(cutMs(given), ms), String(given))
+      assert.ok(isMs(cutMs(given)))
     }
   })
 

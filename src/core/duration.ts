@@ -31,18 +31,39 @@ type Unit =
 export type Duration = number | `${number}${Unit}` | `${number} ${Unit}`
 
 /**
+ * The longest duration there is, in milliseconds: 100 years. A few of them after any time of today are still a time that a `Date`,
+ * a double and the columns of all stores hold.
+ */
+export const longestMs = 3_155_760_000_000
+
+/**
  * Turns a duration into whole milliseconds.
- * Throws `invalid-option`, naming `what`, for text it cannot read, negative or non-finite values.
+ * Throws `invalid-option`, naming `what`, for what is no duration, and for one that is negative or longer than 100 years.
  */
 export function toMs(value: Duration, what: string): number {
+  const ms = parseMs(value)
+  if (ms !== null && ms <= longestMs) return ms
+  throw new ErrandError(
+    'invalid-option',
+    `${what} must be a duration such as '30s', '5m', '2h' or milliseconds, at most 100 years, not ${shownValue(value)}.`,
+  )
+}
+
+/** Reads a duration of any length; null for what is none. */
+export function parseMs(value: unknown): number | null {
   const parsed = typeof value === 'number' ? value : parse(value)
-  if (parsed === undefined || !Number.isFinite(parsed) || parsed < 0) {
-    throw new ErrandError(
-      'invalid-option',
-      `${what} must be a duration such as '30s', '5m', '2h' or milliseconds, not ${shownValue(value)}.`,
-    )
-  }
-  return Math.round(parsed)
+  // The sum turns a negative zero into an ordinary one.
+  return parsed !== undefined && parsed >= 0 ? Math.round(parsed) + 0 : null
+}
+
+/** A computed time, cut to whole milliseconds between nothing and the longest duration. */
+export function cutMs(ms: number): number {
+  return ms > 0 ? Math.min(Math.round(ms), longestMs) : 0
+}
+
+/** Whether a value is what `toMs` answers. */
+export function isMs(value: unknown): value is number {
+  return Number.isInteger(value) && (value as number) >= 0 && (value as number) <= longestMs
 }
 
 function parse(text: unknown): number | undefined {

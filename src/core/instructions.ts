@@ -1,23 +1,26 @@
 /** What a handler may throw to say how its attempt ended, other than by an ordinary error. */
-import { toMs, type Duration } from './duration.ts'
+import type { Duration } from './duration.ts'
 import { messageOf, reasonBytes } from './kept-error.ts'
 import { cutText } from './text.ts'
 
 /** Marks instructions of every copy of this package: tasks may come from a package that brought its own. */
 const brand = Symbol.for('errand.instruction')
 
-/** What a thrown instruction asks for. */
+/** What a thrown instruction asks for. A delay is as the handler gave it. */
 export type Instruction =
-  | { readonly kind: 'postpone'; readonly delayMs: number | null }
+  | { readonly kind: 'postpone'; readonly delay: unknown }
   | { readonly kind: 'discard'; readonly reason: string }
   | { readonly kind: 'unrecoverable' }
-  | { readonly kind: 'retry-after'; readonly delayMs: number }
+  | { readonly kind: 'retry-after'; readonly delay: unknown }
 
-/** Runs the same job again later without burning an attempt, within the postpone limit. */
+/**
+ * Runs the same job again later without burning an attempt, within the postpone limit. Thrown with a delay that is no duration of
+ * at most 100 years, it fails the job as unrecoverable.
+ */
 export class Postpone extends Error {
   override readonly name = 'Postpone'
-  /** Milliseconds until the next run; null for the task's `postpone.delay`. */
-  readonly delayMs: number | null
+  /** Until the next run; undefined for the task's `postpone.delay`. */
+  readonly delay: Duration | undefined
 
   static {
     mark(this, 'postpone')
@@ -25,7 +28,7 @@ export class Postpone extends Error {
 
   constructor(delay?: Duration) {
     super(delay === undefined ? 'postponed' : `postponed by ${String(delay)}`)
-    this.delayMs = delay === undefined ? null : toMs(delay, 'Postpone')
+    this.delay = delay
   }
 }
 
@@ -51,10 +54,14 @@ export class Unrecoverable extends Error {
   }
 }
 
-/** Fails the attempt and sets when the retry runs, in place of the backoff. Counts as a failure like any other. */
+/**
+ * Fails the attempt and sets when the retry runs, in place of the backoff. Counts as a failure like any other. Thrown with a delay
+ * that is no duration of at most 100 years, it fails the job as unrecoverable.
+ */
 export class RetryAfter extends Error {
   override readonly name = 'RetryAfter'
-  readonly delayMs: number
+  /** Until the retry. */
+  readonly delay: Duration
 
   static {
     mark(this, 'retry-after')
@@ -65,7 +72,7 @@ export class RetryAfter extends Error {
       options?.message ?? `retry after ${String(delay)}`,
       options && 'cause' in options ? { cause: options.cause } : undefined,
     )
-    this.delayMs = toMs(delay, 'RetryAfter')
+    this.delay = delay
   }
 }
 
@@ -73,16 +80,15 @@ export class RetryAfter extends Error {
 export function instructionOf(thrown: unknown): Instruction | null {
   if (typeof thrown !== 'object' || thrown === null) return null
   try {
-    const { [brand]: kind, delayMs } = thrown as { [brand]?: unknown; delayMs?: unknown }
+    const { [brand]: kind, delay } = thrown as { [brand]?: unknown; delay?: unknown }
     switch (kind) {
       case 'postpone':
-        return { kind, delayMs: isDelay(delayMs) ? delayMs : null }
+      case 'retry-after':
+        return { kind, delay }
       case 'discard':
         return { kind, reason: cutText(messageOf(thrown), reasonBytes) }
       case 'unrecoverable':
         return { kind }
-      case 'retry-after':
-        return isDelay(delayMs) ? { kind, delayMs } : null
     }
     return null
   } catch {
@@ -92,8 +98,4 @@ export function instructionOf(thrown: unknown): Instruction | null {
 
 function mark(instruction: { readonly prototype: object }, kind: Instruction['kind']): void {
   Object.defineProperty(instruction.prototype, brand, { value: kind })
-}
-
-function isDelay(ms: unknown): ms is number {
-  return typeof ms === 'number' && Number.isFinite(ms) && ms >= 0
 }

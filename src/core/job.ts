@@ -93,6 +93,7 @@ export type FailureReason =
   | 'invalid-input'
   | 'invalid-output'
   | 'not-committed'
+  | 'unreadable'
 
 /** How many errors a job keeps; older ones fall out first. */
 export const keptErrors = 10

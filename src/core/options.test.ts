@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { constant, exponential, linear } from './backoff.ts'
+import { longestMs } from './duration.ts'
 import { defaultPolicy, normalise, resolve, type CommonOptions, type Policy } from './options.ts'
 
 interface Option {
@@ -168,6 +169,20 @@ describe('the options of a job', () => {
       [{ retry: { limit: 1.5 } }, /x\.retry\.limit/],
       [{ retry: { backoff: 5 } }, /x\.retry\.backoff/],
       [{ retry: { backoff: { kind: 'cubic' } } }, /x\.retry\.backoff/],
+      [{ retry: { backoff: { kind: 'exponential', first: '1s' } } }, /x\.retry\.backoff/],
+      [{ retry: { backoff: { kind: 'constant', delayMs: 1e300 } } }, /x\.retry\.backoff/],
+      [{ priority: 2 ** 53 }, /x\.priority/],
+      [{ priority: NaN }, /x\.priority/],
+      [{ retry: { limit: 2 ** 53 } }, /x\.retry\.limit/],
+      [{ retry: { limit: Infinity } }, /x\.retry\.limit/],
+      [{ postpone: { limit: NaN } }, /x\.postpone\.limit/],
+      [{ losses: 1e300 }, /x\.losses/],
+      [{ postpone: { delay: '101y' } }, /x\.postpone\.delay/],
+      [{ timeout: 2 ** 53 }, /x\.timeout/],
+      [{ startWithin: '101y' }, /x\.startWithin/],
+      [{ deadline: Infinity }, /x\.deadline/],
+      [{ retention: '101y' }, /x\.retention/],
+      [{ retention: { cancelled: 1e300 } }, /x\.retention\.cancelled/],
       [{ retry: { when: [] } }, /x\.retry\.when/],
       [{ retry: { whn: retryOnA } }, /Did you mean when\?/],
       [{ postpone: { limit: 'all' } }, /x\.postpone\.limit/],
@@ -181,6 +196,15 @@ describe('the options of a job', () => {
     ]
     for (const [given, message] of refused)
       assert.throws(() => normalise(given, 'x'), { code: 'invalid-option', message })
+  })
+
+  it('may be as long as 100 years, and a negative zero is zero', () => {
+    const { timeoutMs, priority, losses } = normalise(
+      { timeout: '100y', priority: -0, losses: -0 },
+      'x',
+    )
+    assert.equal(timeoutMs, longestMs)
+    assert.ok(Object.is(priority, 0) && Object.is(losses, 0))
   })
 
   it('allow further names where a level has some', () => {

@@ -17,6 +17,9 @@ import { jobStates } from './job.ts'
 import { readList, refuseValue } from './read.ts'
 import { shownValue } from './shown.ts'
 
+/** The highest number that counts anything: what is more is meant as no limit, or a mistake. */
+export const mostCount = 1_000_000_000
+
 /** A count, or `'none'` for no limit. */
 export type Limit = number | 'none'
 /** How long to keep a finished job: `'none'` removes it at once. */
@@ -183,7 +186,7 @@ export function normalise(
 
 /** Checks a priority. */
 function readPriority(value: number, where: string): number {
-  if (Number.isInteger(value) && value >= -1000 && value <= 1000) return value
+  if (Number.isInteger(value) && value >= -1000 && value <= 1000) return value + 0
   throw new ErrandError(
     'invalid-option',
     `${where}.priority must be a whole number from -1000 to 1000, not ${shownValue(value)}.`,
@@ -216,8 +219,7 @@ function readRetry(retry: CommonOptions['retry'], where: string): Layer {
 }
 
 function readBackoff(backoff: Retry['backoff'], where: string): Retry['backoff'] {
-  if (backoff === undefined || typeof backoff === 'function') return backoff
-  if (isBackoff(backoff)) return backoff
+  if (backoff === undefined || typeof backoff === 'function' || isBackoff(backoff)) return backoff
   throw new ErrandError(
     'invalid-option',
     `${where}.retry.backoff must come from constant(), linear() or exponential(), or be a function.`,
@@ -248,10 +250,10 @@ function readPostpone(postpone: CommonOptions['postpone'], where: string): Layer
 function readLimit(limit: Limit | undefined, where: string): number | null | undefined {
   if (limit === undefined) return undefined
   if (limit === 'none') return null
-  if (Number.isInteger(limit) && limit >= 0) return limit
+  if (Number.isInteger(limit) && limit >= 0 && limit <= mostCount) return limit + 0
   throw new ErrandError(
     'invalid-option',
-    `${where} must be a whole number from 0 up, or 'none', not ${shownValue(limit)}.`,
+    `${where} must be a whole number from 0 to ${mostCount}, or 'none', not ${shownValue(limit)}.`,
   )
 }
 

@@ -1,5 +1,6 @@
 /** Reads single options of calls from JavaScript: what a value cannot mean is refused with one line. All throw `invalid-option`. */
 import type { Codec } from './codec.ts'
+import { longestMs } from './duration.ts'
 import { ErrandError } from './errors.ts'
 import { shownValue } from './shown.ts'
 import { checkName } from './text.ts'
@@ -50,8 +51,8 @@ export function readChoice<Choice extends string>(
 
 /** Milliseconds as a plain number. */
 export function readMs(value: unknown, where: string): number {
-  if (typeof value === 'number' && Number.isFinite(value) && value > 0) return value
-  return refuseValue(where, 'milliseconds, a number above 0', value)
+  if (typeof value === 'number' && value > 0 && value <= longestMs) return value
+  return refuseValue(where, 'milliseconds, a number above 0 and at most 100 years', value)
 }
 
 export function readFunction<F>(value: F, where: string): F {

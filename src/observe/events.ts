@@ -28,7 +28,7 @@ export interface Events {
     readonly id: string
     readonly task: string
     readonly queue: string
-    readonly why: 'lost' | 'overdue'
+    readonly why: 'lost' | 'overdue' | 'unreadable'
     readonly to: string
   }
   /** A job was given back because this worker does not know its task or codec. */

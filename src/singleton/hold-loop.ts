@@ -7,6 +7,7 @@
  * one at a time.
  */
 import { isErrandError } from '../core/errors.ts'
+import { longestTimerMs } from '../core/clock.ts'
 import type { HoldAnswer, Holding, Locks } from './lock.ts'
 
 /** Where the loop writes until when its process may believe in the lock, on the machine's monotonic clock, for all threads to read. */
@@ -133,7 +134,10 @@ export class HoldLoop {
     // The end of the belief is not slept over.
     const untilMs = Math.max((belief.until[0] ?? 0) - ticks(), 0)
     if (this.#timer !== null) clearTimeout(this.#timer)
-    this.#timer = setTimeout(() => void this.#extendNow(), Math.min(ttlMs * share, untilMs))
+    this.#timer = setTimeout(
+      () => void this.#extendNow(),
+      Math.min(ttlMs * share, untilMs, longestTimerMs),
+    )
   }
 
   async #extendNow(): Promise<void> {

@@ -7,6 +7,7 @@ import {
 } from 'node:http'
 import { Agent as TlsAgent, request as requestTls } from 'node:https'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { longestTimerMs } from '../core/clock.ts'
 import { formatMs, toMs, type Duration } from '../core/duration.ts'
 import { ErrandError } from '../core/errors.ts'
 import { refuseUnknownKeys } from '../core/nearest.ts'
@@ -92,7 +93,10 @@ export class HttpClient {
     this.#url = url
     this.location = `${url.protocol}//${url.host}${url.pathname.replace(/\/$/, '')}`
     this.#options = {
-      timeoutMs: toMs(options.timeout ?? defaults.timeoutMs, `${what}.timeout`),
+      timeoutMs: Math.min(
+        toMs(options.timeout ?? defaults.timeoutMs, `${what}.timeout`),
+        longestTimerMs,
+      ),
       retryWaitMs,
       retries,
     }

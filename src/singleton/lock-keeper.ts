@@ -8,6 +8,9 @@
 import { randomUUID } from 'node:crypto'
 import { hostname } from 'node:os'
 import { isErrandError } from '../core/errors.ts'
+import { Worker as Thread } from 'node:worker_threads'
+import { longestTimerMs } from '../core/clock.ts'
+import { ErrandError, type ErrandErrorCode } from '../core/errors.ts'
 import type { EventHub } from '../observe/events.ts'
 import type { Connector, Unwatch } from '../store.ts'
 import { Health } from '../worker/supervised.ts'
@@ -231,7 +234,7 @@ export class LockKeeper {
     const leftMs = (this.#until[0] ?? 0) - machineTicks()
     this.#lapse = setTimeout(
       () => (this.token === null ? this.#lose() : this.#watchLapse()),
-      Math.max(leftMs, 1),
+      Math.min(Math.max(leftMs, 1), longestTimerMs),
     )
   }
 

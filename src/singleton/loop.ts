@@ -166,7 +166,7 @@ export class SingletonLoop {
   }
 
   async #run(signal: AbortSignal, held: Held | null): Promise<Round> {
-    const { settings, run } = this.#options
+    const { settings, clock, run } = this.#options
     const over = new AbortController()
     const stops = held === null ? [signal] : [signal, held.lost.signal]
     const ended = run({
@@ -177,7 +177,10 @@ export class SingletonLoop {
       () => ({ threw: false, error: null as unknown }),
       (error: unknown) => ({ threw: true, error }),
     )
-    const ending = await Promise.race([ended, graceOver(signal, settings.graceMs, over.signal)])
+    const ending = await Promise.race([
+      ended,
+      graceOver(clock, signal, settings.graceMs, over.signal),
+    ])
     over.abort()
     if (held?.lost.signal.aborted === true)
       return { status: 'interrupted', error: held.lost.signal.reason }
@@ -285,13 +288,14 @@ function restMs(pace: Pace, tookMs: number): number {
 
 /** Resolves when the time for runs that a stop met is over; listens until the run has ended. */
 function graceOver(
+  clock: Clock,
   signal: AbortSignal,
   graceMs: number | null,
   ended: AbortSignal,
 ): Promise<'over'> {
   return new Promise((resolve) => {
     if (graceMs === null) return
-    const begin = (): void => void setTimeout(() => resolve('over'), graceMs).unref()
+    const begin = (): void => void clock.after(graceMs, () => resolve('over'))
     if (signal.aborted) begin()
     else signal.addEventListener('abort', begin, { once: true, signal: ended })
   })

@@ -1,5 +1,5 @@
 /** The machine's own clock, which every store uses unless it is given another. */
-import type { Clock } from '../core/clock.ts'
+import { longestTimerMs, type Clock } from '../core/clock.ts'
 
 /** Tells the system's time in whole milliseconds; its timers do not keep the process alive. */
 export const systemClock: Clock = {
@@ -7,9 +7,8 @@ export const systemClock: Clock = {
   after(ms, wake) {
     let timer: NodeJS.Timeout
     let left = Math.max(0, ms)
-    // A longer delay would overflow setTimeout and fire at once.
     const arm = (): void => {
-      const step = Math.min(left, longestTimeoutMs)
+      const step = Math.min(left, longestTimerMs)
       left -= step
       timer = setTimeout(left > 0 ? arm : wake, step)
       timer.unref()
@@ -18,5 +17,3 @@ export const systemClock: Clock = {
     return () => clearTimeout(timer)
   },
 }
-
-const longestTimeoutMs = 2_147_483_647

@@ -37,7 +37,7 @@ export interface TaskRun<Output> {
    */
   readonly outcome: Exclude<
     Outcome['kind'],
-    'lost' | 'interrupted' | 'unstarted' | 'unknown' | 'overdue'
+    'lost' | 'interrupted' | 'unstarted' | 'unknown' | 'overdue' | 'unreadable'
   >
   /** As `result()` would give it; undefined unless it completed. */
   readonly output: Output | undefined
@@ -179,6 +179,7 @@ function told(
     case 'unstarted':
     case 'unknown':
     case 'overdue':
+    case 'unreadable':
       throw new ErrandError(
         'interrupted',
         `The run ended as ${outcome.kind}, which only a worker's can.`,

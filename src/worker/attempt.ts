@@ -7,6 +7,7 @@ import { attemptScope, type AttemptScope } from '../client/attempt-scope.ts'
 import type { App } from '../client/app.ts'
 import { decodePayload, encodePayload, validate } from '../client/payload.ts'
 import type { Outcome } from '../core/decide.ts'
+import { toMs, type Duration } from '../core/duration.ts'
 import { ErrandError, type ErrandErrorCode } from '../core/errors.ts'
 import { instructionOf } from '../core/instructions.ts'
 import type { Policy } from '../core/options.ts'
@@ -192,14 +193,35 @@ export class Attempt implements AttemptScope {
     if (this.abortCause === 'interrupted') return { kind: 'interrupted' }
     switch (instruction?.kind) {
       case 'postpone':
-        return { kind: 'postponed', delayMs: instruction.delayMs }
+        return postponedBy(instruction.delay, error)
       case 'unrecoverable':
         return { kind: 'unrecoverable', reason: 'error', error }
       case 'retry-after':
-        return { kind: 'retry-after', error, delayMs: instruction.delayMs }
+        return retriedAfter(instruction.delay, error)
       case undefined:
         return { kind: 'failed', reason: 'error', error }
     }
+  }
+}
+
+function postponedBy(delay: unknown, thrown: unknown): Outcome {
+  if (delay === undefined) return { kind: 'postponed', delayMs: null }
+  const delayMs = readDelay(delay, 'Postpone', thrown)
+  return typeof delayMs === 'number' ? { kind: 'postponed', delayMs } : delayMs
+}
+
+function retriedAfter(delay: unknown, thrown: unknown): Outcome {
+  const delayMs = readDelay(delay, 'RetryAfter', thrown)
+  return typeof delayMs === 'number' ? { kind: 'retry-after', error: thrown, delayMs } : delayMs
+}
+
+/** The delay of an instruction. One that no job can wait for is a mistake that no retry repairs. */
+function readDelay(delay: unknown, name: string, thrown: unknown): number | Outcome {
+  try {
+    return toMs(delay as Duration, `The delay of ${name}`)
+  } catch (error) {
+    const refusal = new ErrandError('invalid-option', (error as Error).message, { cause: thrown })
+    return { kind: 'unrecoverable', reason: 'error', error: refusal }
   }
 }
 

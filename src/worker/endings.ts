@@ -3,7 +3,6 @@
  * leases when the store has answered, and tells the world.
  */
 import type { App } from '../client/app.ts'
-import { readStoredOptions } from '../client/new-job.ts'
 import { sleep } from '../core/clock.ts'
 import type { Outcome } from '../core/decide.ts'
 import { ErrandError } from '../core/errors.ts'
@@ -15,7 +14,8 @@ import type { Attempt, Ended } from './attempt.ts'
 import type { ViewServices } from './job-view.ts'
 import type { LeaseTable } from './lease-table.ts'
 import type { Notes } from './notes.ts'
-import { makeSettlement, type Rules, type Settled } from './settlement.ts'
+import { rulesOf, type HeldRules } from './rules.ts'
+import { makeSettlement, type Settled } from './settlement.ts'
 import type { Settler, Verdict } from './settler.ts'
 import { answered, mayPass } from './supervised.ts'
 
@@ -56,11 +56,8 @@ export class Endings {
   }
 
   /** What holds for a job here. */
-  rulesOf(job: ClaimedJob): Rules {
-    const { app, registry } = this.#options
-    const stored = readStoredOptions(job.options)
-    const definition = registry.find(job.task)?.definition ?? null
-    return { definition, stored, policy: app.policy(stored.layer ?? null, definition, job.queue) }
+  rulesOf(job: ClaimedJob): HeldRules {
+    return rulesOf(this.#options.app, this.#options.registry, job)
   }
 
   /** Ends an attempt whose handler has ended. */
@@ -108,8 +105,8 @@ export class Endings {
     )
   }
 
-  /** Settles a held job that does not run here. */
-  settleHeld(held: Held, outcome: Outcome, rules: Rules): void {
+  /** Settles a held job that does not run here. Whatever was to become of it, one that cannot be read is failed. */
+  settleHeld(held: Held, outcome: Outcome, rules: HeldRules): void {
     const { app, services, settler, storeNow, table } = this.#options
     const { job } = held
     const make = (): Settled | Promise<Settled> =>
@@ -117,7 +114,7 @@ export class Endings {
         rules,
         app,
         job,
-        outcome,
+        outcome: rules.isReadable ? outcome : unreadable,
         begun: false,
         ranMs: null,
         output: null,
@@ -281,6 +278,8 @@ export class Endings {
     }
   }
 }
+
+const unreadable: Outcome = { kind: 'unreadable' }
 
 /** An end without output. */
 export function failed(outcome: Outcome): Ended {

@@ -34,7 +34,8 @@ async function runInline(
   const context = await app.context.acquire()
   const table = new LeaseTable()
   const notes = new Notes(store, app.events, ticks)
-  const stored = readStoredOptions(job.options)
+  // What this process has just written.
+  const stored = readStoredOptions(job.options) ?? {}
   const policy: Policy = {
     ...app.policy(stored.layer ?? null, task.definition, job.queue),
     retryLimit: 0,

@@ -1,7 +1,7 @@
 /** From an outcome to the settlement that carries it: decision, error, follow-ups, all encoded. */
 import type { App } from '../client/app.ts'
 import type { Client } from '../client/client.ts'
-import { makeJob, type StoredOptions } from '../client/new-job.ts'
+import { makeJob } from '../client/new-job.ts'
 import { encodedBy, payloadBounds } from '../client/payload.ts'
 import type { Codec } from '../core/codec.ts'
 import { decide, type Decision, type Outcome } from '../core/decide.ts'
@@ -10,17 +10,9 @@ import { followUpId } from '../core/id.ts'
 import { fromJson } from '../core/json.ts'
 import type { KeptError } from '../core/job.ts'
 import { errorText, keepError, keptErrorBytes } from '../core/kept-error.ts'
-import type { Policy } from '../core/options.ts'
-import type { AnyTask, Definition } from '../core/task.ts'
+import type { AnyTask } from '../core/task.ts'
 import type { ClaimedJob, NewJob, Settlement } from '../store.ts'
-
-/** What holds for a job here. */
-export interface Rules {
-  /** Null for a task that is not known here. */
-  readonly definition: Definition | null
-  readonly policy: Policy
-  readonly stored: StoredOptions
-}
+import type { Rules } from './rules.ts'
 
 /** All that a settlement is made from. */
 export interface Settling {
@@ -264,7 +256,8 @@ function encodeError(kept: KeptError, thrown: unknown, codec: Codec | null): str
 function decodeError(app: App, text: string, codecName: string | null): KeptError | null {
   try {
     const codec = codecName === null ? null : app.findCodec(codecName)
-    return JSON.parse(codec ? codec.decode(text) : text) as KeptError
+    const error = JSON.parse(codec ? codec.decode(text) : text) as KeptError
+    return Number.isNaN(new Date(error.at).getTime()) ? null : error
   } catch {
     return null
   }

@@ -11,6 +11,7 @@ import { failed, factsOf, type Endings, type Held } from './endings.ts'
 import type { ViewServices } from './job-view.ts'
 import type { LeaseTable } from './lease-table.ts'
 import type { Notes } from './notes.ts'
+import type { HeldRules } from './rules.ts'
 import { answered } from './supervised.ts'
 
 /** How long an aborted handler may take before it counts as stuck and its lease is let go; a stop may give it longer. */
@@ -55,6 +56,10 @@ export class Slots {
     const { job } = held
     const rules = endings.rulesOf(job)
     const { definition, policy, stored } = rules
+    if (!rules.isReadable) {
+      this.#fail(held, rules)
+      return false
+    }
     if (!definition?.handler || (job.codec !== null && app.findCodec(job.codec) === undefined)) {
       this.#setAside(held)
       return false
@@ -119,11 +124,23 @@ export class Slots {
     this.#timerAt = -Infinity
   }
 
+  /** Fails a job that cannot be read, whoever knows its task: what is lost of it is lost for all. */
+  #fail(held: Held, rules: HeldRules): void {
+    const { app, endings } = this.#options
+    const { id, task } = held.job
+    endings.settleHeld(held, { kind: 'unreadable' }, rules)
+    app.events.emit('warning', {
+      code: 'job-unreadable',
+      message: `${task} ${id} was failed without a run, for not all that is stored of it can be read. What can, is kept: see errand jobs show ${id}`,
+    })
+  }
+
   #setAside(held: Held): void {
     const { app, endings } = this.#options
     const { id, task, queue, counters } = held.job
     const policy = app.policy(null, null, queue)
-    endings.settleHeld(held, { kind: 'unknown' }, { definition: null, policy, stored: {} })
+    const rules = { definition: null, policy, stored: {}, isReadable: true }
+    endings.settleHeld(held, { kind: 'unknown' }, rules)
     if (counters.deferrals > 0) return
     app.events.emit('job-unknown', { id, task, queue, againMs: firstDeferralMs })
   }

@@ -5,12 +5,12 @@
  */
 import { sleep } from '../core/clock.ts'
 import type { App } from '../client/app.ts'
-import { readStoredOptions } from '../client/new-job.ts'
 import { overdue, type Outcome } from '../core/decide.ts'
 import type { TaskRegistry } from '../core/registry.ts'
 import { errorText } from '../core/kept-error.ts'
 import type { ClaimedJob, Tended, WorkerRecord } from '../store.ts'
 import type { ViewServices } from './job-view.ts'
+import { rulesOf } from './rules.ts'
 import { makeSettlement } from './settlement.ts'
 import type { Settler } from './settler.ts'
 import { answered, Loop } from './supervised.ts'
@@ -117,17 +117,12 @@ export class Sweeper {
 
   #settle(job: ClaimedJob, outcome: Outcome): void {
     const { app, registry, services, storeNow, settler } = this.#options
-    const stored = readStoredOptions(job.options)
-    const definition = registry.find(job.task)?.definition ?? null
+    const rules = rulesOf(app, registry, job)
     const made = makeSettlement({
       app,
       job,
-      rules: {
-        definition,
-        policy: app.policy(stored.layer ?? null, definition, job.queue),
-        stored,
-      },
-      outcome,
+      rules,
+      outcome: rules.isReadable ? outcome : { kind: 'unreadable' },
       begun: job.startedAt !== null,
       ranMs: null,
       output: null,
@@ -153,7 +148,7 @@ export class Sweeper {
             id: job.id,
             task: job.task,
             queue: job.queue,
-            why: job.why,
+            why: rules.isReadable ? job.why : 'unreadable',
             to,
           })
         }),

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
 import { test } from 'node:test'
 import { v7 as uuidv7 } from 'uuid'
 import { createErrand, task } from 'errand'
@@ -121,6 +122,25 @@ test('jobs and queues that need somebody are warned of, which is no failure', as
     readonly status: string
   }[]
   assert.ok(findings.every(({ status }) => status === 'ok' || status === 'warn'))
+})
+
+test('jobs that could not be read are counted, with what to do', async (context) => {
+  const cwd = await makeProject(context)
+  const file = join(cwd, 'errand.db')
+  const odd = task({ name: 'odd', run: () => undefined })
+  const app = createErrand({ store: sqlite(file), tasks: [odd] })
+  context.after(() => app.close())
+  const jobs = await app.enqueueMany([[odd], [odd], [odd]])
+  const db = new DatabaseSync(file)
+  const spoil = db.prepare(`UPDATE errand_jobs SET created_at = ${2n ** 62n} WHERE id = ?`)
+  for (const { id } of jobs.slice(1)) spoil.run(id)
+  db.close()
+  await app.worker().start()
+  for (const job of jobs) await job.result().catch(() => undefined)
+
+  const { code, stdout } = await errand(['doctor', '--store', 'sqlite:errand.db'], { cwd })
+  assert.equal(code, 0)
+  assert.match(stdout, /^warn +unreadable jobs +2 jobs .*\n +→ .*errand jobs show <id>/m)
 })
 
 test('doctor writes nothing but what is missing', async (context) => {

@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { longestMs } from '../../src/core/duration.ts'
+import { systemClock } from '../../src/stores/system-clock.ts'
 import { LoopProcess, ttlMs, untilAborted } from './loop-process.ts'
 import { ToyServer } from './toy-locks.ts'
 
@@ -71,6 +73,17 @@ test('a run that ignores a stop is given up after its grace, with the lock free'
   await a.stop()
   assert.equal((a.ended[0]?.error as { code?: string } | undefined)?.code, 'timeout')
   assert.equal(server.rows.size, 0)
+})
+
+test('a run that may go on for 100 years after a stop is waited for', async (t) => {
+  const server = new ToyServer()
+  const a = new LoopProcess(t, server, { graceMs: longestMs }, ({ signal }) => {
+    const { promise, resolve } = Promise.withResolvers<void>()
+    signal.addEventListener('abort', () => systemClock.after(20, resolve))
+    return promise
+  })
+  await a.until(() => a.runs.length >= 1)
+  assert.deepEqual(await a.stop(), { status: 'succeeded', error: null })
 })
 
 test('a failed run keeps the lock, unless it is to be released on errors', async (t) => {

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { constant, exponential, linear } from '../../src/core/backoff.ts'
+import { longestMs, type Duration } from '../../src/core/duration.ts'
 import { Discard, Postpone, RetryAfter, Unrecoverable } from '../../src/core/instructions.ts'
 import { task } from '../../src/core/task.ts'
 import { inMemory, onSqlite } from './harness.ts'
@@ -322,3 +323,35 @@ test('Postpone runs after its own delay, 0 included, or after that of the task',
     ],
   )
 })
+
+for (const [how, thrown] of [
+  ['Postpone', (delay: Duration) => new Postpone(delay)],
+  ['RetryAfter', (delay: Duration) => new RetryAfter(delay)],
+] as const) {
+  test(`${how} with no delay up to 100 years fails the job for good, and says so`, async (t) => {
+    const refused = [longestMs + 1, 2 ** 53, 1e300, Infinity, NaN, -1, 'soon', '300000y', {}, null]
+    let delay: unknown
+    const later = task({
+      name: 'later',
+      run: () => {
+        throw thrown(delay as Duration)
+      },
+    })
+    const { client, work, reach } = inMemory(t, { tasks: [later] })
+    await work()
+    for (delay of refused) {
+      const job = await reach((await client.enqueue(later, undefined)).id, 'failed')
+      assert.deepEqual([job.reason, job.failures, job.postpones], ['error', 1, 0])
+      assert.equal(job.errors[0]?.code, 'invalid-option')
+      const given = typeof delay === 'string' ? JSON.stringify(delay) : String(delay)
+      const message = job.errors[0]?.message ?? ''
+      assert.ok(
+        message.startsWith(`The delay of ${how} must be`) && message.includes(given),
+        message,
+      )
+    }
+    delay = '100y'
+    const job = await reach((await client.enqueue(later, undefined)).id, 'scheduled')
+    assert.equal(job.dueAt.getTime() - job.createdAt.getTime(), longestMs)
+  })
+}

@@ -79,12 +79,18 @@ export const checkUnknownTasks: Check<Errand> = async (errand) => {
   ]
 }
 
-/** Jobs that failed, and those among them that killed their workers. */
+/** Jobs that failed, and those among them that killed their workers or could not be read. */
 export const checkFailed: Check<Errand> = async (errand) => {
   const counts = await errand.jobs.counts()
   const failed = counts.reduce((sum, { state, count }) => sum + (state === 'failed' ? count : 0), 0)
   if (failed === 0) return [ok('failed jobs', 'none')]
-  const poison = await sample(errand, { state: 'failed' }, ({ reason }) => reason === 'poison')
+  const notable = await sample(
+    errand,
+    { state: 'failed' },
+    ({ reason }) => reason === 'poison' || reason === 'unreadable',
+  )
+  const poison = notable.filter(({ reason }) => reason === 'poison')
+  const unreadable = notable.filter(({ reason }) => reason === 'unreadable')
   return [
     warn(
       'failed jobs',
@@ -98,6 +104,15 @@ export const checkFailed: Check<Errand> = async (errand) => {
             'poison jobs',
             `${counted(poison.length, 'job')} lost its worker again and again: ${[...new Set(poison.map(({ task }) => task))].slice(0, 5).join(', ')}`,
             'Look for crashes and lack of memory in these tasks.',
+          ),
+        ]),
+    ...(unreadable.length === 0
+      ? []
+      : [
+          warn(
+            'unreadable jobs',
+            `${counted(unreadable.length, 'job')} whose times or counters no program of Errand wrote, failed without a run`,
+            'Find out what else writes to the store. Look at each with errand jobs show <id>, enqueue its input anew, then errand jobs remove <id>.',
           ),
         ]),
   ]

@@ -5,6 +5,7 @@
 import { ErrandError } from '../../core/errors.ts'
 import { refuseUnknownKeys } from '../../core/nearest.ts'
 import { readFunction, readTexts, refuseValue } from '../../core/read.ts'
+import { mostCount } from '../../core/options.ts'
 import { HttpClient, httpOptionNames, type HttpOptions } from '../http-client.ts'
 import type { Metrics, Point } from './metrics.ts'
 
@@ -46,9 +47,9 @@ export function influxdb(options: InfluxdbOptions): Metrics {
   if (typeof options.database !== 'string' || options.database === '')
     throw new ErrandError('invalid-option', 'influxdb() needs a database')
   readTexts(options, ['retentionPolicy', 'user', 'password', 'token'], 'influxdb()')
-  const { buffer, onError } = options
-  if (buffer !== undefined && !(Number.isInteger(buffer) && buffer >= 1))
-    refuseValue('influxdb().buffer', 'a whole number from 1 up', buffer)
+  const { buffer = defaults.buffer, onError } = options
+  if (!Number.isInteger(buffer) || buffer < 1 || buffer > mostCount)
+    refuseValue('influxdb().buffer', `a whole number from 1 to ${mostCount}`, buffer)
   if (onError !== undefined) readFunction(onError, 'influxdb().onError')
   return new Influxdb(options)
 }

@@ -4,6 +4,14 @@ import { ErrandError } from '../../core/errors.ts'
 import { ownerIn } from '../../core/lock.ts'
 import type { Store } from '../../store.ts'
 import { queuesOf } from '../queues.ts'
+import {
+  checkHold,
+  checkJobs,
+  checkLease,
+  checkNotes,
+  checkSettlements,
+  withLease,
+} from '../bounds.ts'
 import { claim, expired } from './claims.ts'
 import { registerTasks, setPaused, taskList, tend, workerList } from './coordination.ts'
 import { insert } from './intake.ts'
@@ -49,14 +57,25 @@ export function memoryStore(db: MemoryDatabase, clock: Clock): Store {
       for (const unwatch of unwatches) unwatch()
     },
 
-    insert: async (jobs, tx) => insert(openWithout(tx), structuredClone(jobs), clock.now()),
+    insert: async (jobs, tx) => {
+      checkJobs(jobs, clock.now())
+      return insert(openWithout(tx), structuredClone(jobs), clock.now())
+    },
 
-    claim: async (request) => claim(open(), request, clock.now()),
-    settle: async (settlements, tx) =>
-      settle(openWithout(tx), structuredClone(settlements), clock.now()),
-    renew: async (leases, leaseMs) => renew(open(), leases, leaseMs, clock.now()),
-    note: async (notes) => note(open(), notes, clock.now()),
-    expired: async (request) => expired(open(), request, clock.now()),
+    claim: async (request) => claim(open(), withLease(request), clock.now()),
+    settle: async (settlements, tx) => {
+      checkSettlements(settlements, clock.now())
+      return settle(openWithout(tx), structuredClone(settlements), clock.now())
+    },
+    renew: async (leases, leaseMs) => {
+      checkLease(leaseMs)
+      return renew(open(), leases, leaseMs, clock.now())
+    },
+    note: async (notes) => {
+      checkNotes(notes)
+      return note(open(), notes, clock.now())
+    },
+    expired: async (request) => expired(open(), withLease(request), clock.now()),
     tend: async (worker) => tend(open(), worker, clock.now()),
     watch: (on) => {
       const unwatch = open().hints.watch(on)
@@ -85,7 +104,10 @@ export function memoryStore(db: MemoryDatabase, clock: Clock): Store {
     registerTasks: async (tasks) => registerTasks(open(), tasks),
     tasks: async () => taskList(open()),
 
-    hold: async (request) => hold(open(), request, clock.now()),
+    hold: async (request) => {
+      checkHold(request)
+      return hold(open(), request, clock.now())
+    },
     release: async (holding) => release(open(), holding),
     lockOwner: async (name) => ownerIn(open().locks.get(name) ?? null, clock.now()),
     putRecord: async (key, text) => putRecord(open(), key, text),

@@ -1,5 +1,7 @@
 /** Functions that all others build on: time, numbers, counts. */
 
+import { longestMs } from '../../core/duration.ts'
+
 /** Longer than any call is repeated, in ms. */
 const erasuresKeptMs = 120_000
 /** How far tokens may lag behind the server's clock: shorter than a restore takes, long enough that they are lifted seldom. */
@@ -14,6 +16,7 @@ const liftedState = 'UF002'
  * lock is rolled back, which frees it at once and leaves the sequence as it is.
  * `take_seqs` numbers a batch in one stretch; a stretch that another call broke into is no error, only more runs.
  * `tallied` keeps count: it only ever adds rows, so that nobody waits for a counter; `fold_tally` sums them up.
+ * `span` cuts a stored duration to what a time can be moved by: a row may hold what something else wrote.
  * `erased` notes that a call removes jobs for good, once for each call; `forget_erasures` drops notes that no insert can ask for any more.
  */
 export const basicFunctions: string = `
@@ -73,6 +76,10 @@ END $$;
 CREATE FUNCTION errand.forget_erasures(p_now int8) RETURNS void LANGUAGE sql AS $$
   DELETE FROM errand.erasures
   WHERE ctid = ANY (ARRAY(SELECT ctid FROM errand.erasures WHERE at < p_now - ${erasuresKeptMs} LIMIT 20000 FOR UPDATE SKIP LOCKED))
+$$;
+
+CREATE FUNCTION errand.span(p_ms int8) RETURNS int8 LANGUAGE sql IMMUTABLE STRICT AS $$
+  SELECT greatest(least(p_ms, ${longestMs}), 0)
 $$;
 
 CREATE FUNCTION errand.lists(p_during int, p_state int) RETURNS bool LANGUAGE sql IMMUTABLE AS $$

@@ -1,5 +1,6 @@
 /** Handing jobs out: `claim` for those that are ready, `expired` for those that were lost or waited too long. */
 import type { Claimed, ClaimRequest, ExpiredRequest, NextDue } from '../../store.ts'
+import { lastTime } from '../unreadable.ts'
 import type { Database } from './database.ts'
 import { bounded, column, handedColumns, numbers, readClaimed, readHeader, texts } from './rows.ts'
 import { planned } from './planned.ts'
@@ -31,7 +32,8 @@ import { planned } from './planned.ts'
  * walk then goes from each place to where the next of these priorities begins. See `Heads`.
  *
  * `expired` hands out shared leases first, oldest first, then those of single jobs, then what waited too long. It waits for
- * shared leases, which no transaction of a user ever holds, so that sweepers share what is lost, and skips what else is locked.
+ * shared leases, which no transaction of a user ever holds, so that sweepers share what is lost, and skips what else is locked. What is
+ * due at a time that cannot be read waits for ever, too: such jobs are the end of `scheduled`.
  */
 export const claimFunctions: string = `
 CREATE TYPE errand.handed AS (
@@ -256,7 +258,7 @@ DECLARE
   v_state int;
 BEGIN
   RETURN NEXT errand.header(v_now, NULL, 0, false, '');
-  FOR v_lease IN SELECT * FROM errand.leases WHERE until <= v_now ORDER BY until, token FOR UPDATE LOOP
+  FOR v_lease IN SELECT * FROM errand.leases WHERE until <= v_now OR until > ${lastTime} ORDER BY until, token FOR UPDATE LOOP
     EXIT WHEN v_room <= 0;
     SELECT array_agg(seq ORDER BY seq) INTO v_seqs FROM (
       SELECT j.seq FROM unnest(v_lease.held) r
@@ -277,7 +279,7 @@ BEGIN
     SELECT r.*, c.seq IS NOT NULL AS asked FROM errand.running r
       CROSS JOIN LATERAL (SELECT task FROM errand.jobs WHERE seq = r.seq OFFSET 0) j
       LEFT JOIN errand.cancels c ON c.seq = r.seq
-    WHERE r.lease_until <= v_now AND r.token IS DISTINCT FROM v_token AND j.task = ANY (p_tasks)
+    WHERE (r.lease_until <= v_now OR r.lease_until > ${lastTime}) AND r.token IS DISTINCT FROM v_token AND j.task = ANY (p_tasks)
     ORDER BY r.lease_until, r.seq LIMIT greatest(v_room, 0) FOR UPDATE OF r SKIP LOCKED
   LOOP
     v_token := coalesce(v_token, errand.new_token());
@@ -289,12 +291,13 @@ BEGIN
   END LOOP;
   IF v_room <= 0 THEN RETURN; END IF;
   FOR v_seq IN
-    SELECT seq FROM errand.bounds WHERE at <= v_now AND task = ANY (p_tasks) ORDER BY at, seq
+    (SELECT seq FROM errand.bounds WHERE at <= v_now AND task = ANY (p_tasks) ORDER BY at, seq)
+    UNION ALL SELECT s.seq FROM errand.scheduled s JOIN errand.jobs j ON j.seq = s.seq WHERE s.due_at > ${lastTime} AND j.task = ANY (p_tasks)
   LOOP
     EXIT WHEN v_room <= 0;
     SELECT * INTO v_job FROM errand.jobs WHERE seq = v_seq FOR UPDATE SKIP LOCKED;
     -- An insert may just have replaced it.
-    CONTINUE WHEN NOT FOUND OR (least(v_job.start_by, v_job.deadline_at) <= v_now) IS NOT TRUE;
+    CONTINUE WHEN NOT FOUND OR (least(v_job.start_by, v_job.deadline_at) <= v_now OR v_job.due_at > ${lastTime}) IS NOT TRUE;
     -- The line before the bound, as a claim does.
     v_state := errand.take_out(v_job);
     PERFORM errand.unbind(v_job);

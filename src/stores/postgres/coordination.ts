@@ -1,5 +1,6 @@
 /** What workers and operators share beside jobs: queues, workers, tasks. */
 import type { RegisteredTask, Tended, WorkerRecord } from '../../store.ts'
+import { lastTime } from '../unreadable.ts'
 import type { Database } from './database.ts'
 import { texts } from './rows.ts'
 import { planned } from './planned.ts'
@@ -24,7 +25,7 @@ BEGIN
   PERFORM errand.fold_tally();
   PERFORM errand.forget_erasures(v_now);
   IF EXISTS (SELECT 1 FROM errand.doubts) THEN PERFORM errand.recheck(NULL); END IF;
-  SELECT due_at INTO v_due FROM errand.scheduled ORDER BY due_at LIMIT 1;
+  SELECT due_at INTO v_due FROM errand.scheduled WHERE due_at <= ${lastTime} ORDER BY due_at LIMIT 1;
   IF '*' = ANY (p_queues) THEN
     LOOP
       v_queue := errand.next_busy(v_queue);
@@ -39,8 +40,9 @@ BEGIN
     'paused', (SELECT coalesce(json_agg(queue ORDER BY queue), '[]') FROM errand.paused),
     'nextDueMs', greatest(v_due - v_now, CASE WHEN v_due IS NULL THEN NULL ELSE 0 END),
     'ready', v_ready,
-    'sweep', EXISTS (SELECT 1 FROM errand.bounds WHERE at <= v_now) OR EXISTS (SELECT 1 FROM errand.leases WHERE until <= v_now)
-      OR EXISTS (SELECT 1 FROM errand.running WHERE lease_until <= v_now),
+    'sweep', EXISTS (SELECT 1 FROM errand.bounds WHERE at <= v_now) OR EXISTS (SELECT 1 FROM errand.leases WHERE until <= v_now OR until > ${lastTime})
+      OR EXISTS (SELECT 1 FROM errand.running WHERE lease_until <= v_now OR lease_until > ${lastTime})
+      OR EXISTS (SELECT 1 FROM errand.scheduled WHERE due_at > ${lastTime}),
     'prune', errand.needs_prune(v_now))::text;
 END $$;
 `

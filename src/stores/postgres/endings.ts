@@ -1,4 +1,5 @@
 /** How a job ends, and what that means for the jobs that need it. */
+import { longestMs } from '../../core/duration.ts'
 import { ringDays } from './tables.ts'
 import { planned } from './planned.ts'
 
@@ -16,7 +17,7 @@ import { planned } from './planned.ts'
  */
 export const endingFunctions: string = `
 CREATE FUNCTION errand.bucket_of(p_now int8, p_keep int8) RETURNS int2 LANGUAGE sql IMMUTABLE AS $$
-  SELECT coalesce(((p_now + p_keep) / 86400000) % ${ringDays}, -1)::int2
+  SELECT CASE WHEN p_keep IS NULL THEN -1 ELSE (p_now + greatest(least(p_keep, ${longestMs}), 0)) / 86400000 % ${ringDays} END::int2
 $$;
 
 CREATE FUNCTION errand.ending_of(p_seq int8, OUT state int2, OUT token int8) RETURNS SETOF record LANGUAGE sql VOLATILE AS $$

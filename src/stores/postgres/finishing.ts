@@ -12,6 +12,8 @@ const mostGroups = 4
 const smallestBatch = 8
 /** The longest output, in characters, that is filed with others. */
 const longestInBatch = 1_000
+/** How long ago a run may have begun, in ms, to be filed with others: their column is narrow. */
+const longestAgoMs = 2_147_483_647
 
 /**
  * `finish_alike` completes jobs of one shared lease and one queue, all of them or none: it touches none of them, but writes the one row of
@@ -175,8 +177,9 @@ function groupsOf(plain: readonly Plain[]): { groups: Plain[][]; others: Plain[]
   let last: Plain | null = null
   let group: Plain[] = []
   for (const one of plain) {
-    const { state, reason, output } = one.finish
-    if (state !== 'completed' || reason !== null || (output?.length ?? 0) > longestInBatch) {
+    const { state, reason, output, startedAgoMs } = one.finish
+    const isLong = (output?.length ?? 0) > longestInBatch || (startedAgoMs ?? 0) > longestAgoMs
+    if (state !== 'completed' || reason !== null || isLong) {
       others.push(one)
       continue
     }

@@ -5,6 +5,7 @@
 
 /**
  * `line_up` adds a job to its line. `line_up_new` does so for a whole insert whose jobs are not all alike.
+ * Losses that cannot be read must not keep a job out of its line: whoever claims it fails it.
  * `bind` and `unbind` remember and forget when a waiting job will have waited too long.
  *
  * `take_out` takes a waiting job out of its line and answers the state that it had; a state of 3 or more is answered for one
@@ -43,7 +44,7 @@ BEGIN
 END $$;
 
 CREATE FUNCTION errand.losses_of(p_counters text) RETURNS int LANGUAGE sql IMMUTABLE AS $$
-  SELECT coalesce(nullif(split_part(p_counters, ',', 4), ''), '0')::int
+  SELECT CASE WHEN split_part(p_counters, ',', 4) ~ '^[0-9]{1,9}$' THEN split_part(p_counters, ',', 4)::int ELSE 0 END
 $$;
 
 CREATE FUNCTION errand.line_up_new(p_seqs int8[], p_now int8) RETURNS void LANGUAGE sql AS $$

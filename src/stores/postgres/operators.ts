@@ -120,8 +120,8 @@ BEGIN
     END IF;
     v_job.due_at := v_now;
     v_job.place := v_now;
-    v_job.start_by := v_now + v_job.start_within_ms;
-    v_job.deadline_at := v_now + v_job.deadline_ms;
+    v_job.start_by := v_now + errand.span(v_job.start_within_ms);
+    v_job.deadline_at := v_now + errand.span(v_job.deadline_ms);
     v_job.suspect := false;
     v_job.counters := NULL;
     DELETE FROM errand.finished WHERE seq = v_job.seq;

@@ -1,4 +1,5 @@
 /** What the schema offers to triggers and to programs in other languages. */
+import { longestMs } from '../../core/duration.ts'
 import { planned } from './planned.ts'
 
 /**
@@ -20,7 +21,7 @@ $$;
 
 CREATE FUNCTION errand.enqueue(task text, input jsonb, options jsonb DEFAULT '{}') RETURNS uuid LANGUAGE plpgsql ${planned} AS $$
 DECLARE
-  v_unknown text := (SELECT min(key) FROM jsonb_object_keys(options) key WHERE key <> ALL (ARRAY[
+  v_wrong text := (SELECT min(key) FROM jsonb_object_keys(options) key WHERE key <> ALL (ARRAY[
     'queue', 'priority', 'delayMs', 'runAt', 'startWithinMs', 'deadlineMs', 'uniqueKey', 'id']));
   v_queue text := options->>'queue';
   v_answer json;
@@ -30,6 +31,14 @@ BEGIN
     RAISE invalid_parameter_value USING MESSAGE = 'names and keys of errand.enqueue hold no control characters'; END IF;
   IF options ? 'uniqueKey' AND coalesce(options->>'uniqueKey', '') = '' THEN
     RAISE invalid_parameter_value USING MESSAGE = 'errand.enqueue needs a uniqueKey that is not empty';
+  END IF;
+  SELECT min(key) INTO v_wrong FROM jsonb_each_text(options) WHERE value IS NOT NULL AND CASE
+    WHEN key IN ('delayMs', 'startWithinMs', 'deadlineMs') THEN value::numeric NOT BETWEEN 0 AND ${longestMs}
+    WHEN key = 'runAt' THEN abs(extract(epoch FROM value::timestamptz) * 1000 - errand.now_ms()) > ${longestMs}
+    WHEN key = 'priority' THEN value::numeric NOT BETWEEN -1000 AND 1000 END;
+  IF v_wrong IS NOT NULL THEN
+    RAISE invalid_parameter_value USING MESSAGE = 'errand.enqueue: ' || v_wrong || ' is out of bounds',
+      HINT = 'Times are whole milliseconds, at most 100 years; priorities are -1000 to 1000.';
   END IF;
   IF v_queue IS NULL THEN SELECT record::json->>'queue' INTO v_queue FROM errand.tasks WHERE name = enqueue.task; END IF;
   v_answer := errand.insert_one(json_build_object(

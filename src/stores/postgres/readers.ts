@@ -1,6 +1,7 @@
 /** Reading jobs. */
 import type { JobState, LogLevel, LogLine } from '../../core/job.ts'
 import type { ListQuery, Page, QueueCount, StoredJob } from '../../store.ts'
+import { nearestTime } from '../unreadable.ts'
 import type { Database } from './database.ts'
 import { readStored, storedColumns, storedSeq, uuids, type Value } from './rows.ts'
 import { codeOf, COMPLETED, RUNNING, stateOf } from './states.ts'
@@ -79,7 +80,7 @@ export async function counts(db: Database): Promise<QueueCount[]> {
 export async function logs(db: Database, id: string): Promise<LogLine[]> {
   const rows = await db.read(LOGS, [uuids([id]) === '{NULL}' ? null : id])
   return rows.map(([at, level, text]) => ({
-    at: at as number,
+    at: nearestTime(at),
     level: level as LogLevel,
     text: text as string,
   }))

@@ -3,6 +3,7 @@ import { isJobId } from '../../core/id.ts'
 import { noCounters } from '../../core/job.ts'
 import type { Counters } from '../../core/job.ts'
 import type { ClaimedJob, StoredJob } from '../../store.ts'
+import { handedOut, lastTime, shown } from '../unreadable.ts'
 import { stateOf, type StateCode } from './states.ts'
 
 export type Value = string | number | boolean | null
@@ -129,7 +130,7 @@ export function readClaimed(rows: readonly Row[]): ClaimedJob[] {
       text = row[3] as string
       common = readCommon(text)
     }
-    return {
+    return handedOut({
       id: row[1] as string,
       token: common.token,
       task: row[2] as string,
@@ -148,7 +149,7 @@ export function readClaimed(rows: readonly Row[]): ClaimedJob[] {
       startedAt: row[12] as number | null,
       cancelAsked: row[13] === true,
       why: (row[14] ?? 'ready') as ClaimedJob['why'],
-    }
+    })
   })
 }
 
@@ -163,7 +164,7 @@ function readCommon(text: string): Common {
 /** What the first row of an answer tells, which is no job. */
 export interface Header {
   readonly now: number
-  /** When the next job is due; null for none. */
+  /** When the next job is due; null for none, and for a time that cannot be read. */
   readonly dueAt: number | null
   /** How many dead rows a claim stepped over, where it ended in each queue, and whether it passed by work that others held. */
   readonly dead: number
@@ -175,7 +176,7 @@ export function readHeader(row: Row): Header {
   const { token, priority, createdAt, dueAt } = readCommon(row[3] as string)
   return {
     now: createdAt,
-    dueAt: dueAt < 0 ? null : dueAt,
+    dueAt: dueAt < 0 || dueAt > lastTime ? null : dueAt,
     dead: token,
     ends: row[2] as string,
     passed: priority === 1,
@@ -193,7 +194,7 @@ export const storedSeq = 26
 export function readStored(row: Row): StoredJob {
   const finishedAt = row[19] as number | null
   const keepMs = row[20] as number | null
-  return {
+  return shown({
     id: row[0] as string,
     task: row[1] as string,
     queue: row[2] as string,
@@ -220,5 +221,5 @@ export function readStored(row: Row): StoredJob {
     errors: row[23] === null ? [] : (JSON.parse(row[23] as string) as string[]),
     output: row[24] as string | null,
     reason: row[25] as string | null,
-  }
+  })
 }

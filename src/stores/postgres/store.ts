@@ -2,6 +2,14 @@
 import type { Clock } from '../../core/clock.ts'
 import type { Connector, Store } from '../../store.ts'
 import { queuesOf } from '../queues.ts'
+import {
+  checkHold,
+  checkJobs,
+  checkLease,
+  checkNotes,
+  checkSettlements,
+  withLease,
+} from '../bounds.ts'
 import { claim, expired } from './claims.ts'
 import type { Source } from './connection.ts'
 import {
@@ -57,13 +65,25 @@ export function postgresStore(parts: StoreParts): Store {
       if (listening !== null && listening !== parts.source) await listening.close()
     },
 
-    insert: async (jobs, tx) => insert(db, jobs, await within(db, tx)),
+    insert: async (jobs, tx) => {
+      checkJobs(jobs, clock.now())
+      return insert(db, jobs, await within(db, tx))
+    },
 
-    claim: (request) => claim(db, request),
-    settle: async (settlements, tx) => settle(db, settlements, await within(db, tx)),
-    renew: (leases, leaseMs) => renew(db, leases, leaseMs),
-    note: (notes) => note(db, notes),
-    expired: (request) => expired(db, request),
+    claim: async (request) => claim(db, withLease(request)),
+    settle: async (settlements, tx) => {
+      checkSettlements(settlements, clock.now())
+      return settle(db, settlements, await within(db, tx))
+    },
+    renew: async (leases, leaseMs) => {
+      checkLease(leaseMs)
+      return renew(db, leases, leaseMs)
+    },
+    note: async (notes) => {
+      checkNotes(notes)
+      return note(db, notes)
+    },
+    expired: async (request) => expired(db, withLease(request)),
     tend: (worker) => tend(db, worker),
     watch: (on) => {
       if (db.isClosed) throw closedError(location)
@@ -93,7 +113,10 @@ export function postgresStore(parts: StoreParts): Store {
     registerTasks: (tasks) => registerTasks(db, tasks),
     tasks: () => taskList(db),
 
-    hold: (request) => hold(db, request),
+    hold: async (request) => {
+      checkHold(request)
+      return hold(db, request)
+    },
     release: (holding) => release(db, holding),
     lockOwner: (name) => lockOwner(db, name),
     putRecord: (key, text) => putRecord(db, key, text),

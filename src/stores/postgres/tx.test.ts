@@ -4,6 +4,7 @@ import { Kysely, PostgresDialect, sql as kyselySql } from 'kysely'
 import pg from 'pg'
 import postgresJs from 'postgres'
 import { findPostgres, query } from '../../../test/postgres-server.ts'
+import { longestMs } from '../../core/duration.ts'
 import { isErrandError } from '../../core/errors.ts'
 import { normaliseUnique, uniqueKey } from '../../core/unique.ts'
 import type { Hint, Store } from '../../store.ts'
@@ -112,6 +113,34 @@ function testLibrary(library: Library, store: Store, url: string): void {
 }
 
 function testOthers(store: Store, url: string): void {
+  test('postgres: errand.enqueue refuses times and priorities out of bounds by their names', async () => {
+    const call = (options: object): Promise<unknown> =>
+      query(
+        url,
+        `SELECT tx_jobs.enqueue('task', '{}', '${JSON.stringify({ queue: 'sql', ...options })}')`,
+      )
+    const far = longestMs + 1
+    for (const [name, values] of Object.entries({
+      delayMs: [-1, far, 2 ** 53, 1e300],
+      startWithinMs: [-1, far, 1e300],
+      deadlineMs: [-1, far, 1e300],
+      priority: [-1_001, 1_001],
+      runAt: ['9999-01-01', '0001-01-01', 'infinity', '-infinity'],
+    })) {
+      for (const value of values)
+        await assert.rejects(call({ [name]: value }), { code: '22023', message: new RegExp(name) })
+    }
+    assert.deepEqual(await store.list({ queue: 'sql', limit: 10 }), { jobs: [], next: null })
+    const { delayMs, startWithinMs } = { delayMs: longestMs, startWithinMs: longestMs }
+    await call({ delayMs, startWithinMs, deadlineMs: null, priority: -1_000 })
+    const { jobs } = await store.list({ queue: 'sql', limit: 10 })
+    assert.deepEqual(
+      jobs.map(({ state, priority }) => [state, priority]),
+      [['scheduled', -1_000]],
+    )
+    await store.remove(jobs.map(({ id }) => id))
+  })
+
   test('postgres tx: a pool, and what is no transaction, is refused before anything is written', async () => {
     const pool = new pg.Pool({ connectionString: url })
     const sql = postgresJs(url)

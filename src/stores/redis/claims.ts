@@ -1,5 +1,6 @@
 /** Handing out jobs that are ready. */
 import type { Claimed, ClaimRequest, NextDue } from '../../store.ts'
+import { lastTime } from '../unreadable.ts'
 import { escape, nullable, whole } from './fields.ts'
 import { jobsLua } from './fragments.ts'
 import { packedLength, unpackId } from './ids.ts'
@@ -270,6 +271,11 @@ return { hinted, now, nextDue or -1, token or '0', started, concat(ids), records
 `,
 )
 
+/** Milliseconds until the next job is due; null for none, and for a time that cannot be read. */
+function readNextDue(ms: number): number | null {
+  return ms < 0 || ms > lastTime ? null : ms
+}
+
 type ClaimReply = readonly [
   hinted: number,
   now: number,
@@ -307,5 +313,5 @@ export async function claim(
   const jobs = records.map((record, n) =>
     readClaimed(unpackId(ids, n * packedLength), record, handed),
   )
-  return { hinted, answer: { now, jobs, nextDueMs: nextDueMs < 0 ? null : nextDueMs } }
+  return { hinted, answer: { now, jobs, nextDueMs: readNextDue(nextDueMs) } }
 }

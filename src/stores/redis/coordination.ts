@@ -37,8 +37,9 @@ for _, queue in ipairs(call('ZRANGE', root .. 'busy', 0, MOST - 1)) do
   end
 end
 local function due(name) return #call('ZRANGE', root .. name, '-inf', now, 'BYSCORE', 'LIMIT', 0, 1) > 0 end
+local isNever = #call('ZRANGE', root .. 'scheduled', '(' .. text(LAST), '+inf', 'BYSCORE', 'LIMIT', 0, 1) > 0
 return {
-  hinted, now, nextDue or -1, ready and 1 or 0, (due('leases') or due('claims') or due('bounds')) and 1 or 0, prune and 1 or 0,
+  hinted, now, nextDue or -1, ready and 1 or 0, (due('leases') or due('claims') or due('bounds') or isNever) and 1 or 0, prune and 1 or 0,
   paused, todo and 1 or 0,
 }
 `,

@@ -67,6 +67,15 @@ for _, member in ipairs(bounds) do
     hand(r, '', 'o')
   else passedBounds = passedBounds + 1 end
 end
+-- What is due at a time that cannot be read.
+for _, member in ipairs(call('ZRANGE', root .. 'scheduled', '(' .. text(LAST), '+inf', 'BYSCORE', 'LIMIT', 0, MOST)) do
+  if #answers >= limit then break end
+  local r = load(sub(member, 13))
+  if r and tasks[r.task] then
+    leaseWaiting(r, SCHEDULED, 'o', '')
+    hand(r, '', 'o')
+  end
+end
 local more = #answers < limit and (moreLeases or moreBounds)
 local hinted = close()
 return {

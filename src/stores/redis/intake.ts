@@ -61,6 +61,7 @@ end
 local function replace(r, state, spec, fixed)
   stepOut(r, state)
   unbind(r)
+  unmark(r, 'u')
   moved(r.queue, state, nil)
   local copy = parse(r.id, 'P1\t\t0\n' .. fixed)
   local f = fieldsOf(sub(copy.fixed, 1, -2))

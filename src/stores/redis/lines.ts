@@ -93,12 +93,22 @@ local function lineUp(r, state)
   end
 end
 
+-- Drops a job whose place could not be read from a line that is ordered by it; answers whether it stood there.
+local function stepOutById(line, id)
+  for _, member in ipairs(call('ZRANGE', line, 0, MOST - 1)) do
+    if sub(member, 29, 28 + IDLENGTH) == id then return call('ZREM', line, member) == 1 end
+  end
+  return false
+end
+
 -- Takes a waiting job out of its line. Its record must be saved afterwards, or removed.
 local function stepOut(r, state)
   if state == SCHEDULED then call('ZREM', root .. 'scheduled', scheduledMember(r))
   elseif state == READY then
-    if has(r, 's') then call('ZREM', root .. 'lost:' .. r.queue, lostMember(r))
-    elseif call('ZREM', root .. 'early:' .. r.queue, earlyMember(r)) == 0 then
+    local early, lost = root .. 'early:' .. r.queue, root .. 'lost:' .. r.queue
+    if has(r, 's') then
+      if call('ZREM', lost, lostMember(r)) == 0 then stepOutById(lost, r.id) end
+    elseif call('ZREM', early, earlyMember(r)) == 0 and not (has(r, 'u') and stepOutById(early, r.id)) then
       call('SADD', root .. 'ghosts:' .. r.queue, r.id .. r.ticket)
     end
   end
@@ -123,7 +133,7 @@ local function bind(r)
   if bound then call('ZADD', root .. 'bounds', bound, scheduledMember(r)) end
 end
 local function unbind(r)
-  if boundOf(r) then call('ZREM', root .. 'bounds', scheduledMember(r)) end
+  if boundOf(r) or has(r, 'u') then call('ZREM', root .. 'bounds', scheduledMember(r)) end
 end
 
 local PROMOTED = 500
@@ -141,7 +151,7 @@ local function promote()
   end
   if #due > 0 then call('ZREM', root .. 'scheduled', unpack(due)) end
   local first = call('ZRANGE', root .. 'scheduled', 0, 0, 'WITHSCORES')
-  if #first == 0 then return nil end
+  if #first == 0 or tonumber(first[2]) > LAST then return nil end
   return max(0, tonumber(first[2]) - now)
 end
 `

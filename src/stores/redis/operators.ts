@@ -56,7 +56,7 @@ local function retry(id)
   local from = r.state
   call('ZREM', root .. 'others', id)
   if has(r, 'p') then call('DEL', root .. 'p:' .. id) end
-  r.marks = string.gsub(r.marks, '[spn]', '')
+  r.marks = string.gsub(r.marks, '[spnu]', '')
   dropOutput(r)
   r.state, r.counters = nil, ''
   r.due, r.place = now, now

@@ -1,6 +1,7 @@
 /** Reading jobs. */
 import type { LogLevel, LogLine } from '../../core/job.ts'
 import type { ListQuery, QueueCount, StoredJob } from '../../store.ts'
+import { nearestTime } from '../unreadable.ts'
 import { escape, nullable, unescape, whole } from './fields.ts'
 import { jobsLua } from './fragments.ts'
 import { isPacked, packId } from './ids.ts'
@@ -138,7 +139,7 @@ export async function logs(partition: Partition, id: string): Promise<LogLine[]>
   return ((await partition.run(LOGS, [packed])) as string[]).map((line) => {
     const [at = '0', level = 'info'] = line.split('\t', 2)
     const text = line.slice(at.length + level.length + 2)
-    return { at: Number(at), level: level as LogLevel, text }
+    return { at: nearestTime(at), level: level as LogLevel, text }
   })
 }
 

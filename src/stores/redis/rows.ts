@@ -12,44 +12,80 @@
  *
  * The state of an unfinished job is where it is: under `running`, in `scheduled`, marked as blocked, else ready.
  */
+import { longestMs } from '../../core/duration.ts'
 import type { ClaimedJob, StoredJob } from '../../store.ts'
 import { readCounters, readNullable, readNumber, unescape } from './fields.ts'
 import { unpackId } from './ids.ts'
+import { handedOut, lastTime, shown } from '../unreadable.ts'
 import { stateOf } from './states.ts'
 
 /** Reading and writing records in scripts. */
 export const rowsLua: string = String.raw`
--- Marks of a head: s suspect, e has errors, p has progress, l has log lines, n has needs that are not met.
+-- Marks of a head: s suspect, e has errors, p has progress, l has log lines, n has needs that are not met, u not all of it could be read.
 local function keyOf(id) return root .. 'j:' .. id end
 
+-- What stands in a record may have been written by something else. No script fails because of that: what cannot be read is replaced, and
+-- the job marked, so that whoever gets it knows.
+local LAST, LONGEST = ${lastTime}, ${longestMs}
+local broken
+
+local function timeIn(field, otherwise)
+  if field == '' then return otherwise end
+  local time = tonumber(field)
+  if time and time >= -LAST and time <= LAST then return time end
+  broken = true
+  return otherwise
+end
+
+local function countersIn(field)
+  if field == '' or find(field, '^%d+$') or find(field, '^%d+,%d+,%d+,%d+,%d+,%d+$') then return field end
+  broken = true
+  return ''
+end
+
+local function numberIn(field, most)
+  local number = tonumber(field)
+  if number and number >= -most and number <= most then return number end
+  broken = broken or field ~= ''
+  return 0
+end
+
+-- Of durations it is enough that they are cut to what a time can be moved by.
+local function spanIn(field)
+  local ms = tonumber(field)
+  return ms and ms == ms and max(0, min(ms, LONGEST)) or nil
+end
+
 local function parse(id, record)
-  local ending
-  if sub(record, 1, 1) == 'F' then
-    local line = match(record, '^F([^\n]*)\n')
-    ending = fieldsOf(line)
-    record = sub(record, #line + 3)
-  end
+  local line = sub(record, 1, 1) == 'F' and match(record, '^F([^\n]*)\n')
+  local ending = line and fieldsOf(line)
+  if ending then record = sub(record, #line + 3) end
   local a = find(record, '\n', 1, true)
-  local b = find(record, '\n', a + 1, true)
+  local b = a and find(record, '\n', a + 1, true)
+  broken = not b
+  -- What is no record at all is kept as the text of a job without a name.
+  if not b then record, a, b = 'P\n\n' .. record, 2, 3 end
   local h = fieldsOf(sub(record, 2, a - 1))
   local f = fieldsOf(sub(record, a + 1, b - 1))
   for n = #h + 1, 12 do h[n] = '' end
   for n = #f + 1, 11 do f[n] = '' end
-  local created = tonumber(h[3])
-  local due = tonumber(h[4]) or created
+  local created = timeIn(h[3] == '' and '?' or h[3], 0)
+  local due = timeIn(h[4], created)
   local r = {
-    id = id, ticket = h[1], seq = tonumber(h[2]) or tonumber(h[1]), created = created, due = due, place = tonumber(h[5]) or due,
-    marks = h[6], startBy = tonumber(h[7]), deadlineAt = tonumber(h[8]), keyUntil = tonumber(h[9]) or 0, counters = h[10],
+    id = id, ticket = h[1], seq = tonumber(h[2]) or tonumber(h[1]) or 0, created = created, due = due, place = timeIn(h[5], due),
+    marks = h[6], startBy = timeIn(h[7]), deadlineAt = timeIn(h[8]), keyUntil = timeIn(h[9], 0), counters = countersIn(h[10]),
     settled = h[11], worker = h[12],
-    task = f[1], queue = f[2], priority = tonumber(f[3]) or 0, keepCancelled = f[4], parent = f[7],
-    key = f[8] ~= '' and sub(f[8], 2) or nil, during = tonumber(f[9]) or 0, startWithin = tonumber(f[10]),
-    deadline = tonumber(f[11]), fixed = sub(record, a + 1, b), texts = sub(record, b + 1),
+    task = f[1], queue = f[2], priority = numberIn(f[3], 1000), keepCancelled = text(spanIn(f[4])), parent = f[7],
+    key = f[8] ~= '' and sub(f[8], 2) or nil, during = numberIn(f[9], 255), startWithin = spanIn(f[10]),
+    deadline = spanIn(f[11]), fixed = sub(record, a + 1, b), texts = sub(record, b + 1),
   }
   if ending then
-    r.ticket, r.finishedAt, r.startedAt, r.worker = ending[1], tonumber(ending[2]), ending[3], ending[4]
-    r.state, r.keep, r.reason, r.counters = tonumber(ending[5]), ending[6], ending[7], ending[8]
+    for n = #ending + 1, 10 do ending[n] = '' end
+    r.ticket, r.finishedAt, r.startedAt, r.worker = ending[1], timeIn(ending[2], now), text(timeIn(ending[3])), ending[4]
+    r.state, r.keep, r.reason, r.counters = tonumber(ending[5]) or FAILED, text(spanIn(ending[6])), ending[7], countersIn(ending[8])
     r.settled, r.outputLength = ending[9], ending[10]
   end
+  if broken and not find(r.marks, 'u', 1, true) then r.marks = r.marks .. 'u' end
   return r
 end
 
@@ -207,7 +243,9 @@ function open(record: string): Opened {
   const start = record.startsWith('F') ? record.indexOf('\n') + 1 : 0
   const ending = start === 0 ? null : record.slice(1, start - 1).split('\t')
   const a = record.indexOf('\n', start)
-  const b = record.indexOf('\n', a + 1)
+  const b = a < 0 ? -1 : record.indexOf('\n', a + 1)
+  // No record at all: scripts keep it as the text of a job without a name.
+  if (b < 0) return open(`P\n\n${record.slice(start)}`)
   const fixed = readFixed(record.slice(a + 1, b))
   const inputAt = b + 1 + Math.max(0, fixed.optionsLength)
   const outputLength = readNumber(ending?.[OUTPUT_LENGTH]?.split(',')[0])
@@ -233,8 +271,8 @@ export interface Handed {
 /** Reads a record as a job that is handed out. */
 export function readClaimed(id: string, record: string, handed: Handed): ClaimedJob {
   const { head, fixed, options, input } = open(record)
-  const createdAt = Number(head[2])
-  return {
+  const createdAt = readTime(head[2])
+  return handedOut({
     id,
     token: handed.token,
     task: fixed.task,
@@ -252,8 +290,13 @@ export function readClaimed(id: string, record: string, handed: Handed): Claimed
     counters: readCounters(head[9]),
     startedAt: handed.startedAt,
     cancelAsked: handed.cancelAsked,
-    why: handed.why,
-  }
+    why: head[5]?.includes('u') === true ? 'unreadable' : handed.why,
+  })
+}
+
+/** A time that every record has. */
+function readTime(field: string | undefined): number {
+  return readNumber(field) ?? NaN
 }
 
 /** A job as scripts show it: record, state, lease or '', progress or '', errors. */
@@ -270,10 +313,10 @@ export type Shown = readonly [
 export function readStored([id, record, state, lease, progress, errors]: Shown): StoredJob {
   const { head, ending, fixed, options, input, output } = open(record)
   const [token, leaseUntil, startedAt, flags, worker] = lease === '' ? [] : lease.split('\t')
-  const createdAt = Number(head[2])
+  const createdAt = readTime(head[2])
   const finishedAt = readNumber(ending?.[1])
   const keepMs = readNumber(ending?.[5])
-  return {
+  return shown({
     id: unpackId(id),
     task: fixed.task,
     queue: fixed.queue,
@@ -300,5 +343,5 @@ export function readStored([id, record, state, lease, progress, errors]: Shown):
     errors: [...errors],
     output,
     reason: readNullable(ending?.[6]),
-  }
+  })
 }

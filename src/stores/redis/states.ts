@@ -4,7 +4,7 @@ import type { JobState } from '../../core/job.ts'
 
 /** The same numbers for scripts. */
 export const statesLua = `
-local BLOCKED, SCHEDULED, READY, RUNNING, COMPLETED, CANCELLED = 0, 1, 2, 3, 4, 6
+local BLOCKED, SCHEDULED, READY, RUNNING, COMPLETED, FAILED, CANCELLED = 0, 1, 2, 3, 4, 5, 6
 `
 
 const codes = new Map<JobState, number>(jobStates.map((state, code) => [state, code]))

@@ -1,6 +1,14 @@
 /** The Redis store: hands each call of the contract to its function, wherever the jobs lie. */
 import type { Connector, Store, Tended, WorkerRecord } from '../../store.ts'
 import { queuesOf } from '../queues.ts'
+import {
+  checkHold,
+  checkJobs,
+  checkLease,
+  checkNotes,
+  checkSettlements,
+  withLease,
+} from '../bounds.ts'
 import { systemClock } from '../system-clock.ts'
 import { Connection, type Target } from './connection.ts'
 import { pausedOf, registerTasks, setPaused, taskList, tend, workerList } from './coordination.ts'
@@ -106,6 +114,7 @@ export function redisStore(options: RedisStoreOptions, connector: Connector | nu
 
     insert: async (jobs, tx) => {
       without(tx)
+      checkJobs(jobs, systemClock.now())
       return run(async () => {
         const mark = connection.mark
         try {
@@ -118,21 +127,28 @@ export function redisStore(options: RedisStoreOptions, connector: Connector | nu
       })
     },
 
-    claim: (request) => run(async () => tell(await claimSpread(spread, turns, request))),
+    claim: (request) => run(async () => tell(await claimSpread(spread, turns, withLease(request)))),
     settle: async (settlements, tx) => {
       without(tx)
+      checkSettlements(settlements, systemClock.now())
       return run(async () => tell(await settleSpread(spread, settlements)))
     },
-    renew: (leases, leaseMs) =>
-      run(() =>
+    renew: async (leases, leaseMs) => {
+      checkLease(leaseMs)
+      return run(() =>
         spread.share(
           leases,
           ({ token }) => spread.ofToken(token),
           (partition, share) => renew(partition, share, leaseMs),
         ),
-      ),
-    note: (notes) => run(() => spread.share(notes, ({ token }) => spread.ofToken(token), note)),
-    expired: (request) => run(async () => tell(await expiredSpread(spread, turns, request))),
+      )
+    },
+    note: async (notes) => {
+      checkNotes(notes)
+      return run(() => spread.share(notes, ({ token }) => spread.ofToken(token), note))
+    },
+    expired: (request) =>
+      run(async () => tell(await expiredSpread(spread, turns, withLease(request)))),
     tend: (worker) => run(async () => tell(await tendSpread(spread, worker))),
     watch: (on) => {
       if (connection.isClosed) throw closedError(location)
@@ -188,7 +204,10 @@ export function redisStore(options: RedisStoreOptions, connector: Connector | nu
     registerTasks: (tasks) => run(() => registerTasks(spread.at(0), tasks)),
     tasks: () => run(() => taskList(spread.at(0))),
 
-    hold: (request) => run(() => hold(spread.at(0), request)),
+    hold: async (request) => {
+      checkHold(request)
+      return run(() => hold(spread.at(0), request))
+    },
     release: (holding) =>
       run(async () => {
         const answer = await release(spread.at(0), holding)

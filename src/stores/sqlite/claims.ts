@@ -1,5 +1,7 @@
 /** Handing jobs out: `claim` for those that are ready, `expired` for those that were lost or waited too long. */
 import type { Claimed, ClaimedJob, ClaimRequest, ExpiredRequest, NextDue } from '../../store.ts'
+import { checkLease } from '../bounds.ts'
+import { lastTime } from '../unreadable.ts'
 import type { Connection, Row } from './connection.ts'
 import { nextDueMs, promote, stepOut, unbind, type Bounded } from './lines.ts'
 import {
@@ -9,6 +11,7 @@ import {
   readRecord,
   RECORD_BY_SEQ,
   type Keyed,
+  type StoredTime,
 } from './rows.ts'
 import { READY, RUNNING } from './states.ts'
 import type { Transaction } from './transaction.ts'
@@ -37,13 +40,17 @@ const CLAIMED_BY_SEQ = `SELECT ${claimedColumns} FROM errand_jobs j WHERE j.seq 
 /** Expired leases of known tasks: scans errand_running, which holds only what runs now. */
 const LOST = `SELECT ${claimedColumns}, r.started_at, r.cancel_asked, r.overdue
   FROM errand_running r CROSS JOIN errand_jobs j ON j.seq = r.seq
-  WHERE r.lease_until <= ? AND j.task IN (SELECT value FROM json_each(?)) ORDER BY r.lease_until, r.seq LIMIT ?`
+  WHERE (r.lease_until <= ? OR r.lease_until > ${lastTime}) AND j.task IN (SELECT value FROM json_each(?)) ORDER BY r.lease_until, r.seq LIMIT ?`
 const RELEASE_LEASE = `UPDATE errand_running SET token = ?, worker = ?, lease_until = ?, born = 0 WHERE seq = ?`
 /** Waiting jobs that waited too long, in the order of their insertion: walks a range of the primary key of errand_overdue. */
 const OVERDUE = `SELECT seq FROM errand_overdue
   WHERE at <= ? AND task IN (SELECT value FROM json_each(?)) ORDER BY seq LIMIT ?`
+/** Jobs that are scheduled for a time that cannot be read: walks the end of the primary key of errand_scheduled. */
+const NEVER_DUE = `SELECT s.seq FROM errand_scheduled s CROSS JOIN errand_jobs j ON j.seq = s.seq
+  WHERE s.due_at > ${lastTime} AND j.task IN (SELECT value FROM json_each(?)) ORDER BY s.due_at, s.seq LIMIT ?`
 const NEEDS_SWEEP = `SELECT EXISTS (SELECT 1 FROM errand_overdue WHERE at <= ?)
-  OR EXISTS (SELECT 1 FROM errand_running WHERE lease_until <= ?)`
+  OR EXISTS (SELECT 1 FROM errand_running WHERE lease_until <= ? OR lease_until > ${lastTime})
+  OR EXISTS (SELECT 1 FROM errand_scheduled WHERE due_at > ${lastTime})`
 
 const PRIORITY = 4
 const KEY = 9
@@ -55,6 +62,7 @@ const DEADLINE_AT = 13
  * only one; otherwise ordinary jobs go on as if suspects were not there.
  */
 export function claim(tx: Transaction, request: ClaimRequest): Claimed & NextDue {
+  checkLease(request.leaseMs)
   promote(tx)
   const jobs: ClaimedJob[] = []
   const paused = new Set(pausedOf(tx.connection))
@@ -119,7 +127,7 @@ function leaseHead(
     DROP_HEAD,
     queue,
     last[PRIORITY] as number,
-    last[claimedWidth] as number,
+    last[claimedWidth] as StoredTime,
     last[0] as number,
   )
   tx.moved(queue, READY, RUNNING, rows.length)
@@ -133,8 +141,8 @@ function leaseHead(
 function boundsOf(row: Row): Omit<Bounded, 'task'> {
   return {
     seq: row[0] as number,
-    startBy: row[START_BY] as number | null,
-    deadlineAt: row[DEADLINE_AT] as number | null,
+    startBy: row[START_BY] as StoredTime | null,
+    deadlineAt: row[DEADLINE_AT] as StoredTime | null,
   }
 }
 
@@ -155,10 +163,12 @@ function suspectBeforeOthers(tx: Transaction, queue: string, mostLosses: number)
   return ordinary === undefined || compare(suspect, ordinary) < 0 ? suspect[2] : null
 }
 
-type Place = readonly [priority: number, place: number, seq: number]
+type Place = readonly [priority: number, place: StoredTime, seq: number]
 
 function compare(a: Place, b: Place): number {
-  return a[0] - b[0] || a[1] - b[1] || a[2] - b[2]
+  if (a[0] !== b[0]) return a[0] < b[0] ? -1 : 1
+  if (a[1] !== b[1]) return a[1] < b[1] ? -1 : 1
+  return a[2] - b[2]
 }
 
 function leaseSuspect(tx: Transaction, seq: number, request: ClaimRequest): ClaimedJob {
@@ -191,8 +201,9 @@ function leaseWaiting(
   return readClaimed(row, token, lease.why, startedAt, false)
 }
 
-/** Leases to the caller what other workers lost, oldest lease first, then what waited too long. */
+/** Leases to the caller what other workers lost, oldest lease first, then what waited too long, then what would wait for ever. */
 export function expired(tx: Transaction, request: ExpiredRequest): Claimed {
+  checkLease(request.leaseMs)
   const tasks = JSON.stringify(request.tasks)
   const lost = tx.rows(LOST, tx.now, tasks, request.limit)
   const jobs = lost.map((row) => {
@@ -208,11 +219,13 @@ export function expired(tx: Transaction, request: ExpiredRequest): Claimed {
       row[claimedWidth + 1] === 1,
     )
   })
-  const room = request.limit - jobs.length
-  if (room <= 0) return { now: tx.now, jobs }
-  for (const [seq] of tx.rows(OVERDUE, tx.now, tasks, room)) {
-    jobs.push(leaseWaiting(tx, seq as number, { ...request, why: 'overdue' }))
+  const lease = (rows: readonly Row[]): void => {
+    for (const [seq] of rows)
+      jobs.push(leaseWaiting(tx, seq as number, { ...request, why: 'overdue' }))
   }
+  if (jobs.length < request.limit)
+    lease(tx.rows(OVERDUE, tx.now, tasks, request.limit - jobs.length))
+  if (jobs.length < request.limit) lease(tx.rows(NEVER_DUE, tasks, request.limit - jobs.length))
   return { now: tx.now, jobs }
 }
 

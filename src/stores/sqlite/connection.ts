@@ -12,6 +12,16 @@ export interface Handle {
 export type Row = readonly SQLOutputValue[]
 export type Value = SQLInputValue
 
+function isOutOfRange(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && error.code === 'ERR_OUT_OF_RANGE'
+}
+
+function narrowed(value: SQLOutputValue): SQLOutputValue {
+  if (typeof value !== 'bigint') return value
+  const number = Number(value)
+  return Number.isSafeInteger(number) ? number : value
+}
+
 /** Runs statements, each prepared once. */
 export class Connection {
   readonly handle: Handle
@@ -38,19 +48,44 @@ export class Connection {
     return this.statement(sql).run(...values).changes as number
   }
 
-  /** Answers the first row. */
+  /** Answers the first row. Numbers that JavaScript cannot hold are of the type `bigint`, here and below. */
   row(sql: string, ...values: Value[]): Row | undefined {
-    return this.statement(sql).get(...values) as Row | undefined
+    try {
+      return this.statement(sql).get(...values) as Row | undefined
+    } catch (error) {
+      return this.#exactly(sql, values, error)[0]
+    }
   }
 
   /** Answers all rows. */
   rows(sql: string, ...values: Value[]): readonly Row[] {
-    return this.statement(sql).all(...values) as unknown as readonly Row[]
+    try {
+      return this.statement(sql).all(...values) as unknown as readonly Row[]
+    } catch (error) {
+      return this.#exactly(sql, values, error)
+    }
   }
 
   /** Answers all rows of a statement that is not worth keeping. */
   once(sql: string, ...values: Value[]): readonly Row[] {
-    return this.#prepare(sql).all(...values) as unknown as readonly Row[]
+    try {
+      return this.#prepare(sql).all(...values) as unknown as readonly Row[]
+    } catch (error) {
+      return this.#exactly(sql, values, error)
+    }
+  }
+
+  /**
+   * Asks again where a row holds a number that JavaScript cannot, which `node:sqlite` refuses to read. Only then, for this way is slow;
+   * and only what changes nothing, which the first attempt may have done already.
+   */
+  #exactly(sql: string, values: readonly Value[], refusal: unknown): readonly Row[] {
+    if (!isOutOfRange(refusal) || !/^\s*(?:SELECT|WITH)\b/.test(sql)) throw refusal
+    const statement = this.handle.prepare(sql)
+    statement.setReturnArrays(true)
+    statement.setReadBigInts(true)
+    const rows = statement.all(...values) as unknown as readonly Row[]
+    return rows.map((row) => row.map(narrowed))
   }
 
   /** Runs statements that take and answer nothing. */

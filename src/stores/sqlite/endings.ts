@@ -138,7 +138,7 @@ function answerDependants(tx: Transaction, id: string, isMet: boolean): readonly
 
 function unblock(tx: Transaction, job: JobRecord): void {
   const state = job.dueAt > tx.now ? SCHEDULED : READY
-  const place = Math.max(job.dueAt, tx.now)
+  const place = job.dueAt > tx.now ? job.dueAt : tx.now
   if (place !== job.place) tx.run(SET_PLACE, place, job.seq)
   lineUp(tx, { ...job, place }, state)
   tx.moved(job.queue, BLOCKED, state)

@@ -1,5 +1,6 @@
 /** New work: `insert`, and the follow-ups of settlements, which are inserts like any other. */
 import type { Inserted, NewJob } from '../../store.ts'
+import { checkJobs } from '../bounds.ts'
 import { addNeeds, cancelWaiting, release, weighNeeds } from './endings.ts'
 import { bind, lineUp, stepOut, unbind } from './lines.ts'
 import { readRecord, RECORD_BY_ID, type JobRecord } from './rows.ts'
@@ -30,6 +31,7 @@ const REPLACE = `UPDATE errand_jobs SET queue = ?, priority = ?, due_at = ?, pla
 
 /** Adds jobs one after the other, so that the first of a batch wins a key that several ask for. */
 export function insert(tx: Transaction, jobs: readonly NewJob[]): Inserted[] {
+  checkJobs(jobs, tx.now)
   return jobs.map((job) => insertOne(tx, job))
 }
 

@@ -1,6 +1,7 @@
 /** What a worker says about jobs while they run: `renew` and `note`. */
 import { keptLogLines } from '../../core/job.ts'
 import type { LeaseRef, Note, NoteAnswer, RenewAnswer } from '../../store.ts'
+import { checkLease, checkNotes } from '../bounds.ts'
 import type { Transaction } from './transaction.ts'
 
 /** Walks the unique index of ids, then the rowid. */
@@ -20,6 +21,7 @@ export function renew(
   leases: readonly LeaseRef[],
   leaseMs: number,
 ): RenewAnswer[] {
+  checkLease(leaseMs)
   const until = tx.now + leaseMs
   return leases.map(({ id, token }) => {
     const row = tx.row(RENEW, until, id, token)
@@ -29,6 +31,7 @@ export function renew(
 }
 
 export function note(tx: Transaction, notes: readonly Note[]): NoteAnswer[] {
+  checkNotes(notes)
   return notes.map((one) => (write(tx, one) ? 'noted' : 'stale'))
 }
 

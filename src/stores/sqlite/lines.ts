@@ -2,8 +2,9 @@
  * Where waiting jobs stand: `errand_ready`, or `errand_suspects` for those that were lost, or `errand_scheduled`; and, for those
  * that may not wait for ever, `errand_overdue` beside it. A blocked job stands in none but the last.
  */
-import { readCounters, type Keyed, type PackedCounters } from './rows.ts'
+import { readCounters, type Keyed, type PackedCounters, type StoredTime } from './rows.ts'
 import { READY, SCHEDULED, type StateCode } from './states.ts'
+import { lastTime } from '../unreadable.ts'
 import type { Transaction } from './transaction.ts'
 import { rekey } from './uniques.ts'
 
@@ -12,8 +13,8 @@ export interface Standing {
   readonly seq: number
   readonly queue: string
   readonly priority: number
-  readonly place: number
-  readonly dueAt: number
+  readonly place: StoredTime
+  readonly dueAt: StoredTime
   readonly suspect: boolean
   readonly counters: PackedCounters
 }
@@ -22,8 +23,8 @@ export interface Standing {
 export interface Bounded {
   readonly seq: number
   readonly task: string
-  readonly startBy: number | null
-  readonly deadlineAt: number | null
+  readonly startBy: StoredTime | null
+  readonly deadlineAt: StoredTime | null
 }
 
 const ADD_READY = `INSERT INTO errand_ready (queue, priority, place, seq) VALUES (?, ?, ?, ?)`
@@ -40,7 +41,7 @@ const DUE = `SELECT s.due_at, s.seq, j.queue, j.priority, j.place, j.suspect, j.
   FROM errand_scheduled s CROSS JOIN errand_jobs j ON j.seq = s.seq
   WHERE s.due_at <= ? ORDER BY s.due_at, s.seq LIMIT 1000`
 /** When the next job is due: the first step of the primary key. */
-const NEXT_DUE = `SELECT min(due_at) FROM errand_scheduled`
+const NEXT_DUE = `SELECT min(due_at) FROM errand_scheduled WHERE due_at <= ?`
 /** Drops what `DUE` found: a range of the primary key. */
 const DROP_DUE = `DELETE FROM errand_scheduled WHERE (due_at, seq) <= (?, ?)`
 
@@ -49,7 +50,9 @@ export function lineUp(tx: Transaction, job: Standing, state: StateCode): void {
   if (state === READY) {
     if (job.suspect) {
       const { losses } = readCounters(job.counters)
-      tx.run(ADD_SUSPECT, job.queue, job.priority, job.place, job.seq, losses)
+      // Losses that cannot be read must not keep the job out of its line: whoever claims it fails it.
+      const known = Number.isSafeInteger(losses) ? losses : 0
+      tx.run(ADD_SUSPECT, job.queue, job.priority, job.place, job.seq, known)
     } else {
       tx.run(ADD_READY, job.queue, job.priority, job.place, job.seq)
     }
@@ -80,14 +83,14 @@ export function unbind(tx: Transaction, job: Omit<Bounded, 'task'>): void {
   if (at !== null) tx.run(DROP_BOUND, at, job.seq)
 }
 
-function boundOf(job: Omit<Bounded, 'task'>): number | null {
-  if (job.startBy === null) return job.deadlineAt
-  return job.deadlineAt === null ? job.startBy : Math.min(job.startBy, job.deadlineAt)
+function boundOf({ startBy, deadlineAt }: Omit<Bounded, 'task'>): StoredTime | null {
+  if (startBy === null) return deadlineAt
+  return deadlineAt === null || startBy < deadlineAt ? startBy : deadlineAt
 }
 
 /** How long until the next scheduled job is due; null when there is none. */
 export function nextDueMs(tx: Transaction): number | null {
-  const dueAt = tx.row(NEXT_DUE)?.[0] as number | null
+  const dueAt = tx.row(NEXT_DUE, lastTime)?.[0] as number | null
   return dueAt === null ? null : Math.max(0, dueAt - tx.now)
 }
 
@@ -98,11 +101,11 @@ export function promote(tx: Transaction): void {
   if (last === undefined) return
   for (const row of due) {
     const job: Standing & Keyed = {
-      dueAt: row[0] as number,
+      dueAt: row[0] as StoredTime,
       seq: row[1] as number,
       queue: row[2] as string,
       priority: row[3] as number,
-      place: row[4] as number,
+      place: row[4] as StoredTime,
       suspect: row[5] === 1,
       counters: row[6] as PackedCounters,
       id: row[7] as string,
@@ -114,5 +117,5 @@ export function promote(tx: Transaction): void {
     tx.moved(job.queue, SCHEDULED, READY)
     if (job.key !== null) rekey(tx, job, READY)
   }
-  tx.run(DROP_DUE, last[0] as number, last[1] as number)
+  tx.run(DROP_DUE, last[0] as StoredTime, last[1] as number)
 }

@@ -7,7 +7,10 @@ import {
   type HoldRequest,
   type LockRow,
 } from '../../core/lock.ts'
+import { checkHold } from '../bounds.ts'
+import { nearestTime } from '../unreadable.ts'
 import type { Connection } from './connection.ts'
+import type { StoredTime } from './rows.ts'
 import type { Transaction } from './transaction.ts'
 
 const READ_LOCK = `SELECT token, holder, until, host, pid, since FROM errand_locks WHERE name = ?`
@@ -20,6 +23,7 @@ const SIGNAL_LOCK = `UPDATE errand_meta SET value = value + 1 WHERE name = 'lock
 const SIGNAL_RECORD = `UPDATE errand_meta SET value = value + 1 WHERE name = 'records'`
 
 export function hold(tx: Transaction, request: HoldRequest): HoldAnswer {
+  checkHold(request)
   const { answer, row } = holdOf(readLock(tx.connection, request.name), request, tx.now)
   if (row !== null) writeLock(tx, request.name, row)
   return answer
@@ -40,12 +44,12 @@ export function readLock(connection: Connection, name: string): LockRow | null {
   const [token, holder, until, host, pid, since] = row as [
     number,
     string,
-    number,
+    StoredTime,
     string,
     number,
-    number,
+    StoredTime,
   ]
-  return { token, holder, until, host, pid, since }
+  return { token, holder, until: nearestTime(until), host, pid, since: nearestTime(since) }
 }
 
 export function putRecord(tx: Transaction, key: string, text: string | null): void {

@@ -1,6 +1,7 @@
 /** Reading jobs. */
 import type { JobState, LogLevel, LogLine } from '../../core/job.ts'
 import type { ListQuery, Page, QueueCount, StoredJob } from '../../store.ts'
+import { nearestTime } from '../unreadable.ts'
 import type { Connection, Row, Value } from './connection.ts'
 import { readStored, stateColumn, storedColumns, storedTables } from './rows.ts'
 import { codeOf, COMPLETED, RUNNING, stateOf } from './states.ts'
@@ -30,7 +31,7 @@ export function counts(connection: Connection): QueueCount[] {
 
 export function logs(connection: Connection, id: string): LogLine[] {
   return connection.rows(LOGS, id).map(([at, level, text]) => ({
-    at: at as number,
+    at: nearestTime(at),
     level: level as LogLevel,
     text: text as string,
   }))

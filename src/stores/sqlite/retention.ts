@@ -1,6 +1,7 @@
 /** Which finished jobs have been kept long enough, and their removal in chunks. */
-import type { Row } from './connection.ts'
+import type { Row, Value } from './connection.ts'
 import { erase } from './endings.ts'
+import type { StoredTime } from './rows.ts'
 import { COMPLETED } from './states.ts'
 import type { Transaction } from './transaction.ts'
 import { pruneKeys } from './uniques.ts'
@@ -29,9 +30,9 @@ export function prune(
   request: { readonly limit: number; readonly cap: number },
 ): { removed: number; more: boolean } {
   const finished = tx.row(FINISHED)?.[0] as number
-  const keeps = tx.rows(KEEPS).map(([ms]) => ms as number)
+  const keeps = keepsOf(tx)
   let removed = 0
-  for (const ms of keeps) {
+  for (const ms of keeps.filter(isNumber)) {
     const room = request.limit - removed
     if (room > 0) removed += eraseAll(tx, tx.rows(EXPIRED, ms, tx.now - ms, room))
   }
@@ -47,9 +48,18 @@ export function prune(
 
 /** Whether finished jobs have outlived their retention. */
 export function needsPrune(tx: Transaction): boolean {
-  return tx
-    .rows(KEEPS)
-    .some(([ms]) => tx.row(ANY_EXPIRED, ms as number, tx.now - (ms as number))?.[0] === 1)
+  return keepsOf(tx)
+    .filter(isNumber)
+    .some((ms) => tx.row(ANY_EXPIRED, ms, tx.now - ms)?.[0] === 1)
+}
+
+/** The lengths of keeping; of those that no number of JavaScript holds none ever ends. */
+function keepsOf(tx: Transaction): readonly Value[] {
+  return tx.rows(KEEPS).map(([ms]) => ms as Value)
+}
+
+function isNumber(value: Value): value is number {
+  return typeof value === 'number'
 }
 
 function eraseAll(tx: Transaction, rows: readonly Row[]): number {
@@ -68,5 +78,7 @@ function eraseAll(tx: Transaction, rows: readonly Row[]): number {
 }
 
 function byEnd(a: Row, b: Row): number {
-  return (a[7] as number) - (b[7] as number) || (a[0] as number) - (b[0] as number)
+  const [endA, endB] = [a[7] as StoredTime, b[7] as StoredTime]
+  if (endA !== endB) return endA < endB ? -1 : 1
+  return (a[0] as number) - (b[0] as number)
 }

@@ -1,7 +1,9 @@
 /** From rows of the file to values, and back. */
+import { cutMs } from '../../core/duration.ts'
 import { noCounters } from '../../core/job.ts'
 import type { Counters } from '../../core/job.ts'
 import type { ClaimedJob, StoredJob } from '../../store.ts'
+import { handedOut, readTexts, shown } from '../unreadable.ts'
 import type { Row } from './connection.ts'
 import { BLOCKED, READY, RUNNING, SCHEDULED, stateOf, type StateCode } from './states.ts'
 
@@ -56,7 +58,7 @@ export function readClaimed(
   startedAt: number | null,
   cancelAsked: boolean,
 ): ClaimedJob {
-  return {
+  return handedOut({
     id: row[1] as string,
     token,
     task: row[2] as string,
@@ -75,10 +77,13 @@ export function readClaimed(
     startedAt,
     cancelAsked,
     why,
-  }
+  })
 }
 
 // ───────────────────────────── records ─────────────────────────────
+
+/** A time as it is stored, by which its row is found again. One that no number of JavaScript holds is a `bigint`. */
+export type StoredTime = number | bigint
 
 /** The unique rule of a job as it is stored. */
 export interface Keyed {
@@ -95,10 +100,10 @@ export interface JobRecord extends Keyed {
   readonly queue: string
   readonly state: StateCode
   readonly priority: number
-  readonly dueAt: number
-  readonly place: number
-  readonly startBy: number | null
-  readonly deadlineAt: number | null
+  readonly dueAt: StoredTime
+  readonly place: StoredTime
+  readonly startBy: StoredTime | null
+  readonly deadlineAt: StoredTime | null
   readonly startWithinMs: number | null
   readonly deadlineMs: number | null
   readonly keepCancelledMs: number | null
@@ -136,6 +141,10 @@ export const RECORD_BY_ID: string = `SELECT ${recordColumns} FROM ${recordTables
 /** One record by rowid. */
 export const RECORD_BY_SEQ: string = `SELECT ${recordColumns} FROM ${recordTables} WHERE j.seq = ?`
 
+function readSpan(value: Row[number] | undefined): number | null {
+  return value === null ? null : cutMs(Number(value))
+}
+
 /** Reads a row of the two statements above. */
 export function readRecord(row: Row): JobRecord {
   return {
@@ -145,13 +154,13 @@ export function readRecord(row: Row): JobRecord {
     queue: row[3] as string,
     state: row[4] as StateCode,
     priority: row[5] as number,
-    dueAt: row[6] as number,
-    place: row[7] as number,
-    startBy: row[8] as number | null,
-    deadlineAt: row[9] as number | null,
-    startWithinMs: row[10] as number | null,
-    deadlineMs: row[11] as number | null,
-    keepCancelledMs: row[12] as number | null,
+    dueAt: row[6] as StoredTime,
+    place: row[7] as StoredTime,
+    startBy: row[8] as StoredTime | null,
+    deadlineAt: row[9] as StoredTime | null,
+    startWithinMs: readSpan(row[10]),
+    deadlineMs: readSpan(row[11]),
+    keepCancelledMs: readSpan(row[12]),
     key: row[13] as string | null,
     during: (row[14] as number | null) ?? 0,
     until: (row[15] as number | null) ?? 0,
@@ -182,7 +191,7 @@ export const storedTables = `errand_jobs j LEFT JOIN errand_running r ON r.seq =
 export function readStored(row: Row): StoredJob {
   const finishedAt = row[19] as number | null
   const keepMs = row[20] as number | null
-  return {
+  return shown({
     id: row[0] as string,
     task: row[1] as string,
     queue: row[2] as string,
@@ -203,11 +212,11 @@ export function readStored(row: Row): StoredJob {
     leaseUntil: row[17] as number | null,
     startedAt: row[18] as number | null,
     finishedAt,
-    expiresAt: finishedAt === null || keepMs === null ? null : finishedAt + keepMs,
+    expiresAt: finishedAt === null || keepMs === null ? null : Number(finishedAt) + Number(keepMs),
     cancelAsked: row[21] === 1,
     progress: row[22] as string | null,
-    errors: row[23] === null ? [] : (JSON.parse(row[23] as string) as string[]),
+    errors: row[23] === null ? [] : readTexts(row[23] as string),
     output: row[24] as string | null,
     reason: row[25] as string | null,
-  }
+  })
 }

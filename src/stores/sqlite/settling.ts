@@ -1,6 +1,8 @@
 /** `settle`: writes what a worker decided about its jobs, if the jobs are still its own. */
 import { keptErrors } from '../../core/job.ts'
 import type { Again, Finish, SettleAnswer, Settlement } from '../../store.ts'
+import { checkSettlements } from '../bounds.ts'
+import { readTexts } from '../unreadable.ts'
 import type { Row } from './connection.ts'
 import { cancelWaiting, finish, release, weighNeeds, type Endable } from './endings.ts'
 import { insert } from './intake.ts'
@@ -38,6 +40,7 @@ interface Accepted {
 }
 
 export function settle(tx: Transaction, settlements: readonly Settlement[]): SettleAnswer[] {
+  checkSettlements(settlements, tx.now)
   const leases = leasesOf(tx, settlements)
   const accepted: Accepted[] = []
   const answers = settlements.map((settlement): SettleAnswer => {
@@ -174,6 +177,6 @@ function cancelIfNeedFailed(tx: Transaction, seq: number): void {
 
 function appendError(tx: Transaction, seq: number, error: string): void {
   const kept = tx.row(READ_ERRORS, seq)?.[0] as string | null
-  const errors = kept === null ? [] : (JSON.parse(kept) as string[])
+  const errors = kept === null ? [] : readTexts(kept)
   tx.run(WRITE_ERRORS, JSON.stringify([...errors, error].slice(-keptErrors)), seq)
 }

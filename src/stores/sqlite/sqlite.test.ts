@@ -1,9 +1,15 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
 import test from 'node:test'
 import type { Store } from '../../store.ts'
-import { runRules, storeRules, type StoreHarness } from '../../testing/conformance/index.ts'
+import {
+  runRules,
+  storeRules,
+  type Spoiled,
+  type StoreHarness,
+} from '../../testing/conformance/index.ts'
 import { VirtualClock } from '../../testing/virtual-clock.ts'
 import { sqlite } from './index.ts'
 
@@ -21,6 +27,7 @@ const harness: StoreHarness = {
       store: open(),
       another: async () => open(),
       advance: (ms) => clock.advance(ms),
+      spoil: async (id, what) => spoil(join(folder, 'jobs.db'), id, what),
       dispose: async () => {
         for (const store of stores) await store.close()
         await rm(folder, { recursive: true })
@@ -30,3 +37,30 @@ const harness: StoreHarness = {
 }
 
 runRules({ test, harness, rules: storeRules })
+
+/** A time that SQLite keeps and `node:sqlite` refuses to read. */
+const never = 2n ** 62n
+
+function spoil(file: string, id: string, what: Spoiled): void {
+  const db = new DatabaseSync(file)
+  switch (what) {
+    case 'created':
+      db.prepare('UPDATE errand_jobs SET created_at = ? WHERE id = ?').run(never, id)
+      break
+    case 'due':
+      db.prepare(
+        'UPDATE errand_scheduled SET due_at = ? WHERE seq = (SELECT seq FROM errand_jobs WHERE id = ?)',
+      ).run(never, id)
+      db.prepare('UPDATE errand_jobs SET due_at = ?, place = ? WHERE id = ?').run(never, never, id)
+      break
+    case 'spans':
+      db.prepare(
+        'UPDATE errand_jobs SET start_within_ms = ?, deadline_ms = ?, keep_cancelled_ms = ? WHERE id = ?',
+      ).run(never, never, never, id)
+      break
+    case 'counters':
+      db.prepare(`UPDATE errand_jobs SET counters = 'many,,,few' WHERE id = ?`).run(id)
+      break
+  }
+  db.close()
+}

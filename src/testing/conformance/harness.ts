@@ -14,12 +14,21 @@ export interface StoreHarness {
   readonly newId?: () => string
 }
 
+/** What of a stored job cannot be read any more. */
+export type Spoiled = 'created' | 'due' | 'counters' | 'spans'
+
 export interface StoreFixture {
   readonly store: Store
   /** Opens one more client of the same data, as another process would. */
   another(): Promise<Store>
   /** Moves the time of the store and all its clients; need not let anything else happen. */
   advance(ms: number): Promise<void>
+  /**
+   * Writes over a stored job, behind the store's back, what cannot be read: as `created` a time of its insert that no `Date` holds, as
+   * `due` such a due time of a job that is scheduled, as `counters` what is no numbers, as `spans` durations that no time can be moved
+   * by, of its bounds and its keeping. For stores whose data others can reach; without it the rules about such jobs say nothing.
+   */
+  spoil?(id: string, what: Spoiled): Promise<void>
   /** Closes all clients and removes the data. A rule may have closed some already. */
   dispose(): Promise<void>
 }

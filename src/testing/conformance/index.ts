@@ -18,7 +18,7 @@
  *     }
  *     runRules({ test, harness, rules: [...storeRules, ...raceRules] })
  *
- * A rule gets an empty store of its own, uses the public `Store` contract alone, and moves time only by `advance`.
+ * A rule gets an empty store of its own, uses the public `Store` contract alone (but for `spoil`), and moves time only by `advance`.
  * A store whose time is a server's own passes `slackMs`; `rounds` says how often each race is run. The rules speak
  * of what can be observed: how rows lie is the store's own affair.
  *
@@ -26,6 +26,7 @@
  * must end as the table says, and whatever is not must change nothing that can be read.
  */
 import { againRules } from './again-rules.ts'
+import { boundsRules } from './bounds-rules.ts'
 import { claimRaceRules } from './claim-race-rules.ts'
 import { claimRules } from './claim-rules.ts'
 import { coordinationRules } from './coordination-rules.ts'
@@ -47,8 +48,15 @@ import { stateTableRules } from './state-table-rules.ts'
 import { suspectRules } from './suspect-rules.ts'
 import { textRules } from './text-rules.ts'
 import { uniqueRules } from './unique-rules.ts'
+import { unreadableRules } from './unreadable-rules.ts'
 
-export { runRules, type Rule, type StoreFixture, type StoreHarness } from './harness.ts'
+export {
+  runRules,
+  type Rule,
+  type Spoiled,
+  type StoreFixture,
+  type StoreHarness,
+} from './harness.ts'
 export { livenessRules, type LivenessHarness } from './liveness-rules.ts'
 export { lockRules, type LockHarness } from './lock-rules.ts'
 
@@ -69,6 +77,8 @@ export const storeRules: readonly Rule[] = [
   ...readerRules,
   ...coordinationRules,
   ...textRules,
+  ...boundsRules,
+  ...unreadableRules,
   ...crashRules,
   ...stateTableRules,
 ]

@@ -11,7 +11,7 @@ import type {
   Store,
   StoredJob,
 } from '../../store.ts'
-import type { StoreFixture, StoreHarness } from './harness.ts'
+import type { Spoiled, StoreFixture, StoreHarness } from './harness.ts'
 import { again, claimOf, counted, expiredOf, leaseMs, newJob } from './jobs.ts'
 
 /** All that can be seen of a store's jobs. */
@@ -47,6 +47,12 @@ export class Scene {
 
   advance(ms: number): Promise<void> {
     return this.#fixture.advance(ms)
+  }
+
+  /** Writes over a stored job what cannot be read; answers false, having done nothing, for a store that nobody else can reach. */
+  async spoil(id: string, what: Spoiled): Promise<boolean> {
+    await this.#fixture.spoil?.(id, what)
+    return this.#fixture.spoil !== undefined
   }
 
   /** The store's time. */

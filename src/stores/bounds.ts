@@ -1,0 +1,105 @@
+/**
+ * What no store takes: times and numbers that it could not read back. Callers have checked them before; this is the last line of
+ * defence, for whoever uses the contract alone. A call with one of them is refused as a whole, before anything is written.
+ */
+import { isMs, longestMs } from '../core/duration.ts'
+import { ErrandError } from '../core/errors.ts'
+import type { Counters } from '../core/job.ts'
+import type { HoldRequest } from '../core/lock.ts'
+import type { NewJob, Note, Settlement } from '../store.ts'
+
+/** Refuses new jobs with times out of bounds. `now` is the time, as far as this process knows it. */
+export function checkJobs(jobs: readonly NewJob[], now: number): void {
+  for (const job of jobs) {
+    const { id, delayMs, runAt, startWithinMs, deadlineMs, keepCancelledMs, unique, lease } = job
+    if (!isMs(delayMs)) throw refused(id, 'delayMs', delayMs)
+    if (runAt !== null && !isNear(runAt, now)) throw refused(id, 'runAt', runAt)
+    if (!isMsOrNull(startWithinMs)) throw refused(id, 'startWithinMs', startWithinMs)
+    if (!isMsOrNull(deadlineMs)) throw refused(id, 'deadlineMs', deadlineMs)
+    if (!isMsOrNull(keepCancelledMs)) throw refused(id, 'keepCancelledMs', keepCancelledMs)
+    if (unique !== null && !isMsOrNull(unique.forMs)) throw refused(id, 'forMs', unique.forMs)
+    if (lease !== null && !isMs(lease.leaseMs)) throw refused(id, 'leaseMs', lease.leaseMs)
+    if (!isPriority(job.priority)) throw refused(id, 'priority', job.priority)
+  }
+}
+
+/** Refuses settlements with times or counters out of bounds, and those with such follow-ups. */
+export function checkSettlements(settlements: readonly Settlement[], now: number): void {
+  for (const settlement of settlements) {
+    const { id, counters, followUps } = settlement
+    if (!areCounters(counters)) throw refused(id, 'counters', JSON.stringify(counters))
+    switch (settlement.kind) {
+      case 'again':
+        if (!isMs(settlement.delayMs)) throw refused(id, 'delayMs', settlement.delayMs)
+        break
+      case 'finish':
+        if (!isMsOrNull(settlement.keepMs)) throw refused(id, 'keepMs', settlement.keepMs)
+        if (!isMsOrNull(settlement.startedAgoMs))
+          throw refused(id, 'startedAgoMs', settlement.startedAgoMs)
+        break
+    }
+    checkJobs(followUps, now)
+  }
+}
+
+/** Refuses notes that come from another age. The clock of a worker may be a little ahead. */
+export function checkNotes(notes: readonly Note[]): void {
+  for (const note of notes) {
+    if (note.kind !== 'progress' && !isNear(note.agoMs, 0))
+      throw refused(note.id, 'agoMs', note.agoMs)
+  }
+}
+
+/** Answers a request for leases; refuses one whose leases would not end. */
+export function withLease<T extends { readonly leaseMs: number }>(request: T): T {
+  checkLease(request.leaseMs)
+  return request
+}
+
+/** Refuses leases that would not end. */
+export function checkLease(leaseMs: number): void {
+  if (!isMs(leaseMs)) throw refused('a lease', 'leaseMs', leaseMs)
+}
+
+/** Refuses a lock that would not end. */
+export function checkHold({ name, ttlMs }: HoldRequest): void {
+  if (!isMs(ttlMs)) throw refused(`the lock ${name}`, 'ttlMs', ttlMs)
+}
+
+/** Whether counters are what they count. */
+export function areCounters(counters: Counters): boolean {
+  const { attempts, failures, postpones, losses, interruptions, deferrals } = counters
+  return (
+    isCount(attempts) &&
+    isCount(failures) &&
+    isCount(postpones) &&
+    isCount(losses) &&
+    isCount(interruptions) &&
+    isCount(deferrals)
+  )
+}
+
+/** Whether a value is a priority. */
+export function isPriority(value: unknown): boolean {
+  return Number.isInteger(value) && (value as number) >= -1_000 && (value as number) <= 1_000
+}
+
+function isCount(value: unknown): boolean {
+  return Number.isSafeInteger(value) && (value as number) >= 0
+}
+
+function isMsOrNull(value: unknown): boolean {
+  return value === null || isMs(value)
+}
+
+function isNear(time: number, to: number): boolean {
+  return Number.isInteger(time) && Math.abs(time - to) <= longestMs
+}
+
+function refused(what: string, field: string, value: unknown): ErrandError {
+  return new ErrandError(
+    'invalid-option',
+    `${field} of ${what} is out of bounds: ${String(value)}. Times are whole milliseconds, at most 100 years.`,
+    { details: { field } },
+  )
+}

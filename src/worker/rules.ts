@@ -1,0 +1,31 @@
+/** What holds for a job here: its task, its policy, and what its call said. */
+import type { App } from '../client/app.ts'
+import { readStoredOptions, type StoredOptions } from '../client/new-job.ts'
+import type { Policy } from '../core/options.ts'
+import type { TaskRegistry } from '../core/registry.ts'
+import type { Definition } from '../core/task.ts'
+import type { ClaimedJob } from '../store.ts'
+
+export interface Rules {
+  /** Null for a task that is not known here. */
+  readonly definition: Definition | null
+  readonly policy: Policy
+  readonly stored: StoredOptions
+}
+
+/** The rules of a job that this worker holds. */
+export interface HeldRules extends Rules {
+  /** Whether all of the job can be read. One that cannot comes to nothing but its failure. */
+  readonly isReadable: boolean
+}
+
+export function rulesOf(app: App, registry: TaskRegistry, job: ClaimedJob): HeldRules {
+  const definition = registry.find(job.task)?.definition ?? null
+  const stored = readStoredOptions(job.options)
+  return {
+    definition,
+    stored: stored ?? {},
+    policy: app.policy(stored?.layer ?? null, definition, job.queue),
+    isReadable: stored !== null && job.why !== 'unreadable',
+  }
+}
