@@ -118,8 +118,8 @@ export class Parts {
 
   /** Each part's health. */
   get health(): readonly Health[] {
-    const { loop } = this.#sweeper
-    return [this.fetcher.loop, loop, this.#settler, this.#notes, this.#renewer].map(
+    const { loops } = this.#sweeper
+    return [this.fetcher.loop, ...loops, this.#settler, this.#notes, this.#renewer].map(
       ({ health }) => health,
     )
   }
@@ -159,7 +159,7 @@ export class Parts {
   start(): void {
     this.#unwatch = this.#options.app.store.watch((hint) => this.#hint(hint))
     this.fetcher.start(this.slots)
-    this.#sweeper.loop.start()
+    this.#sweeper.start()
   }
 
   /** Ends all but the fetcher. Attempts that still run are watched no more. */

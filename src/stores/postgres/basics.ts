@@ -2,12 +2,16 @@
 
 /** Longer than any call is repeated, in ms. */
 const erasuresKeptMs = 120_000
+/** Longer than a statement can be on its way to the server after its sender gave it up, in ms: TCP tries for a quarter of an hour. */
+const repeatsKeptMs = 60 * 60 * 1_000
 
 /**
  * `now_ms` is the server's time; the one place that reads it, which tests put another in.
  * `take_seqs` numbers a batch in one stretch; a stretch that another call broke into is no error, only more runs.
- * `tallied` keeps count: it only ever adds rows, so that nobody waits for a counter; `fold_tally` sums them up.
- * `erased` notes that a call removes jobs for good, once for each call; `forget_erasures` drops notes that no insert can ask for any more.
+ * `tallied` keeps count: it only ever adds rows, so that nobody waits for a counter; `fold_tally` sums them up. It also brings back the names
+ * of queues that have jobs but no row, which a fail-over may take: what a process wrote once it does not write again.
+ * `erased` notes that a call removes jobs for good, once for each call; `forget_inserts` drops notes that no insert can ask for any more.
+ * `ms_until` returns how long it is until a time, as a lock timeout: at least 1.
  */
 export const basicFunctions: string = `
 CREATE FUNCTION errand.now_ms() RETURNS int8 LANGUAGE sql VOLATILE AS $$
@@ -35,8 +39,13 @@ $$;
 CREATE FUNCTION errand.fold_tally() RETURNS void LANGUAGE sql AS $$
   WITH gone AS (
     DELETE FROM errand.tally WHERE ctid = ANY (ARRAY(SELECT ctid FROM errand.tally LIMIT 20000 FOR UPDATE SKIP LOCKED))
-    RETURNING queue, state, count)
-  INSERT INTO errand.tally (queue, state, count) SELECT queue, state, sum(count) FROM gone GROUP BY queue, state HAVING sum(count) <> 0
+    RETURNING queue, state, count),
+  folded AS MATERIALIZED (SELECT queue, state, sum(count) AS count FROM gone GROUP BY queue, state HAVING sum(count) <> 0),
+  lost AS (
+    INSERT INTO errand.queues (name)
+    SELECT DISTINCT queue FROM folded f WHERE count > 0 AND NOT EXISTS (SELECT 1 FROM errand.queues q WHERE q.name = f.queue) ORDER BY queue
+    ON CONFLICT DO NOTHING)
+  INSERT INTO errand.tally (queue, state, count) SELECT queue, state, count FROM folded
 $$;
 
 CREATE FUNCTION errand.erased(p_now int8) RETURNS void LANGUAGE plpgsql AS $$
@@ -46,9 +55,15 @@ BEGIN
   INSERT INTO errand.erasures (at) VALUES (p_now);
 END $$;
 
-CREATE FUNCTION errand.forget_erasures(p_now int8) RETURNS void LANGUAGE sql AS $$
+CREATE FUNCTION errand.forget_inserts(p_now int8) RETURNS void LANGUAGE sql AS $$
   DELETE FROM errand.erasures
-  WHERE ctid = ANY (ARRAY(SELECT ctid FROM errand.erasures WHERE at < p_now - ${erasuresKeptMs} LIMIT 20000 FOR UPDATE SKIP LOCKED))
+  WHERE ctid = ANY (ARRAY(SELECT ctid FROM errand.erasures WHERE at < p_now - ${erasuresKeptMs} LIMIT 20000 FOR UPDATE SKIP LOCKED));
+  DELETE FROM errand.repeats
+  WHERE ctid = ANY (ARRAY(SELECT ctid FROM errand.repeats WHERE at < p_now - ${repeatsKeptMs} LIMIT 20000 FOR UPDATE SKIP LOCKED))
+$$;
+
+CREATE FUNCTION errand.ms_until(p_time timestamptz) RETURNS int LANGUAGE sql VOLATILE AS $$
+  SELECT greatest((1000 * extract(epoch FROM p_time - clock_timestamp()))::int, 1)
 $$;
 
 CREATE FUNCTION errand.lists(p_during int, p_state int) RETURNS bool LANGUAGE sql IMMUTABLE AS $$

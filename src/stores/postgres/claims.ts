@@ -85,9 +85,9 @@ BEGIN
   END IF;
   IF p_suspects >= 0 THEN SELECT EXISTS (SELECT 1 FROM errand.suspects) INTO v_has_suspects; END IF;
   FOR v_queue IN
+    -- A queue that is named needs no row: a fail-over may have taken it.
     SELECT * FROM (SELECT q.name, q.most, p_after[q.o] AS after FROM unnest(p_queues, p_limits) WITH ORDINALITY q (name, most, o)
-        JOIN errand.queues k ON k.name = q.name AND NOT k.paused
-      WHERE q.most > 0 AND p_limit > 0 ORDER BY q.o) n
+      WHERE q.most > 0 AND p_limit > 0 AND NOT EXISTS (SELECT 1 FROM errand.queues k WHERE k.name = q.name AND k.paused) ORDER BY q.o) n
     UNION ALL
     SELECT * FROM (SELECT k.name, p_others, NULL FROM errand.queues k
       WHERE p_others > 0 AND p_limit > 0 AND NOT k.paused AND k.name <> ALL (p_queues) ORDER BY k.name) o

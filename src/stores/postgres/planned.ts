@@ -12,7 +12,10 @@ export const planned = `SET plan_cache_mode = force_generic_plan SET jit = off S
   SET enable_hashjoin = off SET enable_mergejoin = off`
 
 /**
- * How long a call waits for a row that a transaction of the user holds, in ms: longer than it may take until the server has ended rings
- * of calls that wait for each other, a second for each of a few.
+ * How long a call waits for rows that others hold, in ms: longer than calls of Errand hold any on a busy server, and short enough for those
+ * who wait for what it holds itself meanwhile. Only a transaction of a user holds a row for longer.
  */
-export const heldMs = 4_000
+export const patienceMs = 100
+
+/** How long the parts of a call that is carried out apart wait so, all of them together, in ms. */
+export const apartPatienceMs = 50

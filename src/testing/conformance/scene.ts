@@ -6,6 +6,7 @@ import type {
   ClaimRequest,
   ExpiredRequest,
   NewJob,
+  InsertAnswer,
   SettleAnswer,
   Settlement,
   Store,
@@ -119,7 +120,7 @@ export class Scene {
   }
 
   /** Inserts with a unique rule and tells whether that made a job. */
-  async tryInsert(over: Partial<NewJob>): Promise<'created' | 'duplicate' | 'replaced'> {
+  async tryInsert(over: Partial<NewJob>): Promise<InsertAnswer['status']> {
     return only(await this.store.insert([newJob(over)])).status
   }
 
