@@ -2,7 +2,7 @@
 import pg from 'pg'
 import type { Store } from '../src/store.ts'
 import { postgres, type PostgresOptions } from '../src/stores/postgres/index.ts'
-import type { StoreHarness } from '../src/testing/conformance/index.ts'
+import type { TransactionHarness } from '../src/testing/conformance/index.ts'
 import { virtualStart } from '../src/testing/virtual-clock.ts'
 
 const SET_UP = `INSERT INTO errand.meta (name, value) VALUES ('clock', ${virtualStart});
@@ -14,7 +14,7 @@ const EMPTY = `DO $$ DECLARE t text; BEGIN
   DELETE FROM errand.finished;
   UPDATE errand.meta SET value = ${virtualStart} WHERE name = 'clock'; END $$`
 
-export interface PostgresHarness extends StoreHarness {
+export interface PostgresHarness extends TransactionHarness {
   /** The schema of the file. */
   readonly schema: string
   close(): Promise<void>
@@ -54,6 +54,16 @@ export async function postgresHarness(
           await pool.query(own(`UPDATE errand.meta SET value = value + $1 WHERE name = 'clock'`), [
             Math.floor(ms),
           ])
+        },
+        within: async (work) => {
+          const client = await pool.connect()
+          try {
+            await client.query('BEGIN')
+            await work(client)
+          } finally {
+            await client.query('ROLLBACK')
+            client.release()
+          }
         },
         dispose: async () => {
           await Promise.all(stores.map((store) => store.close()))

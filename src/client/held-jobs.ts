@@ -9,15 +9,15 @@ import type { NewJob } from '../store.ts'
 import { countOf, type Pending } from './coalescer.ts'
 import { keepAlive } from './keep-alive.ts'
 
-/** The pauses between two tries, doubled from the first, and how long a caller waits in all, in ms. */
+/** The pauses between two tries, doubled from the first, and for how long a caller waits, in ms. */
 const bounds = { firstPauseMs: 25, mostPauseMs: 250, callerMs: 4_000 } as const
 
 /** Inserts a batch and answers its callers; hands those to `held` that are to wait. */
 type Insert = (batch: readonly Held[], held: (one: Held) => void) => Promise<void>
 
 interface Held extends Pending {
-  /** How long the caller may still wait, in ms. */
-  leftMs: number
+  /** When the caller has waited for long enough, by the clock of the process. */
+  readonly until: number
 }
 
 export class HeldJobs {
@@ -37,7 +37,7 @@ export class HeldJobs {
   }
 
   add(pending: Pending): void {
-    this.#waiting.push({ ...pending, leftMs: bounds.callerMs })
+    this.#waiting.push({ ...pending, until: performance.now() + bounds.callerMs })
     this.#running ??= this.#run().finally(() => {
       this.#running = null
     })
@@ -51,9 +51,7 @@ export class HeldJobs {
   async #run(): Promise<void> {
     const letGo = keepAlive()
     for (let pauseMs: number = bounds.firstPauseMs; this.#waiting.length > 0;) {
-      const drawnMs = pauseMs * (0.5 + Math.random())
-      await sleep(this.#clock, drawnMs)
-      for (const held of this.#waiting) held.leftMs -= drawnMs
+      await sleep(this.#clock, pauseMs * (0.5 + Math.random()))
       const batch = this.#waiting.splice(0, countOf(this.#waiting))
       this.#inFlight = batch.length
       await this.#insert(batch, (held) => this.#again(held))
@@ -64,7 +62,7 @@ export class HeldJobs {
   }
 
   #again(held: Held): void {
-    if (held.leftMs > 0) this.#waiting.push(held)
+    if (performance.now() < held.until) this.#waiting.push(held)
     else held.reject(heldError(held.job))
   }
 }

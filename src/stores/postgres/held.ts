@@ -1,6 +1,6 @@
 /**
- * Rows that a transaction of a user holds. The server lets no call wait for one for longer than a moment (`patienceMs`), since it holds
- * rows and a connection itself meanwhile; what it is worth to wait longer is done here, between calls.
+ * Rows that a transaction of a user holds. The server lets no call wait for one for longer than a moment, since it holds rows
+ * and a connection itself meanwhile; what it is worth to wait longer is done here, between calls.
  */
 import { isErrandError } from '../../core/errors.ts'
 
@@ -35,15 +35,17 @@ export async function patiently<T>(call: () => Promise<T>): Promise<T> {
 export class Apart {
   #until = -Infinity
 
-  async run(call: (isApart: boolean) => Promise<string>): Promise<string> {
+  /** `mark` is in an answer when one of the call was held. */
+  async run(mark: string, call: (isApart: boolean) => Promise<string>): Promise<string> {
     if (performance.now() >= this.#until) {
       try {
         return await call(false)
       } catch (error) {
         if (!isHeld(error)) throw error
       }
-      this.#until = performance.now() + apartForMs
     }
-    return call(true)
+    const answer = await call(true)
+    if (answer.includes(mark)) this.#until = performance.now() + apartForMs
+    return answer
   }
 }

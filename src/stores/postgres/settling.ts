@@ -4,7 +4,7 @@ import type { SettleAnswer, Settlement } from '../../store.ts'
 import type { Database } from './database.ts'
 import { finishPlain, type Plain } from './finishing.ts'
 import { packJob, recheck } from './intake.ts'
-import { apartPatienceMs, patienceMs, planned } from './planned.ts'
+import { apartPatienceMs, callPatienceMs, planned } from './planned.ts'
 import { numbers, packCounters, uuids } from './rows.ts'
 import { codeOf } from './states.ts'
 import type { Caller } from './transactions.ts'
@@ -24,7 +24,7 @@ DECLARE
   v_one json;
   v_answers text := '';
 BEGIN
-  IF p_hint IS NULL THEN PERFORM set_config('lock_timeout', '${patienceMs}', true); END IF;
+  IF p_hint IS NULL THEN PERFORM set_config('lock_timeout', '${callPatienceMs}', true); END IF;
   IF json_array_length(p_settlements) > 1 AND NOT p_apart THEN
     FOR v_named IN
       SELECT (SELECT j.seq FROM errand.jobs j WHERE j.id = (value->>'id')::uuid) AS seq, (value->>'token')::int8 AS token
@@ -129,6 +129,7 @@ const SETTLE_APART = `SELECT errand.settle($1::text::json, $2, true)`
 const OWN = `SELECT errand.begin_own($1, $2)`
 
 const answers = ['stale', 'settled', 'cancel-asked', 'held'] as const
+const heldMark = String(answers.indexOf('held'))
 
 export async function settle(
   db: Database,
@@ -145,7 +146,7 @@ export async function settle(
   if (rest.length === 0) return settled
   const others = rest.map((place) => settlements[place] as Settlement)
   const values = [JSON.stringify(others.map(packed)), null]
-  const digits = await db.apart.settlements.run((isApart) =>
+  const digits = await db.apart.settlements.run(heldMark, (isApart) =>
     db.value(isApart ? SETTLE_APART : SETTLE, values),
   )
   for (const [index, place] of rest.entries())

@@ -47,6 +47,7 @@ import { stateTableRules } from './state-table-rules.ts'
 import { suspectRules } from './suspect-rules.ts'
 import { uniqueRules } from './unique-rules.ts'
 
+export { heldRules, type TransactionFixture, type TransactionHarness } from './held-rules.ts'
 export { runRules, type Rule, type StoreFixture, type StoreHarness } from './harness.ts'
 export { livenessRules, type LivenessHarness } from './liveness-rules.ts'
 export { lockRules, type LockHarness } from './lock-rules.ts'
