@@ -1,4 +1,5 @@
 /** Functions that all others build on: time, numbers, counts. */
+import { callPatienceMs } from './planned.ts'
 
 /** Longer than any call is repeated, in ms. */
 const erasuresKeptMs = 120_000
@@ -11,7 +12,8 @@ const repeatsKeptMs = 60 * 60 * 1_000
  * `tallied` keeps count: it only ever adds rows, so that nobody waits for a counter; `fold_tally` sums them up. It also brings back the names
  * of queues that have jobs but no row, which a fail-over may take: what a process wrote once it does not write again.
  * `erased` notes that a call removes jobs for good, once for each call; `forget_inserts` drops notes that no insert can ask for any more.
- * `ms_until` returns how long it is until a time, as a lock timeout: at least 1.
+ * `call_patience` returns the lock timeout of calls that are sent again when they meet a held row; tests put another in. `ms_until` returns how
+ * long it is until a time, as a lock timeout: at least 1.
  */
 export const basicFunctions: string = `
 CREATE FUNCTION errand.now_ms() RETURNS int8 LANGUAGE sql VOLATILE AS $$
@@ -61,6 +63,8 @@ CREATE FUNCTION errand.forget_inserts(p_now int8) RETURNS void LANGUAGE sql AS $
   DELETE FROM errand.repeats
   WHERE ctid = ANY (ARRAY(SELECT ctid FROM errand.repeats WHERE at < p_now - ${repeatsKeptMs} LIMIT 20000 FOR UPDATE SKIP LOCKED))
 $$;
+
+CREATE FUNCTION errand.call_patience() RETURNS text LANGUAGE sql IMMUTABLE AS $$ SELECT '${callPatienceMs}' $$;
 
 CREATE FUNCTION errand.ms_until(p_time timestamptz) RETURNS int LANGUAGE sql VOLATILE AS $$
   SELECT greatest((1000 * extract(epoch FROM p_time - clock_timestamp()))::int, 1)

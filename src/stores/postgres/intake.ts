@@ -4,7 +4,7 @@ import type { Inserted, NewJob } from '../../store.ts'
 import type { Again, Database } from './database.ts'
 import { forgottenState, unknownOutcome } from './errors.ts'
 import { add, isOrdinary } from './ordinary.ts'
-import { apartPatienceMs, callPatienceMs, planned } from './planned.ts'
+import { apartPatienceMs, planned } from './planned.ts'
 import { uuids } from './rows.ts'
 import { packStates } from './states.ts'
 import type { Caller } from './transactions.ts'
@@ -46,7 +46,7 @@ DECLARE
   v_answers json[] := array_fill(NULL::json, ARRAY[cardinality(v_seqs)]);
 BEGIN
   -- A unique key may be held by a transaction of a user that is still open.
-  IF p_hint IS NULL THEN PERFORM set_config('lock_timeout', '${callPatienceMs}', true); END IF;
+  IF p_hint IS NULL THEN PERFORM set_config('lock_timeout', errand.call_patience(), true); END IF;
   FOR v_named IN
     SELECT value, o FROM json_array_elements(p_jobs) WITH ORDINALITY j (value, o)
     ORDER BY CASE WHEN NOT v_as_given AND json_typeof(value->'unique') = 'object' THEN value->'unique'->>'key' END NULLS FIRST, o

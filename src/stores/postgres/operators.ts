@@ -4,7 +4,7 @@ import type { CancelAnswer, RemoveAnswer, RetryAnswer, StoredJob } from '../../s
 import type { Database } from './database.ts'
 import { readStored, storedColumns, uuids } from './rows.ts'
 import { patiently } from './held.ts'
-import { callPatienceMs, patienceMs, planned } from './planned.ts'
+import { patienceMs, planned } from './planned.ts'
 
 /**
  * Each takes its jobs one after the other and locks the job, then the table that holds it. Answers are digits: the places of the
@@ -51,7 +51,7 @@ DECLARE
   v_id uuid;
   v_answers text := '';
 BEGIN
-  PERFORM set_config('lock_timeout', '${callPatienceMs}', true);
+  PERFORM set_config('lock_timeout', errand.call_patience(), true);
   PERFORM errand.cancel_in_order(p_ids);
   v_waits_until := clock_timestamp() + interval '${patienceMs} ms';
   FOREACH v_id IN ARRAY p_ids LOOP
@@ -108,7 +108,7 @@ DECLARE
   v_old errand.finished;
   v_answers text := '';
 BEGIN
-  PERFORM set_config('lock_timeout', '${callPatienceMs}', true);
+  PERFORM set_config('lock_timeout', errand.call_patience(), true);
   PERFORM errand.in_order(p_ids);
   FOREACH v_id IN ARRAY p_ids LOOP
     SELECT * INTO v_job FROM errand.jobs WHERE id = v_id FOR UPDATE;
@@ -155,7 +155,7 @@ DECLARE
   v_state int;
   v_answers text := '';
 BEGIN
-  PERFORM set_config('lock_timeout', '${callPatienceMs}', true);
+  PERFORM set_config('lock_timeout', errand.call_patience(), true);
   PERFORM errand.in_order(p_ids);
   FOREACH v_id IN ARRAY p_ids LOOP
     SELECT * INTO v_job FROM errand.jobs WHERE id = v_id FOR UPDATE;
@@ -183,7 +183,7 @@ DECLARE
   v_job errand.jobs;
   v_stored errand.stored;
 BEGIN
-  PERFORM set_config('lock_timeout', '${callPatienceMs}', true);
+  PERFORM set_config('lock_timeout', errand.call_patience(), true);
   PERFORM errand.in_order(p_ids);
   FOREACH v_id IN ARRAY p_ids LOOP
     SELECT * INTO v_job FROM errand.jobs WHERE id = v_id FOR UPDATE;

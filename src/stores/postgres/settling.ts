@@ -4,7 +4,7 @@ import type { SettleAnswer, Settlement } from '../../store.ts'
 import type { Database } from './database.ts'
 import { finishPlain, type Plain } from './finishing.ts'
 import { packJob, recheck } from './intake.ts'
-import { apartPatienceMs, callPatienceMs, planned } from './planned.ts'
+import { apartPatienceMs, planned } from './planned.ts'
 import { numbers, packCounters, uuids } from './rows.ts'
 import { codeOf } from './states.ts'
 import type { Caller } from './transactions.ts'
@@ -24,7 +24,7 @@ DECLARE
   v_one json;
   v_answers text := '';
 BEGIN
-  IF p_hint IS NULL THEN PERFORM set_config('lock_timeout', '${callPatienceMs}', true); END IF;
+  IF p_hint IS NULL THEN PERFORM set_config('lock_timeout', errand.call_patience(), true); END IF;
   IF json_array_length(p_settlements) > 1 AND NOT p_apart THEN
     FOR v_named IN
       SELECT (SELECT j.seq FROM errand.jobs j WHERE j.id = (value->>'id')::uuid) AS seq, (value->>'token')::int8 AS token
