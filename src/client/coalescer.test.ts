@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { ErrandError } from '../core/errors.ts'
-import type { InsertAnswer, Inserted, NewJob } from '../store.ts'
+import type { Inserted, NewJob } from '../store.ts'
 import { systemClock as clock } from '../stores/system-clock.ts'
-import { Coalescer, coalescerBounds } from './coalescer.ts'
+import { Coalescer } from './coalescer.ts'
+import { coalescerBounds } from './insert-batch.ts'
 
 function job(id: string, change: Partial<NewJob> = {}): NewJob {
   return {

@@ -9,29 +9,18 @@
  * - flushing: one batch is under way; what arrives meanwhile waits for the next. When it is done the lane gathers
  *   again if anything waits, so that callers who were just answered can join, else it is idle.
  */
-import { ErrandError, isErrandError, type ErrandErrorCode } from '../core/errors.ts'
+import { ErrandError } from '../core/errors.ts'
 import type { Clock } from '../core/clock.ts'
-import type { InsertAnswer, Inserted, NewJob } from '../store.ts'
+import type { Inserted, NewJob } from '../store.ts'
 import { HeldJobs } from './held-jobs.ts'
+import {
+  coalescerBounds,
+  countOf,
+  insertBatch,
+  type InsertBatch,
+  type Pending,
+} from './insert-batch.ts'
 import { keepAlive } from './keep-alive.ts'
-
-/** Bounds of one batch, and of all that may wait. */
-export const coalescerBounds = {
-  batchJobs: 1_000,
-  /** Characters of input and options. */
-  batchChars: 4_000_000,
-  pendingJobs: 50_000,
-} as const
-
-/** Inserts a batch, as a store does. */
-export type InsertBatch = (jobs: readonly NewJob[]) => Promise<readonly InsertAnswer[]>
-
-/** A job whose caller waits. */
-export interface Pending {
-  readonly job: NewJob
-  readonly resolve: (inserted: Inserted) => void
-  readonly reject: (error: unknown) => void
-}
 
 /** Gathers single inserts into batches. */
 export class Coalescer {
@@ -117,18 +106,6 @@ class Lane {
   }
 }
 
-/** How many of those that wait, from the first, go with one batch. */
-export function countOf(waiting: readonly { readonly job: NewJob }[]): number {
-  let count = 0
-  let chars = 0
-  for (const { job } of waiting) {
-    chars += job.input.length + (job.options?.length ?? 0)
-    if (count > 0 && chars > coalescerBounds.batchChars) break
-    if (++count === coalescerBounds.batchJobs) break
-  }
-  return count
-}
-
 /** Sorted by key, so that all processes lock keys in one order; jobs of one key stay in the order of their calls. */
 function byKey(batch: readonly Pending[]): readonly Pending[] {
   return batch.toSorted((a, b) => compare(a.job.unique?.key ?? '', b.job.unique?.key ?? ''))
@@ -136,68 +113,6 @@ function byKey(batch: readonly Pending[]): readonly Pending[] {
 
 function compare(a: string, b: string): number {
   return a < b ? -1 : a > b ? 1 : 0
-}
-
-/**
- * Inserts a batch and answers each of its callers, but hands over those that are held. A batch that a job spoils is halved until the
- * culprit alone gets the error.
- */
-async function insertBatch<One extends Pending>(
-  insert: InsertBatch,
-  batch: readonly One[],
-  held: (pending: One) => void,
-): Promise<void> {
-  try {
-    const answers = await insert(batch.map(({ job }) => job))
-    for (const [index, pending] of batch.entries()) {
-      const inserted = answers[index]
-      if (inserted?.status === 'held') held(pending)
-      else answer(pending, inserted)
-    }
-  } catch (error) {
-    if (batch.length === 1 || isOfStore(error)) {
-      for (const { job, reject } of batch)
-        reject(isErrandError(error, 'unknown-outcome') ? withId(error, job) : error)
-      return
-    }
-    const middle = batch.length >> 1
-    await insertBatch(insert, batch.slice(0, middle), held)
-    await insertBatch(insert, batch.slice(middle), held)
-  }
-}
-
-function answer(pending: Pending, inserted: Inserted | undefined): void {
-  if (inserted !== undefined) pending.resolve(inserted)
-  else
-    pending.reject(
-      new ErrandError('store-corrupt', 'The store answered fewer jobs than it was given.'),
-    )
-}
-
-/** Errors that say something of the store or of the moment, not of a job: halving would only repeat them. */
-const codesOfStore: readonly ErrandErrorCode[] = [
-  'store-busy',
-  'store-unavailable',
-  'store-corrupt',
-  'store-too-new',
-  'unknown-outcome',
-  'overloaded',
-  'closed',
-  'timeout',
-  'missing-peer',
-  'invalid-config',
-]
-
-function isOfStore(error: unknown): boolean {
-  return isErrandError(error) && codesOfStore.includes(error.code)
-}
-
-/** Tells a caller which of its jobs may or may not be stored, so that it can insert the same id again. */
-export function withId(error: ErrandError, job: NewJob): ErrandError {
-  return new ErrandError('unknown-outcome', error.message, {
-    cause: error,
-    details: { ...error.details, id: job.id },
-  })
 }
 
 function overloaded(): ErrandError {

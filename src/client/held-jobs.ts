@@ -6,7 +6,7 @@ import { sleep, type Clock } from '../core/clock.ts'
 import { formatMs } from '../core/duration.ts'
 import { ErrandError } from '../core/errors.ts'
 import type { NewJob } from '../store.ts'
-import { countOf, type Pending } from './coalescer.ts'
+import { countOf, type Pending } from './insert-batch.ts'
 import { keepAlive } from './keep-alive.ts'
 
 /** The pauses between two tries, doubled from the first, and for how long a caller waits, in ms. */
@@ -23,7 +23,7 @@ interface Held extends Pending {
 export class HeldJobs {
   readonly #clock: Clock
   readonly #insert: Insert
-  #waiting: Held[] = []
+  readonly #waiting: Held[] = []
   #inFlight = 0
   #running: Promise<void> | null = null
 

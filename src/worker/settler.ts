@@ -35,8 +35,8 @@ export class Settler {
   readonly #wrote: () => void
   readonly #gaveUp = new AbortController()
   #waiting: Item[] = []
-  #held: Item[] = []
-  #settlingHeld: Promise<void> | null = null
+  readonly #held: Item[] = []
+  #isSettlingHeld = false
   #scheduled = false
   #flights = 0
   #rest: Promise<void> | null = null
@@ -103,12 +103,14 @@ export class Settler {
   }
 
   async #settleHeld(): Promise<void> {
+    this.#isSettlingHeld = true
     for (let pauseMs: number = heldPauses.firstMs; this.#held.length > 0;) {
       await sleep(this.#store.clock, pauseMs * (0.5 + Math.random()), this.#gaveUp.signal)
       if (this.#gaveUp.signal.aborted) return
       await this.#fly(this.#held.splice(0, batch))
       pauseMs = Math.min(2 * pauseMs, heldPauses.mostMs)
     }
+    this.#isSettlingHeld = false
   }
 
   async #write(items: readonly Item[]): Promise<void> {
@@ -123,7 +125,6 @@ export class Settler {
       return this.#rest
     }
     this.health.worked()
-    const held = this.#held.length
     for (const [index, item] of items.entries()) {
       const answer = answers[index] ?? 'stale'
       if (answer === 'held') {
@@ -133,10 +134,7 @@ export class Settler {
       this.#pending--
       item.done(answer)
     }
-    if (this.#held.length > held)
-      this.#settlingHeld ??= this.#settleHeld().finally(() => {
-        this.#settlingHeld = null
-      })
+    if (this.#held.length > 0 && !this.#isSettlingHeld) void this.#settleHeld()
   }
 
   async #restAfter(error: unknown): Promise<void> {

@@ -168,9 +168,9 @@ if (server !== null) {
         ])
         await worker.start()
         for (const job of others) await job.result({ timeout: '10s' })
-        assert.equal((await both.jobs.get(first!.id))?.state, 'running')
+        assert.equal((await both.jobs.get(first.id))?.state, 'running')
         await client.query('ROLLBACK')
-        await first!.result({ timeout: '20s' })
+        await first.result({ timeout: '20s' })
         assert.equal((await app.enqueue(follow, undefined, key)).inserted, 'duplicate')
       })
     } finally {

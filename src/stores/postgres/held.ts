@@ -11,7 +11,7 @@ const pauseMs = 100
 const apartForMs = 1_000
 
 /** Whether a call ended because a row was held for too long; it has written nothing. */
-export function isHeld(error: unknown): boolean {
+function isHeld(error: unknown): boolean {
   return isErrandError(error, 'store-busy') && error.details['code'] === '55P03'
 }
 

@@ -26,7 +26,7 @@ export interface TransactionHarness extends StoreHarness {
 
 export interface TransactionFixture extends StoreFixture {
   /** Runs `work` with a new transaction of a user, which is rolled back in the end. */
-  within(work: (tx: unknown) => Promise<void>): Promise<void>
+  readonly within: (work: (tx: unknown) => Promise<void>) => Promise<void>
 }
 
 const rule = unique('k')
@@ -114,7 +114,7 @@ export const heldRules: readonly Rule<TransactionHarness>[] = rulesOf({
 
   'jobs that come due while an open transaction takes the key that one of them goes without are all claimed':
     async (place) => {
-      const { store, within, advance } = place
+      const { store, within } = place
       const [keyed] = await running(place, [newJob({ unique: rule })])
       const rival = newJob({ unique: rule, queue: 'rivals' })
       await store.insert([rival])
@@ -122,7 +122,7 @@ export const heldRules: readonly Rule<TransactionHarness>[] = rulesOf({
       await store.cancel([rival.id], null)
       const others = Array.from({ length: 5 }, () => newJob({ delayMs: minute }))
       await store.insert(others)
-      await advance(minute)
+      await place.advance(minute)
       await within(async (tx) => {
         const inserted = await store.insert([newJob({ unique: rule, queue: 'rivals' })], tx)
         assert.equal(only(inserted).status, 'created')
@@ -135,13 +135,13 @@ export const heldRules: readonly Rule<TransactionHarness>[] = rulesOf({
 
   'pruning, sweeping and heartbeats go on while an open transaction takes over a key whose time is over':
     async (place) => {
-      const { store, within, advance } = place
+      const { store, within } = place
       const timed = unique('k', { forMs: minute })
       const left = newJob({ unique: timed, keepCancelledMs: hour })
       await store.insert([left])
       await store.cancel([left.id], null)
       const [lost] = await running(place, [newJob()])
-      await advance(2 * hour)
+      await place.advance(2 * hour)
       await within(async (tx) => {
         assert.equal(only(await store.insert([newJob({ unique: timed })], tx)).status, 'created')
         assert.deepEqual(await store.prune(prune), { removed: 1, more: false })
@@ -153,15 +153,15 @@ export const heldRules: readonly Rule<TransactionHarness>[] = rulesOf({
 
   'a job whose key an open transaction takes over is removed, rescued and overdue like any other':
     async (place) => {
-      const { store, within, advance } = place
+      const { store, within } = place
       const timed = unique('k', { forMs: minute, during: [] })
       const [lost] = await running(place, [newJob({ unique: timed })])
-      await advance(hour)
+      await place.advance(hour)
       await within(async (tx) => {
         assert.equal(only(await store.insert([newJob({ unique: timed })], tx)).status, 'created')
         const [again] = (await store.expired(expiredOf())).jobs
         assert.equal(again?.id, lost!.id)
-        assert.deepEqual(await store.settle([finish(again!, { error: '"no"' })]), ['settled'])
+        assert.deepEqual(await store.settle([finish(again, { error: '"no"' })]), ['settled'])
         assert.deepEqual(await store.remove([lost!.id]), ['removed'])
       })
     },
