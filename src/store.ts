@@ -5,9 +5,10 @@
  * and decides nothing itself. Payloads are opaque text to it. Every stored time is the store's own: callers
  * hand in delays in milliseconds, and only `runAt` is absolute. `errand/conformance` proves an implementation.
  *
- * Three rules hold:
+ * These rules hold:
  * - Every call is a batch and answers in the order of its arguments.
  * - Every transition of a running job is a compare-and-set on (id, token). A stale caller gets `'stale'` and changes nothing.
+ * - Texts are well-formed Unicode without NUL, names and keys have no control characters: callers see to it, and a store need not look.
  * - A transition is one atomic step: state, counters, output, follow-ups, unique key, needs.
  */
 import type { Clock } from './core/clock.ts'
@@ -42,7 +43,8 @@ export interface StoreInfo {
 
 /** Names a module whose `connect(argument)` answers the same store again. Both parts can be sent to a thread. */
 export interface Connector {
-  readonly module: string
+  /** The URL of a file that does nothing else when it is imported; null where there is none, as in a bundle. */
+  readonly module: string | null
   readonly argument: unknown
 }
 
@@ -177,7 +179,10 @@ export interface NextDue {
 /** A leased job: all that is needed to run it and to decide what comes next. */
 export interface ClaimedJob {
   readonly id: string
-  /** The fencing number: greater than any that this job had before. */
+  /**
+   * The fencing number: greater than any that the store gave before, and no more than a second behind its clock in microseconds, so that none
+   * comes twice, even after a crash, a fail-over or a restored copy took back what was written.
+   */
   readonly token: number
   readonly task: string
   readonly queue: string
@@ -288,8 +293,6 @@ export interface Tended extends NextDue {
   readonly now: number
   /** Names of all paused queues. */
   readonly paused: readonly string[]
-  /** Names of all queues that the store has seen. */
-  readonly queues: readonly string[]
   /** Whether a queue that is not paused has ready work. */
   readonly ready: boolean
   /** Whether leases have expired, or waiting jobs are overdue. */
@@ -394,8 +397,10 @@ export type RetryAnswer = 'retried' | 'duplicate' | 'unfit' | 'missing'
 export type RemoveAnswer = 'removed' | 'running' | 'missing'
 
 export interface Coordination {
+  /** Keeps queues from giving jobs. */
   pause(queues: readonly string[]): Promise<void>
   resume(queues: readonly string[]): Promise<void>
+  /** Queues that hold a job, in whatever state, or are paused. No other name is remembered. */
   queues(): Promise<readonly { readonly name: string; readonly paused: boolean }[]>
   workers(): Promise<readonly WorkerRecord[]>
   /** Adds or replaces entries of the tasks registry. */

@@ -22,6 +22,7 @@ const codeOf: Readonly<Record<ErrandErrorCode, ExitCode>> = {
   'unknown-codec': 2,
   'invalid-config': 2,
   'missing-peer': 2,
+  'no-thread': 2,
   'tx-not-immediate': 2,
   'tx-unsupported': 2,
   'invalid-input': 2,
@@ -39,6 +40,7 @@ const codeOf: Readonly<Record<ErrandErrorCode, ExitCode>> = {
   'store-unavailable': 2,
   'store-corrupt': 2,
   'store-too-new': 2,
+  'store-replaced': 3,
   'unknown-outcome': 3,
   'server-unavailable': 2,
   'server-refused': 2,
@@ -66,6 +68,13 @@ export function describeError(error: unknown, verbose: boolean): string {
 /** Joins a text's lines. */
 export function oneLine(text: string): string {
   return text.trim().replaceAll(/\s*\n\s*/g, ' ')
+}
+
+/** Tells whether only another process can use the store from now on. */
+export function needsRestart(error: unknown): error is Error {
+  if (errandCode(error) !== 'store-replaced') return false
+  const { details } = error as { readonly details?: { readonly needsRestart?: unknown } }
+  return details?.needsRestart === true
 }
 
 /** By name and not by class: a configuration may bring its own copy of the package. */

@@ -13,6 +13,7 @@ import {
 } from '../core/options.ts'
 import { collectTasks, type TaskRegistry } from '../core/registry.ts'
 import type { Definition } from '../core/task.ts'
+import { checkName } from '../core/text.ts'
 import { normaliseUnique, type UniqueLayer } from '../core/unique.ts'
 import { EventHub } from '../observe/events.ts'
 import { logEvents, type Log } from '../observe/log.ts'
@@ -137,8 +138,10 @@ export class App {
     this.pollMs = toMs(config.poll ?? appDefaults.pollMs, `${where}.poll`)
     this.keepAtMost = readCount(config.keepAtMost ?? appDefaults.keepAtMost, `${where}.keepAtMost`)
     this.codec = config.codec ?? null
-    for (const codec of [...(config.codecs ?? []), ...(config.codec ? [config.codec] : [])])
+    for (const codec of [...(config.codecs ?? []), ...(config.codec ? [config.codec] : [])]) {
+      checkName(codec.name, `${where}.codec`)
       this.#codecs.set(codec.name, codec)
+    }
     this.queues = readQueues(config.queues ?? {})
     this.#sources = [config.tasks ?? []].flat()
     this.#root = root
@@ -231,8 +234,7 @@ function readQueues(
   const read = new Map<string, QueueSettings>()
   for (const [name, options] of Object.entries(queues)) {
     const where = `queues[${JSON.stringify(name)}]`
-    if (name === '' || name.length > 200)
-      throw new ErrandError('invalid-option', `${where}: a queue's name has 1 to 200 characters.`)
+    checkName(name, where)
     refuseUnknownKeys(
       options,
       [

@@ -74,6 +74,7 @@ const codesOfStore: readonly ErrandErrorCode[] = [
   'store-unavailable',
   'store-corrupt',
   'store-too-new',
+  'store-replaced',
   'unknown-outcome',
   'overloaded',
   'closed',

@@ -3,6 +3,7 @@ import { ErrandError } from '../core/errors.ts'
 import type { JobState } from '../core/job.ts'
 import { refuseUnknownKeys } from '../core/nearest.ts'
 import { readStates } from '../core/options.ts'
+import { isPlain } from '../core/text.ts'
 import type { ListQuery } from '../store.ts'
 import type { JobFilter } from './public.ts'
 
@@ -52,8 +53,12 @@ function text<Key extends string>(
   where: string,
 ): { readonly [key in Key]?: string } {
   if (value === undefined) return {}
-  if (typeof value !== 'string')
-    throw new ErrandError('invalid-option', `${where}.${key} must be a text.`)
+  if (typeof value !== 'string' || !isPlain(value)) {
+    throw new ErrandError(
+      'invalid-option',
+      `${where}.${key} must be a text without half of an emoji and without control characters: nothing has such a name.`,
+    )
+  }
   return { [key]: value } as { readonly [key in Key]?: string }
 }
 

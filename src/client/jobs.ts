@@ -1,6 +1,8 @@
 /** Reading jobs, and the operators' calls on them. */
 import { ErrandError } from '../core/errors.ts'
 import { finalStates, isFinal, type JobState } from '../core/job.ts'
+import { reasonBytes } from '../core/kept-error.ts'
+import { cutText, isPlain } from '../core/text.ts'
 import type { Client } from './client.ts'
 import { readFilter, statesFor } from './job-filter.ts'
 import type { BulkOptions, JobFilter, Jobs, JobTarget, Tally } from './public.ts'
@@ -62,10 +64,11 @@ export function createJobs(client: Client): Jobs {
       target,
       { reason = null, ...options }: BulkOptions & { readonly reason?: string | null } = {},
     ) {
+      const why = readReason(reason)
       return apply(client, target, options, {
         name: 'jobs.cancel()',
         fits: ['blocked', 'scheduled', 'ready', 'running'],
-        act: (ids) => client.store.cancel(ids, reason),
+        act: (ids) => client.store.cancel(ids, why),
       })
     },
 
@@ -149,8 +152,18 @@ async function* pagesOf(
   }
 }
 
+/** Only people read a reason, so it is made to fit where it does not. */
+function readReason(reason: unknown): string | null {
+  if (reason === null) return null
+  if (typeof reason === 'string') return cutText(reason, reasonBytes)
+  throw new ErrandError(
+    'invalid-option',
+    `jobs.cancel().reason must be a text, not a ${typeof reason}.`,
+  )
+}
+
 function checkId(id: unknown, where: string): void {
-  if (typeof id === 'string' && id !== '') return
+  if (typeof id === 'string' && id !== '' && isPlain(id)) return
   throw new ErrandError(
     'invalid-option',
     `${where} needs the id of a job, not ${JSON.stringify(id)}.`,

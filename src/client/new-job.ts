@@ -4,6 +4,7 @@ import { toMs } from '../core/duration.ts'
 import { callOptionNames, type EnqueueOptions, type FollowUps } from '../core/enqueue-options.ts'
 import { ErrandError } from '../core/errors.ts'
 import { normalise, type Layer } from '../core/options.ts'
+import { checkName } from '../core/text.ts'
 import { normaliseUnique, uniqueKey, type UniqueLayer } from '../core/unique.ts'
 import type { NewJob, UniqueRule } from '../store.ts'
 import type { App } from './app.ts'
@@ -106,12 +107,7 @@ function readCall(options: EnqueueOptions): Call {
   if (runAt !== undefined && options.delay !== undefined) {
     throw new ErrandError('invalid-option', `${where} takes either delay or runAt, not both.`)
   }
-  if (
-    options.queue !== undefined &&
-    (typeof options.queue !== 'string' || options.queue === '' || options.queue.length > 200)
-  ) {
-    throw new ErrandError('invalid-option', `${where}.queue must be the name of a queue.`)
-  }
+  if (options.queue !== undefined) checkName(options.queue, `${where}.queue`)
   return {
     layer,
     stored: storedText(layer, options),
@@ -124,14 +120,22 @@ function readCall(options: EnqueueOptions): Call {
 function storedText(layer: Layer, options: EnqueueOptions): string | null {
   const stored: StoredOptions = {
     ...(Object.keys(layer).length === 0 ? {} : { layer }),
-    ...(options.onSuccess === undefined ? {} : { onSuccess: followUpNames(options.onSuccess) }),
-    ...(options.onFailure === undefined ? {} : { onFailure: followUpNames(options.onFailure) }),
+    ...(options.onSuccess === undefined
+      ? {}
+      : { onSuccess: followUpNames(options.onSuccess, 'enqueue().onSuccess') }),
+    ...(options.onFailure === undefined
+      ? {}
+      : { onFailure: followUpNames(options.onFailure, 'enqueue().onFailure') }),
   }
   return Object.keys(stored).length === 0 ? null : JSON.stringify(stored)
 }
 
-function followUpNames(followUps: FollowUps): readonly string[] {
-  return [followUps].flat().map((one) => (typeof one === 'string' ? one : one.name))
+function followUpNames(followUps: FollowUps, where: string): readonly string[] {
+  return [followUps].flat().map((one) => {
+    const name = typeof one === 'string' ? one : one.name
+    checkName(name, where)
+    return name
+  })
 }
 
 /** Reads what `storedText` wrote. */

@@ -14,10 +14,21 @@ export const payloadBounds: { readonly warnBytes: number; readonly refuseBytes: 
 /** Writes a value as the text that a store keeps. Throws `not-json` and `too-large`. */
 export function encodePayload(app: App, value: unknown, codec: Codec | null, what: string): string {
   const json = toJson(value, what)
-  const text = codec === null ? json : codec.encode(json)
+  const text = codec === null ? json : encodedBy(codec, json)
   // A text of n characters has between n and 3n bytes, so most need no second look.
   if (text.length * 3 > payloadBounds.warnBytes) checkSize(app, Buffer.byteLength(text), what)
   return text
+}
+
+/** What a codec makes of JSON. Throws `not-json` when stores could not keep it as it is. */
+export function encodedBy(codec: Codec, json: string): string {
+  const text: unknown = codec.encode(json)
+  if (typeof text === 'string' && text.isWellFormed() && !text.includes('\0')) return text
+  throw new ErrandError(
+    'not-json',
+    `The codec ${codec.name} gives what is no text that every store can keep; write bytes as base64.`,
+    { details: { codec: codec.name } },
+  )
 }
 
 /** Reads what `encodePayload` wrote. Throws `unknown-codec`, and the codec's own errors. */

@@ -1,6 +1,6 @@
 /** The operators' calls on queues. */
-import { ErrandError } from '../core/errors.ts'
 import type { JobState } from '../core/job.ts'
+import { checkName } from '../core/text.ts'
 import type { Client } from './client.ts'
 import type { Jobs, QueueInfo, Queues } from './public.ts'
 
@@ -40,11 +40,5 @@ export function createQueues(client: Client, jobs: Jobs): Queues {
 }
 
 function checkNames(queues: readonly string[], where: string): void {
-  for (const name of queues as readonly unknown[]) {
-    if (typeof name === 'string' && name !== '' && name.length <= 200) continue
-    throw new ErrandError(
-      'invalid-option',
-      `${where} takes names of queues, not ${JSON.stringify(name)}.`,
-    )
-  }
+  for (const name of queues) checkName(name, where)
 }

@@ -2,6 +2,7 @@
 import { ErrandError } from '../core/errors.ts'
 import { unknownTask } from '../core/registry.ts'
 import { isTask, type AnyTask } from '../core/task.ts'
+import { errorText } from '../core/kept-error.ts'
 import type { RegisteredTask } from '../store.ts'
 import type { App } from './app.ts'
 import { compileSchema, type JsonCheck } from './json-schema.ts'
@@ -118,7 +119,7 @@ export class TaskCatalog {
     try {
       return await compileSchema(schema)
     } catch (error) {
-      const message = `The registered schema of ${name} cannot be used, its inputs are checked only where they run: ${String(error)}`
+      const message = `The registered schema of ${name} cannot be used, its inputs are checked only where they run: ${errorText(error)}`
       this.#app.events.emit('warning', { code: 'unusable-schema', message })
       return null
     }

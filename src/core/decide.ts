@@ -165,9 +165,10 @@ function retryOrFail(
     attempt: counters.attempts,
     failures: counters.failures,
   }
-  if (over(counters.failures, policy.retryLimit) || !isRetryable(outcome.error, facts, policy)) {
+  if (over(counters.failures, policy.retryLimit)) return fail(reason, counters, policy)
+  // A handler that asks for a retry has judged for itself.
+  if (outcome.kind === 'failed' && !isRetryable(outcome.error, facts, policy))
     return fail(reason, counters, policy)
-  }
   const verdict =
     outcome.kind === 'retry-after'
       ? outcome.delayMs

@@ -11,6 +11,7 @@ export type ErrandErrorCode =
   | 'unknown-codec'
   | 'invalid-config'
   | 'missing-peer'
+  | 'no-thread'
   | 'tx-not-immediate'
   | 'tx-unsupported'
   // Input and output of jobs.
@@ -31,6 +32,7 @@ export type ErrandErrorCode =
   | 'store-unavailable'
   | 'store-corrupt'
   | 'store-too-new'
+  | 'store-replaced'
   | 'unknown-outcome'
   // Servers of locks, liveness and metrics.
   | 'server-unavailable'
@@ -43,12 +45,19 @@ export type ErrandErrorCode =
   | 'lease-lost'
   | 'interrupted'
 
+/** Marks errors of every copy of this package, since a program may hold two: a class is known in its own copy only. */
+const brand = Symbol.for('errand.error')
+
 /** An error of Errand's own: a stable `code`, a message that says what to do, and its cause. */
 export class ErrandError extends Error {
   override readonly name = 'ErrandError'
   readonly code: ErrandErrorCode
   /** Facts that belong to the error, such as the id of a job or the path of a wrong value. */
   readonly details: Readonly<Record<string, unknown>>
+
+  static {
+    Object.defineProperty(this.prototype, brand, { value: true })
+  }
 
   constructor(
     code: ErrandErrorCode,
@@ -61,7 +70,16 @@ export class ErrandError extends Error {
   }
 }
 
-/** Tells whether a value is an `ErrandError`, with the given code if one is named. */
+/** Tells whether a value is an `ErrandError` of any copy of this package, with the given code if one is named. Never throws. */
 export function isErrandError(value: unknown, code?: ErrandErrorCode): value is ErrandError {
-  return value instanceof ErrandError && (code === undefined || value.code === code)
+  try {
+    const error = value as
+      | { readonly [brand]?: unknown; readonly code?: unknown }
+      | null
+      | undefined
+    return error?.[brand] === true && (code === undefined || error.code === code)
+  } catch {
+    // A proxy may throw at any look.
+    return false
+  }
 }

@@ -8,6 +8,7 @@ import type { FailureReport } from './enqueue-options.ts'
 import { ErrandError } from './errors.ts'
 import type { Handler, RunningJob } from './handler.ts'
 import { normalise, type CommonOptions, type Layer, type Unique } from './options.ts'
+import { checkName } from './text.ts'
 import { normaliseUnique, type UniqueLayer } from './unique.ts'
 
 /** A task that takes `Input` at enqueue, hands `Parsed` to its handler and gives `Output`. */
@@ -173,13 +174,12 @@ function defineTask(given: Given): AnyTask {
   const where = `task ${JSON.stringify(given.name)}`
   const place = callerPlace()
   for (const name of [given.name, ...(given.aliases ?? [])]) {
-    if (typeof name !== 'string' || name === '' || name.length > 200 || name.trim() !== name) {
-      throw new ErrandError(
-        'invalid-task',
-        `${where} at ${place}: a name must be 1 to 200 characters without surrounding spaces.`,
-      )
-    }
+    checkName(name, `${where} at ${place}`, 'invalid-task')
+    if (name.trim() !== name)
+      throw new ErrandError('invalid-task', `${where} at ${place}: a name has no spaces around it.`)
   }
+  if (given.queue !== undefined) checkName(given.queue, `${where}.queue`, 'invalid-task')
+  if (given.codec !== undefined) checkName(given.codec.name, `${where}.codec`, 'invalid-task')
   const definition = {
     name: given.name,
     aliases: given.aliases ?? [],
@@ -251,11 +251,13 @@ function readFollowUps(
   where: string,
 ): readonly (string | AnyTask)[] {
   for (const one of tasks) {
-    if (typeof one === 'string' ? one !== '' : isTask(one)) continue
-    throw new ErrandError(
-      'invalid-task',
-      `${where} must list tasks or names of tasks. A task that is not defined yet is added later, with its name or by ${where}(...).`,
-    )
+    if (typeof one === 'string') checkName(one, where, 'invalid-task')
+    else if (!isTask(one)) {
+      throw new ErrandError(
+        'invalid-task',
+        `${where} must list tasks or names of tasks. A task that is not defined yet is added later, with its name or by ${where}(...).`,
+      )
+    }
   }
   return tasks as readonly (string | AnyTask)[]
 }

@@ -6,6 +6,7 @@ import type { JobState } from './job.ts'
 import { canonicalJson } from './json.ts'
 import { refuseUnknownKeys } from './nearest.ts'
 import { readStates, type Unique } from './options.ts'
+import { isPlain } from './text.ts'
 
 /** A unique option with its times and states read; the key still depends on the input. */
 export interface UniqueLayer {
@@ -54,6 +55,13 @@ function ownKey(layer: UniqueLayer, input: unknown): string {
     throw new ErrandError(
       'invalid-option',
       'unique.key must be, or give, a text that is not empty.',
+    )
+  }
+  // Stores would refuse such a key, or make two of them one, and so would its hash.
+  if (!isPlain(key)) {
+    throw new ErrandError(
+      'invalid-option',
+      'unique.key holds half an emoji or a control character, such as a line break: cut texts between whole characters, and join parts by another one.',
     )
   }
   return key

@@ -1,6 +1,7 @@
 /** What Errand tells about itself while it works. Logging, metrics and dashboards subscribe; nothing else speaks. */
 
 import type { LogLevel } from '../core/job.ts'
+import { errorText } from '../core/kept-error.ts'
 
 /** Everything that can be observed, by name. */
 export interface Events {
@@ -114,7 +115,7 @@ export class EventHub {
         if (name !== 'warning')
           this.emit('warning', {
             code: 'listener-failed',
-            message: `A listener of ${name} threw: ${String(error)}`,
+            message: `A listener of ${name} threw: ${errorText(error)}`,
           })
       }
     }

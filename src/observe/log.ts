@@ -1,6 +1,7 @@
 /** Turns events into log lines. */
 import { formatMs } from '../core/duration.ts'
 import type { LogLevel } from '../core/job.ts'
+import { messageOf } from '../core/kept-error.ts'
 import type { EventHub } from './events.ts'
 
 /** Anything with level methods, such as pino, winston or the console; or one function that takes a line. */
@@ -106,9 +107,13 @@ export function logEvents(events: Pick<EventHub, 'on'>, log: Log): () => void {
 
 function writer(log: Log): Write {
   if (typeof log === 'function') return (_level, message) => log(message)
-  return (level, message, fields) => log[level](fields, message)
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error)
+  return (level, message, fields) => {
+    try {
+      log[level](fields, message)
+    } catch (error) {
+      if (!('err' in fields)) throw error
+      // Whatever a handler threw: loggers look deep into errors, and some values throw at a look.
+      log[level]({ ...fields, err: { message: messageOf(fields.err) } }, message)
+    }
+  }
 }

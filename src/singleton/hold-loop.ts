@@ -2,9 +2,11 @@
  * Holds one lock for one process: takes it, extends it each third of its time, and frees it. It runs in a thread of its own, so that a task that
  * blocks the event loop keeps its lock; or on the event loop, for locks that no thread can open.
  *
- * Modes: idle → holding, by a `take` that is answered `held` → idle again, by a `release`, by an extension that is answered `taken`, or by
- * the end of the time for which the last answer was good. Calls go to the server one at a time.
+ * Modes: idle → holding, by a `take` that is answered `held`, or by `adopt` → idle again, by a `release`, by an extension that is answered
+ * `taken`, by a store that is not the one that gave the lock, or by the end of the time for which the last answer was good. Calls go to the server
+ * one at a time.
  */
+import { isErrandError } from '../core/errors.ts'
 import type { HoldAnswer, Holding, Locks } from './lock.ts'
 
 /** Where the loop writes until when its process may believe in the lock, on the machine's monotonic clock, for all threads to read. */
@@ -28,7 +30,11 @@ export interface HoldLoopOptions {
 /** What the loop tells its process unasked. */
 export type HoldReport =
   /** The holding has ended, and not by a release. */
-  | { readonly kind: 'lost'; readonly token: number; readonly why: 'taken' | 'silence' }
+  | {
+      readonly kind: 'lost'
+      readonly token: number
+      readonly why: 'taken' | 'replaced' | 'silence'
+    }
   /** An extension failed; it is tried again. */
   | { readonly kind: 'failed'; readonly error: unknown }
   | { readonly kind: 'worked' }
@@ -57,6 +63,12 @@ export class HoldLoop {
       if (answer.status === 'held') this.#extendLater()
       return answer
     })
+  }
+
+  /** Goes on with a holding that another loop of this process began, and extends it at once. */
+  adopt(token: number): void {
+    this.#token = token
+    void this.#extendNow()
   }
 
   /** Extends now. Answers whether the lock is still held. Rejects when the server does not answer. */
@@ -98,7 +110,10 @@ export class HoldLoop {
 
   async #extend(token: number): Promise<boolean> {
     const { report } = this.#options
-    const answer = await this.#hold(token)
+    const answer = await this.#hold(token).catch((error: unknown) => {
+      if (isErrandError(error, 'store-replaced')) this.#lose(token, 'replaced')
+      throw error
+    })
     if (this.#failures > 0) report({ kind: 'worked' })
     this.#failures = 0
     if (answer.status === 'held') {
@@ -139,7 +154,7 @@ export class HoldLoop {
     }
   }
 
-  #lose(token: number, why: 'taken' | 'silence'): void {
+  #lose(token: number, why: 'taken' | 'replaced' | 'silence'): void {
     this.#letGo()
     this.#options.report({ kind: 'lost', token, why })
   }

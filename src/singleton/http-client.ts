@@ -7,7 +7,7 @@ import {
 } from 'node:http'
 import { Agent as TlsAgent, request as requestTls } from 'node:https'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { toMs, type Duration } from '../core/duration.ts'
+import { formatMs, toMs, type Duration } from '../core/duration.ts'
 import { ErrandError } from '../core/errors.ts'
 
 /** How a server is reached; every client of such a server takes these. */
@@ -28,6 +28,8 @@ export const httpOptionNames = ['url', 'timeout', 'retries', 'retryWait', 'tls']
 
 const defaults = { timeoutMs: 5_000, retries: 0, retryWaitMs: 50 } as const
 const longestWaitMs = 5_000
+/** Connections that are kept for later calls. */
+const mostIdleSockets = 3
 /** Answers are short; one that is not does not fill the memory. */
 const mostBytes = 4 * 1_024 * 1_024
 
@@ -75,14 +77,22 @@ export class HttpClient {
         `${what}.retries must be a whole number from 0, not ${String(retries)}`,
       )
     }
+    const retryWaitMs = toMs(options.retryWait ?? defaults.retryWaitMs, `${what}.retryWait`)
+    if (retryWaitMs > longestWaitMs) {
+      throw new ErrandError(
+        'invalid-option',
+        `${what}.retryWait is at most ${formatMs(longestWaitMs)}, the longest wait between two tries.`,
+      )
+    }
     this.#url = url
     this.location = `${url.protocol}//${url.host}${url.pathname.replace(/\/$/, '')}`
     this.#options = {
       timeoutMs: toMs(options.timeout ?? defaults.timeoutMs, `${what}.timeout`),
-      retryWaitMs: toMs(options.retryWait ?? defaults.retryWaitMs, `${what}.retryWait`),
+      retryWaitMs,
       retries,
     }
-    const keep = { keepAlive: true, maxSockets: 3 }
+    // No bound on sockets: a call that waits for one is beyond its deadline's reach. There are as many calls as callers, each waits for its own.
+    const keep = { keepAlive: true, maxFreeSockets: mostIdleSockets }
     this.#agent =
       url.protocol === 'https:' ? new TlsAgent({ ...keep, ...options.tls }) : new PlainAgent(keep)
   }
@@ -109,13 +119,20 @@ export class HttpClient {
     }
   }
 
-  /** Sends once and answers the open reply, for calls whose answer comes bit by bit. */
-  async open(call: HttpCall): Promise<IncomingMessage> {
+  /**
+   * Sends once and answers the open reply, for calls whose answer comes bit by bit: its beginning is waited for as that of others, and the signal
+   * says how long it may go on.
+   */
+  async open(call: HttpCall & { readonly signal: AbortSignal }): Promise<IncomingMessage> {
+    const late = new AbortController()
+    const timer = setTimeout(() => late.abort(), call.timeoutMs ?? this.#options.timeoutMs)
     try {
-      return await this.#send(call, this.#stopping(call.signal))
+      return await this.#send(call, AbortSignal.any([late.signal, this.#stopping(call.signal)]))
     } catch (error) {
-      call.signal?.throwIfAborted()
+      call.signal.throwIfAborted()
       throw this.#closed.signal.aborted ? this.#closedError() : this.#unavailable(error)
+    } finally {
+      clearTimeout(timer)
     }
   }
 
@@ -127,14 +144,25 @@ export class HttpClient {
 
   async #try(call: HttpCall): Promise<HttpAnswer> {
     const late = AbortSignal.timeout(call.timeoutMs ?? this.#options.timeoutMs)
-    const reply = await this.#send(call, AbortSignal.any([late, this.#stopping(call.signal)]))
-    reply.setEncoding('utf8')
-    let text = ''
-    for await (const part of reply) {
-      text += part as string
-      if (text.length > mostBytes) throw new RangeError('the answer is too long')
+    try {
+      const reply = await this.#send(call, AbortSignal.any([late, this.#stopping(call.signal)]))
+      reply.setEncoding('utf8')
+      let text = ''
+      for await (const part of reply) {
+        text += part as string
+        if (text.length > mostBytes) throw new RangeError('the answer is too long')
+      }
+      return { status: reply.statusCode ?? 0, headers: reply.headers, text }
+    } catch (error) {
+      // What swallowed this call may swallow the next ones: they get connections of their own.
+      if (late.aborted) this.#dropIdleSockets()
+      throw error
     }
-    return { status: reply.statusCode ?? 0, headers: reply.headers, text }
+  }
+
+  #dropIdleSockets(): void {
+    for (const sockets of Object.values(this.#agent.freeSockets))
+      for (const socket of sockets ?? []) socket.destroy()
   }
 
   #send(call: HttpCall, signal: AbortSignal): Promise<IncomingMessage> {

@@ -1,17 +1,21 @@
 /**
  * The process's side of its lock. It believes in the lock for no longer than the last answer allows, whatever its thread does or fails to do:
  * the end of that time is watched here, too.
+ *
+ * Modes: closed → in a thread, or, when none can start, on the event loop, which is said → closed, by the end of the thread or a stop. A thread that
+ * ends while the lock is held leaves it to the event loop; a further take tries a thread again.
  */
 import { randomUUID } from 'node:crypto'
 import { hostname } from 'node:os'
-import { Worker as Thread } from 'node:worker_threads'
-import { ErrandError, type ErrandErrorCode } from '../core/errors.ts'
+import { isErrandError } from '../core/errors.ts'
 import type { EventHub } from '../observe/events.ts'
-import type { Unwatch } from '../store.ts'
+import type { Connector, Unwatch } from '../store.ts'
 import { Health } from '../worker/supervised.ts'
+import { sayNoThread, startThread, whyNoThread } from '../worker/thread.ts'
 import { machineTicks } from '../worker/time.ts'
 import { HoldLoop, type HoldReport } from './hold-loop.ts'
-import type { FromLockThread, LockThreadData, ToLockThread } from './lock-thread.ts'
+import { directLine, ThreadLine, type LineAnswer, type LockLine } from './lock-line.ts'
+import type { LockThreadData } from './lock-thread.ts'
 import type { HoldAnswer, Locks } from './lock.ts'
 
 export interface LockKeeperOptions {
@@ -21,25 +25,21 @@ export interface LockKeeperOptions {
   readonly events: EventHub
 }
 
-/** A call to the thread is given up after this; servers are given up earlier by their clients. */
-const callMs = 60_000
-const stopMs = 2_000
-
-type Answer = HoldAnswer | boolean | null
-/** How the loop is reached: directly, or through a thread. */
-interface Line {
-  call(kind: 'take' | 'extend' | 'release'): Promise<Answer>
-  stop(): Promise<void>
-}
+/** After a thread that ended or could not start, the next is not tried for so long. */
+const threadAgainMs = 60_000
 
 export class LockKeeper {
-  readonly mode: 'thread' | 'event-loop'
   readonly #options: LockKeeperOptions
   readonly #health: Health
   readonly #holder = randomUUID()
   readonly #memory = new SharedArrayBuffer(8)
   readonly #until = new Float64Array(this.#memory)
-  #line: Line | null = null
+  readonly #stopping = new AbortController()
+  #line: LockLine | Promise<LockLine> | null = null
+  /** When a take tries a thread again, by `machineTicks`. */
+  #threadAt = Infinity
+  /** Whether it was said that there is no thread. */
+  #hasSaid = false
   #token: number | null = null
   #lapse: NodeJS.Timeout | null = null
   #lost: (() => void) | null = null
@@ -51,7 +51,6 @@ export class LockKeeper {
   constructor(options: LockKeeperOptions) {
     this.#options = options
     this.#health = new Health('lock', options.events)
-    this.mode = options.locks.connector === null ? 'event-loop' : 'thread'
   }
 
   /** The fencing number of the lock while this process may believe that it holds it, else null. */
@@ -61,9 +60,9 @@ export class LockKeeper {
 
   /** Tries once to take the lock; `lost` is called, once, if it is lost later. Rejects when the server does not answer. */
   async take(lost: () => void): Promise<HoldAnswer> {
-    const line = this.#open()
+    if (machineTicks() >= this.#threadAt) await this.#close()
     this.#isTold = false
-    const answer = (await line.call('take')) as HoldAnswer
+    const answer = (await this.#call('take')) as HoldAnswer
     if (answer.status === 'taken') return answer
     this.#unwatch()
     this.#token = answer.token
@@ -83,13 +82,13 @@ export class LockKeeper {
 
   /** Makes sure that the lock is held now. */
   async extend(): Promise<boolean> {
-    return this.#token !== null && (await this.#open().call('extend')) === true
+    return this.#token !== null && (await this.#call('extend')) === true
   }
 
   /** Frees the lock. Rejects when the server does not answer; then the lock ends by its time. */
   async release(): Promise<void> {
     this.#letGo()
-    if (this.#line !== null) await this.#line.call('release')
+    if (this.#line !== null) await this.#call('release')
   }
 
   /** Waits until the lock may be free, or the time is over, or the signal aborts. */
@@ -116,9 +115,8 @@ export class LockKeeper {
   async stop(): Promise<void> {
     this.#letGo()
     this.#unwatch()
-    const line = this.#line
-    this.#line = null
-    await line?.stop()
+    this.#stopping.abort()
+    await this.#close()
   }
 
   #unwatch(): void {
@@ -126,13 +124,81 @@ export class LockKeeper {
     this.#watch = null
   }
 
-  #open(): Line {
-    return (this.#line ??= this.mode === 'thread' ? this.#openThread() : this.#openLoop())
+  /** A call that loses its thread is made once more, on the event loop. */
+  async #call(kind: 'take' | 'extend' | 'release'): Promise<LineAnswer> {
+    try {
+      return await (await this.#open()).call(kind)
+    } catch (error) {
+      if (this.#stopping.signal.aborted || !isErrandError(error, 'no-thread')) throw error
+      return (await this.#open()).call(kind)
+    }
   }
 
-  #openLoop(): Line {
+  async #open(): Promise<LockLine> {
+    return (this.#line ??= this.#openLine())
+  }
+
+  async #openLine(): Promise<LockLine> {
+    const { connector } = this.#options.locks
+    this.#threadAt = Infinity
+    if (connector === null) return directLine(this.#loop())
+    const why = whyNoThread('singleton/lock-thread', connector)
+    if (why === null) return this.#openThread(connector)
+    this.#say(why)
+    return directLine(this.#loop())
+  }
+
+  async #openThread(connector: Connector): Promise<LockLine> {
+    const { name, ttlMs } = this.#options
+    const data: LockThreadData = { ...this.#identity(), name, ttlMs, until: this.#memory }
+    const { signal } = this.#stopping
+    try {
+      const thread = await startThread('singleton/lock-thread', connector, data, signal)
+      let failure: unknown = new Error('the thread that holds the lock ended')
+      thread.on('error', (error) => (failure = error))
+      thread.once('exit', () => this.#threadEnded(failure))
+      this.#hasSaid = false
+      return new ThreadLine(thread, (report) => this.#take(report))
+    } catch (error) {
+      this.#lackThread(error)
+      return directLine(this.#loop())
+    }
+  }
+
+  /** What is held is extended here, at once, where the server can be told so; else it is lost. */
+  #threadEnded(error: unknown): void {
+    if (this.#stopping.signal.aborted) return
+    const loop = this.#loop()
+    this.#line = directLine(loop)
+    this.#lackThread(error)
+    if (this.#token !== null) loop.adopt(this.#token)
+  }
+
+  #lackThread(error: unknown): void {
+    if (this.#stopping.signal.aborted) return
+    this.#threadAt = machineTicks() + threadAgainMs
+    this.#health.failed(error)
+    this.#say(error instanceof Error ? error.message : String(error))
+  }
+
+  #say(why: string): void {
+    if (this.#hasSaid) return
+    this.#hasSaid = true
+    const { events, name } = this.#options
+    const what = `The lock of ${name} is extended on the event loop: a run that blocks it for longer than the lock lasts loses it.`
+    sayNoThread(events, `${what} ${why}`)
+  }
+
+  async #close(): Promise<void> {
+    const line = this.#line
+    this.#line = null
+    // A server that is away frees the lock by its time.
+    await (await line)?.stop().catch((error: unknown) => void this.#health.failed(error))
+  }
+
+  #loop(): HoldLoop {
     const { locks, name, ttlMs } = this.#options
-    const loop = new HoldLoop({
+    return new HoldLoop({
       ...this.#identity(),
       locks,
       name,
@@ -141,34 +207,6 @@ export class LockKeeper {
       ticks: machineTicks,
       report: (report) => this.#take(report),
     })
-    return {
-      call: async (kind) => (await loop[kind]()) ?? null,
-      // A server that is away frees the lock by its time.
-      stop: () => loop.release().catch((error: unknown) => void this.#health.failed(error)),
-    }
-  }
-
-  #openThread(): Line {
-    const { locks, name, ttlMs } = this.#options
-    if (locks.connector === null) throw new TypeError('locks without a connector have no thread')
-    const data: LockThreadData = {
-      ...this.#identity(),
-      connector: locks.connector,
-      name,
-      ttlMs,
-      until: this.#memory,
-    }
-    const file = import.meta.url.endsWith('.ts') ? './lock-thread.ts' : './lock-thread.js'
-    const thread = new Thread(new URL(file, import.meta.url), { workerData: data })
-    const line = new ThreadLine(thread, (report) => this.#take(report))
-    thread.on('error', (error) => this.#health.failed(error))
-    thread.once('exit', () => {
-      if (this.#line !== line) return
-      // The lock cannot be extended by another thread: it is lost when its time is over.
-      this.#line = null
-      this.#health.failed(new Error('the thread that holds the lock ended'))
-    })
-    return line
   }
 
   #identity(): { readonly holder: string; readonly host: string; readonly pid: number } {
@@ -209,76 +247,4 @@ export class LockKeeper {
     this.#token = null
     this.#lost = null
   }
-}
-
-/** Calls to the thread and their answers. */
-class ThreadLine implements Line {
-  readonly #thread: Thread
-  readonly #calls = new Map<number, { answer(value: Answer): void; refuse(error: Error): void }>()
-  #count = 0
-
-  constructor(thread: Thread, report: (report: HoldReport) => void) {
-    this.#thread = thread
-    thread.on('message', (message: FromLockThread) => {
-      switch (message.kind) {
-        case 'answer':
-          return this.#calls.get(message.call)?.answer(message.answer)
-        case 'refused':
-          return this.#calls
-            .get(message.call)
-            ?.refuse(new ErrandError(message.code as ErrandErrorCode, message.why))
-        case 'lost':
-        case 'failed':
-        case 'worked':
-          return report(message)
-      }
-    })
-    thread.once('exit', () => {
-      for (const waiting of this.#calls.values()) waiting.refuse(gone())
-    })
-  }
-
-  call(kind: 'take' | 'extend' | 'release'): Promise<Answer> {
-    const call = ++this.#count
-    return new Promise((resolve, reject) => {
-      const end = (): void => {
-        clearTimeout(timer)
-        this.#calls.delete(call)
-      }
-      const refuse = (error: Error): void => {
-        end()
-        reject(error)
-      }
-      const timer = setTimeout(() => refuse(gone()), callMs)
-      this.#calls.set(call, {
-        answer: (value) => {
-          end()
-          resolve(value)
-        },
-        refuse,
-      })
-      this.#send({ kind, call })
-    })
-  }
-
-  async stop(): Promise<void> {
-    const thread = this.#thread
-    await new Promise<void>((resolve) => {
-      const end = (): void => {
-        clearTimeout(timer)
-        resolve()
-      }
-      const timer = setTimeout(() => void thread.terminate().then(end, end), stopMs)
-      thread.once('exit', end)
-      this.#send({ kind: 'stop' })
-    })
-  }
-
-  #send(message: ToLockThread): void {
-    this.#thread.postMessage(message)
-  }
-}
-
-function gone(): ErrandError {
-  return new ErrandError('server-unavailable', 'The thread that holds the lock does not answer.')
 }

@@ -1,13 +1,12 @@
 /** The thread of a lock's keeper: opens the locks anew and runs the hold loop on them. */
 import { parentPort, workerData } from 'node:worker_threads'
-import type { Connector } from '../store.ts'
 import { HoldLoop, type HoldReport } from './hold-loop.ts'
 import type { HoldAnswer, Locks } from './lock.ts'
+import { openInThread, type Ready, type ThreadStart } from '../worker/in-thread.ts'
 import { machineTicks } from '../worker/time.ts'
 
-/** What the keeper hands to the thread at its start. */
+/** What the keeper hands to the thread at its start, beside what every thread is given. */
 export interface LockThreadData {
-  readonly connector: Connector
   readonly name: string
   readonly holder: string
   readonly ttlMs: number
@@ -31,11 +30,8 @@ export type FromLockThread =
 const port = parentPort
 if (port === null) throw new Error('lock-thread.ts runs as a thread only')
 
-const { connector, until, ...rest } = workerData as LockThreadData
-const { connect } = (await import(connector.module)) as {
-  connect: (argument: unknown) => Locks | Promise<Locks>
-}
-const locks = await connect(connector.argument)
+const { until, version, connector, ...rest } = workerData as LockThreadData & ThreadStart
+const locks = await openInThread<Locks>({ version, connector })
 const send = (message: FromLockThread): void => port.postMessage(message)
 const loop = new HoldLoop({
   locks,
@@ -65,6 +61,8 @@ port.on('message', (message: ToLockThread) => {
         .finally(() => port.close())
   }
 })
+
+port.postMessage({ kind: 'ready' } satisfies Ready)
 
 function answer(call: number, reply: Promise<HoldAnswer | boolean | null>): void {
   reply.then(

@@ -167,18 +167,18 @@ export class SingletonLoop {
 
   async #run(signal: AbortSignal, held: Held | null): Promise<Round> {
     const { settings, run } = this.#options
+    const over = new AbortController()
+    const stops = held === null ? [signal] : [signal, held.lost.signal]
     const ended = run({
-      signal:
-        held === null
-          ? signal
-          : watchfulSignal([signal, held.lost.signal], () => this.#keeper?.look()),
+      signal: watchfulSignal(stops, over.signal, () => this.#keeper?.look()),
       token: held?.token ?? null,
       extend: () => this.#extend(),
     }).then(
       () => ({ threw: false, error: null as unknown }),
       (error: unknown) => ({ threw: true, error }),
     )
-    const ending = await Promise.race([ended, graceOver(signal, settings.graceMs)])
+    const ending = await Promise.race([ended, graceOver(signal, settings.graceMs, over.signal)])
+    over.abort()
     if (held?.lost.signal.aborted === true)
       return { status: 'interrupted', error: held.lost.signal.reason }
     if (ending === 'over') return { status: 'killed', error: stuckError(settings.name) }
@@ -283,13 +283,17 @@ function restMs(pace: Pace, tookMs: number): number {
   }
 }
 
-/** Resolves when the time for runs that a stop met is over. */
-function graceOver(signal: AbortSignal, graceMs: number | null): Promise<'over'> {
+/** Resolves when the time for runs that a stop met is over; listens until the run has ended. */
+function graceOver(
+  signal: AbortSignal,
+  graceMs: number | null,
+  ended: AbortSignal,
+): Promise<'over'> {
   return new Promise((resolve) => {
     if (graceMs === null) return
     const begin = (): void => void setTimeout(() => resolve('over'), graceMs).unref()
     if (signal.aborted) begin()
-    else signal.addEventListener('abort', begin, { once: true })
+    else signal.addEventListener('abort', begin, { once: true, signal: ended })
   })
 }
 

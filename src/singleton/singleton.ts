@@ -5,6 +5,7 @@ import { ErrandError } from '../core/errors.ts'
 import type { JobLog } from '../core/handler.ts'
 import { refuseUnknownKeys } from '../core/nearest.ts'
 import type { Liveness } from './liveness/liveness.ts'
+import { checkName } from '../core/text.ts'
 import type { Locks } from './lock.ts'
 import type { Metrics } from './metrics/metrics.ts'
 import { checkOptionSpecs, type OptionSpecs, type OptionValues } from './options.ts'
@@ -102,8 +103,7 @@ export function singleton<
   Context = unknown,
 >(options: SingletonOptions<Specs, Values, Context>): Singleton<Specs, Values, Context> {
   const { name, run } = options
-  if (typeof name !== 'string' || name === '' || name.length > 200)
-    throw new ErrandError('invalid-option', 'singleton() needs a name of 1 to 200 characters.')
+  checkName(name, 'singleton()')
   const where = `singleton(${JSON.stringify(name)})`
   refuseUnknownKeys(options, keys, where)
   if (typeof run !== 'function')

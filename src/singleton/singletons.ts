@@ -2,6 +2,7 @@
 import { randomUUID } from 'node:crypto'
 import { ErrandError } from '../core/errors.ts'
 import { nearest } from '../core/nearest.ts'
+import { refuseInThread } from '../worker/in-thread.ts'
 import { checkBeats, type Verdict } from './liveness/check.ts'
 import type { Beats, Liveness } from './liveness/liveness.ts'
 import type { LockOwner, Locks } from './lock.ts'
@@ -83,6 +84,7 @@ export function singletonsOf(host: SingletonHost, singletons: readonly AnySingle
     names: [...byName.keys()],
     find,
     async run(wanted, { signal, ...sources }) {
+      refuseInThread('A singleton')
       const { runLoop } = await import('./open.ts')
       const own = await opened(wanted, sources)
       try {

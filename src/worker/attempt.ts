@@ -8,7 +8,7 @@ import type { App } from '../client/app.ts'
 import { decodePayload, encodePayload, validate } from '../client/payload.ts'
 import type { Outcome } from '../core/decide.ts'
 import { ErrandError, type ErrandErrorCode } from '../core/errors.ts'
-import { Discard, Postpone, RetryAfter, Unrecoverable } from '../core/instructions.ts'
+import { instructionOf } from '../core/instructions.ts'
 import type { Policy } from '../core/options.ts'
 import type { Definition } from '../core/task.ts'
 import type { StoredOptions } from '../client/new-job.ts'
@@ -63,6 +63,8 @@ export class Attempt implements AttemptScope {
   /** The cause of the first abort. */
   abortCause: AbortCause | null = null
   abortedAt = 0
+  /** Until when a stop lets it end, by the worker's ticks; 0 before. */
+  mayEndUntil = 0
   /** Whether it has ignored its abort for longer than the grace. */
   stuck = false
   /** Whether `job.complete` was called: the settlement went with the user's transaction. */
@@ -182,15 +184,22 @@ export class Attempt implements AttemptScope {
         error: abortError('timeout', this.job, this.parts.policy.timeoutMs),
       }
     }
-    if (error instanceof InvalidPayload)
+    if (InvalidPayload.is(error))
       return { kind: 'unrecoverable', reason: error.reason, error: error.cause }
-    if (error instanceof Discard) return { kind: 'discarded', reason: error.message }
+    const instruction = instructionOf(error)
+    if (instruction?.kind === 'discard') return { kind: 'discarded', reason: instruction.reason }
     if (this.abortCause === 'cancelled') return { kind: 'cancelled' }
     if (this.abortCause === 'interrupted') return { kind: 'interrupted' }
-    if (error instanceof Postpone) return { kind: 'postponed', delayMs: error.delayMs }
-    if (error instanceof Unrecoverable) return { kind: 'unrecoverable', reason: 'error', error }
-    if (error instanceof RetryAfter) return { kind: 'retry-after', error, delayMs: error.delayMs }
-    return { kind: 'failed', reason: 'error', error }
+    switch (instruction?.kind) {
+      case 'postpone':
+        return { kind: 'postponed', delayMs: instruction.delayMs }
+      case 'unrecoverable':
+        return { kind: 'unrecoverable', reason: 'error', error }
+      case 'retry-after':
+        return { kind: 'retry-after', error, delayMs: instruction.delayMs }
+      case undefined:
+        return { kind: 'failed', reason: 'error', error }
+    }
   }
 }
 
@@ -237,11 +246,20 @@ async function readNothing(schema: StandardSchemaV1): Promise<unknown> {
 
 /** Marks a payload that no retry mends. */
 class InvalidPayload extends Error {
-  readonly reason: 'invalid-input' | 'invalid-output'
+  readonly #reason: 'invalid-input' | 'invalid-output'
 
   constructor(reason: 'invalid-input' | 'invalid-output', cause: unknown) {
     super(reason, { cause })
-    this.reason = reason
+    this.#reason = reason
+  }
+
+  /** Unlike `instanceof` this runs no trap of a proxy. */
+  static is(thrown: unknown): thrown is InvalidPayload {
+    return typeof thrown === 'object' && thrown !== null && #reason in thrown
+  }
+
+  get reason(): 'invalid-input' | 'invalid-output' {
+    return this.#reason
   }
 }
 

@@ -8,6 +8,7 @@ import { sleep } from '../core/clock.ts'
 import type { Outcome } from '../core/decide.ts'
 import { ErrandError } from '../core/errors.ts'
 import type { TaskRegistry } from '../core/registry.ts'
+import { errorText } from '../core/kept-error.ts'
 import type { Events } from '../observe/events.ts'
 import type { ClaimedJob } from '../store.ts'
 import type { Attempt, Ended } from './attempt.ts'
@@ -167,7 +168,9 @@ export class Endings {
     try {
       const call = app.store.renew([{ id, token }], app.leaseMs)
       const [answer] = await answered(app.store.clock, call)
-      if (answer === 'stale') return this.#over(attempt, 'completed', undefined, null)
+      if (answer === 'stale') return this.#committed(attempt, ended)
+      // What the handler threw, or why it was aborted, tells more than that the transaction did not commit.
+      if (ended.outcome.kind !== 'completed') return this.settle(attempt, ended)
       const error = new ErrandError(
         'not-committed',
         'job.complete() was called, but its transaction has not committed.',
@@ -178,9 +181,21 @@ export class Endings {
       table.drop(attempt.lease)
       app.events.emit('warning', {
         code: 'commit-unknown',
-        message: `Whether ${task} ${id} was completed is not known yet: ${String(error)}`,
+        message: `Whether ${task} ${id} was completed is not known yet: ${errorText(error)}`,
       })
     }
+  }
+
+  /** A job whose transaction has committed is completed, whatever its handler came to after that. */
+  #committed(attempt: Attempt, { outcome }: Ended): void {
+    const { id, task } = attempt.job
+    if ('error' in outcome) {
+      this.#options.app.events.emit('warning', {
+        code: 'failed-after-complete',
+        message: `${task} ${id} stays completed, since its transaction has committed, but its handler failed after that: ${errorText(outcome.error)}`,
+      })
+    }
+    this.#over(attempt, 'completed', undefined, null)
   }
 
   #settled(attempt: Attempt, { settlement, decision, error }: Settled, verdict: Verdict): void {
@@ -219,7 +234,7 @@ export class Endings {
   #warn(job: ClaimedJob, refused: unknown): void {
     this.#options.app.events.emit('warning', {
       code: 'settlement-refused',
-      message: `The settlement of ${job.task} ${job.id} cannot be written; it runs again when its lease ends: ${String(refused)}`,
+      message: `The settlement of ${job.task} ${job.id} cannot be written; it runs again when its lease ends: ${errorText(refused)}`,
     })
   }
 

@@ -83,6 +83,7 @@ export class Fetcher {
     for (const line of this.#lines.all) {
       if (this.#lines.isPaused(line.name)) this.#giveBack(line.drain())
     }
+    this.#lines.forgetIdle(now)
     if (ready) this.#lines.mayHaveWork()
     this.loop.wake()
   }
@@ -234,7 +235,10 @@ export class Fetcher {
   /** Keeps room for one job that was lost, in the slots and in each queue that may give it. */
   #reserve(ask: Ask, places: 0 | 1): void {
     this.#reserved = places
-    for (const { name } of ask.queues) this.#lines.of(name).reserved = places
+    for (const { name } of ask.queues) {
+      const line = this.#lines.find(name)
+      if (line !== undefined) line.reserved = places
+    }
   }
 
   /** Answers whether the jobs tell what else there is: one that was lost comes alone, and does not. */

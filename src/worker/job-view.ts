@@ -6,6 +6,7 @@ import type { FollowUpOptions, JobLog, RunningJob } from '../core/handler.ts'
 import { followUpId } from '../core/id.ts'
 import { toJson } from '../core/json.ts'
 import type { LogLevel } from '../core/job.ts'
+import { messageOf } from '../core/kept-error.ts'
 import type { AnyTask } from '../core/task.ts'
 import type { Attempt } from './attempt.ts'
 import type { Ticks } from './time.ts'
@@ -70,7 +71,8 @@ export class JobView implements RunningJob {
 
   get log(): JobLog {
     const write = (level: LogLevel) => (text: string, fields?: object) => {
-      const line = [text, ...(fields === undefined ? [] : [shown(fields)])].join(' ')
+      const said = typeof text === 'string' ? text : messageOf(text)
+      const line = fields === undefined ? said : `${said} ${shown(fields)}`
       this.#attempt.parts.notes.log(this.#attempt, level, line)
     }
     this.#log ??= {
@@ -111,11 +113,6 @@ export class JobView implements RunningJob {
   async complete(tx: unknown, output: unknown): Promise<void> {
     const attempt = this.#attempt
     this.#refuseWhenOver('complete')
-    if (attempt.completedInTx !== null)
-      throw new ErrandError(
-        'not-committed',
-        'job.complete() was called before; an attempt completes once.',
-      )
     const encoded = await attempt.encodeOutput(output)
     await attempt.parts.services.completeIn(tx, attempt, encoded.output, encoded.value)
     attempt.completedInTx = encoded
@@ -132,6 +129,6 @@ function shown(fields: object): string {
   try {
     return toJson(fields, 'fields')
   } catch (error) {
-    return `(${error instanceof Error ? error.message : 'fields that cannot be shown'})`
+    return `(${messageOf(error)})`
   }
 }

@@ -78,6 +78,11 @@ export class LeaseTable {
     Atomics.store(this.shared.states, index, entryState.running)
   }
 
+  /** Ends renewal at the given time. */
+  renewUntil(index: number, until: number): void {
+    this.shared.renewUntil[index] = until
+  }
+
   /** Ends renewal at the given time, if it does not end before. */
   renewAtMostUntil(index: number, until: number): void {
     this.shared.renewUntil[index] = Math.min(this.shared.renewUntil[index] ?? Infinity, until)

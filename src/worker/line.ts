@@ -47,6 +47,8 @@ export class Line {
   reserved = 0
   /** Whether jobs that were lost have waited long for their turn. */
   turnDue = false
+  /** Since when it has had nothing to do; null while it has. */
+  idleSince: number | null = null
   #turnAt = -Infinity
   #target = 0
   readonly #buffered: Buffered[] = []
@@ -67,6 +69,10 @@ export class Line {
 
   get buffered(): number {
     return this.#buffered.length - this.#head
+  }
+
+  get isIdle(): boolean {
+    return this.running + this.buffered + this.reserved === 0 && !this.turnDue
   }
 
   /** Whether its own limit lets another job start. */

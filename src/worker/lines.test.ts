@@ -202,3 +202,37 @@ test('a buffer whose first job has waited for 75 ms is emptied, and begins anew'
   assert.deepEqual([line.drainIfSlow(1_084).length, line.target], [0, 60])
   assert.deepEqual([line.drainIfSlow(1_085).length, line.target, line.buffered], [1, 0, 0])
 })
+
+test('lines that nobody named are forgotten when idle, and what comes later is found among the others', () => {
+  const lines = linesOf(['a'], {}, true)
+  const names = (): string[] => lines.all.map(({ name }) => name)
+  lines.of('b').running = 1
+  lines.of('c')
+  lines.forgetIdle(1_000)
+  lines.forgetIdle(4_999)
+  assert.deepEqual(names(), ['a', 'b', 'c'])
+  lines.forgetIdle(5_000)
+  assert.deepEqual(names(), ['a', 'b'])
+  lines.of('b').running = 0
+  lines.forgetIdle(6_000)
+  lines.of('b').running = 1
+  lines.forgetIdle(9_000)
+  lines.of('b').running = 0
+  lines.forgetIdle(12_000)
+  assert.deepEqual(names(), ['a', 'b'])
+  lines.forgetIdle(16_000)
+  assert.deepEqual(names(), ['a'])
+  assert.equal(lines.ask(roomy)?.others, 10)
+})
+
+test('more idle lines than a worker should remember are forgotten at once', () => {
+  const lines = linesOf(['a'], {}, true)
+  for (let n = 0; n < 1_000; n += 1) lines.of(`customer ${n}`)
+  lines.of('customer 7').running = 1
+  const { queues = [], others } = lines.ask(roomy) ?? {}
+  assert.deepEqual(
+    queues.map(({ name }) => name),
+    ['a', 'customer 7'],
+  )
+  assert.ok(others)
+})

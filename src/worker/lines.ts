@@ -8,6 +8,9 @@ const largestClaim = 1_000
 /** A job that was lost this often runs with no other such job beside it. */
 export const quarantineLosses = 2
 
+/** Lines of queues that nobody named are forgotten when they have been idle for so long, or sooner when there are more of them. */
+const idle = { longestMs: 4_000, most: 100 } as const
+
 export interface LinesOptions {
   readonly slots: number
   /** Slots of a queue, by its own settings. */
@@ -34,7 +37,8 @@ export interface Room {
 export type Ask = Pick<ClaimRequest, 'queues' | 'others' | 'limit' | 'suspects'>
 
 export class Lines {
-  readonly all: Line[] = []
+  #all: Line[] = []
+  readonly #named: ReadonlySet<string>
   readonly #byName = new Map<string, Line>()
   readonly #options: LinesOptions
   #paused: ReadonlySet<string> = new Set()
@@ -46,7 +50,12 @@ export class Lines {
   constructor(options: LinesOptions) {
     this.#options = options
     this.#othersLikely = options.open
+    this.#named = new Set(options.queues)
     for (const queue of options.queues) this.of(queue)
+  }
+
+  get all(): readonly Line[] {
+    return this.#all
   }
 
   /** The line of a queue; opens it when the queue is new. */
@@ -56,9 +65,36 @@ export class Lines {
       const { slots, slotsOf } = this.#options
       line = new Line(queue, Math.min(slotsOf(queue) ?? slots, slots))
       this.#byName.set(queue, line)
-      this.all.push(line)
+      this.#all.push(line)
     }
     return line
+  }
+
+  /** The line of a queue, if there is one. */
+  find(queue: string): Line | undefined {
+    return this.#byName.get(queue)
+  }
+
+  /**
+   * Forgets lines of queues that nobody named and that have nothing to do, so that a queue for each customer costs nothing once it is
+   * empty. What comes into one later is found among the others.
+   */
+  forgetIdle(now: number): void {
+    const found = this.all.filter((line) => {
+      line.idleSince = line.isIdle ? (line.idleSince ?? now) : null
+      return line.idleSince !== null && !this.#named.has(line.name)
+    })
+    const gone = new Set(
+      found.length > idle.most
+        ? found
+        : found.filter(({ idleSince }) => now - (idleSince ?? now) >= idle.longestMs),
+    )
+    if (gone.size === 0) return
+    for (const line of gone) {
+      this.#byName.delete(line.name)
+      this.#othersLikely ||= line.likely
+    }
+    this.#all = this.#all.filter((line) => !gone.has(line))
   }
 
   /** The next line in turn. */
@@ -100,6 +136,7 @@ export class Lines {
   /** What to ask for; null when there is no room, or nothing to be expected. */
   ask(room: Room): Ask | null {
     const { slots, slotsOf, open } = this.#options
+    if (this.#all.length > this.#named.size + idle.most) this.forgetIdle(room.now)
     const served = this.all.filter(({ name }) => !this.#paused.has(name))
     const suspects = mostLosses(served, room)
     const asked = served.filter(
@@ -108,8 +145,9 @@ export class Lines {
     )
     // The one that was given something longest ago comes first: the claim may end before it comes to the others.
     asked.sort((one, other) => one.givenIn - other.givenIn)
+    const isAsked = new Set(asked)
     const isEmpty = asked.length === 0 && !this.#othersLikely
-    for (const line of served) line.turn(suspects >= 0 && asked.includes(line), room.now)
+    for (const line of served) line.turn(suspects >= 0 && isAsked.has(line), room.now)
     const free = room.idleSlots - room.buffered + Math.min(this.target, buffer.most)
     const limit = Math.min(suspects < 0 ? free : Math.max(free, 1), room.leases, largestClaim)
     if (limit <= 0 || isEmpty) return null
@@ -121,7 +159,7 @@ export class Lines {
     if (!this.#othersLikely || !open) return { queues, others: 0, limit, suspects }
     // Every line is named, or else it would count as one of the others.
     for (const line of this.all) {
-      if (!asked.includes(line)) queues.push({ name: line.name, limit: 0 })
+      if (!isAsked.has(line)) queues.push({ name: line.name, limit: 0 })
     }
     return { queues, others: Math.min(slotsOf('*') ?? slots, slots), limit, suspects }
   }
@@ -136,12 +174,18 @@ export class Lines {
       const count = counts.get(name) ?? 0
       counts.delete(name)
       if (limit === 0 || (isCut && count === 0)) continue
-      const line = this.of(name)
+      const line = this.find(name)
+      if (line === undefined) continue
       line.busy = count > 0
       if (count > 0) line.givenIn = this.#claims
       if (count < limit && !isCut && !hasNews) line.likely = false
     }
     if (isCut || hasNews) return
+    // What is left was given by queues that were not named.
+    for (const [name, count] of counts) {
+      const line = this.find(name)
+      if (line !== undefined) line.likely = count >= ask.others
+    }
     this.#othersLikely = [...counts.values()].some((count) => count >= ask.others)
   }
 }

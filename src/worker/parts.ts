@@ -5,7 +5,7 @@ import type { Client } from '../client/client.ts'
 import { describeTask } from '../client/registered-tasks.ts'
 import { ErrandError } from '../core/errors.ts'
 import type { TaskRegistry } from '../core/registry.ts'
-import type { Hint, Tended, Unwatch, WorkerRecord } from '../store.ts'
+import type { ClaimedJob, Hint, Store, Tended, Unwatch, WorkerRecord } from '../store.ts'
 import { version } from '../core/version.ts'
 import type { Attempt } from './attempt.ts'
 import { Endings } from './endings.ts'
@@ -119,9 +119,14 @@ export class Parts {
   /** Each part's health. */
   get health(): readonly Health[] {
     const { loops } = this.#sweeper
-    return [this.fetcher.loop, ...loops, this.#settler, this.#notes, this.#renewer].map(
-      ({ health }) => health,
-    )
+    const renewer = this.#renewer
+    const parts = [this.fetcher.loop, ...loops, this.#settler, this.#notes, renewer]
+    return [...parts.map(({ health }) => health), renewer.threadHealth]
+  }
+
+  /** Where leases are renewed now. */
+  get renewing(): Renewer['mode'] {
+    return this.#renewer.mode
   }
 
   /** Handlers that run and are not stuck. */
@@ -238,6 +243,13 @@ export class Parts {
   /** Settles an attempt as completed inside the user's transaction; it stays ours until that commits. */
   async #completeIn(tx: unknown, attempt: Attempt, output: string, value: unknown): Promise<void> {
     const { job, parts, enqueued } = attempt
+    const { store } = this.#options.app
+    if (attempt.completedInTx !== null && (await isOver(store, job))) {
+      throw new ErrandError(
+        'not-committed',
+        `${job.task} ${job.id} was completed before, in a transaction that has committed; roll this one back.`,
+      )
+    }
     const { settlement } = await makeSettlement({
       rules: parts,
       app: parts.app,
@@ -251,11 +263,17 @@ export class Parts {
       now: this.#storeNow(),
       client: parts.services.client,
     })
-    const [answer] = await this.#options.app.store.settle([settlement], tx)
+    const [answer] = await store.settle([settlement], tx)
     if (answer === 'settled') return
     throw new ErrandError(
       'lease-lost',
       `${job.task} ${job.id} is no longer this worker's; roll the transaction back.`,
     )
   }
+}
+
+/** Whether a lease has ended. A read, so that it waits for no transaction that a handler holds open. */
+async function isOver(store: Store, { id, token }: ClaimedJob): Promise<boolean> {
+  const [job] = await answered(store.clock, store.get([id]))
+  return job?.state !== 'running' || job.token !== token
 }

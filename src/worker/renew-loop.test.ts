@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { ErrandError } from '../core/errors.ts'
 import type { LeaseRef, Note, RenewAnswer } from '../store.ts'
 import { VirtualClock } from '../testing/virtual-clock.ts'
 import { LeaseTable } from './lease-table.ts'
@@ -124,4 +125,28 @@ test('a store that fails is asked again soon, never without a pause, and the rec
   await clock.advance(4_000)
   assert.deepEqual(reports.at(-1), { kind: 'worked' })
   assert.ok(renewed.length >= 1)
+})
+
+test('a store that was replaced has lost every lease, and the loop goes on', async () => {
+  const { clock, table, renewed, reports, store, loop } = made()
+  table.hold('held', 1, false, Infinity)
+  table.start(table.hold('running', 2, false, Infinity), clock.now(), Infinity)
+  table.end(table.hold('ended', 3, false, Infinity), Infinity)
+  store.failing = new ErrandError('store-replaced', 'another lies in its place')
+  loop.wake()
+  await clock.advance(10_100)
+  const lost = reports.find(({ kind }) => kind === 'lost')
+  assert.deepEqual(lost, {
+    kind: 'lost',
+    leases: [
+      { id: 'held', token: 1 },
+      { id: 'running', token: 2 },
+      { id: 'ended', token: 3 },
+    ],
+  })
+  const calls = renewed.length
+  store.failing = null
+  await clock.advance(30_000)
+  assert.ok(renewed.length > calls)
+  assert.equal(reports.at(-1)?.kind, 'worked')
 })

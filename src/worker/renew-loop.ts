@@ -6,6 +6,7 @@
  * the lease). `wake` and `check` end the rest; a tick that finds no lease begins it.
  */
 import type { Clock } from '../core/clock.ts'
+import { isErrandError } from '../core/errors.ts'
 import type { LeaseRef, Note, Store } from '../store.ts'
 import { answered } from './supervised.ts'
 import { entryState, LeaseReader, type SharedLeases } from './lease-table.ts'
@@ -112,12 +113,23 @@ export class RenewLoop {
       this.#failures = 0
       this.#hasWorked = true
     } catch (error) {
+      if (isErrandError(error, 'store-replaced')) this.#loseAll()
       // A failed renewal is repeated well before the lease ends, but never without a pause.
       this.#failures++
       const restMs = Math.min(leaseMs / 10, 100 * 2 ** Math.min(this.#failures, 5))
       this.#renewAt = this.#restUntil = ticks() + restMs * (0.5 + Math.random() / 2)
       report({ kind: 'failed', error })
     }
+  }
+
+  /** Whatever lies in the place of the store knows nothing of its leases. */
+  #loseAll(): void {
+    const leases: LeaseRef[] = []
+    for (const index of this.#reader.held()) {
+      const lease = this.#reader.lease(index, this.#reader.tokenAt(index))
+      if (lease !== null) leases.push(lease)
+    }
+    this.#options.report({ kind: 'lost', leases })
   }
 
   async #noteStarts(now: number): Promise<void> {

@@ -1,13 +1,13 @@
 /** The thread of the renewer: opens the store anew and runs the renew loop on it. */
 import { parentPort, workerData } from 'node:worker_threads'
-import type { Connector, Store } from '../store.ts'
+import type { Store } from '../store.ts'
+import { openInThread, type Ready, type ThreadStart } from './in-thread.ts'
 import type { SharedLeases } from './lease-table.ts'
 import { RenewLoop, type RenewReport } from './renew-loop.ts'
 import { machineTicks } from './time.ts'
 
-/** What the worker hands to the thread at its start. */
-export interface ThreadData {
-  readonly connector: Connector
+/** What the worker hands to the thread at its start, beside what every thread is given. */
+export interface RenewerData {
   readonly shared: SharedLeases
   readonly leaseMs: number
 }
@@ -21,9 +21,8 @@ export type ToThread =
 const port = parentPort
 if (port === null) throw new Error('renewer-thread.ts runs as a thread only')
 
-const { connector, shared, leaseMs } = workerData as ThreadData
-const { connect } = (await import(connector.module)) as { connect: (argument: unknown) => Store }
-const store = connect(connector.argument)
+const { shared, leaseMs, ...start } = workerData as RenewerData & ThreadStart
+const store = await openInThread<Store>(start)
 const loop = new RenewLoop({
   store,
   clock: store.clock,
@@ -47,11 +46,8 @@ port.on('message', (message: ToThread) => {
   }
 })
 
-// Leases that another thread looked after before it ended.
-loop.wake()
-
-// The worker claims nothing before it has heard that somebody renews.
-port.postMessage({ kind: 'worked' } satisfies RenewReport)
+// The worker claims nothing before it has heard that somebody renews; then it wakes the loop, for leases that others looked after.
+port.postMessage({ kind: 'ready' } satisfies Ready)
 
 function sendable(report: RenewReport): RenewReport {
   return report.kind === 'failed' ? { kind: 'failed', error: String(report.error) } : report

@@ -1,11 +1,17 @@
-/** The worker's side of lease renewal: a thread when the store can be opened again, the event loop otherwise. */
-import { Worker as Thread } from 'node:worker_threads'
-import type { EventHub } from '../observe/events.ts'
-import type { LeaseRef, Store } from '../store.ts'
-import type { LeaseTable } from './lease-table.ts'
+/**
+ * The worker's side of lease renewal.
+ *
+ * Modes: `event-loop` (a loop here renews) ⇄ `thread` (a thread renews that said that it is ready, and nothing does here). A thread that cannot start,
+ * or ends, leaves the leases to the event loop at once, loudly, and is tried again. So somebody renews from `start` to `stop`.
+ */
+import type { Worker as Thread } from 'node:worker_threads'
+import { EventHub } from '../observe/events.ts'
+import type { Connector, LeaseRef, Store } from '../store.ts'
+import { LeaseTable } from './lease-table.ts'
 import { RenewLoop, type RenewReport } from './renew-loop.ts'
-import type { ThreadData, ToThread } from './renewer-thread.ts'
+import type { RenewerData, ToThread } from './renewer-thread.ts'
 import { Health } from './supervised.ts'
+import { sayNoThread, startThread, stopThread, whyNoThread } from './thread.ts'
 import { ticksOf } from './time.ts'
 
 export interface RenewerOptions {
@@ -19,38 +25,65 @@ export interface RenewerOptions {
   readonly cancelAsked: (leases: readonly LeaseRef[]) => void
 }
 
-/** How long a stopping thread may take before it is ended, and a starting one before it is no longer waited for. */
-const threadBounds = { stopMs: 2_000, startMs: 1_000 } as const
+/** Threads that failed one after another this often are tried at a slow pace only. */
+const quickTries = 4
+const slowTryMs = 60_000
+/** Of no account: nothing is leased. */
+const triedLeaseMs = 30_000
+
+/** Starts a renewer without leases, and tells how it renews and, when no thread could start, why. */
+export async function tryRenewer(
+  store: Store,
+): Promise<{ readonly mode: Renewer['mode']; readonly why: string | null }> {
+  const heard = (): void => undefined
+  const events = new EventHub()
+  // Whoever tries says what came out.
+  events.on('warning', heard)
+  const table = new LeaseTable()
+  const leases = { table, leaseMs: triedLeaseMs, lost: heard, cancelAsked: heard }
+  const renewer = new Renewer({ store, events, ...leases })
+  await renewer.start()
+  const { mode, whyNoThread: why } = renewer
+  await renewer.stop()
+  return { mode, why }
+}
 
 export class Renewer {
   readonly health: Health
-  readonly mode: 'thread' | 'event-loop'
+  /** Of the thread alone: leases are renewed without it, too. */
+  readonly threadHealth: Health
   readonly #options: RenewerOptions
+  readonly #stopping = new AbortController()
   #loop: RenewLoop | null = null
   #thread: Thread | null = null
-  #stopped = false
+  /** The start of a thread that is under way. */
+  #starting: Promise<void> | null = null
+  /** Why there is no thread, for people; null when there is one, or none was asked for. */
+  #why: string | null = null
+  #untry: () => void = () => undefined
 
   constructor(options: RenewerOptions) {
     this.#options = options
     this.health = new Health('renewer', options.events)
-    this.mode = options.store.connector === null ? 'event-loop' : 'thread'
+    this.threadHealth = new Health('renewer-thread', options.events)
   }
 
-  /** Resolves when leases are renewed; a thread that takes long to start is not waited for. */
+  get mode(): 'thread' | 'event-loop' {
+    return this.#thread === null ? 'event-loop' : 'thread'
+  }
+
+  get whyNoThread(): string | null {
+    return this.#why
+  }
+
+  /** Resolves when leases are renewed, by a thread if there can be one. */
   async start(): Promise<void> {
-    const { store, table, leaseMs } = this.#options
-    if (store.connector !== null) {
-      this.#startThread()
-      return this.#threadStarted()
-    }
-    this.#loop = new RenewLoop({
-      store,
-      clock: store.clock,
-      ticks: ticksOf(store),
-      shared: table.shared,
-      leaseMs,
-      report: (report) => this.#take(report),
-    })
+    const { connector } = this.#options.store
+    if (connector === null) return this.#renewHere()
+    const why = whyNoThread('worker/renewer-thread', connector)
+    if (why === null) return this.#tryThread(connector)
+    this.#renewHere()
+    this.#say(why)
   }
 
   /** Leases were held; called before their handlers start. */
@@ -64,15 +97,12 @@ export class Renewer {
   }
 
   async stop(): Promise<void> {
-    this.#stopped = true
-    await this.#loop?.stop()
+    this.#stopping.abort()
+    this.#untry()
+    await this.#starting
     const thread = this.#thread
-    if (thread === null) return
-    const ended = new Promise<void>((resolve) => thread.once('exit', () => resolve()))
-    this.#send({ kind: 'stop' })
-    const timer = setTimeout(() => void thread.terminate(), threadBounds.stopMs)
-    await ended
-    clearTimeout(timer)
+    if (thread !== null) await stopThread(thread, () => this.#send({ kind: 'stop' }))
+    await this.#loop?.stop()
   }
 
   #send(message: ToThread): void {
@@ -81,34 +111,67 @@ export class Renewer {
     if (message.kind === 'check') this.#loop?.check()
   }
 
-  #startThread(): void {
-    const { store, table, leaseMs } = this.#options
-    if (store.connector === null || this.#stopped) return
-    const file = import.meta.url.endsWith('.ts') ? './renewer-thread.ts' : './renewer-thread.js'
-    const data: ThreadData = { connector: store.connector, shared: table.shared, leaseMs }
-    const thread = new Thread(new URL(file, import.meta.url), { workerData: data })
-    thread.unref()
-    this.#thread = thread
-    thread.on('message', (report: RenewReport) => this.#take(report))
-    thread.on('error', (error) => this.health.failed(error))
-    thread.on('exit', () => {
-      this.#thread = null
-      if (this.#stopped) return
-      const againMs = this.health.failed(new Error('the thread that renews leases ended'))
-      this.#options.store.clock.after(againMs, () => this.#startThread())
-    })
+  #tryThread(connector: Connector): Promise<void> {
+    const { table, leaseMs } = this.#options
+    const data: RenewerData = { shared: table.shared, leaseMs }
+    const { signal } = this.#stopping
+    this.#starting = startThread('worker/renewer-thread', connector, data, signal).then(
+      (thread) => this.#renewInThread(thread, connector),
+      (error: unknown) => this.#lackThread(error, connector),
+    )
+    return this.#starting
   }
 
-  async #threadStarted(): Promise<void> {
-    const late = new AbortController()
-    const timer = setTimeout(() => late.abort(), threadBounds.startMs)
-    const thread = this.#thread
-    await new Promise<void>((resolve) => {
-      late.signal.addEventListener('abort', () => resolve(), { once: true })
-      thread?.once('message', () => resolve())
-      thread?.once('exit', () => resolve())
+  #renewInThread(thread: Thread, connector: Connector): void {
+    thread.unref()
+    let failure: unknown = new Error('the thread that renews leases ended')
+    thread.on('message', (report: RenewReport) => this.#take(report))
+    thread.on('error', (error) => (failure = error))
+    thread.once('exit', () => {
+      this.#thread = null
+      this.#lackThread(failure, connector)
+      // Whatever it left undone is done at once.
+      this.#send({ kind: 'wake' })
+      this.#send({ kind: 'check' })
     })
-    clearTimeout(timer)
+    this.#thread = thread
+    this.#why = null
+    this.threadHealth.worked()
+    // It looks at once at what the loop looked after.
+    this.#send({ kind: 'wake' })
+    void this.#loop?.stop()
+    this.#loop = null
+  }
+
+  #lackThread(error: unknown, connector: Connector): void {
+    if (this.#stopping.signal.aborted) return
+    this.#renewHere()
+    const leastMs = this.threadHealth.failures < quickTries ? 0 : slowTryMs
+    const againMs = this.threadHealth.failed(error, leastMs)
+    if (this.#why === null) this.#say(error instanceof Error ? error.message : String(error))
+    const { clock } = this.#options.store
+    this.#untry = clock.after(againMs, () => void this.#tryThread(connector))
+  }
+
+  #say(why: string): void {
+    this.#why = why
+    const what =
+      'Leases are renewed on the event loop: a handler that blocks it for longer than its lease runs again elsewhere.'
+    sayNoThread(this.#options.events, `${what} ${why}`)
+  }
+
+  /** Renews on the event loop from now on. */
+  #renewHere(): void {
+    if (this.#loop !== null) return
+    const { store, table, leaseMs } = this.#options
+    this.#loop = new RenewLoop({
+      store,
+      clock: store.clock,
+      ticks: ticksOf(store),
+      shared: table.shared,
+      leaseMs,
+      report: (report) => this.#take(report),
+    })
   }
 
   #take(report: RenewReport): void {

@@ -2,14 +2,14 @@
 import type { App } from '../client/app.ts'
 import type { Client } from '../client/client.ts'
 import { makeJob, type StoredOptions } from '../client/new-job.ts'
-import { payloadBounds } from '../client/payload.ts'
+import { encodedBy, payloadBounds } from '../client/payload.ts'
 import type { Codec } from '../core/codec.ts'
 import { decide, type Decision, type Outcome } from '../core/decide.ts'
 import type { FailureReport } from '../core/enqueue-options.ts'
 import { followUpId } from '../core/id.ts'
 import { fromJson } from '../core/json.ts'
 import type { KeptError } from '../core/job.ts'
-import { keepError } from '../core/kept-error.ts'
+import { errorText, keepError, keptErrorBytes } from '../core/kept-error.ts'
 import type { Policy } from '../core/options.ts'
 import type { AnyTask, Definition } from '../core/task.ts'
 import type { ClaimedJob, NewJob, Settlement } from '../store.ts'
@@ -84,7 +84,7 @@ function assemble(
   followUps: readonly NewJob[],
 ): Settled {
   const { id, token } = given.job
-  const encoded = kept === null ? null : encodeError(kept, codecOf(given))
+  const encoded = kept === null ? null : encodeError(kept, error, codecOf(given))
   if (decision.kind === 'again')
     return { settlement: { id, token, error: encoded, followUps, ...decision }, decision, error }
   const { kind, state, reason, counters, keepMs, yieldsToCancel } = decision
@@ -172,7 +172,7 @@ async function followUp(
   } catch (error) {
     app.events.emit('warning', {
       code: 'follow-up-options',
-      message: `The follow-up ${facts.name} of ${job.task} ${job.id} goes to the queue default without its own options: ${String(error)}`,
+      message: `The follow-up ${facts.name} of ${job.task} ${job.id} goes to the queue default without its own options: ${errorText(error)}`,
     })
     return makeJob(
       app,
@@ -217,6 +217,9 @@ async function failureReport(
   return bounded(report)
 }
 
+/** Room for what a codec adds whatever the length of its text. */
+const codecSlack = 0.9
+
 const half = payloadBounds.refuseBytes / 2
 
 /** Truncates rather than refuses: first the input, then the stacks. Sizes are of characters, with room for three bytes each. */
@@ -244,9 +247,14 @@ function codecOf(given: Settling): Codec | null {
   return given.job.codec === null ? null : (given.app.findCodec(given.job.codec) ?? null)
 }
 
-function encodeError(error: KeptError, codec: Codec | null): string {
-  const json = JSON.stringify(error)
-  return codec === null ? json : codec.encode(json)
+/** What a codec makes longer than may be kept is made of a shorter record. */
+function encodeError(kept: KeptError, thrown: unknown, codec: Codec | null): string {
+  if (codec === null) return JSON.stringify(kept)
+  const encoded = encodedBy(codec, JSON.stringify(kept))
+  const bytes = Buffer.byteLength(encoded)
+  if (bytes <= keptErrorBytes) return encoded
+  const room = Math.floor((keptErrorBytes / bytes) * keptErrorBytes * codecSlack)
+  return encodedBy(codec, JSON.stringify(keepError(thrown, kept.attempt, kept.at, room)))
 }
 
 function decodeError(app: App, text: string, codecName: string | null): KeptError | null {

@@ -7,7 +7,7 @@
 import { sleep } from '../core/clock.ts'
 import type { EventHub } from '../observe/events.ts'
 import type { SettleAnswer, Settlement, Store } from '../store.ts'
-import { answered, Health, mayPass } from './supervised.ts'
+import { answered, Health, isOfTheBatch } from './supervised.ts'
 
 /** What became of one settlement; `refused` could never be written, for the given error. */
 export type Verdict = Exclude<SettleAnswer, 'held'> | { readonly refused: unknown }
@@ -119,7 +119,7 @@ export class Settler {
       answers = await this.#call(items.map(({ settlement }) => settlement))
     } catch (error) {
       if (this.#gaveUp.signal.aborted) return
-      if (await this.#isTheirs(error)) return this.#halve(items, error)
+      if (await isOfTheBatch(error, () => this.#call([]))) return this.#halve(items, error)
       this.#waiting = [...items, ...this.#waiting]
       this.#rest ??= this.#restAfter(error)
       return this.#rest
@@ -144,18 +144,6 @@ export class Settler {
 
   #call(settlements: readonly Settlement[]): Promise<readonly SettleAnswer[]> {
     return answered(this.#store.clock, this.#store.settle(settlements))
-  }
-
-  /** Whether an error comes from the settlements themselves: then the store, being well, takes an empty batch. */
-  async #isTheirs(error: unknown): Promise<boolean> {
-    const verdict = mayPass(error)
-    if (verdict !== 'maybe') return verdict === 'no'
-    try {
-      await this.#call([])
-      return true
-    } catch {
-      return false
-    }
   }
 
   async #halve(items: readonly Item[], error: unknown): Promise<void> {

@@ -4,6 +4,7 @@
  */
 import type { App } from '../client/app.ts'
 import { overdue } from '../core/decide.ts'
+import { errorText } from '../core/kept-error.ts'
 import type { ClaimedJob } from '../store.ts'
 import { Attempt, type AbortCause, type Ended } from './attempt.ts'
 import { failed, factsOf, type Endings, type Held } from './endings.ts'
@@ -12,7 +13,7 @@ import type { LeaseTable } from './lease-table.ts'
 import type { Notes } from './notes.ts'
 import { answered } from './supervised.ts'
 
-/** How long an aborted handler may take before it counts as stuck and its lease is let go. */
+/** How long an aborted handler may take before it counts as stuck and its lease is let go; a stop may give it longer. */
 export const abortGraceMs = 5_000
 
 /** How long a job of an unknown task is put aside at first; for the event only. */
@@ -89,8 +90,13 @@ export class Slots {
     return false
   }
 
-  abortAll(cause: AbortCause): void {
-    for (const attempt of this.running) this.#abort(attempt, cause)
+  /** Aborts what runs, for a stop that lets it end until the given time; its leases are kept until then. */
+  interruptAll(mayEndUntil: number): void {
+    for (const attempt of this.running) {
+      if (attempt.stuck) continue
+      attempt.mayEndUntil = mayEndUntil
+      this.#abort(attempt, 'interrupted')
+    }
   }
 
   /**
@@ -139,7 +145,7 @@ export class Slots {
       table.drop(attempt.lease)
       app.events.emit('warning', {
         code: 'start-not-written',
-        message: `${task} ${id} was not started: ${String(error)}`,
+        message: `${task} ${id} was not started: ${errorText(error)}`,
       })
     }
   }
@@ -170,8 +176,11 @@ export class Slots {
   #abort(attempt: Attempt, cause: AbortCause): void {
     const now = this.#options.services.ticks()
     attempt.abort(cause, now)
-    const stuckAt = attempt.abortedAt + abortGraceMs
-    this.#options.table.renewAtMostUntil(attempt.lease, stuckAt)
+    const stuckAt = stuckAtOf(attempt)
+    const { table } = this.#options
+    // Its timeout may come before the end of the time that a stop gives it, and means nothing any more.
+    if (attempt.mayEndUntil > 0 && !attempt.leaseLost) table.renewUntil(attempt.lease, stuckAt)
+    else table.renewAtMostUntil(attempt.lease, stuckAt)
     this.#arm(Math.min(this.#timerAt, stuckAt))
   }
 
@@ -198,7 +207,7 @@ export class Slots {
 
   /** When to look at an aborted attempt again; `Infinity` once it is stuck. */
   #lookAtAborted(attempt: Attempt, now: number): number {
-    const stuckAt = attempt.abortedAt + abortGraceMs
+    const stuckAt = stuckAtOf(attempt)
     if (now < stuckAt) return stuckAt
     attempt.stuck = true
     const { app, worker } = this.#options
@@ -206,4 +215,8 @@ export class Slots {
     app.events.emit('run-stuck', { ...factsOf(attempt, worker), ranMs })
     return Infinity
   }
+}
+
+function stuckAtOf({ abortedAt, mayEndUntil }: Attempt): number {
+  return Math.max(abortedAt + abortGraceMs, mayEndUntil)
 }

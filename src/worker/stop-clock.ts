@@ -61,7 +61,7 @@ export class StopClock {
 
   /** Waits for something that is the user's own: until jobs would be left, or briefly after that. Tells whether it ended. */
   patiently(work: Promise<unknown>): Promise<boolean> {
-    const leftMs = Math.min(this.#leaveAt - this.#ticks(), stopDefaults.graceMs)
+    const leftMs = this.#leaveAt < Infinity ? this.#leaveAt - this.#ticks() : stopDefaults.graceMs
     return this.#within(work, Math.max(leftMs, stopDefaults.closeMs))
   }
 

@@ -26,14 +26,14 @@ export class Health {
     return this.#failures
   }
 
-  /** Reports a failure; answers the milliseconds to wait. */
-  failed(error: unknown): number {
+  /** Reports a failure; answers the milliseconds to wait, `leastMs` or more. */
+  failed(error: unknown, leastMs = 0): number {
     this.#failures++
     const ceiling = Math.min(
       backoffBounds.firstMs * 2 ** Math.min(this.#failures - 1, 10),
       backoffBounds.maxMs,
     )
-    const againMs = ceiling / 2 + (Math.random() * ceiling) / 2
+    const againMs = Math.max(ceiling / 2 + (Math.random() * ceiling) / 2, leastMs)
     this.#events.emit('part-failed', { part: this.part, error, againMs })
     return againMs
   }
@@ -147,10 +147,26 @@ const passing = [
   'closed',
   'store-corrupt',
   'store-too-new',
+  'store-replaced',
 ] as const
 
 /** Whether an error of a store may pass with time, so that the same call is worth another try; `maybe` for errors of unknown kind. */
 export function mayPass(error: unknown): 'yes' | 'no' | 'maybe' {
   if (!isErrandError(error)) return 'maybe'
   return passing.some((code) => error.code === code) ? 'yes' : 'no'
+}
+
+/** Whether an error comes from what was sent: then the store, being well, takes an empty batch. */
+export async function isOfTheBatch(
+  error: unknown,
+  callEmpty: () => Promise<unknown>,
+): Promise<boolean> {
+  const verdict = mayPass(error)
+  if (verdict !== 'maybe') return verdict === 'no'
+  try {
+    await callEmpty()
+    return true
+  } catch {
+    return false
+  }
 }

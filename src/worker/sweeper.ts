@@ -9,6 +9,7 @@ import type { App } from '../client/app.ts'
 import { readStoredOptions } from '../client/new-job.ts'
 import { overdue, type Outcome } from '../core/decide.ts'
 import type { TaskRegistry } from '../core/registry.ts'
+import { errorText } from '../core/kept-error.ts'
 import type { ClaimedJob, Tended, WorkerRecord } from '../store.ts'
 import type { ViewServices } from './job-view.ts'
 import { makeSettlement } from './settlement.ts'
@@ -190,7 +191,7 @@ export class Sweeper {
         this.#rescuing--
         app.events.emit('warning', {
           code: 'settlement-failed',
-          message: `${job.task} ${job.id} is rescued later: ${String(error)}`,
+          message: `${job.task} ${job.id} is rescued later: ${errorText(error)}`,
         })
       },
     )

@@ -12,6 +12,9 @@ import { sleep } from '../core/clock.ts'
 import { toMs } from '../core/duration.ts'
 import { ErrandError } from '../core/errors.ts'
 import { refuseUnknownKeys } from '../core/nearest.ts'
+import { refuseInThread } from './in-thread.ts'
+import { errorText } from '../core/kept-error.ts'
+import { checkName } from '../core/text.ts'
 import { Parts } from './parts.ts'
 import type { StopOptions, Worker, WorkerOptions, WorkerStatus } from './public.ts'
 import { stopDefaults, StopClock } from './stop-clock.ts'
@@ -53,6 +56,7 @@ export class ErrandWorker implements Worker {
     this.#client = client
     this.#slotCount = readSlots(options.slots ?? app.slots)
     this.#asked = options.queues === undefined ? null : [...new Set(options.queues)]
+    for (const queue of this.#asked ?? []) checkName(queue, 'worker().queues')
     if (this.#asked?.length === 0)
       throw new ErrandError('invalid-option', 'worker().queues lists no queue.')
     this.#pollMs = options.poll === undefined ? app.pollMs : toMs(options.poll, 'worker().poll')
@@ -72,7 +76,7 @@ export class ErrandWorker implements Worker {
       running: parts?.slots.running.size ?? 0,
       buffered: parts?.fetcher.buffered ?? 0,
       stuck: parts?.slots.stuck ?? 0,
-      renewer: this.#app.store.connector === null ? 'event-loop' : 'thread',
+      renewer: parts?.renewing ?? 'event-loop',
       parts: Object.fromEntries(
         (parts?.health ?? []).map(({ part, failures }) => [part, failures]),
       ),
@@ -85,6 +89,7 @@ export class ErrandWorker implements Worker {
         'closed',
         'A worker starts once; make another one with errand.worker().',
       )
+    refuseInThread('A worker')
     this.#state = 'running'
     this.#isOpening = true
     try {
@@ -127,8 +132,10 @@ export class ErrandWorker implements Worker {
       pollMs: this.#pollMs,
     })
     await parts.announce()
-    if (this.#stopping !== null)
+    if (this.#stopping !== null) {
+      await parts.stop()
       throw new ErrandError('closed', 'The worker was stopped while it started.')
+    }
     this.#parts = parts
     this.#keepAlive = setInterval(() => undefined, 2 ** 30)
     parts.start()
@@ -169,13 +176,13 @@ export class ErrandWorker implements Worker {
       () => clock.abortAt,
       () => parts.live === 0,
     )
-    // However long handlers may go on: a store that does not answer is not waited for without limit.
+    // Handlers may go on without limit, if a stop says so; a store that does not answer is not waited for so long.
     const settleBy = this.#ticks() + stopDefaults.graceMs
     const isAtRest = (): boolean => parts.live === 0 && this.#fetched && parts.endings.pending === 0
-    await clock.until(() => Math.min(clock.abortAt, settleBy), isAtRest)
-    parts.slots.abortAll('interrupted')
+    await clock.until(() => (clock.abortAt < Infinity ? clock.abortAt : settleBy), isAtRest)
+    parts.slots.interruptAll(clock.leaveAt)
     const leaveBy = settleBy + stopDefaults.abortGraceMs
-    await clock.until(() => Math.min(clock.leaveAt, leaveBy), isAtRest)
+    await clock.until(() => (clock.leaveAt < Infinity ? clock.leaveAt : leaveBy), isAtRest)
     const clean = isAtRest() && parts.slots.stuck === 0
     if (exiting && !clean) await this.#release(parts)
     await this.#letGo(parts)
@@ -196,7 +203,7 @@ export class ErrandWorker implements Worker {
   async #letGo(parts: Parts): Promise<void> {
     const closing = async (code: string, work: Promise<unknown>): Promise<void> => {
       await work.catch((error: unknown) => {
-        const message = `Worker ${this.id} could not close all that it had opened: ${String(error)}`
+        const message = `Worker ${this.id} could not close all that it had opened: ${errorText(error)}`
         this.#app.events.emit('warning', { code, message })
       })
     }

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
 import { configText, errand, makeProject, start, type Running } from './command-line.ts'
@@ -248,4 +249,15 @@ test('a task module that fails to load stops the start with its own error', asyn
   const { code, stderr } = await errand(['worker'], { cwd })
   assert.match(stderr, /^error: .*bad\.ts failed to load: cannot find the moon\n$/)
   assert.equal(code, 2)
+})
+
+test('a worker whose log was taken away ends with 3, so that the next one can go on', async (context) => {
+  const { cwd, worker } = await withWorker(context)
+  await rm(join(cwd, 'errand.db-wal'))
+  const { code, stderr } = await worker.ended
+  assert.equal(code, 3)
+  assert.match(stderr, /^error: The write-ahead log of .*restart this process/m)
+  const next = start(['worker'], { cwd })
+  context.after(() => next.kill('SIGKILL'))
+  await next.shown(' started: ')
 })

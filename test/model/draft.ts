@@ -15,8 +15,7 @@ export interface Draft {
   readonly now: number
   readonly jobs: Map<string, ModelJob>
   readonly leftKeys: Map<string, { readonly job: string; readonly until: number }>
-  readonly queues: Map<string, boolean>
-  readonly rumoured: Set<string>
+  readonly paused: Set<string>
   readonly workers: Map<
     string,
     ModelState['workers'] extends ReadonlyMap<string, infer W> ? W : never
@@ -32,8 +31,7 @@ export function draftOf(state: ModelState, now: number): Draft {
     now,
     jobs: new Map(state.jobs),
     leftKeys: new Map(state.leftKeys),
-    queues: new Map(state.queues),
-    rumoured: new Set(state.rumoured),
+    paused: new Set(state.paused),
     workers: new Map(state.workers),
     inserted: state.inserted,
     settledHere: new Set(),

@@ -10,7 +10,6 @@ import type { ModelJob } from './state.ts'
  */
 export function insertOne(draft: Draft, job: NewJob, token: number | null): Inserted {
   const known = draft.jobs.get(job.id)
-  if (!draft.queues.has(job.queue)) draft.rumoured.add(job.queue)
   if (known !== undefined) {
     const isTold = job.lease !== null || token !== null
     return { id: job.id, status: 'created', token: isTold ? leaseOfBirth(known) : null }
@@ -18,7 +17,6 @@ export function insertOne(draft: Draft, job: NewJob, token: number | null): Inse
   const holder = job.unique === null ? null : holderOf(draft, job.unique.key)
   if (holder !== null) return meetHolder(draft, job, holder)
 
-  draft.queues.set(job.queue, draft.queues.get(job.queue) ?? false)
   draft.inserted += 1
   if (job.lease !== null) return insertRunning(draft, job, job.lease, token)
   const fresh = freshJob(draft, job)
@@ -68,7 +66,6 @@ function meetHolder(draft: Draft, job: NewJob, holder: string): Inserted {
     held !== undefined && ['blocked', 'scheduled', 'ready'].includes(held.shown.state)
   if (!isWaiting || job.unique?.onConflict !== 'replace')
     return { id: holder, status: 'duplicate', token: null }
-  draft.queues.set(job.queue, draft.queues.get(job.queue) ?? false)
   const { input, codec, options, priority, queue } = job
   const { shown, ...hidden } = clocksOf(job, draft.now)
   const waits = shown.dueAt > draft.now ? 'scheduled' : 'ready'

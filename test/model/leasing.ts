@@ -61,11 +61,12 @@ function pick(
 ): readonly ModelJob[] {
   const picked: ModelJob[] = []
   const named = request.queues.map(({ name }) => name)
-  const others = [...draft.queues.keys()].filter((name) => !named.includes(name)).sort()
+  const all = new Set([...draft.jobs.values()].map(({ shown }) => shown.queue))
+  const others = [...all].filter((name) => !named.includes(name)).sort()
   const asked = [...request.queues, ...others.map((name) => ({ name, limit: request.others }))]
   for (const { name, limit } of asked) {
     const room = Math.min(limit, request.limit - picked.length)
-    if (room <= 0 || draft.queues.get(name) === true) continue
+    if (room <= 0 || draft.paused.has(name)) continue
     const line = lineOf(draft, name).filter(({ shown }) => !passed.has(shown.id))
     const startable = line.filter(
       ({ isSuspect, shown }) => !isSuspect || shown.counters.losses <= request.suspects,

@@ -18,8 +18,6 @@ import type { ModelJob } from './state.ts'
 /** Carries out one settlement and answers what the store may say. */
 export function settleOne(draft: Draft, settlement: Settlement): readonly SettleAnswer[] {
   const job = runningUnder(draft, settlement)
-  for (const { queue } of settlement.followUps)
-    if (!draft.queues.has(queue)) draft.rumoured.add(queue)
   if (job === null) return refuse(draft, settlement)
   if (settlement.yieldsToCancel && job.shown.cancelAsked) {
     draft.edges.push('yielding settlement, cancel asked → nothing')

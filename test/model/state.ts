@@ -45,10 +45,7 @@ export interface ModelState {
   readonly jobs: ReadonlyMap<string, ModelJob>
   /** Keys held for a time that outlive their job. */
   readonly leftKeys: ReadonlyMap<string, { readonly job: string; readonly until: number }>
-  /** Whether each known queue is paused. */
-  readonly queues: ReadonlyMap<string, boolean>
-  /** Queues that were named without effect: a store may know them. */
-  readonly rumoured: ReadonlySet<string>
+  readonly paused: ReadonlySet<string>
   readonly workers: ReadonlyMap<string, WorkerRecord>
   readonly inserted: number
 }
@@ -57,8 +54,7 @@ export interface ModelState {
 export const emptyState: ModelState = {
   jobs: new Map(),
   leftKeys: new Map(),
-  queues: new Map(),
-  rumoured: new Set(),
+  paused: new Set(),
   workers: new Map(),
   inserted: 0,
 }

@@ -100,7 +100,10 @@ function explain(draft: Draft, exchange: Exchange, { isGone, passed }: Circumsta
       return explainPrune(draft, exchange, answer, isGone)
     case 'pause':
     case 'resume':
-      for (const name of exchange.queues) draft.queues.set(name, verb === 'pause')
+      for (const name of exchange.queues) {
+        if (verb === 'pause') draft.paused.add(name)
+        else draft.paused.delete(name)
+      }
       return
     case 'list':
       return explainList(draft, exchange.query, answer)

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { sleep } from '../../src/core/clock.ts'
 import { isErrandError } from '../../src/core/errors.ts'
 import { task } from '../../src/core/task.ts'
 import { MemoryDatabase, memory } from '../../src/stores/memory/index.ts'
@@ -7,7 +8,7 @@ import { spying } from '../../src/testing/by-hand.ts'
 import { VirtualClock } from '../../src/testing/virtual-clock.ts'
 import type { ErrandWorker } from '../../src/worker/worker.ts'
 import { appOn, gate, inMemory, type Bench } from './harness.ts'
-import { faulty } from './faulty.ts'
+import { faulty, noFault } from './faulty.ts'
 
 /** A task that runs until its gate opens, or, if it listens, until it is aborted. */
 function holding(listens: boolean, losses = 3) {
@@ -158,6 +159,86 @@ test('a second stop shortens the first one, and cannot lengthen it', async (t) =
     Promise.all([first, second, third]).then(() => undefined),
   )
   assert.ok(ms >= 1_000 && ms < 1_500, `${ms} ms`)
+})
+
+test('a clean-up that heeds its signal has all of abortGrace, and its job runs nowhere else meanwhile', async (t) => {
+  let runs = 0
+  const careful = task({
+    name: 'careful',
+    timeout: '10s',
+    run: async (_: undefined, { signal }) => {
+      runs++
+      await new Promise((resolve) => signal.addEventListener('abort', resolve))
+      await sleep(bench.store.clock, 40_000)
+      return 'cleaned up'
+    },
+  })
+  const bench = inMemory(t, { tasks: [careful], lease: '3s' })
+  const worker = await bench.work()
+  const { id } = await bench.client.enqueue(careful, undefined)
+  await bench.until('it to run', () => worker.status.running === 1, 10)
+  await bench.work()
+  const ms = await took(bench, worker.stop({ grace: '2s', abortGrace: '1m' }))
+  assert.ok(ms >= 42_000 && ms < 43_000, `${ms} ms`)
+  const job = await bench.jobs.get(id)
+  assert.deepEqual([job?.state, job?.output, runs], ['completed', 'cleaned up', 1])
+  assert.deepEqual([bench.told.stuck, bench.told.rescued], [[], []])
+  assert.equal(bench.told.stopped[0]?.clean, true)
+})
+
+test('a handler that ignores its abort in a stop is stuck once abortGrace is over', async (t) => {
+  const { task: hold } = holding(false)
+  const bench = inMemory(t, { tasks: [hold] })
+  const { id, worker } = await withOneRunning(bench)
+  const ms = await took(bench, worker.stop({ grace: 0, abortGrace: '1m' }))
+  assert.ok(ms >= 60_000 && ms < 61_000, `${ms} ms`)
+  assert.equal(bench.told.stopped[0]?.clean, false)
+  assert.equal((await bench.jobs.get(id))?.state, 'running')
+})
+
+test('a job that was aborted before a stop has its abortGrace too', async (t) => {
+  const careful = task({
+    name: 'careful',
+    run: async (_: undefined, { signal }) => {
+      await new Promise((resolve) => signal.addEventListener('abort', resolve))
+      await sleep(bench.store.clock, 20_000)
+      throw new Error('cleaned up')
+    },
+  })
+  const bench = inMemory(t, { tasks: [careful], lease: '3s' })
+  const worker = await bench.work()
+  const { id } = await bench.client.enqueue(careful, undefined)
+  await bench.until('it to run', () => worker.status.running === 1, 10)
+  await bench.jobs.cancel(id)
+  await bench.pass(4_000)
+  await took(bench, worker.stop({ grace: 0, abortGrace: '30s' }))
+  assert.equal((await bench.jobs.get(id))?.state, 'cancelled')
+  assert.deepEqual(bench.told.stuck, [])
+})
+
+test('a stop waits for settlements and for the context as long as its options say', async (t) => {
+  const { task: hold, open } = holding(true)
+  const broken = faulty(memory({ clock: new VirtualClock(), database: new MemoryDatabase() }))
+  const disposed: string[] = []
+  const bench = appOn(t, broken.store, {
+    tasks: [hold],
+    context: () => ({
+      [Symbol.asyncDispose]: async () => {
+        await sleep(bench.store.clock, 40_000)
+        disposed.push('context')
+      },
+    }),
+  })
+  const { id, worker } = await withOneRunning(bench)
+  broken.fault = (call) => (call === 'settle' ? new Error('broken') : null)
+  const stopped = worker.stop({ grace: '5m' })
+  open.resolve('done')
+  await bench.pass(60_000)
+  broken.fault = noFault
+  await took(bench, stopped)
+  assert.equal((await bench.jobs.get(id))?.state, 'completed')
+  assert.deepEqual([disposed, bench.told.warnings], [['context'], []])
+  assert.equal(bench.told.stopped[0]?.clean, true)
 })
 
 test('a stop gives buffered jobs back, and what is claimed while it begins', async (t) => {

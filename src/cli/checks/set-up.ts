@@ -1,6 +1,7 @@
 /** Checks of the set-up: Node, tasks, and what the store can do. */
 import { randomUUID } from 'node:crypto'
 import type { Errand } from '../../errand.ts'
+import { tryRenewer } from '../../worker/renewer.ts'
 import { formatMs } from '../../core/duration.ts'
 import { oneLine } from '../exit.ts'
 import { counted } from '../job-words.ts'
@@ -67,17 +68,21 @@ async function checkWrites(store: Errand['store']): Promise<Finding> {
     : warn('writes', text, 'Something holds the store: look for long transactions, or a slow disk.')
 }
 
-/** What the store promises, and how leases are renewed. */
-export const checkPromises: Check<Errand> = ({ store }) => [
-  ok('durability', store.info.durability),
-  store.connector === null
-    ? warn(
-        'renewer',
-        'leases are renewed on the event loop',
-        'A handler that blocks it longer than the lease loses its job. Make the store from a file name or URL.',
-      )
-    : ok('renewer', 'leases are renewed by a thread'),
-]
+/** What the store promises, and how leases are renewed: a thread is tried. */
+export const checkPromises: Check<Errand> = async ({ store }) => {
+  const { mode, why } = await tryRenewer(store)
+  const advice = 'A handler that blocks it longer than the lease loses its job.'
+  return [
+    ok('durability', store.info.durability),
+    mode === 'thread'
+      ? ok('renewer', 'leases are renewed by a thread')
+      : warn(
+          'renewer',
+          'leases are renewed on the event loop',
+          `${advice} ${why ?? 'Make the store from a file name or URL.'}`,
+        ),
+  ]
+}
 
 /** What the store itself says is wrong with its set-up. */
 export const checkRisks: Check<Errand> = async ({ store }) => {

@@ -1,7 +1,7 @@
 /** `errand run`: run a singleton, in a loop or once. */
 import { parseArgs } from 'node:util'
 import type { Command } from 'commander'
-import { ErrandError } from '../../core/errors.ts'
+import { ErrandError, isErrandError } from '../../core/errors.ts'
 import { nearest } from '../../core/nearest.ts'
 import type { Errand } from '../../errand.ts'
 import type { Round } from '../../singleton/loop.ts'
@@ -127,7 +127,7 @@ function codeOf({ status, error }: Round, errand: Errand): ExitCode {
 
 /** After a signal only a run that did not end within its grace is trouble. */
 function codeAtStop({ error }: Round): ExitCode {
-  return error instanceof ErrandError && error.code === 'timeout' ? 1 : 0
+  return isErrandError(error, 'timeout') ? 1 : 0
 }
 
 /** Reads the singleton's own options. Throws `invalid-option` for others. */

@@ -1,9 +1,10 @@
 /** `errand worker`: run jobs until told to stop. */
 import type { Command } from 'commander'
 import type { Duration } from '../../core/duration.ts'
+import type { Errand } from '../../errand.ts'
 import type { StopOptions, Worker, WorkerOptions } from '../../worker/public.ts'
 import { action, type Globals } from '../action.ts'
-import type { ExitCode } from '../exit.ts'
+import { needsRestart, type ExitCode } from '../exit.ts'
 import { examples } from '../help.ts'
 import { count, duration, durationOrNone, several } from '../options.ts'
 import { startLog } from '../start-log.ts'
@@ -22,7 +23,7 @@ export function addWorker(program: Command): void {
     .command('worker')
     .summary('run jobs')
     .description(
-      'Run jobs until SIGTERM or SIGINT: then finish what runs, within --grace, and exit with 0. A second signal exits at once, with 130 for SIGINT and 143 for SIGTERM.',
+      'Run jobs until SIGTERM or SIGINT: then finish what runs, within --grace, and exit with 0. A second signal exits at once, with 130 for SIGINT and 143 for SIGTERM. A file that this process must not use any more ends it with 3.',
     )
     .option('--slots <n>', 'jobs at a time, over all queues', count)
     .option('--queue <name>', 'serve this queue only; may be repeated', several)
@@ -55,10 +56,22 @@ async function work(options: Options & Globals): Promise<ExitCode> {
   errand.on('worker-stopped', ({ clean }) => (isClean = clean))
   const worker = errand.worker(workerOptions(options))
   const stopped = stopOnSignal(worker, stopOptions(options))
+  const lost = storeLost(errand)
   await Promise.race([stopped, worker.start()])
-  await stopped
+  const error = await Promise.race([stopped, lost])
+  if (error !== undefined) await worker.stop({ ...stopOptions(options), grace: 0 })
   await errand.close()
+  if (error !== undefined) throw error
   return isClean ? 0 : 1
+}
+
+/** Resolves with the error of a store that only another process can use: whoever started this one starts the next. */
+function storeLost(errand: Errand): Promise<Error> {
+  return new Promise((resolve) =>
+    errand.on('part-failed', ({ error }) => {
+      if (needsRestart(error)) resolve(error)
+    }),
+  )
 }
 
 /** Resolves once a signal has stopped the worker. */

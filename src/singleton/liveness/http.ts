@@ -90,20 +90,34 @@ class HttpLiveness implements Liveness {
   }
 
   #answer(target: string, response: ServerResponse): void {
-    const url = URL.parse(target, 'http://liveness')
-    const name = decodeURIComponent(url?.pathname.slice(1) ?? '')
-    const beats = this.#beats.get(name)
-    if (beats === undefined) return reply(response, 404, { error: `no singleton ${name} here` })
-    let maxAgeMs = this.#maxAgeMs
+    let asked: Asked
     try {
-      const asked = url?.searchParams.get('max-age') ?? null
-      if (asked !== null) maxAgeMs = toMs(asked as Duration, 'max-age')
+      asked = this.#asked(target)
     } catch (error) {
       return reply(response, 400, { error: (error as Error).message })
     }
+    const { name, maxAgeMs } = asked
+    const beats = this.#beats.get(name)
+    if (beats === undefined) return reply(response, 404, { error: `no singleton ${name} here` })
     const { passes } = checkBeats(beats, maxAgeMs, Date.now())
     reply(response, passes ? 200 : 503, { ...beats, passes })
   }
+
+  /** Throws for what is no path or no duration. */
+  #asked(target: string): Asked {
+    const url = new URL(target, 'http://liveness')
+    const name = decodeURIComponent(url.pathname.slice(1))
+    const maxAge = url.searchParams.get('max-age')
+    return {
+      name,
+      maxAgeMs: maxAge === null ? this.#maxAgeMs : toMs(maxAge as Duration, 'max-age'),
+    }
+  }
+}
+
+interface Asked {
+  readonly name: string
+  readonly maxAgeMs: number
 }
 
 function reply(response: ServerResponse, status: number, body: object): void {

@@ -6,6 +6,7 @@
  * a consistent read, so that a server that was cut off cannot confirm one.
  */
 import { refuseUnknownKeys } from '../../core/nearest.ts'
+import { ownModule } from '../../core/own-module.ts'
 import { ErrandError } from '../../core/errors.ts'
 import {
   HttpClient,
@@ -59,7 +60,7 @@ class Consul implements SessionServer {
     this.#options = options
     this.#http = new HttpClient('consulLocks()', fallbackUrl, options)
     this.info = { kind: 'consul', location: this.#http.location }
-    this.connector = { module: import.meta.url, argument: options }
+    this.connector = { module: ownModule('singleton/locks/consul'), argument: options }
     // Refuses a key that no name would make good.
     this.#pathOf('name')
   }

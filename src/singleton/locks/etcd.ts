@@ -2,8 +2,10 @@
  * Locks in etcd: a key that lives as long as its lease, written only where there is none. Its revision is the token: the cluster gives each
  * number once. What a call is told of a holding comes from a read that the majority confirmed.
  */
+import type { IncomingMessage } from 'node:http'
 import { ErrandError } from '../../core/errors.ts'
 import { refuseUnknownKeys } from '../../core/nearest.ts'
+import { ownModule } from '../../core/own-module.ts'
 import { HttpClient, httpOptionNames, refusedBy, type HttpOptions } from '../http-client.ts'
 import type { HoldRequest, LockOwner, Locks } from '../lock.ts'
 import { fieldsOf, keyFor } from './key-value.ts'
@@ -22,6 +24,10 @@ const fallbackUrl = 'http://127.0.0.1:2379'
 const fallbackKey = 'errand/{name}/lock'
 /** etcd keeps no shorter lease with its default timing. */
 const leastLeaseMs = 2_000
+/** A watch is begun anew after this: one that was cut off in silence would hear of nothing more. */
+const watchMs = 60_000
+/** The end of a key is told in a few hundred characters. */
+const mostLineLength = 1_048_576
 
 /** Locks in etcd 3.4 or newer, over its JSON gateway. Opens nothing. Throws `invalid-option`. */
 export function etcdLocks(options: EtcdLocksOptions = {}): Locks {
@@ -65,7 +71,7 @@ class Etcd implements SessionServer {
     this.#options = options
     this.#http = new HttpClient('etcdLocks()', fallbackUrl, options)
     this.info = { kind: 'etcd', location: this.#http.location }
-    this.connector = { module: import.meta.url, argument: options }
+    this.connector = { module: ownModule('singleton/locks/etcd'), argument: options }
   }
 
   async begin({ ttlMs }: HoldRequest): Promise<Session> {
@@ -120,29 +126,24 @@ class Etcd implements SessionServer {
         isFree: bindingIn(range) === null,
       }
     }
-    const body = JSON.stringify({
-      create_request: { key: this.#keyOf(name), start_revision: seen, filters: ['NOPUT'] },
-    })
+    const over = AbortSignal.timeout(watchMs)
     const reply = await this.#http.open({
       method: 'POST',
       path: '/v3/watch',
       headers: await this.#headers(),
-      body,
-      signal,
+      body: JSON.stringify({
+        create_request: { key: this.#keyOf(name), start_revision: seen, filters: ['NOPUT'] },
+      }),
+      signal: AbortSignal.any([signal, over]),
     })
-    reply.setEncoding('utf8')
-    let text = ''
-    for await (const part of reply) {
-      text += part as string
-      const lines = text.split('\n')
-      text = lines.pop() ?? ''
-      for (const line of lines) {
-        const { result } = JSON.parse(line) as { readonly result?: WatchAnswer }
-        if (result?.canceled === true) return { seen: nothingSeen, isFree: true }
-        if ((result?.events ?? []).length === 0) continue
-        reply.destroy()
-        return { seen: String(Number(result?.header.revision) + 1), isFree: true }
+    try {
+      for await (const { canceled, events = [], header } of resultsIn(reply)) {
+        if (canceled === true) return { seen: nothingSeen, isFree: true }
+        if (events.length > 0) return { seen: String(Number(header.revision) + 1), isFree: true }
       }
+    } catch (error) {
+      if (over.aborted) return { seen, isFree: false }
+      throw error
     }
     throw new ErrandError('server-unavailable', `${this.info.location} ended a watch.`)
   }
@@ -199,6 +200,21 @@ class Etcd implements SessionServer {
 
   #keyOf(name: string): string {
     return encoded(keyFor(this.#options.key ?? fallbackKey, name))
+  }
+}
+
+/** What a watch is told, a line each. Who stops reading ends the reply. */
+async function* resultsIn(reply: IncomingMessage): AsyncIterable<WatchAnswer> {
+  reply.setEncoding('utf8')
+  let text = ''
+  for await (const part of reply) {
+    const lines = `${text}${part as string}`.split('\n')
+    text = lines.pop() ?? ''
+    if (text.length > mostLineLength) return
+    for (const line of lines) {
+      const { result } = JSON.parse(line) as { readonly result?: WatchAnswer }
+      if (result !== undefined) yield result
+    }
   }
 }
 

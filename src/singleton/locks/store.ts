@@ -1,5 +1,7 @@
 /** The locks of a store, for singletons. */
+import { ownModule } from '../../core/own-module.ts'
 import type { Connector, Store } from '../../store.ts'
+import { openConnector } from '../../worker/in-thread.ts'
 import type { Locks } from '../lock.ts'
 
 /** Locks on the app's own store. They use its connections; closing them closes nothing. */
@@ -9,9 +11,7 @@ export function storeLocks(store: Store): Locks {
 
 /** Opens a store in a thread and answers its locks: see `Connector`. */
 export async function connect(argument: unknown): Promise<Locks> {
-  const { module, argument: place } = argument as Connector
-  const { connect: open } = (await import(module)) as { connect: (argument: unknown) => Store }
-  const store = open(place)
+  const store = await openConnector<Store>(argument as Connector)
   return locksOn(store, () => store.close())
 }
 
@@ -20,7 +20,9 @@ function locksOn(store: Store, close: () => Promise<void>): Locks {
   return {
     info: { kind, location },
     connector:
-      store.connector === null ? null : { module: import.meta.url, argument: store.connector },
+      store.connector === null
+        ? null
+        : { module: ownModule('singleton/locks/store'), argument: store.connector },
     leastTtlMs: 1_000,
     hold: (request) => store.hold(request),
     release: (holding) => store.release(holding),

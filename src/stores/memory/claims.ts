@@ -6,8 +6,8 @@ import {
   move,
   nextDueMs,
   promote,
-  queueOf,
   type MemoryDatabase,
+  type Queue,
   type Row,
 } from './state.ts'
 
@@ -24,14 +24,18 @@ interface Lease {
 export function claim(db: MemoryDatabase, request: ClaimRequest, now: number): Claimed & NextDue {
   promote(db, now)
   const next = nextDueMs(db, now)
-  const lease = { worker: request.worker, leaseUntil: now + request.leaseMs, token: db.nextToken() }
+  const lease = {
+    worker: request.worker,
+    leaseUntil: now + request.leaseMs,
+    token: db.nextToken(now),
+  }
   const jobs: ClaimedJob[] = []
   for (const { name, limit } of asked(db, request)) {
     const queue = db.queues.get(name)
-    if (queue === undefined || queue.paused) continue
+    if (queue === undefined || db.paused.has(name)) continue
     const most = Math.min(limit, request.limit - jobs.length)
     if (most <= 0) continue
-    const suspect = jobs.length === 0 ? suspectBeforeOthers(db, name, request.suspects) : null
+    const suspect = jobs.length === 0 ? suspectBeforeOthers(queue, request.suspects) : null
     if (suspect !== null)
       return {
         now,
@@ -55,8 +59,7 @@ function asked(db: MemoryDatabase, request: ClaimRequest): ClaimRequest['queues'
   return [...request.queues, ...others.map((name) => ({ name, limit: request.others }))]
 }
 
-function suspectBeforeOthers(db: MemoryDatabase, name: string, mostLosses: number): Row | null {
-  const queue = queueOf(db, name)
+function suspectBeforeOthers(queue: Queue, mostLosses: number): Row | null {
   let first: Row | null = null
   for (const row of queue.suspects) {
     if (row.counters.losses <= mostLosses && (first === null || inLine(row, first) < 0)) first = row
@@ -68,7 +71,11 @@ function suspectBeforeOthers(db: MemoryDatabase, name: string, mostLosses: numbe
 /** Leases to the caller what other workers lost, oldest lease first, then what waited too long. */
 export function expired(db: MemoryDatabase, request: ExpiredRequest, now: number): Claimed {
   const tasks = new Set(request.tasks)
-  const lease = { worker: request.worker, leaseUntil: now + request.leaseMs, token: db.nextToken() }
+  const lease = {
+    worker: request.worker,
+    leaseUntil: now + request.leaseMs,
+    token: db.nextToken(now),
+  }
   const lost = [...db.running]
     .filter((row) => isLost(row, now) && tasks.has(row.task))
     .sort((a, b) => (a.leaseUntil ?? 0) - (b.leaseUntil ?? 0) || a.sequence - b.sequence)

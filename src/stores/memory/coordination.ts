@@ -2,36 +2,31 @@
 import type { RegisteredTask, Tended, WorkerRecord } from '../../store.ts'
 import { needsSweep } from './claims.ts'
 import { needsPrune } from './operators.ts'
-import { nextDueMs, promote, queueOf, type MemoryDatabase } from './state.ts'
+import { nextDueMs, promote, type MemoryDatabase } from './state.ts'
 
 /** Writes a worker's heartbeat and tells it what there is to do. */
 export function tend(db: MemoryDatabase, worker: WorkerRecord, now: number): Tended {
   promote(db, now)
   db.workers.set(worker.id, structuredClone({ ...worker, lastSeenAt: now }))
-  const queues = queueList(db)
   const serves = (name: string): boolean =>
-    worker.queues.includes('*') || worker.queues.includes(name)
+    !db.paused.has(name) && (worker.queues.includes('*') || worker.queues.includes(name))
   return {
     now,
-    paused: queues.filter((queue) => queue.paused).map((queue) => queue.name),
-    queues: queues.map((queue) => queue.name),
+    paused: [...db.paused],
     nextDueMs: nextDueMs(db, now),
-    ready: [...db.queues.values()].some(
-      (queue) => !queue.paused && serves(queue.name) && queue.ready.size + queue.suspects.size > 0,
-    ),
+    ready: [...db.queues.keys()].some(serves),
     sweep: needsSweep(db, now),
     prune: needsPrune(db, now),
   }
 }
 
 export function setPaused(db: MemoryDatabase, names: readonly string[], paused: boolean): void {
-  for (const name of names) queueOf(db, name).paused = paused
+  for (const name of names) {
+    if (paused) db.paused.add(name)
+    else db.paused.delete(name)
+  }
   db.hints.give('paused')
   if (!paused) db.hints.give('work')
-}
-
-export function queueList(db: MemoryDatabase): { name: string; paused: boolean }[] {
-  return [...db.queues.values()].map(({ name, paused }) => ({ name, paused })).sort(byName)
 }
 
 export function workerList(db: MemoryDatabase): WorkerRecord[] {

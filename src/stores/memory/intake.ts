@@ -103,7 +103,7 @@ type ClockField =
 function newRow(db: MemoryDatabase, job: NewJob, now: number): Row {
   const { id, task, queue, priority, input, codec, options, parent, keepCancelledMs, lease } = job
   const clocks = clocksOf(job, now)
-  const token = lease === null ? 0 : db.nextToken()
+  const token = lease === null ? 0 : db.nextToken(now)
   return {
     id,
     task,

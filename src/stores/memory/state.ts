@@ -49,10 +49,8 @@ export interface Row extends Mutable<Omit<StoredJob, 'uniqueKey' | 'counters' | 
   readonly logs: LogLine[]
 }
 
-/** One line of ready jobs. */
-interface Queue {
-  readonly name: string
-  paused: boolean
+/** The ready jobs of a queue. */
+export interface Queue {
   readonly ready: Heap<Row>
   readonly suspects: Set<Row>
 }
@@ -62,7 +60,9 @@ export class MemoryDatabase {
   readonly locks: Map<string, LockRow> = new Map()
   readonly records: Map<string, string> = new Map()
   readonly jobs: Map<string, Row> = new Map()
+  /** Queues that have ready jobs. */
   readonly queues: Map<string, Queue> = new Map()
+  readonly paused: Set<string> = new Set()
   readonly scheduled: Heap<Row> = new Heap((a, b) => a.dueAt - b.dueAt || a.sequence - b.sequence)
   readonly running: Set<Row> = new Set()
   /** Waiting jobs with a `startBy` or `deadlineAt`. */
@@ -81,9 +81,9 @@ export class MemoryDatabase {
   #token = 0
   #sequence = 0
 
-  /** The next fencing token. */
-  nextToken(): number {
-    return (this.#token += 1)
+  /** The next fencing token: no less than the clock's microseconds, as the contract asks. */
+  nextToken(now: number): number {
+    return (this.#token = Math.max(this.#token + 1, now * 1_000))
   }
 
   nextSequence(): number {
@@ -96,14 +96,22 @@ export function inLine(a: Row, b: Row): number {
   return a.priority - b.priority || a.place - b.place || a.sequence - b.sequence
 }
 
-/** The queue of that name, remembered from now on. */
-export function queueOf(db: MemoryDatabase, name: string): Queue {
-  let queue = db.queues.get(name)
+function lineUp(db: MemoryDatabase, row: Row): void {
+  let queue = db.queues.get(row.queue)
   if (queue === undefined) {
-    queue = { name, paused: false, ready: new Heap(inLine), suspects: new Set() }
-    db.queues.set(name, queue)
+    queue = { ready: new Heap(inLine), suspects: new Set() }
+    db.queues.set(row.queue, queue)
   }
-  return queue
+  if (row.suspect) queue.suspects.add(row)
+  else queue.ready.add(row)
+}
+
+function stepOut(db: MemoryDatabase, row: Row): void {
+  const queue = db.queues.get(row.queue)
+  if (queue === undefined) return
+  queue.ready.delete(row)
+  queue.suspects.delete(row)
+  if (queue.ready.size + queue.suspects.size === 0) db.queues.delete(row.queue)
 }
 
 /** Adds a job in the state that it has. */
@@ -161,7 +169,6 @@ export function isOverdue(row: Row, now: number): boolean {
 }
 
 function file(db: MemoryDatabase, row: Row): void {
-  const queue = queueOf(db, row.queue)
   switch (row.state) {
     case 'blocked':
       break
@@ -170,8 +177,7 @@ function file(db: MemoryDatabase, row: Row): void {
       db.hints.give('work')
       break
     case 'ready':
-      if (row.suspect) queue.suspects.add(row)
-      else queue.ready.add(row)
+      lineUp(db, row)
       db.hints.give('work')
       break
     case 'running':
@@ -196,9 +202,7 @@ function file(db: MemoryDatabase, row: Row): void {
 }
 
 function unfile(db: MemoryDatabase, row: Row): void {
-  const queue = queueOf(db, row.queue)
-  queue.ready.delete(row)
-  queue.suspects.delete(row)
+  stepOut(db, row)
   db.scheduled.delete(row)
   db.running.delete(row)
   db.bounded.delete(row)

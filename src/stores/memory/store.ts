@@ -3,8 +3,9 @@ import type { Clock } from '../../core/clock.ts'
 import { ErrandError } from '../../core/errors.ts'
 import { ownerIn } from '../../core/lock.ts'
 import type { Store } from '../../store.ts'
+import { queuesOf } from '../queues.ts'
 import { claim, expired } from './claims.ts'
-import { queueList, registerTasks, setPaused, taskList, tend, workerList } from './coordination.ts'
+import { registerTasks, setPaused, taskList, tend, workerList } from './coordination.ts'
 import { insert } from './intake.ts'
 import { note, renew } from './leases.ts'
 import { hold, putRecord, release } from './locks.ts'
@@ -79,7 +80,7 @@ export function memoryStore(db: MemoryDatabase, clock: Clock): Store {
 
     pause: async (queues) => setPaused(open(), queues, true),
     resume: async (queues) => setPaused(open(), queues, false),
-    queues: async () => queueList(open()),
+    queues: async () => queuesOf(counts(open()), [...open().paused]),
     workers: async () => workerList(open()),
     registerTasks: async (tasks) => registerTasks(open(), tasks),
     tasks: async () => taskList(open()),

@@ -5,12 +5,18 @@ import { callPatienceMs } from './planned.ts'
 const erasuresKeptMs = 120_000
 /** Longer than a statement can be on its way to the server after its sender gave it up, in ms: TCP tries for a quarter of an hour. */
 const repeatsKeptMs = 60 * 60 * 1_000
+/** How far tokens may lag behind the server's clock: shorter than a restore takes, long enough that they are lifted seldom. */
+const tokenLagMs = 1_000
+/** What `new_token` raises to leave its block. */
+const liftedState = 'UF002'
 
 /**
  * `now_ms` is the server's time; the one place that reads it, which tests put another in.
+ * `new_token` gives the tokens of leases; no crash, fail-over or restore can make it give one twice. The sequence forgets, but a second is the
+ * most by which it may lag behind the server's microseconds: found below that, it is lifted to them, one call at a time. The block that holds the
+ * lock is rolled back, which frees it at once and leaves the sequence as it is.
  * `take_seqs` numbers a batch in one stretch; a stretch that another call broke into is no error, only more runs.
- * `tallied` keeps count: it only ever adds rows, so that nobody waits for a counter; `fold_tally` sums them up. It also brings back the names
- * of queues that have jobs but no row, which a fail-over may take: what a process wrote once it does not write again.
+ * `tallied` keeps count: it only ever adds rows, so that nobody waits for a counter; `fold_tally` sums them up.
  * `erased` notes that a call removes jobs for good, once for each call; `forget_inserts` drops notes that no insert can ask for any more.
  * `call_patience` returns the lock timeout of calls that are sent again when they meet a held row; tests put another in. `ms_until` returns how
  * long it is until a time, as a lock timeout: at least 1.
@@ -19,6 +25,23 @@ export const basicFunctions: string = `
 CREATE FUNCTION errand.now_ms() RETURNS int8 LANGUAGE sql VOLATILE AS $$
   SELECT floor(extract(epoch FROM clock_timestamp()) * 1000)::int8
 $$;
+
+CREATE FUNCTION errand.new_token() RETURNS int8 LANGUAGE plpgsql AS $$
+DECLARE
+  v_token int8 := nextval('errand.tokens');
+BEGIN
+  IF v_token > (errand.now_ms() - ${tokenLagMs}) * 1000 THEN RETURN v_token; END IF;
+  BEGIN
+    PERFORM pg_advisory_xact_lock(('errand.tokens'::regclass::oid::int8 % 2147483647)::int, 2);
+    v_token := nextval('errand.tokens');
+    IF v_token <= (errand.now_ms() - ${tokenLagMs}) * 1000 THEN
+      v_token := setval('errand.tokens', errand.now_ms() * 1000);
+    END IF;
+    RAISE EXCEPTION USING ERRCODE = '${liftedState}';
+  EXCEPTION WHEN SQLSTATE '${liftedState}' THEN
+    RETURN v_token;
+  END;
+END $$;
 
 CREATE FUNCTION errand.take_seqs(p_count int) RETURNS int8[] LANGUAGE plpgsql AS $$
 DECLARE
@@ -41,13 +64,8 @@ $$;
 CREATE FUNCTION errand.fold_tally() RETURNS void LANGUAGE sql AS $$
   WITH gone AS (
     DELETE FROM errand.tally WHERE ctid = ANY (ARRAY(SELECT ctid FROM errand.tally LIMIT 20000 FOR UPDATE SKIP LOCKED))
-    RETURNING queue, state, count),
-  folded AS MATERIALIZED (SELECT queue, state, sum(count) AS count FROM gone GROUP BY queue, state HAVING sum(count) <> 0),
-  lost AS (
-    INSERT INTO errand.queues (name)
-    SELECT DISTINCT queue FROM folded f WHERE count > 0 AND NOT EXISTS (SELECT 1 FROM errand.queues q WHERE q.name = f.queue) ORDER BY queue
-    ON CONFLICT DO NOTHING)
-  INSERT INTO errand.tally (queue, state, count) SELECT queue, state, count FROM folded
+    RETURNING queue, state, count)
+  INSERT INTO errand.tally (queue, state, count) SELECT queue, state, sum(count) FROM gone GROUP BY queue, state HAVING sum(count) <> 0
 $$;
 
 CREATE FUNCTION errand.erased(p_now int8) RETURNS void LANGUAGE plpgsql AS $$

@@ -17,8 +17,15 @@ import { planned } from './planned.ts'
  * as if suspects were not there. `locks_before` tries to lock a run that stands before a suspect, for its claim to take: one that another
  * claim is taking stands before no suspect, and one that stands behind it is not locked, so that a third claim finds it.
  *
+ * A claim of ordinary jobs waits for no disk: one that a crash takes back leaves its jobs ready, and its token is never given again, so that what
+ * its worker settles is stale. Whatever is written later (a start that must come before its run, an end) takes the claim to the disk with it.
+ * A suspect's start is written by the claim itself, which is why that waits.
+ *
  * The first row of an answer is no job: it tells the time, when the next job is due, how many dead rows the walk
  * stepped over, where it ended in each priority, and whether it passed by work that others held, or by a suspect.
+ *
+ * Queues that have no work are passed by, at a step in an index each; those that are not named are found from one to the next
+ * by `next_busy`. So names that were used once cost nothing, and none is kept.
  *
  * `p_after` names, for queues whose head is full of dead rows, places from which to look, one for each priority in which there is one: the
  * walk then goes from each place to where the next of these priorities begins. See `Heads`.
@@ -32,6 +39,16 @@ CREATE TYPE errand.handed AS (
   unique_key text, created_at int8, due_at int8, start_by int8, deadline_at int8, counters text, started_at int8,
   cancel_asked bool, why text
 );
+
+CREATE FUNCTION errand.is_busy(p_queue text) RETURNS bool LANGUAGE sql STABLE AS $$
+  SELECT coalesce((SELECT true FROM errand.ready WHERE queue = p_queue LIMIT 1), (SELECT true FROM errand.suspects WHERE queue = p_queue LIMIT 1), false)
+$$;
+
+CREATE FUNCTION errand.next_busy(p_after text) RETURNS text LANGUAGE sql STABLE AS $$
+  SELECT least(
+    (SELECT queue FROM errand.ready WHERE queue > p_after ORDER BY queue LIMIT 1),
+    (SELECT queue FROM errand.suspects WHERE queue > p_after ORDER BY queue LIMIT 1))
+$$;
 
 CREATE FUNCTION errand.locks_before(p_suspect errand.suspects) RETURNS bool LANGUAGE plpgsql AS $$
 DECLARE
@@ -69,7 +86,7 @@ DECLARE
   v_waits bool; -- a suspect, held by another claim or behind what another may be taking just now
   v_seen int8 := 0;
   v_due int8;
-  v_walked int8 := pg_stat_get_xact_tuples_returned('errand.ready_line'::regclass);
+  v_walked int8 := 0;
   v_ends text := '';
   v_low_priority int2;
   v_low_place int8;
@@ -85,15 +102,21 @@ BEGIN
   END IF;
   IF p_suspects >= 0 THEN SELECT EXISTS (SELECT 1 FROM errand.suspects) INTO v_has_suspects; END IF;
   FOR v_queue IN
-    -- A queue that is named needs no row: a fail-over may have taken it.
-    SELECT * FROM (SELECT q.name, q.most, p_after[q.o] AS after FROM unnest(p_queues, p_limits) WITH ORDINALITY q (name, most, o)
-      WHERE q.most > 0 AND p_limit > 0 AND NOT EXISTS (SELECT 1 FROM errand.queues k WHERE k.name = q.name AND k.paused) ORDER BY q.o) n
+    SELECT * FROM (
+      SELECT q.name, q.most, p_after[q.o] AS after FROM unnest(p_queues, p_limits) WITH ORDINALITY q (name, most, o)
+      WHERE q.most > 0 AND p_limit > 0 AND (p_after[q.o] IS NOT NULL OR errand.is_busy(q.name))
+        AND NOT EXISTS (SELECT 1 FROM errand.paused WHERE queue = q.name) ORDER BY q.o) named
     UNION ALL
-    SELECT * FROM (SELECT k.name, p_others, NULL FROM errand.queues k
-      WHERE p_others > 0 AND p_limit > 0 AND NOT k.paused AND k.name <> ALL (p_queues) ORDER BY k.name) o
+    SELECT * FROM (
+      WITH RECURSIVE busy (name) AS (
+        SELECT errand.next_busy('') WHERE p_others > 0 AND p_limit > 0
+        UNION ALL SELECT errand.next_busy(name) FROM busy WHERE name IS NOT NULL)
+      SELECT name, p_others, NULL::text FROM busy
+      WHERE name <> ALL (p_queues) AND NOT EXISTS (SELECT 1 FROM errand.paused WHERE queue = busy.name)) others
   LOOP
     v_most := least(v_queue.most, p_limit - v_taken);
     EXIT WHEN v_most <= 0;
+    v_walked := v_walked - pg_stat_get_xact_tuples_returned('errand.ready_line'::regclass);
     v_waits := false;
     IF v_has_suspects AND v_taken = 0 THEN
       FOR v_suspect IN
@@ -105,7 +128,7 @@ BEGIN
         CONTINUE WHEN NOT FOUND;
         DELETE FROM errand.suspects WHERE queue = v_suspect.queue AND priority = v_suspect.priority
           AND place = v_suspect.place AND seq = v_suspect.seq;
-        v_token := nextval('errand.tokens');
+        v_token := errand.new_token();
         INSERT INTO errand.running (seq, token, worker, lease_until, started_at)
         VALUES (v_suspect.seq, v_token, p_worker, v_now + p_lease_ms, v_now);
         PERFORM errand.tallied(v_suspect.queue, 2, 3);
@@ -185,10 +208,12 @@ BEGIN
       END IF;
       v_look := 1000;
     END LOOP;
+    v_walked := v_walked + pg_stat_get_xact_tuples_returned('errand.ready_line'::regclass);
   END LOOP;
-  RETURN NEXT errand.header(v_now, v_due, pg_stat_get_xact_tuples_returned('errand.ready_line'::regclass) - v_walked - v_seen, v_passed, v_ends);
+  RETURN NEXT errand.header(v_now, v_due, v_walked - v_seen, v_passed, v_ends);
   IF v_taken = 0 THEN RETURN; END IF;
-  v_token := nextval('errand.tokens');
+  PERFORM set_config('synchronous_commit', 'off', true);
+  v_token := errand.new_token();
   INSERT INTO errand.leases (token, worker, until, held)
   SELECT v_token, p_worker, v_now + p_lease_ms, range_agg(int8range(f, l + 1)) FROM unnest(v_firsts, v_lasts) u (f, l);
   IF v_special THEN
@@ -238,7 +263,7 @@ BEGIN
         CROSS JOIN LATERAL (SELECT seq, task FROM errand.jobs WHERE seq >= lower(r) AND seq < upper(r) ORDER BY seq) j
       WHERE j.task = ANY (p_tasks) ORDER BY j.seq LIMIT v_room) s;
     CONTINUE WHEN v_seqs IS NULL;
-    v_token := coalesce(v_token, nextval('errand.tokens'));
+    v_token := coalesce(v_token, errand.new_token());
     PERFORM errand.shrink(v_lease.token, (SELECT range_agg(int8range(s, s + 1)) FROM unnest(v_seqs) s));
     INSERT INTO errand.running (seq, token, worker, lease_until) SELECT s, v_token, p_worker, v_now + p_lease_ms FROM unnest(v_seqs) s;
     FOR v_job IN SELECT * FROM errand.jobs WHERE seq = ANY (v_seqs) AND unique_key IS NOT NULL ORDER BY unique_key, seq LOOP
@@ -255,7 +280,7 @@ BEGIN
     WHERE r.lease_until <= v_now AND r.token IS DISTINCT FROM v_token AND j.task = ANY (p_tasks)
     ORDER BY r.lease_until, r.seq LIMIT greatest(v_room, 0) FOR UPDATE OF r SKIP LOCKED
   LOOP
-    v_token := coalesce(v_token, nextval('errand.tokens'));
+    v_token := coalesce(v_token, errand.new_token());
     UPDATE errand.running SET token = v_token, worker = p_worker, lease_until = v_now + p_lease_ms, born = false WHERE seq = v_lost.seq;
     SELECT * INTO v_job FROM errand.jobs WHERE seq = v_lost.seq;
     PERFORM errand.rekey(v_job.unique_key, v_job.id, v_job.unique_during, v_job.unique_until, 3, v_now);
@@ -275,7 +300,7 @@ BEGIN
     PERFORM errand.unbind(v_job);
     CONTINUE WHEN v_state > 2;
     v_room := v_room - 1;
-    v_token := coalesce(v_token, nextval('errand.tokens'));
+    v_token := coalesce(v_token, errand.new_token());
     INSERT INTO errand.running (seq, token, worker, lease_until, overdue) VALUES (v_job.seq, v_token, p_worker, v_now + p_lease_ms, true);
     PERFORM errand.tallied(v_job.queue, v_state, 3);
     PERFORM errand.rekey(v_job.unique_key, v_job.id, v_job.unique_during, v_job.unique_until, 3, v_now);

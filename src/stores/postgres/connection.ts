@@ -1,5 +1,6 @@
 /** Connections to the server: the store's own, or those that the user's pool or client gives. */
 import { ErrandError } from '../../core/errors.ts'
+import { missingPeer } from '../missing-peer.ts'
 import { closedError, lateError } from './errors.ts'
 import type { Row, Value } from './rows.ts'
 
@@ -314,6 +315,6 @@ async function peer(): Promise<{ readonly Client: new (config: object) => OwnCli
   try {
     return (await import('pg')) as unknown as { readonly Client: new (config: object) => OwnClient }
   } catch (cause) {
-    throw new ErrandError('missing-peer', 'Install pg: npm i pg', { cause })
+    throw missingPeer('errand/postgres', 'pg', cause)
   }
 }

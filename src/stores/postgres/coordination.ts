@@ -16,6 +16,7 @@ DECLARE
   v_now int8 := errand.now_ms();
   v_due int8;
   v_ready bool;
+  v_queue text := '';
 BEGIN
   PERFORM set_config('lock_timeout', '${patienceMs}', true);
   INSERT INTO errand.workers (id, last_seen_at, record) VALUES (p_id, v_now, p_record)
@@ -25,14 +26,18 @@ BEGIN
   PERFORM errand.forget_inserts(v_now);
   IF EXISTS (SELECT 1 FROM errand.doubts) THEN PERFORM errand.recheck(NULL); END IF;
   SELECT due_at INTO v_due FROM errand.scheduled ORDER BY due_at LIMIT 1;
-  SELECT EXISTS (
-    SELECT 1 FROM errand.queues k WHERE NOT paused AND ('*' = ANY (p_queues) OR name = ANY (p_queues)) AND (
-      (SELECT true FROM errand.ready WHERE queue = k.name LIMIT 1) OR (SELECT true FROM errand.suspects WHERE queue = k.name LIMIT 1)))
-  INTO v_ready;
+  IF '*' = ANY (p_queues) THEN
+    LOOP
+      v_queue := errand.next_busy(v_queue);
+      v_ready := v_queue IS NOT NULL;
+      EXIT WHEN NOT v_ready OR NOT EXISTS (SELECT 1 FROM errand.paused WHERE queue = v_queue);
+    END LOOP;
+  ELSE
+    v_ready := EXISTS (SELECT 1 FROM unnest(p_queues) q WHERE errand.is_busy(q) AND NOT EXISTS (SELECT 1 FROM errand.paused WHERE queue = q));
+  END IF;
   RETURN json_build_object(
     'now', v_now,
-    'paused', (SELECT coalesce(json_agg(name ORDER BY name), '[]') FROM errand.queues WHERE paused),
-    'queues', (SELECT coalesce(json_agg(name ORDER BY name), '[]') FROM errand.queues),
+    'paused', (SELECT coalesce(json_agg(queue ORDER BY queue), '[]') FROM errand.paused),
     'nextDueMs', greatest(v_due - v_now, CASE WHEN v_due IS NULL THEN NULL ELSE 0 END),
     'ready', v_ready,
     'sweep', EXISTS (SELECT 1 FROM errand.bounds WHERE at <= v_now) OR EXISTS (SELECT 1 FROM errand.leases WHERE until <= v_now)
@@ -42,9 +47,9 @@ END $$;
 `
 
 const TEND = `SELECT errand.tend($1, $2, $3)`
-const SET_PAUSED = `INSERT INTO errand.queues (name, paused) SELECT DISTINCT name, $2::bool FROM unnest($1::text[]) name ORDER BY name
-  ON CONFLICT (name) DO UPDATE SET paused = excluded.paused`
-const QUEUES = `SELECT name, paused FROM errand.queues ORDER BY name`
+const PAUSE = `INSERT INTO errand.paused (queue) SELECT DISTINCT name FROM unnest($1::text[]) name ORDER BY name ON CONFLICT DO NOTHING`
+const RESUME = `DELETE FROM errand.paused WHERE queue = ANY ($1::text[])`
+const PAUSED = `SELECT queue FROM errand.paused ORDER BY queue`
 const WORKERS = `SELECT record, last_seen_at FROM errand.workers ORDER BY id`
 const WRITE_TASKS = `INSERT INTO errand.tasks (name, record) SELECT DISTINCT ON (name) name, record
   FROM unnest($1::text[], $2::text[]) WITH ORDINALITY t (name, record, o) ORDER BY name, o DESC
@@ -63,14 +68,14 @@ export async function setPaused(
   paused: boolean,
 ): Promise<void> {
   if (queues.length === 0) return db.nothing(undefined)
-  await db.repeatable(SET_PAUSED, [texts(queues), paused])
+  await db.repeatable(paused ? PAUSE : RESUME, [texts(queues)])
   db.hints.give('paused')
   if (!paused) db.hints.give('work')
 }
 
-export async function queueList(db: Database): Promise<{ name: string; paused: boolean }[]> {
-  const rows = await db.read(QUEUES, [])
-  return rows.map(([name, paused]) => ({ name: name as string, paused: paused as boolean }))
+export async function pausedQueues(db: Database): Promise<string[]> {
+  const rows = await db.read(PAUSED, [])
+  return rows.map(([queue]) => queue as string)
 }
 
 export async function workerList(db: Database): Promise<WorkerRecord[]> {

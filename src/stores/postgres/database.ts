@@ -29,8 +29,6 @@ export interface DatabaseOptions {
 /** How often a call is repeated after a deadlock or a serialisation failure. */
 const tries = 10
 
-const ADD_QUEUES = `INSERT INTO errand.queues (name) SELECT DISTINCT name FROM unnest($1::text[]) name ORDER BY name ON CONFLICT DO NOTHING`
-
 const NOW = `SELECT errand.now_ms()`
 
 /**
@@ -58,7 +56,6 @@ export class Database {
   }
   readonly #options: DatabaseOptions
   readonly #names = new Map<string, Query>()
-  readonly #queues = new Set<string>()
   #opening: Promise<void> | null = null
   #durability: DurabilitySettings | null = null
   #isClosed = false
@@ -165,14 +162,6 @@ export class Database {
     } finally {
       held.release(broken)
     }
-  }
-
-  /** Makes sure that queues are known by name. */
-  async know(queues: readonly string[]): Promise<void> {
-    const names = queues.filter((name) => !this.#queues.has(name))
-    if (names.length === 0) return
-    await this.repeatable(ADD_QUEUES, [names])
-    for (const name of names) this.#queues.add(name)
   }
 
   /** The answer of a call that has nothing to do, once the store is known to be usable. */

@@ -145,7 +145,8 @@ if (server !== null) {
   test('postgres: without pg the first call says how to install it', async () => {
     const program = `
       import { registerHooks } from 'node:module'
-      registerHooks({ resolve(name, context, next) { if (name === 'pg') throw new Error('gone'); return next(name, context) } })
+      const gone = Object.assign(new Error("Cannot find package 'pg'"), { code: 'ERR_MODULE_NOT_FOUND' })
+      registerHooks({ resolve(name, context, next) { if (name === 'pg') throw gone; return next(name, context) } })
       const { postgres } = await import(${JSON.stringify(import.meta.resolve('./index.ts'))})
       const store = postgres('postgres://localhost/x')
       await store.setup().catch((error) => console.log(error.code, error.message))`
@@ -158,7 +159,7 @@ if (server !== null) {
     let output = ''
     child.stdout.on('data', (data) => (output += data))
     await once(child, 'close')
-    assert.equal(output.trim(), 'missing-peer Install pg: npm i pg')
+    assert.equal(output.trim(), 'missing-peer errand/postgres needs the package pg: npm install pg')
   })
 
   test('postgres: backends that an administrator ends come back by themselves', async () => {

@@ -179,24 +179,6 @@ if (server !== null) {
     }
   })
 
-  test('postgres: a queue whose row was lost is claimed from, by name at once and by others after a heartbeat', async () => {
-    const queue = 'lost row'
-    const jobs = [newJob({ queue }), newJob({ queue })]
-    await store.insert(jobs.slice(0, 1))
-    await query(url, `DELETE FROM held_jobs.queues WHERE name = '${queue}'`)
-    await store.insert(jobs.slice(1))
-    const named = await store.claim(claimOf({ queues: [{ name: queue, limit: 1 }] }))
-    assert.deepEqual(
-      named.jobs.map(({ id }) => id),
-      [jobs[0]?.id],
-    )
-    const { queues, ready } = await store.tend(workerOf({ queues: ['*'] }))
-    assert.ok(ready && queues.includes(queue))
-    const { jobs: claimed } = await store.claim(claimOf({ queues: [], others: 1_000 }))
-    assert.ok(claimed.some(({ id }) => id === jobs[1]?.id))
-    await store.settle([...named.jobs, ...claimed].map((job) => finish(job)))
-  })
-
   test('postgres: a held job whose lease has expired is not swept; its neighbours are', async () => {
     const [held, other] = await running(store, 2, 50)
     await within(url, async (client) => {

@@ -2,7 +2,9 @@
 import type { Clock } from '../../core/clock.ts'
 import { ErrandError } from '../../core/errors.ts'
 import { refuseUnknownKeys } from '../../core/nearest.ts'
+import { ownModule } from '../../core/own-module.ts'
 import type { Store } from '../../store.ts'
+import { readCallDeadline } from '../call-deadline.ts'
 import { systemClock } from '../system-clock.ts'
 import {
   ClientConnection,
@@ -27,17 +29,17 @@ export interface PostgresOptions {
   readonly listen?: boolean | string
   /** Timers of workers; the time of jobs is the server's. */
   readonly clock?: Clock
-  /** How long a call waits for the server before it rejects, in ms. Default 30,000. */
+  /** How long a call waits for the server before it rejects, in ms. Default and at most 30,000. */
   readonly callDeadlineMs?: number
 }
 
-const defaults = { schema: 'errand', prepare: true, listen: true, callDeadlineMs: 30_000 } as const
+const defaults = { schema: 'errand', prepare: true, listen: true } as const
 
 /** A process has at most three connections: with the one of its renewer, two are left. */
 const connections = 2
 
 /**
- * A store on a PostgreSQL server (14 or newer): from a URL, with two connections of its own, or on your pool or client of `pg`,
+ * A store on a PostgreSQL server (15 or newer): from a URL, with two connections of its own, or on your pool or client of `pg`,
  * which is used as it is and never closed. `insert` and `settle` take as `tx` a client of `pg` in a transaction, the `sql` of postgres.js
  * in `begin`, or a transaction of Kysely or Drizzle.
  *
@@ -65,7 +67,8 @@ function open(connection: string | object, options: PostgresOptions, most: numbe
     'postgres()',
   )
   const { schema = defaults.schema, prepare = defaults.prepare, listen = defaults.listen } = options
-  const { clock = systemClock, callDeadlineMs = defaults.callDeadlineMs } = options
+  const { clock = systemClock } = options
+  const callDeadlineMs = readCallDeadline(options.callDeadlineMs, 'postgres()')
   if (!/^[a-z_][a-z0-9_]{0,39}$/.test(schema)) {
     throw new ErrandError(
       'invalid-option',
@@ -94,7 +97,8 @@ function open(connection: string | object, options: PostgresOptions, most: numbe
   }
   return postgresStore({
     ...parts,
-    connector: clock === systemClock ? { module: import.meta.url, argument } : null,
+    connector:
+      clock === systemClock ? { module: ownModule('stores/postgres/index'), argument } : null,
     listening: listen === false ? null : typeof listen === 'string' ? own(listen, 1) : source,
   })
 }

@@ -179,7 +179,7 @@ BEGIN
   SELECT DISTINCT ON (value->>'id') (value->>'id')::uuid, v_job.seq, value->>'onFailed' = 'run'
   FROM json_array_elements(p->'needs') WITH ORDINALITY n (value, o) WHERE (value->>'id')::uuid = ANY (v_open) OR v_lease IS NOT NULL ORDER BY value->>'id', o DESC;
   IF v_lease IS NOT NULL THEN
-    v_token := nextval('errand.tokens');
+    v_token := errand.new_token();
     INSERT INTO errand.running (seq, token, worker, lease_until, started_at, born)
     VALUES (v_job.seq, v_token, v_lease->>'worker', p_now + (v_lease->>'leaseMs')::int8, p_now, true);
   ELSIF v_open IS NULL THEN
@@ -255,7 +255,6 @@ export async function insert(
   tx: Caller | null,
 ): Promise<readonly Inserted[]> {
   if (jobs.length === 0) return db.nothing([])
-  await db.know(jobs.map(({ queue }) => queue))
   const unknown = (cause: unknown): unknown =>
     unknownOutcome(
       db.location,

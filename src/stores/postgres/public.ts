@@ -21,6 +21,8 @@ DECLARE
   v_answer json;
 BEGIN
   IF v_unknown IS NOT NULL THEN RAISE invalid_parameter_value USING MESSAGE = 'errand.enqueue has no option ' || v_unknown; END IF;
+  IF concat(task, v_queue, options->>'uniqueKey') ~ '[\\u0001-\\u001f\\u007f-\\u009f]' THEN
+    RAISE invalid_parameter_value USING MESSAGE = 'names and keys of errand.enqueue hold no control characters'; END IF;
   IF v_queue IS NULL THEN SELECT record::json->>'queue' INTO v_queue FROM errand.tasks WHERE name = enqueue.task; END IF;
   v_answer := errand.insert_one(json_build_object(
     'id', coalesce(options->>'id', errand.new_id()::text),

@@ -25,8 +25,8 @@ import { uniqueFunctions } from './uniques.ts'
 
 /** The newest schema that this code knows. */
 const schemaVersion = 1
-/** Ranges of numbers in one column came with this. */
-const oldestServer = 14
+/** Unlogged sequences came with this: see `new_token`. */
+const oldestServer = 15
 
 const migrations: readonly string[] = [
   [

@@ -137,7 +137,6 @@ export async function settle(
   tx: Caller | null,
 ): Promise<SettleAnswer[]> {
   if (settlements.length === 0) return db.nothing([])
-  await db.know(settlements.flatMap(({ followUps }) => followUps.map(({ queue }) => queue)))
   if (tx !== null) return settleWithin(db, settlements, tx)
   const settled: SettleAnswer[] = settlements.map(() => 'settled')
   const done = await finishPlain(db, plainOf(db, settlements))

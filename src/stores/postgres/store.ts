@@ -1,9 +1,17 @@
 /** The PostgreSQL store: hands each call of the contract to its function. */
 import type { Clock } from '../../core/clock.ts'
 import type { Connector, Store } from '../../store.ts'
+import { queuesOf } from '../queues.ts'
 import { claim, expired } from './claims.ts'
 import type { Source } from './connection.ts'
-import { queueList, registerTasks, setPaused, taskList, tend, workerList } from './coordination.ts'
+import {
+  pausedQueues,
+  registerTasks,
+  setPaused,
+  taskList,
+  tend,
+  workerList,
+} from './coordination.ts'
 import { Database, type DatabaseOptions } from './database.ts'
 import { durabilityOf } from './durability.ts'
 import { closedError } from './errors.ts'
@@ -80,7 +88,7 @@ export function postgresStore(parts: StoreParts): Store {
 
     pause: (queues) => setPaused(db, queues, true),
     resume: (queues) => setPaused(db, queues, false),
-    queues: () => queueList(db),
+    queues: async () => queuesOf(await counts(db), await pausedQueues(db)),
     workers: () => workerList(db),
     registerTasks: (tasks) => registerTasks(db, tasks),
     tasks: () => taskList(db),

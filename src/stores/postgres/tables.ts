@@ -35,7 +35,8 @@ const restless = `autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_thres
 
 export const tables: string = `
 CREATE SEQUENCE errand.seqs;
-CREATE SEQUENCE errand.tokens;
+-- Unlogged, so that a token waits for no disk and a crash or a promotion sets it back: see new_token.
+CREATE UNLOGGED SEQUENCE errand.tokens;
 
 CREATE TABLE errand.jobs (
   seq int8 PRIMARY KEY,
@@ -169,7 +170,7 @@ CREATE TABLE errand.erasures (at int8 NOT NULL) WITH (${restless});
 CREATE TABLE errand.repeats (id uuid PRIMARY KEY, at int8 NOT NULL);
 CREATE INDEX repeats_at ON errand.repeats (at);
 CREATE TABLE errand.tally (count int8 NOT NULL, state int2 NOT NULL, queue text COLLATE "C" NOT NULL) WITH (${restless});
-CREATE TABLE errand.queues (name text COLLATE "C" PRIMARY KEY, paused bool NOT NULL DEFAULT false);
+CREATE TABLE errand.paused (queue text COLLATE "C" PRIMARY KEY);
 CREATE TABLE errand.workers (id text PRIMARY KEY, last_seen_at int8 NOT NULL, record text NOT NULL) WITH (fillfactor = 50);
 CREATE TABLE errand.tasks (name text COLLATE "C" PRIMARY KEY, record text NOT NULL);
 CREATE TABLE errand.locks (

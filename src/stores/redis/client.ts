@@ -1,6 +1,6 @@
 /** What is used of a Redis client: the shape of ioredis and its likes, single server or cluster. */
 import type * as ioredis from 'ioredis'
-import { ErrandError } from '../../core/errors.ts'
+import { missingPeer } from '../missing-peer.ts'
 
 /** A client of ioredis, or one that has its shape, such as iovalkey. */
 export interface RedisClient {
@@ -101,12 +101,8 @@ export function willSubscribe(client: RedisClient): void {
 async function loadPeer(): Promise<Pick<typeof ioredis, 'Redis' | 'Cluster'>> {
   try {
     return await import('ioredis')
-  } catch (error) {
-    throw new ErrandError(
-      'missing-peer',
-      'errand/redis needs the package ioredis: npm install ioredis',
-      { cause: error },
-    )
+  } catch (cause) {
+    throw missingPeer('errand/redis', 'ioredis', cause)
   }
 }
 

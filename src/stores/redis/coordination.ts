@@ -39,7 +39,7 @@ end
 local function due(name) return #call('ZRANGE', root .. name, '-inf', now, 'BYSCORE', 'LIMIT', 0, 1) > 0 end
 return {
   hinted, now, nextDue or -1, ready and 1 or 0, (due('leases') or due('claims') or due('bounds')) and 1 or 0, prune and 1 or 0,
-  paused, call('SMEMBERS', root .. 'queues'), todo and 1 or 0,
+  paused, todo and 1 or 0,
 }
 `,
 )
@@ -52,7 +52,6 @@ type TendReply = readonly [
   sweep: number,
   prune: number,
   paused: readonly string[],
-  queues: readonly string[],
   todo: number,
 ]
 
@@ -63,18 +62,12 @@ const PAUSE = scriptOf(
 -- ARGV[4]: '1' to pause, '' to resume; then queues
 local paused = nextArg() == '1'
 while at < #ARGV do
-  local queue = nextArg()
-  call('SADD', root .. 'queues', queue)
-  call(paused and 'SADD' or 'SREM', root .. 'paused', queue)
+  call(paused and 'SADD' or 'SREM', root .. 'paused', nextArg())
 end
 `,
 )
 
-const QUEUES = scriptOf(
-  'queues',
-  [],
-  `return { call('SMEMBERS', root .. 'queues'), call('SMEMBERS', root .. 'paused') }`,
-)
+const PAUSED = scriptOf('paused', [], `return call('SMEMBERS', root .. 'paused')`)
 
 const WORKERS = scriptOf(
   'workers',
@@ -101,7 +94,7 @@ export async function tend(
 ): Promise<Answered<Tended & { readonly todo: boolean }>> {
   const record = heartbeat ? JSON.stringify(worker) : ''
   const reply = await partition.run(TEND, [worker.id, record, ...worker.queues.map(escape)])
-  const [hinted, now, nextDueMs, ready, sweep, prune, paused, queues, todo] = reply as TendReply
+  const [hinted, now, nextDueMs, ready, sweep, prune, paused, todo] = reply as TendReply
   return {
     hinted,
     answer: {
@@ -111,7 +104,6 @@ export async function tend(
       sweep: sweep === 1,
       prune: prune === 1,
       paused: paused.map(unescape).sort(),
-      queues: queues.map(unescape).sort(),
       todo: todo === 1,
     },
   }
@@ -125,14 +117,8 @@ export async function setPaused(
   await partition.run(PAUSE, [paused ? '1' : '', ...queues.map(escape)])
 }
 
-export async function queueList(
-  partition: Partition,
-): Promise<{ readonly name: string; readonly paused: boolean }[]> {
-  const [names, paused] = (await partition.run(QUEUES)) as [string[], string[]]
-  const isPaused = new Set(paused)
-  return names
-    .map((name) => ({ name: unescape(name), paused: isPaused.has(name) }))
-    .sort((a, b) => (a.name < b.name ? -1 : 1))
+export async function pausedOf(partition: Partition): Promise<readonly string[]> {
+  return ((await partition.run(PAUSED)) as string[]).map(unescape)
 }
 
 export async function workerList(partition: Partition): Promise<WorkerRecord[]> {

@@ -1,5 +1,5 @@
 /** What errors of Redis and of its client mean to Errand; by their codes, never by their texts. */
-import { ErrandError } from '../../core/errors.ts'
+import { ErrandError, isErrandError } from '../../core/errors.ts'
 
 /** The word with which Redis begins an error; '' for what is no error of Redis. */
 function prefixOf(error: unknown): string {
@@ -22,7 +22,7 @@ export function isWrongDatabase(error: unknown): boolean {
 
 /** Tells whether an error came from the connection rather than from the server: what was sent may have been carried out. */
 export function isOfConnection(error: unknown): boolean {
-  return error instanceof Error && error.name !== 'ReplyError' && !(error instanceof ErrandError)
+  return error instanceof Error && error.name !== 'ReplyError' && !isErrandError(error)
 }
 
 const advice: Readonly<Record<string, string>> = {
@@ -43,7 +43,7 @@ const advice: Readonly<Record<string, string>> = {
 
 /** Turns an error into Errand's own, with what to do about it; passes others through. `cause` tells why there is no connection. */
 export function storeError(error: unknown, location: string, cause: unknown = error): unknown {
-  if (error instanceof ErrandError) return error
+  if (isErrandError(error)) return error
   const prefix = prefixOf(error)
   if (isWrongDatabase(cause))
     return unavailable(

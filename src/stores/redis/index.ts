@@ -1,6 +1,7 @@
 /** `errand/redis`: jobs in Redis or Valkey, on one server or a cluster. */
 import { ErrandError } from '../../core/errors.ts'
 import { refuseUnknownKeys } from '../../core/nearest.ts'
+import { ownModule } from '../../core/own-module.ts'
 import type { Store } from '../../store.ts'
 import { isClient, type RedisClient } from './client.ts'
 import type { Target } from './connection.ts'
@@ -58,7 +59,7 @@ export function redis(
   const urls = typeof target === 'string' ? [target] : [...target]
   const location = urls.map(shownUrl).join(', ')
   const argument: Argument = { urls, ...given }
-  const connector = { module: import.meta.url, argument }
+  const connector = { module: ownModule('stores/redis/index'), argument }
   return redisStore({ ...given, target: { kind: 'urls', urls }, location }, connector)
 }
 

@@ -74,7 +74,6 @@ local function replace(r, state, spec, fixed)
   r.key, r.during, r.startWithin, r.deadline = copy.key, copy.during, copy.startWithin, copy.deadline
   clocks(r, spec)
   local to = state == BLOCKED and BLOCKED or r.due > now and SCHEDULED or READY
-  seen(r.queue)
   lineUp(r, to)
   save(r)
   bind(r)
@@ -111,7 +110,6 @@ local function insertOne(id, line, fixed)
   r.ticket = ''
   clocks(r, spec)
   logInserts({ id }, seq)
-  seen(r.queue)
   addNeeds(r, spec.needs)
   if spec.worker ~= '' then
     if spec.needs ~= '' then mark(r, 'n') end
@@ -143,7 +141,6 @@ local function flushFresh()
   if not freshFrom then return end
   logInserts(freshIds, freshFrom)
   for queue, entries in pairs(fresh) do
-    seen(queue)
     call('RPUSH', root .. 'line:' .. queue, unpack(entries))
     tally[queue] = tally[queue] or {}
     tally[queue][READY] = (tally[queue][READY] or 0) + #entries
@@ -258,7 +255,6 @@ for _, queue in ipairs(order) do
   call('RPUSH', root .. 'line:' .. queue, unpack(entries))
   if call('HINCRBY', root .. 'tally', '2:' .. queue, #entries) == #entries then
     call('ZADD', root .. 'busy', 0, queue)
-    call('SADD', root .. 'queues', queue)
   end
 end
 call('SET', made, '', 'PX', ${madeMs})

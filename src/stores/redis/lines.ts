@@ -59,8 +59,6 @@ local function close()
   return hinted()
 end
 
-local function seen(queue) call('SADD', root .. 'queues', queue) end
-
 local function rank(seq) return format('%012.0f', seq) end
 local function placed(place, seq) return format('%016.0f', max(0, min(place, 9e15))) .. rank(seq) end
 local function earlyMember(r) return placed(r.place, r.seq) .. r.id end

@@ -1,8 +1,9 @@
 /** The Redis store: hands each call of the contract to its function, wherever the jobs lie. */
 import type { Connector, Store, Tended, WorkerRecord } from '../../store.ts'
+import { queuesOf } from '../queues.ts'
 import { systemClock } from '../system-clock.ts'
 import { Connection, type Target } from './connection.ts'
-import { queueList, registerTasks, setPaused, taskList, tend, workerList } from './coordination.ts'
+import { pausedOf, registerTasks, setPaused, taskList, tend, workerList } from './coordination.ts'
 import { closedError, unknownOutcome } from './errors.ts'
 import { ErrandError } from '../../core/errors.ts'
 import { Hints, lockBit, pausedBit, recordBit, relayBits, workBit } from './hints.ts'
@@ -181,12 +182,8 @@ export function redisStore(options: RedisStoreOptions, connector: Connector | nu
         await Promise.all(spread.all.map((partition) => setPaused(partition, queues, false)))
         hints.give(pausedBit | workBit)
       }),
-    queues: () =>
-      run(async () => {
-        const lists = await Promise.all(spread.all.map(queueList))
-        const byName = new Map(lists.flat().map((queue) => [queue.name, queue]))
-        return [...byName.values()].sort((a, b) => (a.name < b.name ? -1 : 1))
-      }),
+    queues: async () =>
+      queuesOf(await run(() => countsSpread(spread)), await run(() => pausedOf(spread.at(0)))),
     workers: () => run(() => workerList(spread.at(0))),
     registerTasks: (tasks) => run(() => registerTasks(spread.at(0), tasks)),
     tasks: () => run(() => taskList(spread.at(0))),
@@ -216,14 +213,11 @@ async function tendSpread(spread: Spread, worker: WorkerRecord): Promise<Answere
   const answers = parts.map(({ answer }) => answer)
   const hinted = parts.reduce((sum, part) => sum | part.hinted, 0)
   const todo = answers.some((answer) => answer.todo) ? relayBits : 0
-  const union = (pick: (answer: Tended) => readonly string[]): string[] =>
-    [...new Set(answers.flatMap(pick))].sort()
   return {
     hinted: hinted | todo,
     answer: {
       now: Math.max(...answers.map(({ now }) => now)),
-      paused: union(({ paused }) => paused),
-      queues: union(({ queues }) => queues),
+      paused: [...new Set(answers.flatMap(({ paused }) => paused))].sort(),
       nextDueMs: answers.map(({ nextDueMs }) => nextDueMs).reduce(least, null),
       ready: answers.some(({ ready }) => ready),
       sweep: answers.some(({ sweep }) => sweep),

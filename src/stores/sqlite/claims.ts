@@ -1,6 +1,6 @@
 /** Handing jobs out: `claim` for those that are ready, `expired` for those that were lost or waited too long. */
 import type { Claimed, ClaimedJob, ClaimRequest, ExpiredRequest, NextDue } from '../../store.ts'
-import type { Row } from './connection.ts'
+import type { Connection, Row } from './connection.ts'
 import { nextDueMs, promote, stepOut, unbind, type Bounded } from './lines.ts'
 import {
   claimedColumns,
@@ -14,7 +14,6 @@ import { READY, RUNNING } from './states.ts'
 import type { Transaction } from './transaction.ts'
 import { rekey } from './uniques.ts'
 
-const PAUSED = `SELECT name FROM errand_queues WHERE paused = 1`
 /** The head of a queue with its jobs: walks the primary key of errand_ready, then rowids. */
 const HEAD = `SELECT ${claimedColumns}, r.place FROM errand_ready r CROSS JOIN errand_jobs j ON j.seq = r.seq
   WHERE r.queue = ? ORDER BY r.priority, r.place, r.seq LIMIT ?`
@@ -27,6 +26,7 @@ const FIRST_READY = `SELECT priority, place, seq FROM errand_ready WHERE queue =
 const ANY_SUSPECTS = `SELECT EXISTS (SELECT 1 FROM errand_suspects)`
 const FIRST_SUSPECT = `SELECT priority, place, seq FROM errand_suspects WHERE queue = ? AND losses <= ?
   ORDER BY priority, place, seq LIMIT 1`
+const PAUSED = `SELECT queue FROM errand_paused`
 /** The next queue by name that has work: one step in each primary key. */
 const NEXT_QUEUE = `SELECT min(queue) FROM (
   SELECT queue FROM (SELECT queue FROM errand_ready WHERE queue > ? ORDER BY queue LIMIT 1)
@@ -57,7 +57,7 @@ const DEADLINE_AT = 13
 export function claim(tx: Transaction, request: ClaimRequest): Claimed & NextDue {
   promote(tx)
   const jobs: ClaimedJob[] = []
-  const paused = new Set(tx.rows(PAUSED).map(([name]) => name as string))
+  const paused = new Set(pausedOf(tx.connection))
   const hasSuspects = request.suspects >= 0 && tx.row(ANY_SUSPECTS)?.[0] === 1
   for (const { name, limit } of asked(tx, request)) {
     const most = Math.min(limit, request.limit - jobs.length)
@@ -83,13 +83,24 @@ function* asked(tx: Transaction, request: ClaimRequest): Generator<ClaimRequest[
   yield* request.queues
   if (request.others <= 0) return
   const named = new Set(request.queues.map((queue) => queue.name))
-  let name = ''
-  for (;;) {
+  for (const name of busyQueues(tx)) {
+    if (!named.has(name)) yield { name, limit: request.others }
+  }
+}
+
+/** Queues that have work, by name. */
+export function* busyQueues(tx: Transaction): Generator<string> {
+  for (let name = ''; ;) {
     const next = tx.row(NEXT_QUEUE, name, name)?.[0]
     if (typeof next !== 'string') return
     name = next
-    if (!named.has(name)) yield { name, limit: request.others }
+    yield name
   }
+}
+
+/** Names of the paused queues. */
+export function pausedOf(connection: Connection): string[] {
+  return connection.rows(PAUSED).map(([queue]) => queue as string)
 }
 
 function leaseHead(

@@ -15,8 +15,6 @@ export type Value = SQLInputValue
 /** Runs statements, each prepared once. */
 export class Connection {
   readonly handle: Handle
-  /** Queues that are in the file for certain. */
-  readonly knownQueues: Set<string> = new Set()
   /** Whether the schema was found to be current; one that a transaction brought up to date may still be rolled back. */
   isCurrent = false
   readonly #statements = new Map<string, StatementSync>()

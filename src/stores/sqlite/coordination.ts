@@ -1,6 +1,6 @@
 /** What workers and operators share beside jobs: queues, workers, tasks. */
 import type { RegisteredTask, Tended, WorkerRecord } from '../../store.ts'
-import { needsSweep } from './claims.ts'
+import { busyQueues, needsSweep, pausedOf } from './claims.ts'
 import type { Connection } from './connection.ts'
 import { nextDueMs, promote } from './lines.ts'
 import { needsPrune } from './retention.ts'
@@ -10,10 +10,12 @@ const WRITE_WORKER = `INSERT INTO errand_workers (id, last_seen_at, record) VALU
   ON CONFLICT (id) DO UPDATE SET last_seen_at = excluded.last_seen_at, record = excluded.record`
 const HAS_WORK = `SELECT EXISTS (SELECT 1 FROM errand_ready WHERE queue = ?)
   OR EXISTS (SELECT 1 FROM errand_suspects WHERE queue = ?)`
-const SET_PAUSED = `INSERT INTO errand_queues (name, paused) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET paused = excluded.paused`
+const PAUSE = `INSERT INTO errand_paused (queue) VALUES (?) ON CONFLICT (queue) DO NOTHING`
+const RESUME = `DELETE FROM errand_paused WHERE queue = ?`
+/** Forgets queues that hold no more jobs of a state. Scans errand_tally, which this keeps small. */
+const DROP_ZEROS = `DELETE FROM errand_tally WHERE count = 0`
 /** Tells watchers in other processes that queues were paused or resumed. */
 const SIGNAL_PAUSE = `UPDATE errand_meta SET value = value + 1 WHERE name = 'pauses'`
-const QUEUES = `SELECT name, paused FROM errand_queues ORDER BY name`
 const WORKERS = `SELECT record, last_seen_at FROM errand_workers ORDER BY id`
 const WRITE_TASK = `INSERT OR REPLACE INTO errand_tasks (name, record) VALUES (?, ?)`
 const TASKS = `SELECT record FROM errand_tasks ORDER BY name`
@@ -22,33 +24,33 @@ const TASKS = `SELECT record FROM errand_tasks ORDER BY name`
 export function tend(tx: Transaction, worker: WorkerRecord): Tended {
   promote(tx)
   tx.run(WRITE_WORKER, worker.id, tx.now, JSON.stringify(worker))
-  const queues = queueList(tx.connection)
-  const serves = new Set(worker.queues)
+  tx.run(DROP_ZEROS)
+  const paused = pausedOf(tx.connection)
+  const isPaused = new Set(paused)
   return {
     now: tx.now,
-    paused: queues.filter((queue) => queue.paused).map((queue) => queue.name),
-    queues: queues.map((queue) => queue.name),
+    paused,
     nextDueMs: nextDueMs(tx),
-    ready: queues.some(
-      ({ name, paused }) =>
-        !paused && (serves.has('*') || serves.has(name)) && tx.row(HAS_WORK, name, name)?.[0] === 1,
-    ),
+    ready: hasWork(tx, worker.queues, isPaused),
     sweep: needsSweep(tx),
     prune: needsPrune(tx),
   }
 }
 
+/** Whether one of the queues that are served has ready jobs, and is not paused. */
+function hasWork(tx: Transaction, served: readonly string[], paused: ReadonlySet<string>): boolean {
+  if (served.includes('*')) {
+    for (const queue of busyQueues(tx)) if (!paused.has(queue)) return true
+    return false
+  }
+  return served.some((queue) => !paused.has(queue) && tx.row(HAS_WORK, queue, queue)?.[0] === 1)
+}
+
 export function setPaused(tx: Transaction, queues: readonly string[], paused: boolean): void {
-  for (const name of queues) tx.run(SET_PAUSED, name, paused ? 1 : 0)
+  for (const queue of queues) tx.run(paused ? PAUSE : RESUME, queue)
   tx.run(SIGNAL_PAUSE)
   tx.hints.add('paused')
   if (!paused) tx.hints.add('work')
-}
-
-export function queueList(connection: Connection): { name: string; paused: boolean }[] {
-  return connection
-    .rows(QUEUES)
-    .map(([name, paused]) => ({ name: name as string, paused: paused === 1 }))
 }
 
 export function workerList(connection: Connection): WorkerRecord[] {

@@ -1,15 +1,40 @@
-/** The file: opened at the first call, written in one transaction at a time, read beside it. */
-import { realpathSync } from 'node:fs'
-import { resolve } from 'node:path'
-import { DatabaseSync } from 'node:sqlite'
+/**
+ * The file: opened at the first call, written in one transaction at a time, read beside it.
+ *
+ * Modes: closed → open, by a call → replaced, when the paths of the file or of its log are found to lead elsewhere. Then every call
+ * rejects with `store-replaced`. Where only the log has gone this lasts until the process ends, for other connections of it may
+ * still share the index of the old log. Otherwise it lasts for `restMs`, so that every part of a worker hears of it, and until the
+ * path leads to a file again, which is opened like one that was never seen.
+ *
+ * A write looks at the file after its commit: what was acknowledged was in the file at that path. Before it begins it looks at the
+ * log, so that nothing is written to one that others have left; many writes within a millisecond share that look.
+ */
+import type { DatabaseSync } from 'node:sqlite'
 import type { Clock } from '../../core/clock.ts'
 import { ErrandError, isErrandError } from '../../core/errors.ts'
-import { Connection, type Handle } from './connection.ts'
-import { busyError, closedError, isBusy, notImmediate, storeError } from './errors.ts'
+import { Connection } from './connection.ts'
+import {
+  busyError,
+  closedError,
+  isBusy,
+  notImmediate,
+  replacedError,
+  storeError,
+} from './errors.ts'
 import type { Hints } from './hints.ts'
+import {
+  fileIdOf,
+  Identity,
+  isSame,
+  openFile,
+  type FileId,
+  type Mismatch,
+  type SharedPlace,
+} from './identity.ts'
 import { Pace } from './pace.ts'
 import { migrate, readVersion, schemaVersion } from './schema.ts'
 import { Transaction } from './transaction.ts'
+import { UserConnections } from './user-connections.ts'
 
 /** What survives an acknowledged call: a killed process, or a power failure as well. */
 export type Durability = 'process' | 'power'
@@ -18,12 +43,29 @@ export interface DatabaseOptions {
   readonly durability: Durability
   readonly clock: Clock
   readonly callDeadlineMs: number
+  readonly opened: SharedPlace
 }
 
 /** Kibibytes of pages that a connection keeps in memory. */
 const cacheKib = 32_768
 /** Pages in the write-ahead log after which a commit moves them into the file; more make longer pauses and are not faster. */
 const checkpointPages = 1_000
+
+/** Longer than the parts of a worker rest between two tries. */
+const restMs = 5_000
+/** Writes look at the log when nobody has for so long, reads at both: a look costs as much as a third of a read. */
+const lookMs = { write: 1, read: 10 } as const
+
+/**
+ * Files whose log was taken away under this process. A connection to another log that lies there now is kept until the process
+ * ends, because closing it would remove that log, too.
+ */
+const forsaken: { readonly id: FileId; readonly kept: DatabaseSync | null }[] = []
+
+interface Replaced {
+  readonly mismatch: Mismatch
+  readonly since: number
+}
 
 interface Waiting {
   readonly attempt: () => void
@@ -37,15 +79,21 @@ export class Database {
   readonly #options: DatabaseOptions
   readonly #hints: Hints
   readonly #pace = new Pace()
-  readonly #users = new WeakMap<Handle, Connection>()
+  readonly #users: UserConnections
   #handle: DatabaseSync | null = null
   #connection: Connection | null = null
+  /** The file that is open, or was last. */
+  #fileId: FileId | null = null
+  #identity: Identity | null = null
+  #replaced: Replaced | null = null
+  #lookedAt = -Infinity
   #isClosed = false
   readonly #waiting: Waiting[] = []
   #isPumping = false
 
   constructor(file: string, options: DatabaseOptions, hints: Hints) {
     this.file = file
+    this.#users = new UserConnections(file)
     this.clock = options.clock
     this.#options = options
     this.#hints = hints
@@ -53,6 +101,11 @@ export class Database {
 
   get isClosed(): boolean {
     return this.#isClosed
+  }
+
+  /** Where the write-ahead log lies. */
+  get log(): string {
+    return this.#identity?.log ?? `${this.file}-wal`
   }
 
   /** Runs `work` in a write transaction of its own. It may run more than once; only the last run counts. */
@@ -91,7 +144,7 @@ export class Database {
   /** Runs `work` inside the user's own transaction, which stays usable when it fails. */
   async within<T>(tx: unknown, work: (tx: Transaction) => T): Promise<T> {
     if (this.#isClosed) throw closedError(this.file)
-    const connection = this.#connectionOf(tx)
+    const connection = this.#users.of(tx)
     const { handle } = connection
     if (this.#couldLock()) throw notImmediate()
     try {
@@ -116,6 +169,7 @@ export class Database {
   #couldLock(): boolean {
     try {
       const connection = this.#open()
+      this.#look()
       connection.run('BEGIN IMMEDIATE')
       connection.run('ROLLBACK')
       return true
@@ -127,8 +181,11 @@ export class Database {
 
   /** Reads without waiting, for looks that come again anyway: null when it cannot be done now. */
   glance<T>(work: (connection: Connection) => T): T | null {
+    if (this.#isClosed) return null
     try {
-      return this.#isClosed ? null : work(this.#open())
+      const connection = this.#open()
+      this.#look()
+      return work(connection)
     } catch {
       return null
     }
@@ -168,6 +225,7 @@ export class Database {
   #transact<T>(work: (tx: Transaction) => T): T {
     const connection = this.#open()
     const handle = connection.handle
+    if (this.#notLookedFor(lookMs.write)) this.#lookAtLog()
     connection.run('BEGIN IMMEDIATE')
     const tx = new Transaction(connection, Math.floor(this.clock.now()))
     let answer: T
@@ -179,14 +237,15 @@ export class Database {
       if (handle.isTransaction) connection.run('ROLLBACK')
       throw error
     }
+    this.#lookAtFile()
     this.#pace.wrote()
-    for (const queue of tx.newQueues) connection.knownQueues.add(queue)
     for (const hint of tx.hints) this.#hints.give(hint)
     return answer
   }
 
   #snapshot<T>(work: (connection: Connection) => T): T {
     const connection = this.#open()
+    if (this.#notLookedFor(lookMs.read)) this.#look()
     connection.run('BEGIN')
     try {
       return work(connection)
@@ -199,16 +258,83 @@ export class Database {
   #open(): Connection {
     if (this.#connection !== null) return this.#connection
     try {
-      const handle = (this.#handle ??= new DatabaseSync(this.file, { timeout: 0 }))
+      const handle = (this.#handle ??= this.#openFile())
       const connection = new Connection(handle)
       this.#configure(connection)
       if (readVersion(connection, this.file) < schemaVersion) this.#upgrade(connection)
+      if (this.#fileId !== null)
+        this.#identity = new Identity(this.file, this.#fileId, `${handle.location()}-wal`)
       this.#connection = connection
       return connection
     } catch (error) {
       if (!isBusy(error)) this.#drop()
       throw error
     }
+  }
+
+  #openFile(): DatabaseSync {
+    this.#mayOpen()
+    const { handle, id } = openFile(this.file)
+    this.#fileId = id
+    this.#options.opened.set(id)
+    return handle
+  }
+
+  /** Throws `store-replaced` where a call must not open what the path leads to. */
+  #mayOpen(): void {
+    const found = fileIdOf(this.file)
+    if (this.#replaced === null) {
+      const opened = this.#fileId ?? this.#options.opened.get()
+      if (opened !== null && !isSame(opened, found))
+        throw this.#found(found === null ? 'file-gone' : 'file-other')
+    } else {
+      const { mismatch, since } = this.#replaced
+      const sinceMs = this.clock.now() - since
+      if (sinceMs >= 0 && sinceMs < restMs) throw replacedError(this.file, mismatch)
+      if (found === null) throw replacedError(this.file, 'file-gone')
+    }
+    if (isForsaken(found)) throw replacedError(this.file, 'log-gone')
+    this.#replaced = null
+  }
+
+  #notLookedFor(ms: number): boolean {
+    return performance.now() - this.#lookedAt > ms
+  }
+
+  /** Makes sure that both paths still lead to what is open. */
+  #look(): void {
+    this.#lookAtLog()
+    this.#lookAtFile()
+  }
+
+  #lookAtLog(): void {
+    const mismatch = this.#identity?.logMismatch()
+    if (mismatch) throw this.#found(mismatch)
+    this.#lookedAt = performance.now()
+  }
+
+  #lookAtFile(): void {
+    const mismatch = this.#identity?.fileMismatch()
+    if (mismatch) throw this.#found(mismatch)
+  }
+
+  /** Leaves what is open, has every watcher call and hear of it, and answers the error of those calls. */
+  #found(mismatch: Mismatch): ErrandError {
+    this.#replaced = { mismatch, since: this.clock.now() }
+    if (mismatch === 'log-other') this.#forsake(this.#handle)
+    else {
+      if (mismatch === 'log-gone') this.#forsake(null)
+      // A file that is not at its path SQLite leaves as it is, and the log at that path too. What is only in a removed log it moves
+      // into the file, if nobody else has that open.
+      this.#drop()
+    }
+    this.#handle = this.#connection = this.#identity = this.#fileId = null
+    this.#hints.giveAll()
+    return replacedError(this.file, mismatch)
+  }
+
+  #forsake(kept: DatabaseSync | null): void {
+    if (this.#fileId !== null) forsaken.push({ id: this.#fileId, kept })
   }
 
   #configure(connection: Connection): void {
@@ -239,8 +365,7 @@ export class Database {
 
   #drop(): void {
     const handle = this.#handle
-    this.#handle = null
-    this.#connection = null
+    this.#handle = this.#connection = this.#identity = null
     if (handle?.isOpen) handle.close()
   }
 
@@ -251,49 +376,8 @@ export class Database {
       this.#drop()
     return failure
   }
-
-  /** The connection of a user's transaction, once it is known to be one on this file. */
-  #connectionOf(tx: unknown): Connection {
-    if (!isHandle(tx)) {
-      throw new ErrandError(
-        'tx-unsupported',
-        'tx must be a DatabaseSync of node:sqlite on the file of the store',
-      )
-    }
-    if (!tx.isTransaction) throw notImmediate()
-    let connection = this.#users.get(tx)
-    if (connection === undefined) {
-      const location = tx.location?.() ?? null
-      if (tx.location !== undefined && !isSameFile(location, this.file)) {
-        throw new ErrandError(
-          'tx-unsupported',
-          `The transaction is on ${location ?? 'memory'}, the store on ${this.file}: use one file`,
-        )
-      }
-      connection = new Connection(tx)
-      this.#users.set(tx, connection)
-    }
-    return connection
-  }
 }
 
-function isHandle(value: unknown): value is Handle {
-  return (
-    typeof value === 'object' &&
-    value !== null &&
-    'isTransaction' in value &&
-    'exec' in value &&
-    'prepare' in value &&
-    typeof value.exec === 'function' &&
-    typeof value.prepare === 'function'
-  )
-}
-
-function isSameFile(location: string | null, file: string): boolean {
-  if (location === null) return false
-  try {
-    return realpathSync(location) === realpathSync(file)
-  } catch {
-    return resolve(location) === resolve(file)
-  }
+function isForsaken(found: FileId | null): boolean {
+  return forsaken.some(({ id }) => isSame(id, found) && id.birthtimeNs === found?.birthtimeNs)
 }

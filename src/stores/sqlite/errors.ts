@@ -1,5 +1,6 @@
 /** What SQLite's errors mean to Errand; by their numbers, never by their texts. */
 import { ErrandError } from '../../core/errors.ts'
+import type { Mismatch } from './identity.ts'
 
 const BUSY = 5
 const LOCKED = 6
@@ -20,6 +21,11 @@ function primaryCode(error: unknown): number {
   return typeof error.errcode === 'number' ? error.errcode & 0xff : 0
 }
 
+/** Tells whether an error comes from a look at the file, and not from SQLite. */
+function isOfFiles(error: unknown): boolean {
+  return error instanceof Error && 'syscall' in error && 'errno' in error
+}
+
 /** Tells whether another connection holds the lock, so that trying again helps. */
 export function isBusy(error: unknown): boolean {
   const code = primaryCode(error)
@@ -28,7 +34,7 @@ export function isBusy(error: unknown): boolean {
 
 /** Turns an error of SQLite into Errand's own, with what to do about it; passes others through. */
 export function storeError(error: unknown, file: string): unknown {
-  switch (primaryCode(error)) {
+  switch (isOfFiles(error) ? CANTOPEN : primaryCode(error)) {
     case BUSY:
     case LOCKED:
       return busyError(file, error)
@@ -98,4 +104,24 @@ export function notImmediate(cause?: unknown): ErrandError {
     'The transaction does not hold the write lock of the file: begin with BEGIN IMMEDIATE',
     { cause },
   )
+}
+
+/** The error of every call while the file, or its log, is not the one that was opened. */
+export function replacedError(file: string, mismatch: Mismatch): ErrandError {
+  const needsRestart = mismatch === 'log-gone' || mismatch === 'log-other'
+  return new ErrandError('store-replaced', replacedWords[mismatch](file), {
+    details: { file, mismatch, needsRestart },
+  })
+}
+
+const removedLog = (file: string): string =>
+  `The write-ahead log of ${file} was taken away under this process, by hand or by a second SQLite library in it, and nothing more is stored: restart this process, and let only node:sqlite open the file in it`
+
+const replacedWords: Readonly<Record<Mismatch, (file: string) => string>> = {
+  'file-gone': (file) =>
+    `${file} was removed or moved while it was open, and nothing more is stored: put it back, or restart this process to begin anew`,
+  'file-other': (file) =>
+    `Another file was put in the place of ${file} while it was open. What this process held of the old one is void; it goes on with the new one in a few seconds. Stop all processes before you restore a file`,
+  'log-gone': removedLog,
+  'log-other': removedLog,
 }

@@ -78,7 +78,7 @@ function defineTests(): void {
     await store.insert([job])
     const connector = store.connector
     assert.ok(connector)
-    assert.match(connector.module, /sqlite\/index\.ts$/)
+    assert.match(connector.module ?? '', /sqlite\/index\.ts$/)
     const other = connect(structuredClone(connector.argument))
     t.after(() => other.close())
     assert.equal((await other.get([job.id]))[0]?.id, job.id)

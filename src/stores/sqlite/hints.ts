@@ -1,6 +1,8 @@
 /** Tells watchers, soon but never at once, that something happened. */
 import type { Hint } from '../../store.ts'
 
+const kinds: readonly Hint[] = ['work', 'cancel', 'paused', 'finished', 'lock', 'record']
+
 /** Collects hints and hands each kind out once per turn of the event loop. */
 export class Hints {
   readonly #watchers = new Set<{ readonly on: (hint: Hint) => void }>()
@@ -14,6 +16,11 @@ export class Hints {
     if (this.#watchers.size === 0) return
     if (this.#pending.size === 0) setImmediate(() => this.#deliver())
     this.#pending.add(hint)
+  }
+
+  /** Makes every watcher ask the store, whatever it waits for. */
+  giveAll(): void {
+    for (const hint of kinds) this.give(hint)
   }
 
   add(on: (hint: Hint) => void): () => void {

@@ -3,9 +3,12 @@ import { resolve } from 'node:path'
 import type { Clock } from '../../core/clock.ts'
 import { ErrandError } from '../../core/errors.ts'
 import { refuseUnknownKeys } from '../../core/nearest.ts'
+import { ownModule } from '../../core/own-module.ts'
 import type { Store } from '../../store.ts'
+import { readCallDeadline } from '../call-deadline.ts'
 import { systemClock } from '../system-clock.ts'
 import type { Durability } from './database.ts'
+import { SharedPlace } from './identity.ts'
 import { sqliteStore } from './store.ts'
 
 export type { Durability }
@@ -17,11 +20,9 @@ export interface SqliteOptions {
    */
   readonly durability?: Durability
   readonly clock?: Clock
-  /** How long a call waits for other programs' transactions before it rejects with `store-busy`, in ms. Default 30,000. */
+  /** How long a call waits for other programs' transactions before it rejects with `store-busy`, in ms. Default and at most 30,000. */
   readonly callDeadlineMs?: number
 }
-
-const defaultCallDeadlineMs = 30_000
 
 /**
  * A store in a file, which is made at the first call. Its tables start with `errand_`, so that it may be the file of your own
@@ -30,6 +31,10 @@ const defaultCallDeadlineMs = 30_000
  * Throws `invalid-option` for unknown options and for a database in memory.
  */
 export function sqlite(file: string, options: SqliteOptions = {}): Store {
+  return open(file, options, new SharedPlace())
+}
+
+function open(file: string, options: SqliteOptions, opened: SharedPlace): Store {
   refuseUnknownKeys(options, ['durability', 'clock', 'callDeadlineMs'], 'sqlite()')
   if (file === '' || file.startsWith(':memory:') || file.startsWith('file:')) {
     throw new ErrandError(
@@ -37,11 +42,8 @@ export function sqlite(file: string, options: SqliteOptions = {}): Store {
       `sqlite() needs the path of a file, not ${JSON.stringify(file)}: for jobs in memory use memory() of errand/memory`,
     )
   }
-  const {
-    durability = 'process',
-    clock = systemClock,
-    callDeadlineMs = defaultCallDeadlineMs,
-  } = options
+  const { durability = 'process', clock = systemClock } = options
+  const callDeadlineMs = readCallDeadline(options.callDeadlineMs, 'sqlite()')
   if (durability !== 'process' && durability !== 'power') {
     throw new ErrandError(
       'invalid-option',
@@ -49,19 +51,22 @@ export function sqlite(file: string, options: SqliteOptions = {}): Store {
     )
   }
   const path = resolve(file)
-  const argument: Argument = { file: path, durability, callDeadlineMs }
-  const connector = clock === systemClock ? { module: import.meta.url, argument } : null
-  return sqliteStore(path, { durability, clock, callDeadlineMs }, connector)
+  const argument: Argument = { file: path, durability, callDeadlineMs, opened: opened.memory }
+  const connector =
+    clock === systemClock ? { module: ownModule('stores/sqlite/index'), argument } : null
+  return sqliteStore(path, { durability, clock, callDeadlineMs, opened }, connector)
 }
 
 interface Argument {
   readonly file: string
   readonly durability: Durability
   readonly callDeadlineMs: number
+  /** The memory of `SharedPlace`; missing where it could not be sent, as to another process. */
+  readonly opened?: BigUint64Array
 }
 
 /** Opens the same store again, in a thread or another process: see `Connector`. */
 export function connect(argument: unknown): Store {
-  const { file, ...options } = argument as Argument
-  return sqlite(file, options)
+  const { file, opened, ...options } = argument as Argument
+  return open(file, options, new SharedPlace(opened))
 }

@@ -41,7 +41,6 @@ function insertOne(tx: Transaction, job: NewJob): Inserted {
   const dueAt = job.runAt ?? tx.now + job.delayMs
   const seq = add(tx, job, dueAt)
   if (seq === null) return created(job.id, bornTokenOf(tx, job.id))
-  tx.seen(job.queue)
   if (job.lease !== null) return lease(tx, job, seq)
 
   addNeeds(tx, seq, job.needs)
@@ -143,7 +142,6 @@ function replace(tx: Transaction, holder: JobRecord, job: NewJob): void {
   const bounds = [startBy, deadlineAt, startWithinMs, deadlineMs]
   tx.run(REPLACE, ...payload, ...bounds, key, during, until, holder.seq)
   const { seq, id, task, suspect, counters } = holder
-  tx.seen(queue)
   lineUp(tx, { seq, queue, priority, place: dueAt, dueAt, suspect, counters }, state)
   bind(tx, { seq, task, startBy, deadlineAt })
   tx.moved(holder.queue, holder.state, null)

@@ -18,7 +18,7 @@ import { sqlite } from './index.ts'
 
 /** Scans of what stays small: what runs now, paused queues, workers, lists handed in, and the single rows of subqueries. */
 const allowed =
-  /^SCAN (r|e|errand_running|json_each|keeps|errand_queues|errand_workers|errand_tally|CONSTANT ROW|\(subquery-\d\))( |$)/
+  /^SCAN (r|e|errand_running|json_each|keeps|errand_paused|errand_workers|errand_tally|CONSTANT ROW|\(subquery-\d\))( |$)/
 /** Statements that only look whether a table is empty. */
 const looks =
   /^SELECT EXISTS \(SELECT 1 FROM errand_\w+\)( OR EXISTS \(SELECT 1 FROM errand_\w+\))?$/

@@ -131,8 +131,7 @@ const migrations: readonly string[] = [
      count INTEGER NOT NULL,
      PRIMARY KEY (queue, state)
    ) WITHOUT ROWID;
-   CREATE TABLE errand_queues (name TEXT PRIMARY KEY, paused INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID;
-   CREATE INDEX errand_queues_paused ON errand_queues (name) WHERE paused = 1;
+   CREATE TABLE errand_paused (queue TEXT PRIMARY KEY) WITHOUT ROWID;
    CREATE TABLE errand_workers (id TEXT PRIMARY KEY, last_seen_at INTEGER NOT NULL, record TEXT NOT NULL) WITHOUT ROWID;
    CREATE TABLE errand_tasks (name TEXT PRIMARY KEY, record TEXT NOT NULL) WITHOUT ROWID;
    CREATE TABLE errand_locks (

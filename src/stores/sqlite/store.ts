@@ -1,8 +1,9 @@
 /** The SQLite store: hands each call of the contract to its function, in a transaction. */
 import { ownerIn } from '../../core/lock.ts'
 import type { Connector, Store } from '../../store.ts'
-import { claim, expired } from './claims.ts'
-import { queueList, registerTasks, setPaused, taskList, tend, workerList } from './coordination.ts'
+import { queuesOf } from '../queues.ts'
+import { claim, expired, pausedOf } from './claims.ts'
+import { registerTasks, setPaused, taskList, tend, workerList } from './coordination.ts'
 import { Database, type DatabaseOptions } from './database.ts'
 import { closedError } from './errors.ts'
 import { Hints } from './hints.ts'
@@ -84,7 +85,7 @@ export function sqliteStore(
 
     pause: (queues) => db.write((tx) => setPaused(tx, queues, true)),
     resume: (queues) => db.write((tx) => setPaused(tx, queues, false)),
-    queues: () => db.read(queueList),
+    queues: () => db.read((file) => queuesOf(counts(file), pausedOf(file))),
     workers: () => db.read(workerList),
     registerTasks: (tasks) => db.write((tx) => registerTasks(tx, tasks)),
     tasks: () => db.read(taskList),

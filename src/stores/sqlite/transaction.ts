@@ -5,8 +5,7 @@ import type { StateCode } from './states.ts'
 
 const COUNT = `INSERT INTO errand_tally (queue, state, count) VALUES (?, ?, ?)
   ON CONFLICT (queue, state) DO UPDATE SET count = count + excluded.count`
-const ADD_QUEUE = `INSERT INTO errand_queues (name) VALUES (?) ON CONFLICT (name) DO NOTHING`
-const NEXT_TOKEN = `UPDATE errand_meta SET value = value + 1 WHERE name = 'token' RETURNING value`
+const NEXT_TOKEN = `UPDATE errand_meta SET value = max(value + 1, ?) WHERE name = 'token' RETURNING value`
 const ANY_NEEDS = `SELECT EXISTS (SELECT 1 FROM errand_needs)`
 const ANY_TRACES = `SELECT EXISTS (SELECT 1 FROM errand_log) OR EXISTS (SELECT 1 FROM errand_progress)`
 
@@ -15,7 +14,6 @@ export class Transaction {
   readonly connection: Connection
   readonly now: number
   readonly hints: Set<Hint> = new Set()
-  readonly newQueues: Set<string> = new Set()
   readonly #tally = new Map<string, number[]>()
   #token = 0
   #anyNeeds: boolean | null = null
@@ -46,16 +44,12 @@ export class Transaction {
     if (to !== null) counts[to] = (counts[to] ?? 0) + count
   }
 
-  /** Makes sure that a queue is known by name. */
-  seen(queue: string): void {
-    if (this.connection.knownQueues.has(queue) || this.newQueues.has(queue)) return
-    this.run(ADD_QUEUE, queue)
-    this.newQueues.add(queue)
-  }
-
-  /** Answers the token of the leases that this transaction gives: greater than any before. */
+  /**
+   * Returns the token of the leases that this transaction gives: greater than any before, and no less than the clock's microseconds, so that
+   * what a loss of power or a restored file takes back is not given again.
+   */
   token(): number {
-    if (this.#token === 0) this.#token = this.row(NEXT_TOKEN)?.[0] as number
+    if (this.#token === 0) this.#token = this.row(NEXT_TOKEN, this.now * 1_000)?.[0] as number
     return this.#token
   }
 

@@ -3,6 +3,7 @@
  * later, because the log is written before the commit can be seen. Under that lies a slow timer. Runs only while someone watches.
  */
 import { watch as watchFile, type FSWatcher } from 'node:fs'
+import type { Connection } from './connection.ts'
 import type { Database } from './database.ts'
 import type { Hints } from './hints.ts'
 
@@ -14,6 +15,7 @@ const DATA_VERSION = `PRAGMA data_version`
 const SIGNALS = `SELECT name, value FROM errand_meta WHERE name IN ('cancels', 'pauses', 'locks', 'records')`
 
 interface Seen {
+  readonly connection: Connection
   readonly version: number
   readonly cancels: number
   readonly pauses: number
@@ -58,7 +60,7 @@ export class FileWatch {
 
   #watchLog(): FSWatcher | null {
     try {
-      const files = watchFile(`${this.#database.file}-wal`, { persistent: false }, (event) => {
+      const files = watchFile(this.#database.log, { persistent: false }, (event) => {
         if (event === 'rename') this.#unwatchLog()
         this.#noticed()
       })
@@ -95,9 +97,10 @@ export class FileWatch {
     const before = this.#seen
     const seen = this.#database.glance((connection) => {
       const version = connection.row(DATA_VERSION)?.[0] as number
-      if (version === before?.version) return before
+      if (version === before?.version && connection === before.connection) return before
       const signals = new Map(connection.rows(SIGNALS).map(([name, value]) => [name, value]))
       return {
+        connection,
         version,
         cancels: signals.get('cancels') as number,
         pauses: signals.get('pauses') as number,
@@ -107,6 +110,7 @@ export class FileWatch {
     })
     if (seen === null || seen === before) return
     this.#seen = seen
+    if (seen.connection !== before?.connection) this.#unwatchLog()
     this.#hints.give('work')
     this.#hints.give('finished')
     // What happened before the first look may be news to its watchers.

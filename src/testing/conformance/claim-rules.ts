@@ -317,6 +317,17 @@ export const claimRules: readonly Rule[] = rulesOf('claim', {
     assert.ok(tokens.every((token) => Number.isSafeInteger(token) && token > 0))
   },
 
+  'tokens follow the clock in microseconds, so that none comes twice when a crash took back the last':
+    async (scene) => {
+      for (const id of [await scene.enqueue(), await scene.enqueue()]) {
+        await scene.advance(hour)
+        const { now, jobs } = await scene.store.claim(claimOf({ limit: 1 }))
+        const claimed = only(jobs)
+        assert.equal(claimed.id, id)
+        assert.ok(claimed.token > (now - 1_000) * 1_000, `${claimed.token} at ${now}`)
+      }
+    },
+
   'a job never gets a token that it had before, even after an operator retried it': async (
     scene,
   ) => {

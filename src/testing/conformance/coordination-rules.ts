@@ -45,7 +45,6 @@ const tendRules: readonly Rule[] = rulesOf('tend', {
     scene.near(now, await scene.now())
     assert.deepEqual(tended, {
       paused: [],
-      queues: [],
       nextDueMs: null,
       ready: false,
       sweep: false,
@@ -53,20 +52,39 @@ const tendRules: readonly Rule[] = rulesOf('tend', {
     })
   },
 
-  'queues are told once a job was inserted into them or they were paused, for ever': async (
-    scene,
-  ) => {
-    await scene.settle(finish(await scene.running({ queue: 'b' }), { keepMs: 0 }))
-    await scene.store.pause(['a', 'c'])
+  'a paused queue is known by name until it is resumed, with or without jobs': async (scene) => {
+    const client = await scene.another()
+    const paused = async (): Promise<readonly string[][]> => [
+      [...(await client.tend(workerOf())).paused].sort(),
+      (await client.queues()).flatMap(({ name, paused }) => (paused ? [name] : [])).sort(),
+    ]
+    await scene.enqueue({ queue: 'b' })
+    await scene.store.pause(['a', 'c', 'b'])
     await scene.store.pause(['a'])
-    await scene.store.resume(['c'])
-    const { queues, paused } = await scene.store.tend(workerOf())
-    assert.deepEqual([[...queues].sort(), [...paused].sort()], [['a', 'b', 'c'], ['a']])
-    const list = [...(await scene.store.queues())].sort((a, b) => (a.name < b.name ? -1 : 1))
+    assert.deepEqual(await paused(), [
+      ['a', 'b', 'c'],
+      ['a', 'b', 'c'],
+    ])
+    await scene.store.resume(['c', 'never paused', 'b'])
+    assert.deepEqual(await paused(), [['a'], ['a']])
     assert.deepEqual(
-      list.map(({ name, paused }) => `${name} ${paused}`),
-      ['a true', 'b false', 'c false'],
+      [...(await scene.store.queues())].sort((one, other) => (one.name < other.name ? -1 : 1)),
+      [
+        { name: 'a', paused: true },
+        { name: 'b', paused: false },
+      ],
     )
+  },
+
+  'a queue whose jobs are gone leaves nothing behind': async (scene) => {
+    const names = Array.from({ length: 50 }, (_, n) => `tenant ${n}`)
+    await scene.store.insert(names.map((queue) => newJob({ queue })))
+    const jobs = await scene.claim({ queues: [], others: 1, limit: 100 })
+    assert.equal(jobs.length, names.length)
+    await scene.store.settle(jobs.map((job) => finish(job, { keepMs: 0 })))
+    assert.equal((await scene.store.tend(workerOf({ queues: ['*'] }))).ready, false)
+    assert.deepEqual(await scene.store.counts(), [])
+    assert.deepEqual(await scene.store.queues(), [])
   },
 
   'ready tells of work in the queues of the worker': async (scene) => {

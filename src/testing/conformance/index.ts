@@ -45,6 +45,7 @@ import { settleRules } from './settle-rules.ts'
 import { soakRules } from './soak-rules.ts'
 import { stateTableRules } from './state-table-rules.ts'
 import { suspectRules } from './suspect-rules.ts'
+import { textRules } from './text-rules.ts'
 import { uniqueRules } from './unique-rules.ts'
 
 export { heldRules, type TransactionFixture, type TransactionHarness } from './held-rules.ts'
@@ -68,6 +69,7 @@ export const storeRules: readonly Rule[] = [
   ...removalRules,
   ...readerRules,
   ...coordinationRules,
+  ...textRules,
   ...crashRules,
   ...stateTableRules,
 ]
