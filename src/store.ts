@@ -54,10 +54,11 @@ export interface Connector {
 /** The one door for new work. */
 export interface Intake {
   /**
-   * Adds jobs, each atomically; with `tx` the batch belongs to the caller's own transaction. Repeating the insert of an id adds nothing
+   * Adds jobs, each atomically; with `tx` the batch belongs to the caller's own transaction. One job that is `held` does not keep the
+   * others of the call waiting. Repeating the insert of an id adds nothing
    * while the job is known, nor later where a store itself sends a call again; else it rejects with `unknown-outcome`.
    */
-  insert(jobs: readonly NewJob[], tx?: unknown): Promise<readonly Inserted[]>
+  insert(jobs: readonly NewJob[], tx?: unknown): Promise<readonly InsertAnswer[]>
 }
 
 /** A job as it enters a store. */
@@ -111,12 +112,24 @@ export interface Need {
   readonly onFailed: 'cancel' | 'run'
 }
 
+export type InsertAnswer = Inserted | NotInserted
+
 /** What became of one insert. `duplicate` and `replaced` answer the id of the job that holds the key. */
 export interface Inserted {
   readonly id: string
   readonly status: 'created' | 'duplicate' | 'replaced'
   /** The lease's token when the job was inserted as running, else null. */
   readonly token: number | null
+}
+
+/**
+ * A job that was not stored, because a transaction of a user which is still open holds what it needs, mostly by taking the same key, or
+ * because it needs such a job of its call: insert them again soon. Never answered with `tx`.
+ */
+export interface NotInserted {
+  readonly id: string
+  readonly status: 'held'
+  readonly token: null
 }
 
 /** The hot path: what a worker calls. */
@@ -236,8 +249,11 @@ export interface Again extends Settling {
   readonly suspect: boolean
 }
 
-/** `settled` also answers the repeat of an accepted settlement, while the job is known. */
-export type SettleAnswer = 'settled' | 'stale' | 'cancel-asked'
+/**
+ * `settled` also answers the repeat of an accepted settlement, while the job is known. `held` changed nothing, because a transaction of a user
+ * which is still open holds what it needs, such as the key of a follow-up: settle it again soon. Never answered with `tx`.
+ */
+export type SettleAnswer = 'settled' | 'stale' | 'cancel-asked' | 'held'
 export type RenewAnswer = 'renewed' | 'stale' | 'cancel-asked'
 export type NoteAnswer = 'noted' | 'stale'
 

@@ -2,7 +2,7 @@
 import pg from 'pg'
 import type { Store } from '../src/store.ts'
 import { postgres, type PostgresOptions } from '../src/stores/postgres/index.ts'
-import type { Spoiled, StoreHarness } from '../src/testing/conformance/index.ts'
+import type { Spoiled, TransactionHarness } from '../src/testing/conformance/index.ts'
 import { virtualStart } from '../src/testing/virtual-clock.ts'
 
 const SET_UP = `INSERT INTO errand.meta (name, value) VALUES ('clock', ${virtualStart});
@@ -25,7 +25,7 @@ const spoiling: Readonly<Record<Spoiled, string>> = {
   counters: `UPDATE errand.jobs SET counters = 'many,,,few' WHERE id = $1`,
 }
 
-export interface PostgresHarness extends StoreHarness {
+export interface PostgresHarness extends TransactionHarness {
   /** The schema of the file. */
   readonly schema: string
   close(): Promise<void>
@@ -68,6 +68,16 @@ export async function postgresHarness(
         },
         spoil: async (id, what) => {
           await pool.query(own(spoiling[what]), [id])
+        },
+        within: async (work) => {
+          const client = await pool.connect()
+          try {
+            await client.query('BEGIN')
+            await work(client)
+          } finally {
+            await client.query('ROLLBACK')
+            client.release()
+          }
         },
         dispose: async () => {
           await Promise.all(stores.map((store) => store.close()))

@@ -1,4 +1,5 @@
 /** A proxy between a client and a server that can fall silent or swallow answers, as networks do. */
+import { once } from 'node:events'
 import { connect, createServer, type Socket } from 'node:net'
 
 export interface TcpProxy {
@@ -7,6 +8,10 @@ export interface TcpProxy {
   readonly upstreamPorts: readonly number[]
   /** Carries nothing any more, in either direction, and closes nothing; new connections are taken and left silent. */
   fallSilent(): void
+  /** Ends each of the connections that are open at its next request, which is kept, as if it were still on its way. */
+  keepRequests(): void
+  /** Carries what was kept to the server, and resolves when it has answered, to nobody. */
+  carryKept(): Promise<void>
   /** Carries requests but no answers. */
   swallowAnswers(): void
   /** Carries everything again; connections that fell silent stay so. */
@@ -22,13 +27,21 @@ export interface TcpProxy {
 
 type Mode = 'open' | 'silent' | 'deaf' | 'held'
 
+interface Link {
+  isLost: boolean
+  /** Whether the next request is kept. */
+  keeps: boolean
+  readonly upstream: Socket
+}
+
 export async function tcpProxy(target: number): Promise<TcpProxy> {
   let mode: Mode = 'open'
   const sockets = new Set<Socket>()
-  const links = new Set<{ isLost: boolean; readonly upstream: Socket }>()
+  const links = new Set<Link>()
+  const kept: { readonly data: Buffer | string; readonly upstream: Socket }[] = []
   const server = createServer((client) => {
     const upstream = connect(target, '127.0.0.1')
-    const link = { isLost: mode === 'silent', upstream }
+    const link: Link = { isLost: mode === 'silent', keeps: false, upstream }
     links.add(link)
     for (const socket of [client, upstream]) {
       sockets.add(socket)
@@ -40,7 +53,11 @@ export async function tcpProxy(target: number): Promise<TcpProxy> {
       })
     }
     client.on('data', (data) => {
-      if (!link.isLost) upstream.write(data)
+      if (link.keeps) {
+        kept.push({ data, upstream })
+        link.isLost = true
+        client.destroy()
+      } else if (!link.isLost) upstream.write(data)
     })
     upstream.on('data', (data) => {
       if (!link.isLost && mode !== 'deaf') client.write(data)
@@ -60,6 +77,14 @@ export async function tcpProxy(target: number): Promise<TcpProxy> {
     fallSilent: () => {
       mode = 'silent'
       for (const link of links) link.isLost = true
+    },
+    keepRequests: () => {
+      for (const link of links) link.keeps = true
+    },
+    carryKept: async () => {
+      const answers = kept.map(({ upstream }) => once(upstream, 'data'))
+      for (const { data, upstream } of kept.splice(0)) upstream.write(data)
+      await Promise.all(answers)
     },
     swallowAnswers: () => {
       mode = 'deaf'

@@ -6,11 +6,12 @@ import { noCounters } from '../core/job.ts'
 import { refuseUnknownKeys } from '../core/nearest.ts'
 import { readList } from '../core/read.ts'
 import type { AnyTask } from '../core/task.ts'
-import type { ClaimedJob, Inserted, NewJob, Store } from '../store.ts'
+import type { ClaimedJob, InsertAnswer, Inserted, NewJob, Store } from '../store.ts'
 import type { App } from './app.ts'
 import { answered } from './call-deadline.ts'
-import { Coalescer, withId } from './coalescer.ts'
+import { Coalescer } from './coalescer.ts'
 import type { InlineRunner } from './inline-runner.ts'
+import { withId } from './insert-batch.ts'
 import { bareFacts, makeJob, type JobOrigin, type TaskFacts } from './new-job.ts'
 import type { EnqueuedJob, Entry } from './public.ts'
 import { Results } from './results.ts'
@@ -37,7 +38,7 @@ export class Client {
     this.app = app
     this.results = new Results(app)
     this.#catalog = new TaskCatalog(app)
-    this.#coalescer = new Coalescer((jobs) => insert(app.store, jobs))
+    this.#coalescer = new Coalescer(app.store.clock, (jobs) => insert(app.store, jobs))
   }
 
   /** The store, for calls of operators. Throws `closed`. */
@@ -84,7 +85,7 @@ export class Client {
     const enqueued: EnqueuedJob<unknown>[] = []
     for (const batch of batchesOf(jobs)) {
       try {
-        const inserted = await insert(store, batch, options.tx)
+        const inserted = await this.#stored(batch, await insert(store, batch, options.tx))
         for (const one of inserted) enqueued.push(this.#enqueued(one))
       } catch (error) {
         throw enqueued.length === 0 ? error : partlyStored(error, enqueued.length, jobs.length)
@@ -209,24 +210,50 @@ export class Client {
     return this.#enqueued(inserted)
   }
 
+  /** Waits for those of a batch that are held; rejects when one stays so, once all have ended. */
+  async #stored(
+    batch: readonly NewJob[],
+    answers: readonly InsertAnswer[],
+  ): Promise<readonly Inserted[]> {
+    if (answers.every(isStored)) return answers
+    const stored = answers.map(async (answer, index) => {
+      const job = batch[index]
+      if (isStored(answer)) return answer
+      return job === undefined ? Promise.reject(nothingAnswered()) : this.#coalescer.addHeld(job)
+    })
+    await Promise.allSettled(stored)
+    return Promise.all(stored)
+  }
+
   #enqueued({ id, status }: Inserted): EnqueuedJob<unknown> {
     return { id, inserted: status, result: (options) => this.results.wait(id, options, true) }
   }
 }
 
-function insert(store: Store, jobs: readonly NewJob[], tx?: unknown): Promise<readonly Inserted[]> {
+function insert(
+  store: Store,
+  jobs: readonly NewJob[],
+  tx?: unknown,
+): Promise<readonly InsertAnswer[]> {
   return answered(store.clock, store.insert(jobs, tx), 'unknown-outcome')
 }
 
 async function insertOne(store: Store, job: NewJob, tx: unknown): Promise<Inserted> {
   try {
     const [inserted] = await insert(store, [job], tx)
-    if (inserted === undefined)
-      throw new ErrandError('store-corrupt', 'The store answered nothing.')
+    if (inserted === undefined || !isStored(inserted)) throw nothingAnswered()
     return inserted
   } catch (error) {
     throw isErrandError(error, 'unknown-outcome') ? withId(error, job) : error
   }
+}
+
+function isStored(answer: InsertAnswer): answer is Inserted {
+  return answer.status !== 'held'
+}
+
+function nothingAnswered(): ErrandError {
+  return new ErrandError('store-corrupt', 'The store did not tell what became of a job.')
 }
 
 function* batchesOf(jobs: readonly NewJob[]): Generator<readonly NewJob[]> {

@@ -2,7 +2,9 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { ErrandError } from '../core/errors.ts'
 import type { Inserted, NewJob } from '../store.ts'
-import { Coalescer, coalescerBounds } from './coalescer.ts'
+import { systemClock as clock } from '../stores/system-clock.ts'
+import { Coalescer } from './coalescer.ts'
+import { coalescerBounds } from './insert-batch.ts'
 
 function job(id: string, change: Partial<NewJob> = {}): NewJob {
   return {
@@ -40,7 +42,7 @@ function recording(refuse: (batch: readonly NewJob[]) => void = () => undefined)
   readonly coalescer: Coalescer
 } {
   const batches: (readonly NewJob[])[] = []
-  const coalescer = new Coalescer(async (batch) => {
+  const coalescer = new Coalescer(clock, async (batch) => {
     batches.push(batch)
     refuse(batch)
     return batch.map(created)
@@ -67,7 +69,7 @@ describe('coalescing', () => {
   it('what arrives while a batch is under way goes with the next', async () => {
     const gate = Promise.withResolvers<void>()
     const sizes: number[] = []
-    const coalescer = new Coalescer(async (batch) => {
+    const coalescer = new Coalescer(clock, async (batch) => {
       sizes.push(batch.length)
       if (sizes.length === 1) await gate.promise
       return batch.map(created)
@@ -115,7 +117,7 @@ describe('coalescing', () => {
 
   it('more than 50,000 calls at once are refused as overloaded', async () => {
     const gate = Promise.withResolvers<void>()
-    const coalescer = new Coalescer(async (batch) => {
+    const coalescer = new Coalescer(clock, async (batch) => {
       await gate.promise
       return batch.map(created)
     })

@@ -1,70 +1,70 @@
 /**
  * Lets inserts that are in flight together travel as one, without any of them waiting on a timer.
  *
- * Plain jobs and unique jobs go in lanes of their own, so that a lock on a unique key holds up no other job.
+ * Plain jobs and unique jobs go in lanes of their own, so that a lock on a unique key holds up no other job. A job that the store answers
+ * as held leaves its lane, so that those behind it go on: see `HeldJobs`.
  * A lane is in one of three modes:
  * - idle: nothing waits. The first insert makes it gather.
  * - gathering: a flush is set for the end of this turn of the event loop.
  * - flushing: one batch is under way; what arrives meanwhile waits for the next. When it is done the lane gathers
  *   again if anything waits, so that callers who were just answered can join, else it is idle.
  */
-import { ErrandError, isErrandError, type ErrandErrorCode } from '../core/errors.ts'
+import { ErrandError } from '../core/errors.ts'
+import type { Clock } from '../core/clock.ts'
 import type { Inserted, NewJob } from '../store.ts'
+import { HeldJobs } from './held-jobs.ts'
+import {
+  coalescerBounds,
+  countOf,
+  insertBatch,
+  type InsertBatch,
+  type Pending,
+} from './insert-batch.ts'
 import { keepAlive } from './keep-alive.ts'
-
-/** Bounds of one batch, and of all that may wait. */
-export const coalescerBounds = {
-  batchJobs: 1_000,
-  /** Characters of input and options. */
-  batchChars: 4_000_000,
-  pendingJobs: 50_000,
-} as const
-
-/** Inserts a batch, as a store does. */
-export type InsertBatch = (jobs: readonly NewJob[]) => Promise<readonly Inserted[]>
-
-interface Pending {
-  readonly job: NewJob
-  readonly resolve: (inserted: Inserted) => void
-  readonly reject: (error: unknown) => void
-}
 
 /** Gathers single inserts into batches. */
 export class Coalescer {
   readonly #plain: Lane
   readonly #unique: Lane
+  readonly #held: HeldJobs
 
-  constructor(insert: InsertBatch) {
-    this.#plain = new Lane(insert, (batch) => batch)
-    this.#unique = new Lane(insert, byKey)
+  constructor(clock: Clock, insert: InsertBatch) {
+    this.#held = new HeldJobs(clock, (batch, held) => insertBatch(insert, batch, held))
+    const flush = (batch: readonly Pending[]): Promise<void> =>
+      insertBatch(insert, batch, (pending) => this.#held.add(pending))
+    this.#plain = new Lane(flush)
+    this.#unique = new Lane((batch) => flush(byKey(batch)))
   }
 
   /** Inserts one job with the next batch. Rejects with `overloaded` when too many wait, and with the store's errors. */
   add(job: NewJob): Promise<Inserted> {
-    if (this.#plain.pending + this.#unique.pending >= coalescerBounds.pendingJobs) {
-      return Promise.reject(overloaded())
-    }
+    const pending = this.#plain.pending + this.#unique.pending + this.#held.pending
+    if (pending >= coalescerBounds.pendingJobs) return Promise.reject(overloaded())
     const lane = job.unique === null ? this.#plain : this.#unique
     return new Promise((resolve, reject) => lane.add({ job, resolve, reject }))
+  }
+
+  /** Inserts one job that the store has answered as held, once it is not any more. Rejects as `add` does. */
+  addHeld(job: NewJob): Promise<Inserted> {
+    return new Promise((resolve, reject) => this.#held.add({ job, resolve, reject }))
   }
 
   /** Resolves when nothing waits any more. */
   async drain(): Promise<void> {
     await Promise.all([this.#plain.drain(), this.#unique.drain()])
+    await this.#held.drain()
   }
 }
 
 class Lane {
-  readonly #insert: InsertBatch
-  readonly #arrange: (batch: readonly Pending[]) => readonly Pending[]
+  readonly #insert: (batch: readonly Pending[]) => Promise<void>
   #waiting: Pending[] = []
   #inFlight = 0
   #idle = true
   readonly #onIdle: (() => void)[] = []
 
-  constructor(insert: InsertBatch, arrange: (batch: readonly Pending[]) => readonly Pending[]) {
+  constructor(insert: (batch: readonly Pending[]) => Promise<void>) {
     this.#insert = insert
-    this.#arrange = arrange
   }
 
   get pending(): number {
@@ -89,7 +89,7 @@ class Lane {
     const batch = this.#take()
     this.#inFlight = batch.length
     const letGo = keepAlive()
-    await insertBatch(this.#insert, this.#arrange(batch))
+    await this.#insert(batch)
     letGo()
     this.#inFlight = 0
     if (this.#waiting.length > 0) return this.#gather()
@@ -98,13 +98,7 @@ class Lane {
   }
 
   #take(): readonly Pending[] {
-    let count = 0
-    let chars = 0
-    for (const { job } of this.#waiting) {
-      chars += job.input.length + (job.options?.length ?? 0)
-      if (count > 0 && chars > coalescerBounds.batchChars) break
-      if (++count === coalescerBounds.batchJobs) break
-    }
+    const count = countOf(this.#waiting)
     if (count < this.#waiting.length) return this.#waiting.splice(0, count)
     const all = this.#waiting
     this.#waiting = []
@@ -119,58 +113,6 @@ function byKey(batch: readonly Pending[]): readonly Pending[] {
 
 function compare(a: string, b: string): number {
   return a < b ? -1 : a > b ? 1 : 0
-}
-
-/** Inserts a batch and answers each of its callers. One that a job spoils is halved until the culprit alone gets the error. */
-async function insertBatch(insert: InsertBatch, batch: readonly Pending[]): Promise<void> {
-  try {
-    const answers = await insert(batch.map(({ job }) => job))
-    for (let i = 0; i < batch.length; i++) answer(batch[i], answers[i])
-  } catch (error) {
-    if (batch.length === 1 || isOfStore(error)) {
-      for (const { job, reject } of batch)
-        reject(isErrandError(error, 'unknown-outcome') ? withId(error, job) : error)
-      return
-    }
-    const middle = batch.length >> 1
-    await insertBatch(insert, batch.slice(0, middle))
-    await insertBatch(insert, batch.slice(middle))
-  }
-}
-
-function answer(pending: Pending | undefined, inserted: Inserted | undefined): void {
-  if (inserted !== undefined) pending?.resolve(inserted)
-  else
-    pending?.reject(
-      new ErrandError('store-corrupt', 'The store answered fewer jobs than it was given.'),
-    )
-}
-
-/** Errors that say something of the store or of the moment, not of a job: halving would only repeat them. */
-const codesOfStore: readonly ErrandErrorCode[] = [
-  'store-busy',
-  'store-unavailable',
-  'store-corrupt',
-  'store-too-new',
-  'store-replaced',
-  'unknown-outcome',
-  'overloaded',
-  'closed',
-  'timeout',
-  'missing-peer',
-  'invalid-config',
-]
-
-function isOfStore(error: unknown): boolean {
-  return isErrandError(error) && codesOfStore.includes(error.code)
-}
-
-/** Tells a caller which of its jobs may or may not be stored, so that it can insert the same id again. */
-export function withId(error: ErrandError, job: NewJob): ErrandError {
-  return new ErrandError('unknown-outcome', error.message, {
-    cause: error,
-    details: { ...error.details, id: job.id },
-  })
 }
 
 function overloaded(): ErrandError {

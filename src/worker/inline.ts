@@ -2,11 +2,13 @@
 import type { App } from '../client/app.ts'
 import type { InlineRunner } from '../client/inline-runner.ts'
 import { readStoredOptions } from '../client/new-job.ts'
+import { sleep } from '../core/clock.ts'
 import type { Outcome } from '../core/decide.ts'
+import { formatMs } from '../core/duration.ts'
 import { ErrandError } from '../core/errors.ts'
 import type { Policy } from '../core/options.ts'
 import type { AnyTask } from '../core/task.ts'
-import type { ClaimedJob } from '../store.ts'
+import type { ClaimedJob, SettleAnswer, Settlement } from '../store.ts'
 import { Attempt, type Ended } from './attempt.ts'
 import type { ViewServices } from './job-view.ts'
 import { LeaseTable } from './lease-table.ts'
@@ -15,6 +17,9 @@ import { RenewLoop } from './renew-loop.ts'
 import { makeSettlement } from './settlement.ts'
 import { abortGraceMs } from './slots.ts'
 import { ticksOf } from './time.ts'
+
+/** The pause between two tries of a settlement that is held, in ms. */
+const heldPauseMs = 250
 
 type TaskClient = ViewServices['client']
 
@@ -102,7 +107,7 @@ async function settle(attempt: Attempt, ended: Ended): Promise<void> {
     now: app.store.clock.now(),
     client: parts.services.client,
   })
-  const [answer] = await app.store.settle([settlement])
+  const answer = await settleOne(app, settlement)
   if (answer === 'cancel-asked') {
     const outcome: Outcome = { kind: 'cancelled' }
     return settle(attempt, { outcome, output: null, value: undefined })
@@ -112,6 +117,22 @@ async function settle(attempt: Attempt, ended: Ended): Promise<void> {
       'lease-lost',
       `${job.task} ${job.id} was taken over by a worker; its result comes from there.`,
     )
+  }
+}
+
+/** Tries again, for as long as the lease lasts without renewals, while a transaction of a user holds what the settlement needs. */
+async function settleOne(app: App, settlement: Settlement): Promise<SettleAnswer | undefined> {
+  const { store, leaseMs } = app
+  for (let waitedMs = 0; ; waitedMs += heldPauseMs) {
+    const [answer] = await store.settle([settlement])
+    if (answer !== 'held') return answer
+    if (waitedMs >= leaseMs)
+      throw new ErrandError(
+        'store-busy',
+        `An open transaction has held what job ${settlement.id} needs to end for ${formatMs(leaseMs)}. A worker ends it later; end that transaction.`,
+        { details: { id: settlement.id } },
+      )
+    await sleep(store.clock, heldPauseMs)
   }
 }
 

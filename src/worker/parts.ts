@@ -118,9 +118,9 @@ export class Parts {
 
   /** Each part's health. */
   get health(): readonly Health[] {
-    const { loop } = this.#sweeper
+    const { loops } = this.#sweeper
     const renewer = this.#renewer
-    const parts = [this.fetcher.loop, loop, this.#settler, this.#notes, renewer]
+    const parts = [this.fetcher.loop, ...loops, this.#settler, this.#notes, renewer]
     return [...parts.map(({ health }) => health), renewer.threadHealth]
   }
 
@@ -164,7 +164,7 @@ export class Parts {
   start(): void {
     this.#unwatch = this.#options.app.store.watch((hint) => this.#hint(hint))
     this.fetcher.start(this.slots)
-    this.#sweeper.loop.start()
+    this.#sweeper.start()
   }
 
   /** Ends all but the fetcher. Attempts that still run are watched no more. */

@@ -2,7 +2,7 @@
  * Writes settlements in batches. While one batch is under way the next one gathers, and goes along with it once it has grown;
  * of one job no two settlements are ever under way. A store that is down is tried again until the worker's end: then one batch
  * at a time, with pauses that batches which failed together share. A batch with an element that the store can never take is halved until that one stands alone.
- * Whether an error of unknown kind tells of the store or of the batch is found out by a call without settlements.
+ * A settlement that the store answers as held is tried again apart from the others, which go on. Whether an error of unknown kind tells of the store or of the batch is found out by a call without settlements.
  */
 import { sleep } from '../core/clock.ts'
 import type { EventHub } from '../observe/events.ts'
@@ -10,7 +10,7 @@ import type { SettleAnswer, Settlement, Store } from '../store.ts'
 import { answered, Health, isOfTheBatch } from './supervised.ts'
 
 /** What became of one settlement; `refused` could never be written, for the given error. */
-export type Verdict = SettleAnswer | { readonly refused: unknown }
+export type Verdict = Exclude<SettleAnswer, 'held'> | { readonly refused: unknown }
 
 interface Item {
   readonly settlement: Settlement
@@ -22,6 +22,9 @@ const batch = 500
 /** A store whose calls need not go one after another is kept at work by further batches, if they are worth a call of their own. */
 const further = { flights: 3, least: 100 } as const
 
+/** The pauses between two tries of those that are held, doubled from the first, in ms. */
+const heldPauses = { firstMs: 25, mostMs: 1_000 } as const
+
 /** More settlements than this may wait only while the store is slow; then slots wait for it. */
 export const settlerBound = 2_000
 
@@ -32,6 +35,8 @@ export class Settler {
   readonly #wrote: () => void
   readonly #gaveUp = new AbortController()
   #waiting: Item[] = []
+  readonly #held: Item[] = []
+  #isSettlingHeld = false
   #scheduled = false
   #flights = 0
   #rest: Promise<void> | null = null
@@ -82,13 +87,30 @@ export class Settler {
     while (this.#mayFly()) {
       const taken = this.#waiting.length <= batch ? this.#waiting : this.#waiting.slice(0, batch)
       this.#waiting = taken === this.#waiting ? [] : this.#waiting.slice(batch)
-      this.#flights++
-      void this.#write(taken).finally(() => {
-        this.#flights--
-        this.#wrote()
-        this.#flush()
-      })
+      void this.#fly(taken)
     }
+  }
+
+  async #fly(items: readonly Item[]): Promise<void> {
+    this.#flights++
+    try {
+      await this.#write(items)
+    } finally {
+      this.#flights--
+      this.#wrote()
+      this.#flush()
+    }
+  }
+
+  async #settleHeld(): Promise<void> {
+    this.#isSettlingHeld = true
+    for (let pauseMs: number = heldPauses.firstMs; this.#held.length > 0;) {
+      await sleep(this.#store.clock, pauseMs * (0.5 + Math.random()), this.#gaveUp.signal)
+      if (this.#gaveUp.signal.aborted) return
+      await this.#fly(this.#held.splice(0, batch))
+      pauseMs = Math.min(2 * pauseMs, heldPauses.mostMs)
+    }
+    this.#isSettlingHeld = false
   }
 
   async #write(items: readonly Item[]): Promise<void> {
@@ -103,8 +125,16 @@ export class Settler {
       return this.#rest
     }
     this.health.worked()
-    this.#pending -= items.length
-    for (let i = 0; i < items.length; i++) items[i]?.done(answers[i] ?? 'stale')
+    for (const [index, item] of items.entries()) {
+      const answer = answers[index] ?? 'stale'
+      if (answer === 'held') {
+        this.#held.push(item)
+        continue
+      }
+      this.#pending--
+      item.done(answer)
+    }
+    if (this.#held.length > 0 && !this.#isSettlingHeld) void this.#settleHeld()
   }
 
   async #restAfter(error: unknown): Promise<void> {

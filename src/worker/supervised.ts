@@ -46,8 +46,8 @@ export class Health {
 }
 
 /**
- * Runs `pass` again and again until the signal aborts. A pass answers how many milliseconds to rest before the next one;
- * `wake` on the answer of `loop` cuts the rest short. A pass that throws is repeated after the back-off.
+ * Runs `pass` again and again until the signal aborts. A pass answers how many milliseconds to rest before the next one, `Infinity`
+ * for until it is woken; `wake` on the answer of `loop` cuts the rest short. A pass that throws is repeated after the back-off.
  */
 export class Loop {
   readonly health: Health
@@ -99,7 +99,9 @@ export class Loop {
     // Without a rest the event loop still gets its turn.
     if (ms <= 0) return new Promise((resolve) => setImmediate(resolve))
     this.#rest = new AbortController()
-    await sleep(this.#clock, ms, this.#rest.signal)
+    const { signal } = this.#rest
+    if (ms === Infinity) await new Promise((resolve) => signal.addEventListener('abort', resolve))
+    else await sleep(this.#clock, ms, signal)
   }
 }
 

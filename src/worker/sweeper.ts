@@ -1,6 +1,7 @@
 /**
  * Tends the store each few seconds: the heartbeat, what the fetcher should know, and the chores that any worker may do:
- * settling jobs whose worker died or whose clock ran out, and pruning. After a silence between it and the store, whoever was
+ * settling jobs whose worker died or whose clock ran out, and pruning. Each of the three has a loop of its own, so that none waits for
+ * another: a heartbeat learns what there is to do and wakes the loop that does it. After a silence between it and the store, whoever was
  * silent, it rescues nobody before one renew interval of unbroken contact, so that live workers can renew first.
  */
 import { sleep } from '../core/clock.ts'
@@ -21,7 +22,7 @@ const chunk = { expired: 200, prune: 1_000 } as const
 /** Contact counts as unbroken after one renew interval, and after this long for short leases: clients take a moment to come back, too. */
 const leastContactMs = 1_000
 
-/** A pause between two chunks of pruning, so that it never holds the store for long. */
+/** A pause between two chunks of pruning, so that it leaves the store to others. */
 const prunePauseMs = 20
 
 /** How often the cap on finished jobs is looked after; expiry is told by `tend`. */
@@ -41,7 +42,7 @@ export interface SweeperOptions {
 }
 
 export class Sweeper {
-  readonly loop: Loop
+  readonly loops: readonly [heartbeat: Loop, rescue: Loop, prune: Loop]
   readonly #options: SweeperOptions
   readonly #sweepMs: number
   readonly #stop = new AbortController()
@@ -50,12 +51,20 @@ export class Sweeper {
   #tendedAt = -Infinity
   #cappedAt = -Infinity
   #rescuing = 0
+  #mustRescue = false
+  #mustPrune = false
 
   constructor(options: SweeperOptions) {
     const { app } = options
     this.#options = options
     this.#sweepMs = Math.max(100, Math.min(5_000, app.leaseMs / 6))
-    this.loop = new Loop('sweeper', app.events, app.store.clock, () => this.#pass())
+    const loop = (part: string, pass: () => Promise<number>): Loop =>
+      new Loop(part, app.events, app.store.clock, pass)
+    this.loops = [
+      loop('sweeper', () => this.#pass()),
+      loop('rescue', () => this.#rescue()),
+      loop('pruning', () => this.#prune()),
+    ]
   }
 
   /** Tends the store once, at the worker's start. Rejects when it cannot be reached. */
@@ -65,13 +74,17 @@ export class Sweeper {
 
   /** Asks for a `tend` out of turn. */
   ask(): void {
-    this.loop.wake()
+    this.loops[0].wake()
   }
 
-  /** Ends the loop, and any pruning under way. */
+  start(): void {
+    for (const loop of this.loops) loop.start()
+  }
+
+  /** Ends the loops, and any pruning under way. */
   async stop(): Promise<void> {
     this.#stop.abort()
-    await this.loop.stop()
+    await Promise.all(this.loops.map((loop) => loop.stop()))
   }
 
   async #pass(): Promise<number> {
@@ -79,17 +92,23 @@ export class Sweeper {
     const sinceMs = services.ticks() - this.#tendedAt
     if (sinceMs < leastMs) await sleep(app.store.clock, leastMs - sinceMs, this.#stop.signal)
     if (this.#stop.signal.aborted) return 0
+    const tended = await this.#inContact(() => this.#tend())
+    const [, rescue, prune] = this.loops
+    this.#mustRescue = tended.sweep
+    if (tended.sweep) rescue.wake()
+    this.#mustPrune ||= tended.prune || services.ticks() - this.#cappedAt >= capEveryMs
+    if (this.#mustPrune) prune.wake()
+    return this.#sweepMs
+  }
+
+  /** Makes calls whose failure is a silence of the store. */
+  async #inContact<T>(calls: () => Promise<T>): Promise<T> {
     try {
-      const tended = await this.#tend()
-      const unbrokenMs = services.ticks() - (this.#contactSince ?? Infinity)
-      const contactMs = Math.max(app.leaseMs / 3, leastContactMs)
-      if (tended.sweep && unbrokenMs >= contactMs) await this.#sweep()
-      await this.#prune(tended.prune)
+      return await calls()
     } catch (error) {
       this.#contactSince = null
       throw error
     }
-    return this.#sweepMs
   }
 
   async #tend(): Promise<Tended> {
@@ -104,7 +123,18 @@ export class Sweeper {
     return tended
   }
 
-  async #sweep(): Promise<void> {
+  async #rescue(): Promise<number> {
+    const { app, services } = this.#options
+    const unbrokenMs = services.ticks() - (this.#contactSince ?? Infinity)
+    const contactMs = Math.max(app.leaseMs / 3, leastContactMs)
+    if (this.#mustRescue && unbrokenMs >= contactMs) {
+      await this.#inContact(() => this.#settleExpired())
+      this.#mustRescue = false
+    }
+    return Infinity
+  }
+
+  async #settleExpired(): Promise<void> {
     const { app, registry, record } = this.#options
     const tasks = registry.names.filter((name) => registry.find(name)?.definition.handler)
     while (tasks.length > 0 && !this.#stop.signal.aborted && this.#rescuing < chunk.expired) {
@@ -162,19 +192,18 @@ export class Sweeper {
     )
   }
 
-  async #prune(asked: boolean): Promise<void> {
+  async #prune(): Promise<number> {
     const { app, services } = this.#options
-    const now = services.ticks()
-    if (!asked && now - this.#cappedAt < capEveryMs) return
-    this.#cappedAt = now
-    for (let more = true; more && !this.#stop.signal.aborted;) {
+    if (!this.#mustPrune) return Infinity
+    this.#cappedAt = services.ticks()
+    while (!this.#stop.signal.aborted) {
       const call = app.store.prune({ limit: chunk.prune, cap: app.keepAtMost })
-      const pruned = await answered(app.store.clock, call)
-      more = pruned.more
-      // A prune of many chunks must not silence the heartbeat.
-      if (services.ticks() - this.#tendedAt > this.#sweepMs) return
-      if (more) await sleep(app.store.clock, prunePauseMs, this.#stop.signal)
+      const { more } = await answered(app.store.clock, call)
+      if (!more) break
+      await sleep(app.store.clock, prunePauseMs, this.#stop.signal)
     }
+    this.#mustPrune = false
+    return Infinity
   }
 }
 

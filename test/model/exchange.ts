@@ -6,7 +6,7 @@ import type {
   Claimed,
   ClaimRequest,
   ExpiredRequest,
-  Inserted,
+  InsertAnswer,
   LeaseRef,
   ListQuery,
   NewJob,
@@ -45,7 +45,7 @@ export type Call =
   | { readonly verb: 'workers' }
 
 interface Answers {
-  insert: readonly Inserted[]
+  insert: readonly InsertAnswer[]
   claim: Claimed & NextDue
   settle: readonly SettleAnswer[]
   renew: readonly RenewAnswer[]

@@ -230,6 +230,27 @@ test('a settlement that turns out stale before the handler was told is told as s
   )
 })
 
+for (const hung of ['prune', 'expired'] as const) {
+  test(`heartbeats and all other chores go on while ${hung} hangs`, async (t) => {
+    const brief = task({ name: 'brief', retention: '1s', run: () => 1 })
+    const { raw, one, a } = pair(t, { tasks: [brief], queues: { default: {}, elsewhere: {} } })
+    await a.work({ queues: ['default'] })
+    one.fault = (call) => (call === hung ? 'hang' : null)
+    const { id } = await a.client.enqueue(brief, undefined)
+    await a.client.enqueue(brief, undefined, { queue: 'elsewhere' })
+    const dead = { worker: 'dead', others: 0, limit: 1, leaseMs: 1_000, suspects: -1 }
+    const { jobs } = await raw.claim({ ...dead, queues: [{ name: 'elsewhere', limit: 1 }] })
+    await a.pass(35_000)
+    const [record] = await raw.workers()
+    const { now } = await raw.claim({ ...dead, limit: 0, queues: [] })
+    assert.ok(now - (record?.lastSeenAt ?? 0) <= 5_000, `${now - (record?.lastSeenAt ?? 0)} ms`)
+    assert.ok((one.calls.get(hung) ?? 0) > 0)
+    const [pruned, lost] = await raw.get([id, jobs[0]?.id ?? ''])
+    assert.equal(pruned === null, hung !== 'prune')
+    assert.equal(lost?.state === 'running', hung === 'expired')
+  })
+}
+
 test('a claim whose answer comes after it was given up is given back', async (t) => {
   const { raw, one, a } = pair(t, { tasks: [task({ name: 'job', run: () => 1 })] })
   const claim = one.store.claim.bind(one.store)

@@ -1,9 +1,12 @@
 /** Functions that all others build on: time, numbers, counts. */
+import { callPatienceMs } from './planned.ts'
 
 import { longestMs } from '../../core/duration.ts'
 
 /** Longer than any call is repeated, in ms. */
 const erasuresKeptMs = 120_000
+/** Longer than a statement can be on its way to the server after its sender gave it up, in ms: TCP tries for a quarter of an hour. */
+const repeatsKeptMs = 60 * 60 * 1_000
 /** How far tokens may lag behind the server's clock: shorter than a restore takes, long enough that they are lifted seldom. */
 const tokenLagMs = 1_000
 /** What `new_token` raises to leave its block. */
@@ -17,7 +20,9 @@ const liftedState = 'UF002'
  * `take_seqs` numbers a batch in one stretch; a stretch that another call broke into is no error, only more runs.
  * `tallied` keeps count: it only ever adds rows, so that nobody waits for a counter; `fold_tally` sums them up.
  * `span` cuts a stored duration to what a time can be moved by: a row may hold what something else wrote.
- * `erased` notes that a call removes jobs for good, once for each call; `forget_erasures` drops notes that no insert can ask for any more.
+ * `erased` notes that a call removes jobs for good, once for each call; `forget_inserts` drops notes that no insert can ask for any more.
+ * `call_patience` returns the lock timeout of calls that are sent again when they meet a held row; tests put another in. `ms_until` returns how
+ * long it is until a time, as a lock timeout: at least 1.
  */
 export const basicFunctions: string = `
 CREATE FUNCTION errand.now_ms() RETURNS int8 LANGUAGE sql VOLATILE AS $$
@@ -73,9 +78,17 @@ BEGIN
   INSERT INTO errand.erasures (at) VALUES (p_now);
 END $$;
 
-CREATE FUNCTION errand.forget_erasures(p_now int8) RETURNS void LANGUAGE sql AS $$
+CREATE FUNCTION errand.forget_inserts(p_now int8) RETURNS void LANGUAGE sql AS $$
   DELETE FROM errand.erasures
-  WHERE ctid = ANY (ARRAY(SELECT ctid FROM errand.erasures WHERE at < p_now - ${erasuresKeptMs} LIMIT 20000 FOR UPDATE SKIP LOCKED))
+  WHERE ctid = ANY (ARRAY(SELECT ctid FROM errand.erasures WHERE at < p_now - ${erasuresKeptMs} LIMIT 20000 FOR UPDATE SKIP LOCKED));
+  DELETE FROM errand.repeats
+  WHERE ctid = ANY (ARRAY(SELECT ctid FROM errand.repeats WHERE at < p_now - ${repeatsKeptMs} LIMIT 20000 FOR UPDATE SKIP LOCKED))
+$$;
+
+CREATE FUNCTION errand.call_patience() RETURNS text LANGUAGE sql IMMUTABLE AS $$ SELECT '${callPatienceMs}' $$;
+
+CREATE FUNCTION errand.ms_until(p_time timestamptz) RETURNS int LANGUAGE sql VOLATILE AS $$
+  SELECT greatest((1000 * extract(epoch FROM p_time - clock_timestamp()))::int, 1)
 $$;
 
 CREATE FUNCTION errand.span(p_ms int8) RETURNS int8 LANGUAGE sql IMMUTABLE STRICT AS $$

@@ -3,11 +3,11 @@ import type { RegisteredTask, Tended, WorkerRecord } from '../../store.ts'
 import { lastTime } from '../unreadable.ts'
 import type { Database } from './database.ts'
 import { texts } from './rows.ts'
-import { planned } from './planned.ts'
+import { patienceMs, planned } from './planned.ts'
 
 /**
  * `tend` writes a worker's heartbeat and tells it what there is to do; it promotes what is due, sums up the counts, and weighs jobs anew
- * whose needs are in doubt. `tell` wakes listeners when the transaction commits.
+ * whose needs are in doubt. A heartbeat waits for no transaction of a user. `tell` wakes listeners when the transaction commits.
  */
 export const coordinationFunctions: string = `
 CREATE FUNCTION errand.tell(p_hint text) RETURNS void LANGUAGE sql AS $$ SELECT pg_notify('errand.hints', p_hint) $$;
@@ -19,11 +19,12 @@ DECLARE
   v_ready bool;
   v_queue text := '';
 BEGIN
+  PERFORM set_config('lock_timeout', '${patienceMs}', true);
   INSERT INTO errand.workers (id, last_seen_at, record) VALUES (p_id, v_now, p_record)
   ON CONFLICT (id) DO UPDATE SET last_seen_at = excluded.last_seen_at, record = excluded.record;
   PERFORM errand.promote(v_now);
   PERFORM errand.fold_tally();
-  PERFORM errand.forget_erasures(v_now);
+  PERFORM errand.forget_inserts(v_now);
   IF EXISTS (SELECT 1 FROM errand.doubts) THEN PERFORM errand.recheck(NULL); END IF;
   SELECT due_at INTO v_due FROM errand.scheduled WHERE due_at <= ${lastTime} ORDER BY due_at LIMIT 1;
   IF '*' = ANY (p_queues) THEN

@@ -11,6 +11,7 @@ import {
   storeError,
 } from './errors.ts'
 import { Heads } from './heads.ts'
+import { Apart } from './held.ts'
 import type { Hints } from './hints.ts'
 import { Leased } from './leased.ts'
 import type { Row } from './rows.ts'
@@ -28,8 +29,16 @@ export interface DatabaseOptions {
 /** How often a call is repeated after a deadlock or a serialisation failure. */
 const tries = 10
 
-/** What to send in place of a statement whose answer was lost so many milliseconds after it was first sent. */
-export type Again = (sinceMs: number) => {
+const NOW = `SELECT errand.now_ms()`
+
+/**
+ * What to send in place of a statement whose answer was lost so many milliseconds after it was first sent, with the server's time at
+ * which this is sent: it may arrive late.
+ */
+export type Again = (
+  sinceMs: number,
+  sentAt: number,
+) => {
   readonly sql: string
   readonly values: readonly unknown[]
 }
@@ -40,6 +49,11 @@ export class Database {
   readonly heads: Heads = new Heads()
   /** The numbers of jobs that this process claimed and that need nothing but a plain finish. */
   readonly leased: Leased = new Leased()
+  /** How inserts and settlements get by rows that a transaction of a user holds. */
+  readonly apart: { readonly inserts: Apart; readonly settlements: Apart } = {
+    inserts: new Apart(),
+    settlements: new Apart(),
+  }
   readonly #options: DatabaseOptions
   readonly #names = new Map<string, Query>()
   #opening: Promise<void> | null = null
@@ -121,11 +135,10 @@ export class Database {
     for (let attempt = 0, isLost = false; ; attempt += 1) {
       const state = { sent: false }
       try {
-        const late = isLost && again !== null ? again(Math.ceil(performance.now() - from)) : null
-        const sent = late === null ? query : this.#query(late.sql, late.values)
+        const sent = isLost && again !== null ? await this.#late(again, from) : query
         return String((await this.#attempt(sent, state))[0]?.[0])
       } catch (error) {
-        if (isForgotten(error)) throw unknown(error)
+        if (isForgotten(error) || (isLost && !isDisconnect(error))) throw unknown(error)
         if (!isDisconnect(error) || !(isLost || state.sent)) throw this.failure(error)
         isLost = true
         const pauseMs = Math.min(1_000, 20 * 2 ** attempt) * (0.5 + Math.random())
@@ -187,6 +200,12 @@ export class Database {
       this.#names.set(sql, query)
     }
     return { ...query, values }
+  }
+
+  async #late(again: Again, from: number): Promise<Query> {
+    const [[sentAt] = []] = await this.#attempt(this.#query(NOW, []), { sent: false })
+    const late = again(Math.ceil(performance.now() - from), sentAt as number)
+    return this.#query(late.sql, late.values)
   }
 
   async #call(query: Query): Promise<readonly Row[]> {

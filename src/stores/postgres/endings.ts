@@ -1,7 +1,7 @@
 /** How a job ends, and what that means for the jobs that need it. */
 import { longestMs } from '../../core/duration.ts'
 import { ringDays } from './tables.ts'
-import { planned } from './planned.ts'
+import { apartPatienceMs, planned } from './planned.ts'
 
 /**
  * `ending_of` answers how a job ended, from either table of history. `end_job` brings a job that is in no line any more into a final state, `release` must follow in the
@@ -13,7 +13,7 @@ import { planned } from './planned.ts'
  *
  * `recheck` weighs jobs anew whose insert may have passed the end of a need: it holds the needs still, then the job, in the order in which
  * an ending locks them. It holds some while it asks for others, so it waits for none: where anything is locked it leaves the doubt standing and
- * answers false.
+ * answers false. Nor does it wait for long where a job is cancelled and others that need it are held: that job stays in doubt.
  */
 export const endingFunctions: string = `
 CREATE FUNCTION errand.bucket_of(p_now int8, p_keep int8) RETURNS int2 LANGUAGE sql IMMUTABLE AS $$
@@ -142,10 +142,10 @@ DECLARE
   v_seqs int8[] := CASE WHEN p_ids IS NULL THEN ARRAY(SELECT seq FROM errand.doubts ORDER BY seq LIMIT 1000)
     ELSE ARRAY(SELECT seq FROM errand.jobs WHERE id = ANY (p_ids) ORDER BY seq) END;
   v_seq int8;
-  v_job errand.jobs;
   v_need record;
   v_sure bool;
   v_all bool := true;
+  v_waits_until timestamptz := clock_timestamp() + interval '${apartPatienceMs} ms';
 BEGIN
   FOREACH v_seq IN ARRAY v_seqs LOOP
     CONTINUE WHEN NOT EXISTS (SELECT 1 FROM errand.doubts WHERE seq = v_seq);
@@ -157,18 +157,29 @@ BEGIN
     v_sure := v_sure AND errand.lock_free(v_seq);
     v_all := v_all AND v_sure;
     CONTINUE WHEN NOT v_sure;
-    SELECT * INTO v_job FROM errand.jobs WHERE seq = v_seq;
-    DELETE FROM errand.doubts WHERE seq = v_seq;
-    CONTINUE WHEN NOT EXISTS (SELECT 1 FROM errand.needs WHERE seq = v_seq) OR errand.is_leased(v_seq);
-    CASE errand.weigh(v_seq)
-      WHEN 'cancel' THEN
-        PERFORM errand.cancel_waiting(v_job, 0, 'need-failed', v_now);
-        PERFORM errand.release(v_job, 6, v_job.keep_cancelled_ms, v_now);
-      WHEN 'met' THEN PERFORM errand.unblock(v_job, v_now);
-      ELSE NULL;
-    END CASE;
+    v_all := errand.weigh_anew(v_seq, v_now, errand.ms_until(v_waits_until)) AND v_all;
   END LOOP;
   RETURN v_all;
+END $$;
+
+CREATE FUNCTION errand.weigh_anew(p_seq int8, p_now int8, p_patience_ms int) RETURNS bool LANGUAGE plpgsql
+SET lock_timeout = ${apartPatienceMs} AS $$
+DECLARE
+  v_job errand.jobs;
+BEGIN
+  PERFORM set_config('lock_timeout', p_patience_ms::text, true);
+  SELECT * INTO v_job FROM errand.jobs WHERE seq = p_seq;
+  DELETE FROM errand.doubts WHERE seq = p_seq;
+  IF NOT EXISTS (SELECT 1 FROM errand.needs WHERE seq = p_seq) OR errand.is_leased(p_seq) THEN RETURN true; END IF;
+  CASE errand.weigh(p_seq)
+    WHEN 'cancel' THEN
+      PERFORM errand.cancel_waiting(v_job, 0, 'need-failed', p_now);
+      PERFORM errand.release(v_job, 6, v_job.keep_cancelled_ms, p_now);
+    WHEN 'met' THEN PERFORM errand.unblock(v_job, p_now);
+    ELSE NULL;
+  END CASE;
+  RETURN true;
+EXCEPTION WHEN lock_not_available THEN RETURN false;
 END $$;
 
 CREATE FUNCTION errand.lock_free(p_seq int8) RETURNS bool LANGUAGE plpgsql AS $$

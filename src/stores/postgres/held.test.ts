@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import test from 'node:test'
 import pg from 'pg'
 import { findPostgres, query } from '../../../test/postgres-server.ts'
+import { createErrand, task } from '../../index.ts'
 import type { ClaimedJob, NewJob, Store } from '../../store.ts'
 import {
   again,
@@ -11,7 +12,9 @@ import {
   leaseMs,
   newJob,
   unique,
+  workerOf,
 } from '../../testing/conformance/jobs.ts'
+import { patient } from '../../testing/conformance/patient.ts'
 import { postgres } from './index.ts'
 
 const server = await findPostgres()
@@ -105,21 +108,75 @@ if (server !== null) {
     assert.equal((await store.get([dependant.id]))[0]?.state, 'cancelled')
   })
 
-  test('postgres: an insert whose unique key an open transaction holds is told so soon, and others go on', async () => {
-    const rule = unique('held key')
-    const [late, plain] = [newJob({ unique: rule }), newJob()]
-    await within(url, async (client) => {
-      await store.insert([newJob({ unique: rule })], client)
-      const start = performance.now()
-      const refused = assert.rejects(store.insert([late]), { code: 'store-busy' })
-      await store.insert([plain])
-      assert.ok(performance.now() - start < promptMs)
-      await refused
-      assert.ok(performance.now() - start < 8_000)
-      await client.query('ROLLBACK')
+  test('postgres: an enqueue whose unique key an open transaction holds is told so soon, and others go on', async () => {
+    const app = createErrand({ store: postgres(url, { schema: 'held_jobs' }), tasks: [] })
+    const work = task({ name: 'held work', run: () => undefined })
+    const enqueue = (key: string) => app.enqueue(work, undefined, { unique: { key } })
+    try {
+      await within(url, async (client) => {
+        await app.enqueue(work, undefined, { unique: { key: 'held' }, tx: client })
+        const start = performance.now()
+        const refused = assert.rejects(enqueue('held'), { code: 'store-busy' })
+        const many = assert.rejects(
+          app.enqueueMany(
+            ['many', 'held'].map((key) => [work, undefined, { unique: { key } }] as const),
+          ),
+          { code: 'store-busy' },
+        )
+        for (const key of ['free', 'another', 'third'])
+          assert.equal((await enqueue(key)).inserted, 'created')
+        assert.ok(performance.now() - start < promptMs)
+        await Promise.all([refused, many])
+        assert.equal((await enqueue('many')).inserted, 'duplicate')
+        assert.ok(performance.now() - start < 8_000)
+        const held = enqueue('held')
+        await enqueue('fourth')
+        await client.query('ROLLBACK')
+        assert.equal((await held).inserted, 'created')
+      })
+    } finally {
+      await app.close()
+    }
+  })
+
+  test('postgres: a worker settles what an open transaction keeps once it has ended, and all else at once', async () => {
+    const app = createErrand({ store: postgres(url, { schema: 'held_jobs' }), tasks: [] })
+    const follow = task({ name: 'held follow', queue: 'held follows', run: () => undefined })
+    const needy = task({
+      name: 'held needy',
+      queue: 'held worker',
+      run: (_: undefined, job) => job.enqueue(follow, undefined, { unique: { key: 'follow' } }),
     })
-    assert.deepEqual(await store.get([late.id]), [null])
-    assert.equal((await store.insert([late]))[0]?.status, 'created')
+    const other = task({
+      name: 'held other',
+      queue: 'held worker',
+      run: (_: undefined, job) => job.enqueue(follow, undefined),
+    })
+    const both = createErrand({
+      store: postgres(url, { schema: 'held_jobs' }),
+      tasks: [needy, other, follow],
+    })
+    const worker = both.worker({ queues: ['held worker'] })
+    try {
+      await within(url, async (client) => {
+        const key = { unique: { key: 'follow' } }
+        await app.enqueue(follow, undefined, { ...key, tx: client })
+        const [first, ...others] = await both.enqueueMany([
+          [needy, undefined],
+          [other, undefined],
+          [other, undefined],
+        ])
+        await worker.start()
+        for (const job of others) await job.result({ timeout: '10s' })
+        assert.equal((await both.jobs.get(first.id))?.state, 'running')
+        await client.query('ROLLBACK')
+        await first.result({ timeout: '20s' })
+        assert.equal((await app.enqueue(follow, undefined, key)).inserted, 'duplicate')
+      })
+    } finally {
+      await worker.stop()
+      await Promise.all([app.close(), both.close()])
+    }
   })
 
   test('postgres: a held job whose lease has expired is not swept; its neighbours are', async () => {
@@ -181,7 +238,7 @@ if (server !== null) {
     await store.insert([holder])
     await within(url, async (client) => {
       await client.query(`SELECT held_jobs.cancel('{${holder.id}}', NULL)`)
-      const inserting = store.insert([late])
+      const inserting = patient(store).insert([late])
       await new Promise((resolve) => setTimeout(resolve, 200))
       await client.query('COMMIT')
       assert.deepEqual(await inserting, [{ id: late.id, status: 'created', token: null }])
@@ -210,17 +267,7 @@ if (server !== null) {
       assert.deepEqual(await store.settle([finish(need)]), ['settled'])
       await client.query('COMMIT')
     })
-    const worker = {
-      id: 'w',
-      host: 'h',
-      pid: 1,
-      version: '1',
-      queues: [],
-      slots: 1,
-      running: [],
-      stopped: false,
-    }
-    await store.tend({ ...worker, startedAt: 0, lastSeenAt: 0 })
+    await store.tend(workerOf())
     assert.equal((await store.get([job.id]))[0]?.state, 'ready')
   })
 

@@ -4,21 +4,28 @@ import type { Inserted, NewJob } from '../../store.ts'
 import type { Again, Database } from './database.ts'
 import { forgottenState, unknownOutcome } from './errors.ts'
 import { add, isOrdinary } from './ordinary.ts'
-import { heldMs, planned } from './planned.ts'
+import { apartPatienceMs, planned } from './planned.ts'
 import { uuids } from './rows.ts'
 import { packStates } from './states.ts'
 import type { Caller } from './transactions.ts'
 
 /** How far the server's clock may be set while an answer is waited for, in ms. */
 const clockStepMs = 1_000
+/** How late a repeat may arrive and still tell what was removed before it was sent, in ms: erasures are kept for twice as long. */
+const latestMs = 60_000
 
 /**
  * `insert` takes any job, one after the other. Those with keys come in the order of their keys, so that inserts of the same ones do not
  * wait for each other; of several with one key the first wins. Where jobs need others, which may be among them, or one is named
  * twice, they come as they stand.
  *
+ * With `p_apart` each job is a step of its own: one that needs what a transaction of a user holds is `held`, and so are those of the call that
+ * need it in turn; the others are inserted. This costs a subtransaction for each job, so it is done only once a call without has met such a row.
+ *
  * `insert_again` is for a call that is sent again because its answer was lost. When it adds jobs, either it was not carried out before, or it was and
- * they have ended and nothing keeps them: where something was removed meanwhile that cannot be told apart, and it adds nothing.
+ * they have ended and nothing keeps them: where something was removed since it was first sent that cannot be told apart, and it adds nothing.
+ * It may itself arrive late, so the time at which it was sent comes with it. What it repeats may arrive after it, when its jobs have
+ * ended and are forgotten: so it leaves their ids in `repeats`, for `refuse_repeats` to find.
  *
  * `open_needs` answers which needs are open as yet, and null when one has failed that may not. A job that waits for others is doubted
  * until `recheck` has seen that none of them ended while the insert was under way.
@@ -28,37 +35,62 @@ const clockStepMs = 1_000
  * comes late must take no key, for the job may have none.
  */
 export const intakeFunctions: string = `
-CREATE FUNCTION errand.insert(p_jobs json, p_hint text) RETURNS text LANGUAGE plpgsql ${planned} AS $$
+CREATE FUNCTION errand.insert(p_jobs json, p_hint text, p_apart bool DEFAULT false) RETURNS text LANGUAGE plpgsql ${planned} AS $$
 DECLARE
   v_now int8 := errand.now_ms();
+  v_waits_until timestamptz := clock_timestamp() + interval '${apartPatienceMs} ms';
   v_named record;
+  v_held uuid[] := '{}';
   v_seqs int8[] := ARRAY(SELECT nextval('errand.seqs') FROM json_array_elements(p_jobs));
   v_as_given bool := (SELECT count(*) > count(DISTINCT value->>'id') OR bool_or(json_array_length(value->'needs') > 0) FROM json_array_elements(p_jobs));
   v_answers json[] := array_fill(NULL::json, ARRAY[cardinality(v_seqs)]);
 BEGIN
   -- A unique key may be held by a transaction of a user that is still open.
-  IF p_hint IS NULL THEN PERFORM set_config('lock_timeout', '${heldMs}', true); END IF;
+  IF p_hint IS NULL THEN PERFORM set_config('lock_timeout', errand.call_patience(), true); END IF;
   FOR v_named IN
     SELECT value, o FROM json_array_elements(p_jobs) WITH ORDINALITY j (value, o)
     ORDER BY CASE WHEN NOT v_as_given AND json_typeof(value->'unique') = 'object' THEN value->'unique'->>'key' END NULLS FIRST, o
   LOOP
-    v_answers[v_named.o] := errand.insert_one(v_named.value, v_seqs[v_named.o], v_now);
+    IF NOT p_apart THEN
+      v_answers[v_named.o] := errand.insert_one(v_named.value, v_seqs[v_named.o], v_now);
+      CONTINUE;
+    END IF;
+    v_answers[v_named.o] := CASE WHEN EXISTS (
+        SELECT 1 FROM json_array_elements(v_named.value->'needs') n (value) WHERE (n.value->>'id')::uuid = ANY (v_held))
+      THEN errand.held_of(v_named.value)
+      ELSE errand.insert_apart(v_named.value, v_seqs[v_named.o], v_now, errand.ms_until(v_waits_until)) END;
+    IF v_answers[v_named.o]->>1 = 'held' THEN v_held := v_held || (v_named.value->>'id')::uuid; END IF;
   END LOOP;
+  PERFORM errand.refuse_repeats(ARRAY(SELECT (value->>'id')::uuid FROM json_array_elements(p_jobs)), v_seqs);
   IF p_hint IS NOT NULL THEN PERFORM errand.tell(p_hint); END IF;
   RETURN array_to_json(v_answers)::text;
 END $$;
 
-CREATE FUNCTION errand.insert_again(p_jobs json, p_since_ms int8) RETURNS text LANGUAGE plpgsql ${planned} AS $$
+CREATE FUNCTION errand.insert_apart(p json, p_seq int8, p_now int8, p_patience_ms int) RETURNS json LANGUAGE plpgsql
+SET lock_timeout = ${apartPatienceMs} AS $$
+BEGIN
+  PERFORM set_config('lock_timeout', p_patience_ms::text, true);
+  RETURN errand.insert_one(p, p_seq, p_now);
+EXCEPTION WHEN lock_not_available THEN RETURN errand.held_of(p);
+END $$;
+
+CREATE FUNCTION errand.held_of(p json) RETURNS json LANGUAGE sql IMMUTABLE AS $$
+  SELECT json_build_array((p->>'id')::uuid, 'held', NULL)
+$$;
+
+CREATE FUNCTION errand.insert_again(p_jobs json, p_sent_at int8, p_since_ms int8) RETURNS text LANGUAGE plpgsql ${planned} AS $$
 DECLARE
-  v_since int8 := errand.now_ms() - p_since_ms - ${clockStepMs};
+  v_now int8 := errand.now_ms();
   v_ids uuid[] := ARRAY(SELECT (value->>'id')::uuid FROM json_array_elements(p_jobs));
   v_known int8 := (SELECT count(*) FROM errand.jobs WHERE id = ANY (v_ids));
   v_answers text := errand.insert(p_jobs, NULL);
 BEGIN
-  IF (SELECT count(*) FROM errand.jobs WHERE id = ANY (v_ids)) > v_known
-    AND EXISTS (SELECT 1 FROM errand.erasures WHERE at >= v_since LIMIT 1) THEN
-    RAISE EXCEPTION 'jobs of this insert may have been forgotten' USING ERRCODE = '${forgottenState}';
+  IF v_now - p_sent_at > ${latestMs} OR EXISTS (SELECT 1 FROM errand.erasures WHERE at >= p_sent_at - p_since_ms - ${clockStepMs} LIMIT 1) THEN
+    IF (SELECT count(*) FROM errand.jobs WHERE id = ANY (v_ids)) > v_known THEN
+      RAISE EXCEPTION 'jobs of this insert may have been forgotten' USING ERRCODE = '${forgottenState}';
+    END IF;
   END IF;
+  INSERT INTO errand.repeats (id, at) SELECT DISTINCT id, v_now FROM unnest(v_ids) id ORDER BY id ON CONFLICT (id) DO NOTHING;
   PERFORM errand.tell('work');
   RETURN v_answers;
 END $$;
@@ -92,6 +124,7 @@ DECLARE
   v_open uuid[] := '{}';
   v_state int;
   v_holder uuid;
+  v_held bool;
   v_replaced bool;
   v_token int8;
 BEGIN
@@ -128,8 +161,10 @@ BEGIN
     IF v_holder IS NULL THEN
       INSERT INTO errand.jobs SELECT (v_job).* ON CONFLICT (id) DO NOTHING;
       CONTINUE WHEN NOT FOUND;
-      EXIT WHEN v_unique IS NULL OR errand.rekey(v_job.unique_key, v_job.id, v_job.unique_during, v_job.unique_until,
-        CASE WHEN v_open IS NULL THEN 6 ELSE v_state END, p_now);
+      EXIT WHEN v_unique IS NULL;
+      v_held := errand.lists(v_job.unique_during, CASE WHEN v_open IS NULL THEN 6 ELSE v_state END);
+      EXIT WHEN NOT v_held AND v_job.unique_until <= p_now;
+      EXIT WHEN errand.take_key(v_job.unique_key, v_job.id, v_held, v_job.unique_until, p_now);
       DELETE FROM errand.jobs WHERE seq = v_job.seq;
       CONTINUE;
     END IF;
@@ -209,7 +244,8 @@ END $$;
 
 /** Through text, because some libraries write what is meant for JSON as JSON once more. */
 const INSERT = `SELECT errand.insert($1::text::json, $2)`
-const INSERT_AGAIN = `SELECT errand.insert_again($1::text::json, $2)`
+const INSERT_APART = `SELECT errand.insert($1::text::json, $2, true)`
+const INSERT_AGAIN = `SELECT errand.insert_again($1::text::json, $2, $3)`
 const RECHECK = `SELECT errand.recheck($1)`
 
 /** Adds jobs: those of the ordinary kind at one go. */
@@ -225,9 +261,9 @@ export async function insert(
       jobs.map(({ id }) => id),
       cause,
     )
-  const again: Again = (sinceMs) => ({
+  const again: Again = (sinceMs, sentAt) => ({
     sql: INSERT_AGAIN,
-    values: [JSON.stringify(jobs.map(packJob)), sinceMs],
+    values: [JSON.stringify(jobs.map(packJob)), sentAt, sinceMs],
   })
   if (tx === null && jobs.every(isOrdinary)) {
     await add(db, jobs, unknown, again)
@@ -236,7 +272,9 @@ export async function insert(
   const values = [JSON.stringify(jobs.map(packJob))]
   const answers =
     tx === null
-      ? await db.repeatable(INSERT, [...values, null], unknown, again)
+      ? await db.apart.inserts.run('"held"', (isApart) =>
+          db.repeatable(isApart ? INSERT_APART : INSERT, [...values, null], unknown, again),
+        )
       : await tx(INSERT, [...values, 'work'])
   if (tx === null) {
     db.hints.give('work')

@@ -3,11 +3,9 @@ import { keptLogLines } from '../../core/job.ts'
 import type { LeaseRef, Note, NoteAnswer, RenewAnswer } from '../../store.ts'
 import type { Database } from './database.ts'
 import { uuids } from './rows.ts'
-import { planned } from './planned.ts'
+import { patienceMs, planned } from './planned.ts'
 
-/** How long a call waits for a job that somebody's transaction holds, before it takes it as held, in ms. */
-const patienceMs = 100
-/** How long a renewal does so, for all its jobs together: longer, since it holds nothing that others wait for. */
+/** How long a renewal waits, for all its jobs together: longer than other calls, since it holds nothing that others wait for. */
 const renewalPatienceMs = 400
 
 /**
@@ -58,7 +56,7 @@ SET lock_timeout = ${patienceMs} AS $$
 BEGIN
   PERFORM 1 FROM errand.running WHERE seq = p_seq FOR UPDATE SKIP LOCKED;
   IF FOUND OR NOT EXISTS (SELECT 1 FROM errand.running WHERE seq = p_seq) THEN RETURN false; END IF;
-  PERFORM set_config('lock_timeout', greatest(p_patience_ms, 1)::text, true);
+  PERFORM set_config('lock_timeout', p_patience_ms::text, true);
   BEGIN
     PERFORM 1 FROM errand.running WHERE seq = p_seq FOR UPDATE;
     RETURN false;
@@ -105,7 +103,7 @@ BEGIN
       SELECT DISTINCT r.token, r.seq FROM unnest(p_tokens, v_seqs) u (token, seq) JOIN errand.running r ON r.seq = u.seq AND r.token = u.token
       ORDER BY r.seq
     LOOP
-      IF NOT errand.is_held(v_named.seq, (1000 * extract(epoch FROM v_waits_until - clock_timestamp()))::int) THEN
+      IF NOT errand.is_held(v_named.seq, errand.ms_until(v_waits_until)) THEN
         UPDATE errand.running SET lease_until = v_until WHERE seq = v_named.seq AND token = v_named.token;
         CONTINUE WHEN NOT FOUND;
       END IF;
@@ -137,6 +135,7 @@ DECLARE
   v_token int8;
   v_held bool;
   v_line int;
+  v_waits_until timestamptz := clock_timestamp() + interval '${patienceMs} ms';
   v_answers text[] := array_fill('0'::text, ARRAY[json_array_length(p_notes)]);
 BEGIN
   FOR v_note IN
@@ -144,7 +143,7 @@ BEGIN
     FROM json_array_elements(p_notes) WITH ORDINALITY n (value, o) ORDER BY seq, o
   LOOP
     v_token := v_note.value->>'token';
-    v_held := errand.is_held(v_note.seq);
+    v_held := errand.is_held(v_note.seq, errand.ms_until(v_waits_until));
     IF v_held THEN
       PERFORM 1 FROM errand.running WHERE seq = v_note.seq AND token = v_token;
     ELSE
@@ -157,8 +156,11 @@ BEGIN
           UPDATE errand.running SET started_at = v_now - (v_note.value->>'agoMs')::int8 WHERE seq = v_note.seq AND started_at IS NULL;
         END IF;
       WHEN 'progress' THEN
-        INSERT INTO errand.progress (seq, value) VALUES (v_note.seq, v_note.value->>'value')
-        ON CONFLICT (seq) DO UPDATE SET value = excluded.value;
+        -- Whoever holds the job may be removing its progress.
+        IF NOT v_held THEN
+          INSERT INTO errand.progress (seq, value) VALUES (v_note.seq, v_note.value->>'value')
+          ON CONFLICT (seq) DO UPDATE SET value = excluded.value;
+        END IF;
       ELSE
         SELECT coalesce(max(line) + 1, 0) INTO v_line FROM errand.log WHERE seq = v_note.seq;
         IF v_line < ${keptLogLines} THEN

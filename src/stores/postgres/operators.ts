@@ -3,11 +3,13 @@ import { isFinal } from '../../core/job.ts'
 import type { CancelAnswer, RemoveAnswer, RetryAnswer, StoredJob } from '../../store.ts'
 import type { Database } from './database.ts'
 import { readStored, storedColumns, uuids } from './rows.ts'
-import { heldMs, planned } from './planned.ts'
+import { patiently } from './held.ts'
+import { patienceMs, planned } from './planned.ts'
 
 /**
  * Each takes its jobs one after the other and locks the job, then the table that holds it. Answers are digits: the places of the
- * answers in the lists below.
+ * answers in the lists below. A call whose jobs a transaction of a user holds waits for a moment, and gives up what it has locked itself; it
+ * is sent again for as long as it is worth waiting.
  *
  * `cancel` waits for a lease that is just being settled, so that both know who came first, but not for one that somebody's transaction
  * holds: that one is asked.
@@ -45,23 +47,26 @@ END $$;
 CREATE FUNCTION errand.cancel(p_ids uuid[], p_reason text) RETURNS text LANGUAGE plpgsql ${planned} AS $$
 DECLARE
   v_now int8 := errand.now_ms();
+  v_waits_until timestamptz;
   v_id uuid;
   v_answers text := '';
 BEGIN
-  PERFORM set_config('lock_timeout', '${heldMs}', true);
+  PERFORM set_config('lock_timeout', errand.call_patience(), true);
   PERFORM errand.cancel_in_order(p_ids);
+  v_waits_until := clock_timestamp() + interval '${patienceMs} ms';
   FOREACH v_id IN ARRAY p_ids LOOP
-    v_answers := v_answers || errand.cancel_one(v_id, p_reason, v_now);
+    v_answers := v_answers || errand.cancel_one(v_id, p_reason, v_now, v_waits_until);
   END LOOP;
   RETURN v_answers;
 END $$;
 
-CREATE FUNCTION errand.cancel_one(p_id uuid, p_reason text, p_now int8) RETURNS text LANGUAGE plpgsql AS $$
+CREATE FUNCTION errand.cancel_one(p_id uuid, p_reason text, p_now int8, p_waits_until timestamptz) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
   v_job errand.jobs;
   v_lease errand.leases;
   v_state int;
   v_running bool;
+  v_held bool;
   v_new bool;
 BEGIN
   FOR attempt IN 1..100 LOOP
@@ -70,7 +75,10 @@ BEGIN
     SELECT * INTO v_lease FROM errand.leases WHERE held @> v_job.seq FOR UPDATE;
     v_running := FOUND AND v_lease.held @> v_job.seq;
     IF NOT v_running AND EXISTS (SELECT 1 FROM errand.running WHERE seq = v_job.seq) THEN
-      v_running := errand.is_held(v_job.seq) OR EXISTS (SELECT 1 FROM errand.running WHERE seq = v_job.seq);
+      v_held := errand.is_held(v_job.seq, errand.ms_until(p_waits_until));
+      -- Whoever holds the job may be removing the row of an earlier cancel.
+      IF v_held AND EXISTS (SELECT 1 FROM errand.cancels WHERE seq = v_job.seq) THEN RETURN '1'; END IF;
+      v_running := v_held OR EXISTS (SELECT 1 FROM errand.running WHERE seq = v_job.seq);
     END IF;
     IF v_running THEN
       INSERT INTO errand.cancels (seq, reason) VALUES (v_job.seq, p_reason) ON CONFLICT DO NOTHING;
@@ -100,7 +108,7 @@ DECLARE
   v_old errand.finished;
   v_answers text := '';
 BEGIN
-  PERFORM set_config('lock_timeout', '${heldMs}', true);
+  PERFORM set_config('lock_timeout', errand.call_patience(), true);
   PERFORM errand.in_order(p_ids);
   FOREACH v_id IN ARRAY p_ids LOOP
     SELECT * INTO v_job FROM errand.jobs WHERE id = v_id FOR UPDATE;
@@ -147,7 +155,7 @@ DECLARE
   v_state int;
   v_answers text := '';
 BEGIN
-  PERFORM set_config('lock_timeout', '${heldMs}', true);
+  PERFORM set_config('lock_timeout', errand.call_patience(), true);
   PERFORM errand.in_order(p_ids);
   FOREACH v_id IN ARRAY p_ids LOOP
     SELECT * INTO v_job FROM errand.jobs WHERE id = v_id FOR UPDATE;
@@ -175,7 +183,7 @@ DECLARE
   v_job errand.jobs;
   v_stored errand.stored;
 BEGIN
-  PERFORM set_config('lock_timeout', '${heldMs}', true);
+  PERFORM set_config('lock_timeout', errand.call_patience(), true);
   PERFORM errand.in_order(p_ids);
   FOREACH v_id IN ARRAY p_ids LOOP
     SELECT * INTO v_job FROM errand.jobs WHERE id = v_id FOR UPDATE;
@@ -205,7 +213,7 @@ export async function cancel(
   reason: string | null,
 ): Promise<CancelAnswer[]> {
   if (ids.length === 0) return db.nothing([])
-  const answers = await db.value(CANCEL, [uuids(ids), reason])
+  const answers = await patiently(() => db.value(CANCEL, [uuids(ids), reason]))
   if (answers.includes(justAsked)) db.hints.give('cancel')
   if (answers.includes('0')) db.hints.give('finished')
   return Array.from(answers, (digit) => cancelAnswers[Number(digit)] ?? 'asked')
@@ -213,20 +221,20 @@ export async function cancel(
 
 export async function retry(db: Database, ids: readonly string[]): Promise<RetryAnswer[]> {
   if (ids.length === 0) return db.nothing([])
-  const answers = await db.value(RETRY, [uuids(ids)])
+  const answers = await patiently(() => db.value(RETRY, [uuids(ids)]))
   if (answers.includes('0')) db.hints.give('work')
   return Array.from(answers, (digit) => retryAnswers[Number(digit)] ?? 'missing')
 }
 
 export async function remove(db: Database, ids: readonly string[]): Promise<RemoveAnswer[]> {
   if (ids.length === 0) return db.nothing([])
-  const answers = await db.value(REMOVE, [uuids(ids)])
+  const answers = await patiently(() => db.value(REMOVE, [uuids(ids)]))
   return Array.from(answers, (digit) => removeAnswers[Number(digit)] ?? 'missing')
 }
 
 export async function take(db: Database, ids: readonly string[]): Promise<(StoredJob | null)[]> {
   if (ids.length === 0) return db.nothing([])
-  const rows = await db.write(TAKE, [uuids([...new Set(ids)])])
+  const rows = await patiently(() => db.write(TAKE, [uuids([...new Set(ids)])]))
   const taken = new Map(rows.map(readStored).map((job) => [job.id, job]))
   return ids.map((id, index) => {
     const job = taken.get(id) ?? null

@@ -1,12 +1,16 @@
 /** New jobs of the ordinary kind: without keys, bounds, needs and leases of their own. */
 import type { NewJob } from '../../store.ts'
 import type { Again, Database } from './database.ts'
+import { forgottenState } from './errors.ts'
 import { planned } from './planned.ts'
 import { column, joined, joint, numbers, texts, uuids } from './rows.ts'
 
 /**
  * `add` adds a batch: one statement per table, in the order of the batch. Jobs that are due now stand in runs, which the caller counted. A column
  * of which all jobs have the same value comes as an array of one.
+ *
+ * `refuse_repeats` ends an insert that has added jobs although it was sent again meanwhile, see `insert_again`. It looks once the jobs are
+ * added, at what is committed by then: a repeat that is not committed yet waits for their ids instead, and finds them.
  */
 export const ordinaryFunctions: string = `
 CREATE FUNCTION errand.add(p_ids uuid[], p_tasks text[], p_queues text[], p_priorities int2[], p_inputs text[], p_keeps int8[],
@@ -36,15 +40,27 @@ BEGIN
   ON CONFLICT (id) DO NOTHING;
   GET DIAGNOSTICS v_added = ROW_COUNT;
   IF v_added < v_count OR NOT v_whole OR p_delays IS NOT NULL OR p_run_ats IS NOT NULL THEN
+    PERFORM errand.refuse_repeats(p_ids, v_seqs);
     PERFORM errand.line_up_new(v_seqs, v_now);
     RETURN;
   END IF;
+  PERFORM errand.refuse_repeats(p_ids, v_seqs);
   WITH runs AS (
     INSERT INTO errand.ready (queue, priority, place, first, last, special)
     SELECT coalesce(v_queue, p_queues[f]), coalesce(v_priority, p_priorities[f]), v_now, v_first + f - 1, v_first + f + c - 2, false
     FROM unnest(p_run_firsts, p_run_counts) u (f, c)
     RETURNING queue, last - first + 1 AS count)
   INSERT INTO errand.tally (queue, state, count) SELECT queue, 2, sum(count) FROM runs GROUP BY queue;
+END $$;
+
+CREATE FUNCTION errand.refuse_repeats(p_ids uuid[], p_seqs int8[]) RETURNS bool LANGUAGE plpgsql VOLATILE AS $$
+BEGIN
+  PERFORM 1 FROM errand.repeats LIMIT 1;
+  IF NOT FOUND THEN RETURN true; END IF;
+  PERFORM 1 FROM unnest(p_ids) u (id) JOIN errand.repeats r ON r.id = u.id
+    CROSS JOIN LATERAL (SELECT seq FROM errand.jobs WHERE id = r.id OFFSET 0) j WHERE j.seq = ANY (p_seqs) LIMIT 1;
+  IF FOUND THEN RAISE EXCEPTION 'this insert arrived after its own repeat' USING ERRCODE = '${forgottenState}'; END IF;
+  RETURN true;
 END $$;
 `
 
@@ -61,7 +77,8 @@ const ADD_ONE = `WITH at AS MATERIALIZED (SELECT errand.now_ms() AS now, nextval
   lined_up AS (
     INSERT INTO errand.ready (queue, priority, place, first, last, special) SELECT queue, priority, place, seq, seq, false FROM job)
   INSERT INTO errand.tally (queue, state, count)
-  SELECT queue, 2, CASE WHEN $10 <> '' THEN num_nonnulls(pg_notify('errand.hints', $10)) ELSE 1 END FROM job`
+  SELECT queue, 2, CASE WHEN $10 <> '' THEN num_nonnulls(pg_notify('errand.hints', $10)) ELSE 1 END FROM job
+  WHERE errand.refuse_repeats(ARRAY[$1::uuid], ARRAY[seq])`
 /** Inputs come joined where they may be, which the server takes apart in a third of the time that an array takes. */
 const ADD = `SELECT errand.add($1, $2, $3, $4, coalesce(string_to_array($5, ${joint.sql}), $6::text[]), $7, $8, $9, $10, $11, $12, $13, $14)`
 

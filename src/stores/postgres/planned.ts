@@ -12,7 +12,11 @@ export const planned = `SET plan_cache_mode = force_generic_plan SET jit = off S
   SET enable_hashjoin = off SET enable_mergejoin = off`
 
 /**
- * How long a call waits for a row that a transaction of the user holds, in ms: longer than it may take until the server has ended rings
- * of calls that wait for each other, a second for each of a few.
+ * How long a call waits for a row before it takes it as held by a transaction of a user, in ms. It holds rows itself meanwhile, and others
+ * wait for these: calls that go on without the row wait for `patienceMs`, those that must be sent again for `callPatienceMs`.
  */
-export const heldMs = 4_000
+export const patienceMs = 100
+export const callPatienceMs = 250
+
+/** How long the parts of a call that is carried out apart wait so, all of them together, in ms. */
+export const apartPatienceMs = 50

@@ -1,7 +1,7 @@
 import test from 'node:test'
 import { postgresHarness } from '../../../test/postgres-harness.ts'
 import { findPostgres } from '../../../test/postgres-server.ts'
-import { raceRules, runRules, storeRules } from '../../testing/conformance/index.ts'
+import { heldRules, raceRules, runRules, storeRules } from '../../testing/conformance/index.ts'
 
 const server = await findPostgres()
 if (server !== null) {
@@ -11,4 +11,5 @@ if (server !== null) {
     await server.stop()
   })
   runRules({ test, harness, rules: [...storeRules, ...raceRules] })
+  runRules({ test, harness, rules: heldRules })
 }

@@ -6,6 +6,8 @@ import { ringDays } from './tables.ts'
 import { planned } from './planned.ts'
 
 const workerKeptMs = 24 * 60 * 60 * 1_000
+/** How many keys that were left over one call removes. */
+const leftOverKeys = 10_000
 
 /**
  * `keeps` answers how long jobs are kept, each length once: it jumps from one to the next in the index (keep_ms, finished_at).
@@ -13,7 +15,7 @@ const workerKeptMs = 24 * 60 * 60 * 1_000
  * `erase_all` removes jobs, once they are locked, that are still as they were seen: an operator may just have retried one.
  *
  * `prune` removes finished jobs: first those beyond their retention, then the oldest beyond the newest `p_cap`; each length of keeping is
- * a walk of that index from its beginning. Jobs that others hold are left for the next time. A partition whose day is over
+ * a walk of that index from its beginning. Jobs and keys that others hold are left for the next time. A partition whose day is over
  * and that holds nothing any more is emptied, which gives its space back, unless somebody uses it just
  * then; it is looked at once more under the lock, since jobs that are kept for long are filed there too.
  */
@@ -121,7 +123,8 @@ BEGIN
       SELECT o FROM unnest(v_oldest) o ORDER BY o.finished_at, o.seq LIMIT v_excess), v_now);
   END IF;
   DELETE FROM errand.workers WHERE last_seen_at < v_now - ${workerKeptMs};
-  DELETE FROM errand.uniques WHERE NOT held AND until <= v_now;
+  DELETE FROM errand.uniques WHERE ctid = ANY (ARRAY(
+    SELECT ctid FROM errand.uniques WHERE NOT held AND until <= v_now ORDER BY until LIMIT ${leftOverKeys} FOR UPDATE SKIP LOCKED));
   DELETE FROM errand.cancels c WHERE NOT errand.is_leased(c.seq);
   PERFORM errand.empty_past(v_now);
   RETURN v_removed;

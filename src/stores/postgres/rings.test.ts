@@ -1,11 +1,12 @@
 /**
  * Calls that wait for each other in a ring. A server ends such a ring after a second, and the store repeats the call: all that is seen of it
- * is a call that takes long. So this server has more patience than any call, which then fails.
+ * is a call that takes long. So does one that meets a row which seems held, and is sent again. So this server has more patience than any
+ * call, which then fails.
  */
 import assert from 'node:assert/strict'
 import test from 'node:test'
 import { postgresHarness } from '../../../test/postgres-harness.ts'
-import { canStartPostgres, startPostgres } from '../../../test/postgres-server.ts'
+import { canStartPostgres, query, startPostgres } from '../../../test/postgres-server.ts'
 import { raceRules, runRules } from '../../testing/conformance/index.ts'
 import { claimOf, newJob, unique } from '../../testing/conformance/jobs.ts'
 
@@ -23,7 +24,11 @@ const ringless = [
 
 if (canStartPostgres()) {
   const server = await startPostgres({ deadlock_timeout: '1min' })
-  const harness = await postgresHarness(server.url)
+  const harness = await postgresHarness(server.url, { callDeadlineMs: 5_000 })
+  await query(
+    server.url,
+    `CREATE OR REPLACE FUNCTION ${harness.schema}.call_patience() RETURNS text LANGUAGE sql IMMUTABLE AS $$ SELECT '60000' $$`,
+  )
   test.after(async () => {
     await harness.close()
     await server.stop()

@@ -4,25 +4,28 @@ import type { SettleAnswer, Settlement } from '../../store.ts'
 import type { Database } from './database.ts'
 import { finishPlain, type Plain } from './finishing.ts'
 import { packJob, recheck } from './intake.ts'
-import { heldMs, planned } from './planned.ts'
+import { apartPatienceMs, planned } from './planned.ts'
 import { numbers, packCounters, uuids } from './rows.ts'
 import { codeOf } from './states.ts'
 import type { Caller } from './transactions.ts'
 
 /**
  * `settle` does whatever there is to do, job by job: locks the job, then its lease. It locks all of them first, in the order of their
- * numbers as `note` does, so that neither holds what the other waits for. `begin_own` prepares it for a user's transaction.
+ * numbers as `note` does, so that neither holds what the other waits for. With `p_apart` each settlement is a step of its own, and `3` is
+ * answered for one that needs what a transaction of a user holds: the key of a follow-up, or a job that waits for this one and another
+ * that just ends. `begin_own` prepares it for a user's transaction.
  */
 export const settlingFunctions: string = `
-CREATE FUNCTION errand.settle(p_settlements json, p_hint text) RETURNS text LANGUAGE plpgsql ${planned} AS $$
+CREATE FUNCTION errand.settle(p_settlements json, p_hint text, p_apart bool DEFAULT false) RETURNS text LANGUAGE plpgsql ${planned} AS $$
 DECLARE
   v_now int8 := errand.now_ms();
+  v_waits_until timestamptz := clock_timestamp() + interval '${apartPatienceMs} ms';
   v_named record;
   v_one json;
   v_answers text := '';
 BEGIN
-  IF p_hint IS NULL THEN PERFORM set_config('lock_timeout', '${heldMs}', true); END IF;
-  IF json_array_length(p_settlements) > 1 THEN
+  IF p_hint IS NULL THEN PERFORM set_config('lock_timeout', errand.call_patience(), true); END IF;
+  IF json_array_length(p_settlements) > 1 AND NOT p_apart THEN
     FOR v_named IN
       SELECT (SELECT j.seq FROM errand.jobs j WHERE j.id = (value->>'id')::uuid) AS seq, (value->>'token')::int8 AS token
       FROM json_array_elements(p_settlements) ORDER BY seq
@@ -32,10 +35,19 @@ BEGIN
     END LOOP;
   END IF;
   FOR v_one IN SELECT value FROM json_array_elements(p_settlements) LOOP
-    v_answers := v_answers || errand.settle_one(v_one, v_now);
+    v_answers := v_answers || CASE WHEN p_apart THEN errand.settle_apart(v_one, v_now, errand.ms_until(v_waits_until))
+      ELSE errand.settle_one(v_one, v_now) END;
   END LOOP;
   IF p_hint IS NOT NULL AND v_answers ~ '1' THEN PERFORM errand.tell(p_hint); END IF;
   RETURN v_answers;
+END $$;
+
+CREATE FUNCTION errand.settle_apart(p json, p_now int8, p_patience_ms int) RETURNS text LANGUAGE plpgsql
+SET lock_timeout = ${apartPatienceMs} AS $$
+BEGIN
+  PERFORM set_config('lock_timeout', p_patience_ms::text, true);
+  RETURN errand.settle_one(p, p_now);
+EXCEPTION WHEN lock_not_available THEN RETURN '3';
 END $$;
 
 CREATE FUNCTION errand.begin_own(p_ids uuid[], p_tokens int8[]) RETURNS void LANGUAGE plpgsql ${planned} AS $$
@@ -113,9 +125,11 @@ END $$;
 `
 
 const SETTLE = `SELECT errand.settle($1::text::json, $2)`
+const SETTLE_APART = `SELECT errand.settle($1::text::json, $2, true)`
 const OWN = `SELECT errand.begin_own($1, $2)`
 
-const answers = ['stale', 'settled', 'cancel-asked'] as const
+const answers = ['stale', 'settled', 'cancel-asked', 'held'] as const
+const heldMark = String(answers.indexOf('held'))
 
 export async function settle(
   db: Database,
@@ -130,7 +144,10 @@ export async function settle(
   const rest = restOf(settlements, done)
   if (rest.length === 0) return settled
   const others = rest.map((place) => settlements[place] as Settlement)
-  const digits = await db.value(SETTLE, [JSON.stringify(others.map(packed)), null])
+  const values = [JSON.stringify(others.map(packed)), null]
+  const digits = await db.apart.settlements.run(heldMark, (isApart) =>
+    db.value(isApart ? SETTLE_APART : SETTLE, values),
+  )
   for (const [index, place] of rest.entries())
     settled[place] = answers[Number(digits[index])] ?? 'stale'
   await tellOf(db, others)

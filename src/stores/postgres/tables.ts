@@ -166,6 +166,9 @@ CREATE TABLE errand.log (
 
 -- When jobs were removed for good, a row for each call that did: see insert_again.
 CREATE TABLE errand.erasures (at int8 NOT NULL) WITH (${restless});
+-- The ids of inserts that were sent again: what they repeat may still be on its way.
+CREATE TABLE errand.repeats (id uuid PRIMARY KEY, at int8 NOT NULL);
+CREATE INDEX repeats_at ON errand.repeats (at);
 CREATE TABLE errand.tally (count int8 NOT NULL, state int2 NOT NULL, queue text COLLATE "C" NOT NULL) WITH (${restless});
 CREATE TABLE errand.paused (queue text COLLATE "C" PRIMARY KEY);
 CREATE TABLE errand.workers (id text PRIMARY KEY, last_seen_at int8 NOT NULL, record text NOT NULL) WITH (fillfactor = 50);

@@ -57,6 +57,7 @@ export {
   type StoreFixture,
   type StoreHarness,
 } from './harness.ts'
+export { heldRules, type TransactionFixture, type TransactionHarness } from './held-rules.ts'
 export { livenessRules, type LivenessHarness } from './liveness-rules.ts'
 export { lockRules, type LockHarness } from './lock-rules.ts'
 

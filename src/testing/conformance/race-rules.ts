@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import type { Claimed, Inserted, NewJob } from '../../store.ts'
+import type { Claimed, InsertAnswer, NewJob } from '../../store.ts'
 import type { Rule } from './harness.ts'
 import { again, claimOf, expiredOf, finish, hour, leaseMs, minute, newJob, unique } from './jobs.ts'
 import { assertSame, both, twoClients } from './race.ts'
@@ -266,7 +266,7 @@ export const pairRaceRules: readonly Rule[] = rulesOf('races', {
       const others = Array.from({ length: 20 }, () => newJob({ startWithinMs: 1 }))
       await scene.store.insert([...others, newJob({ unique: rule, startWithinMs: 1 })])
       await scene.advance(2)
-      const [inserted, swept] = await both<readonly Inserted[], Claimed>(
+      const [inserted, swept] = await both<readonly InsertAnswer[], Claimed>(
         round,
         () => a.insert([newJob({ unique: rule })]),
         () => b.expired(expiredOf({ limit: 100 })),

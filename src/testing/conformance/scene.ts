@@ -6,12 +6,14 @@ import type {
   ClaimRequest,
   ExpiredRequest,
   NewJob,
+  InsertAnswer,
   SettleAnswer,
   Settlement,
   Store,
   StoredJob,
 } from '../../store.ts'
 import type { Spoiled, StoreFixture, StoreHarness } from './harness.ts'
+import { patient } from './patient.ts'
 import { again, claimOf, counted, expiredOf, leaseMs, newJob } from './jobs.ts'
 
 /** All that can be seen of a store's jobs. */
@@ -28,15 +30,15 @@ export class Scene {
   readonly #fixture: StoreFixture
 
   constructor(fixture: StoreFixture, harness: StoreHarness) {
-    this.store = fixture.store
+    this.store = patient(fixture.store)
     this.slackMs = harness.slackMs ?? 0
     this.rounds = harness.rounds ?? 20
     this.#fixture = fixture
   }
 
   /** One more client of the same data. */
-  another(): Promise<Store> {
-    return this.#fixture.another()
+  async another(): Promise<Store> {
+    return patient(await this.#fixture.another())
   }
 
   async clients(count: number): Promise<Store[]> {
@@ -125,7 +127,7 @@ export class Scene {
   }
 
   /** Inserts with a unique rule and tells whether that made a job. */
-  async tryInsert(over: Partial<NewJob>): Promise<'created' | 'duplicate' | 'replaced'> {
+  async tryInsert(over: Partial<NewJob>): Promise<InsertAnswer['status']> {
     return only(await this.store.insert([newJob(over)])).status
   }
 

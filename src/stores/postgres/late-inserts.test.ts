@@ -1,0 +1,87 @@
+/** Inserts that reach the server after their sender has given them up, and has sent them again. */
+import assert from 'node:assert/strict'
+import test from 'node:test'
+import { findPostgres, query } from '../../../test/postgres-server.ts'
+import { tcpProxy } from '../../../test/tcp-proxy.ts'
+import type { NewJob } from '../../store.ts'
+import { claimOf, finish, newJob, unique } from '../../testing/conformance/jobs.ts'
+import { packJob } from './intake.ts'
+import { postgres } from './index.ts'
+
+const server = await findPostgres()
+const schema = 'late_jobs'
+
+const kinds: Readonly<Record<string, () => NewJob[]>> = {
+  'one job': () => [newJob()],
+  'several jobs': () => [newJob(), newJob(), newJob()],
+  'a delayed job': () => [newJob({ delayMs: 1 })],
+  'a job with a key': () => [newJob({ unique: unique('late') })],
+  'a job that runs inline': () => [newJob({ lease: { worker: 'w', leaseMs: 60_000 } })],
+}
+
+if (server !== null) {
+  const { url } = server
+  const proxy = await tcpProxy(Number(new URL(url).port || 5432))
+  const other = postgres(url, { schema })
+  test.after(async () => {
+    await other.close()
+    await proxy.close()
+    await query(url, `DROP SCHEMA ${schema} CASCADE`)
+    await server.stop()
+  })
+
+  for (const [kind, make] of Object.entries(kinds)) {
+    test(`postgres: an insert of ${kind} that arrives after its own repeat, when that has ended and is forgotten, adds nothing`, async () => {
+      const store = postgres(url.replace(/:\d+\//, `:${proxy.port}/`), { schema, listen: false })
+      try {
+        // What follows needs no further statement, and finds its own prepared.
+        const before = make()
+        await store.insert(before)
+        await end(before)
+        await query(url, `DELETE FROM ${schema}.erasures`)
+        const jobs = make()
+        proxy.keepRequests()
+        const inserted = await store.insert(jobs)
+        assert.deepEqual(
+          inserted.map(({ id, status }) => [id, status]),
+          jobs.map(({ id }) => [id, 'created']),
+        )
+        await end(jobs)
+        await proxy.carryKept()
+        assert.deepEqual(
+          await other.get(jobs.map(({ id }) => id)),
+          jobs.map(() => null),
+        )
+        assert.deepEqual((await other.claim(claimOf())).jobs, [])
+        assert.deepEqual(await other.counts(), [])
+      } finally {
+        await store.close()
+      }
+    })
+  }
+
+  test('postgres: a repeat that arrives long after it was sent does not take what has ended meanwhile for new', async () => {
+    await other.setup()
+    const job = JSON.stringify([packJob(newJob())])
+    await query(url, `DELETE FROM ${schema}.erasures`)
+    await query(url, `INSERT INTO ${schema}.erasures VALUES (${schema}.now_ms() - 20000)`)
+    const sent = (agoMs: number): Promise<unknown> =>
+      query(url, `SELECT ${schema}.insert_again($1, ${schema}.now_ms() - ${agoMs}, 10)`, [job])
+    await assert.rejects(sent(30_000), { code: 'UF001' })
+    await assert.rejects(sent(120_000), { code: 'UF001' })
+    await sent(0)
+  })
+
+  /** Ends jobs that nothing keeps; those that run already are removed with their lease's end. */
+  async function end(jobs: readonly NewJob[]): Promise<void> {
+    const ids = jobs.map(({ id }) => id)
+    for (const until = performance.now() + 10_000; performance.now() < until;) {
+      const { jobs: claimed } = await other.claim(claimOf())
+      const running = (await other.get(ids)).flatMap((job) => (job?.state === 'running' ? job : []))
+      const leases = claimed.length > 0 ? claimed : running
+      await other.settle(leases.map((lease) => finish(lease, { keepMs: 0 })))
+      if ((await other.get(ids)).every((job) => job === null)) return
+    }
+    assert.fail('the jobs have not ended')
+  }
+}
