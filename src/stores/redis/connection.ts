@@ -29,7 +29,7 @@ const callDeadlineMs = 10_000
 const connectDeadlineMs = 5_000
 /** After so many failed attempts of a client of our own to connect, about a second and a half, a call waits no longer. */
 const mostAttempts = 5
-/** A server that refuses is left at most so often. */
+/** A server that refuses from the first call on is left at most so often. */
 const leaveEveryMs = 1_000
 
 export class Connection {
@@ -45,6 +45,9 @@ export class Connection {
   #lastError: unknown = undefined
   #readies = 0
   #leftAt = -Infinity
+  /** The connection that answered last. */
+  #served: RedisClient['stream'] = undefined
+  readonly #closing = new AbortController()
 
   constructor(target: Target, location: string) {
     this.#target = target
@@ -132,6 +135,7 @@ export class Connection {
     this.#isClosed = true
     this.stopListening()
     this.#silence.stop()
+    this.#closing.abort()
     if (this.#target.kind === 'urls') this.#client?.disconnect()
   }
 
@@ -143,11 +147,17 @@ export class Connection {
       const { stream } = client
       this.#silence.begin()
       try {
-        return await this.#within(client, send(client), end)
+        // The connection of a call that is late is ended, so that none of it is left behind.
+        const late = (): void => {
+          if (client.isCluster !== true) stream?.destroy?.()
+        }
+        const answer = await inTime(send(client), Math.max(0, end - performance.now()), late)
+        this.#served = stream
+        return answer
       } catch (error) {
         if (performance.now() > end) throw error
         if (isOfServer(error)) {
-          if (hasLeft || !this.#leave(client)) throw error
+          if (hasLeft || !this.#leave(client, stream)) throw error
           hasLeft = true
         } else if (!this.#isBroken(client, stream, error)) throw error
       } finally {
@@ -163,12 +173,14 @@ export class Connection {
   }
 
   /**
-   * Ends the connection to a server that refuses, so that the client makes another one; answers false when that was done but now, or
-   * when it is a cluster, whose nodes tell who is master.
+   * Ends the connection to a server that refuses, so that the client makes another one; answers false when that was done but now and
+   * led to one that refuses, too, or when it is a cluster, whose nodes tell who is master. Of several calls that are refused together the first one ends it.
    */
-  #leave(client: RedisClient): boolean {
+  #leave(client: RedisClient, stream: RedisClient['stream']): boolean {
+    if (client.isCluster === true) return false
+    if (client.stream !== stream || stream?.destroyed === true) return true
     const now = performance.now()
-    if (client.isCluster === true || now - this.#leftAt < leaveEveryMs) return false
+    if (this.#served !== stream && now - this.#leftAt < leaveEveryMs) return false
     this.#leftAt = now
     client.stream?.destroy?.()
     this.#subscription?.renew()
@@ -181,23 +193,11 @@ export class Connection {
     if (isReady(client)) return client
     const attempts =
       this.#target.kind === 'client' || client.isCluster === true ? Infinity : mostAttempts
-    this.#connecting ??= connected(client, attempts).finally(() => {
+    this.#connecting ??= connected(client, attempts, this.#closing.signal).finally(() => {
       this.#connecting = null
     })
-    await this.#connecting
+    await inTime(this.#connecting, connectDeadlineMs, () => undefined)
     return client
-  }
-
-  /** Bounds a call in time, and ends the connection of one that is late. */
-  #within<T>(client: RedisClient, call: Promise<T>, end: number): Promise<T> {
-    return new Promise((resolve, reject) => {
-      const late = (): void => {
-        if (client.isCluster !== true) client.stream?.destroy?.()
-        reject(new Error(`no answer within ${callDeadlineMs} ms`))
-      }
-      const timer = setTimeout(late, Math.max(0, end - performance.now()))
-      call.then(resolve, reject).finally(() => clearTimeout(timer))
-    })
   }
 
   /** The connections for calls. Those of a cluster that was handed in may have long waits of their owner. */
@@ -240,15 +240,15 @@ export class Connection {
 }
 
 /** Resolves when a client is connected; rejects after so many attempts that failed, at once when it says why or is closed. */
-function connected(client: RedisClient, attempts: number): Promise<void> {
+function connected(client: RedisClient, attempts: number, closing: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
     let failed = 0
     const settle = (error: Error | null): void => {
-      clearTimeout(timer)
       client.off('ready', onReady)
       client.off('close', onClose)
       client.off('end', onEnd)
       if (attempts !== Infinity) client.off('error', onError)
+      closing.removeEventListener('abort', onEnd)
       if (error === null) resolve()
       else reject(error)
     }
@@ -261,13 +261,23 @@ function connected(client: RedisClient, attempts: number): Promise<void> {
     const onError = (error: Error): void => {
       if (isOfServer(error)) settle(error)
     }
-    const late = (): void => settle(new Error(`not connected within ${connectDeadlineMs} ms`))
-    const timer = setTimeout(late, connectDeadlineMs)
     client.on('ready', onReady)
     client.on('close', onClose)
     client.on('end', onEnd)
     if (attempts !== Infinity) client.on('error', onError)
+    closing.addEventListener('abort', onEnd)
     if (client.status === 'wait') client.connect().catch(() => undefined)
     else if (client.status === 'end') onEnd()
+  })
+}
+
+/** What a promise resolves to, if it does so in time; otherwise `late` is called. */
+function inTime<T>(promise: Promise<T>, ms: number, late: () => void): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => {
+      late()
+      reject(new Error(`no answer within ${Math.round(ms)} ms`))
+    }, ms)
+    promise.then(resolve, reject).finally(() => clearTimeout(timer))
   })
 }

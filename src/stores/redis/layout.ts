@@ -50,16 +50,27 @@ export async function checkLayout(
   location: string,
   mayBeNew: boolean,
 ): Promise<void> {
-  const looks = (await Promise.all(partitions.map((partition) => partition.run(LOOK)))) as Look[]
-  for (const [state, layout, count] of looks)
-    if (state === 'used' || state === 'unused') check({ layout, count }, partitions, location)
-  const missing = partitions.filter((_, n) => ['none', 'broken'].includes(looks[n]?.[0] ?? 'none'))
+  const look = async (): Promise<{ readonly missing: Partition[]; readonly isNew: boolean }> => {
+    const looks = (await Promise.all(partitions.map((partition) => partition.run(LOOK)))) as Look[]
+    for (const [state, layout, count] of looks)
+      if (state === 'used' || state === 'unused') check({ layout, count }, partitions, location)
+    return {
+      missing: partitions.filter((_, n) => isMissing(looks[n])),
+      isNew: looks.every(([state]) => state === 'none' || state === 'unused'),
+    }
+  }
+  let { missing, isNew } = await look()
+  // Others may have made and used the store meanwhile; if so, all of it is there now.
+  if (missing.length > 0 && !isNew) ({ missing, isNew } = await look())
   const [first] = missing
   if (first === undefined) return
-  const isNew = mayBeNew && looks.every(([state]) => state === 'none' || state === 'unused')
-  if (!isNew) throw lostError(location, first.root)
+  if (!isNew || !mayBeNew) throw lostError(location, first.root)
   const args = [String(layoutVersion), String(partitions.length)]
   await Promise.all(missing.map((partition) => partition.run(LAY_OUT, args)))
+}
+
+function isMissing(look: Look | undefined): boolean {
+  return look?.[0] === 'none' || look?.[0] === 'broken'
 }
 
 function check(

@@ -39,8 +39,8 @@ export class Subscription {
       tend(this.#subscriber)
       // Each is followed by another attempt to connect.
       this.#subscriber.on('error', () => undefined)
-      this.#subscriber.connect().catch(() => undefined)
     } else willSubscribe(this.#subscriber)
+    if (this.#subscriber.status === 'wait') this.#subscriber.connect().catch(() => undefined)
     this.#timer = setInterval(this.#prove, proveEveryMs)
     this.#timer.unref()
     this.#prove()
