@@ -34,8 +34,8 @@ export async function startPair(...args: readonly string[]): Promise<RedisPair> 
         await old.call('CLIENT', 'PAUSE', String(pauseMs), 'WRITE')
         const offset = offsetOf(await old.info('replication'))
         await until('the replica to catch up', async () => {
-          const info = await fresh.info('replication')
-          return info.includes('master_link_status:up') && offsetOf(info) >= offset
+          const info = await fresh.info()
+          return isFollowing(info) && offsetOf(info) >= offset
         })
         await fresh.replicaof('NO', 'ONE')
         ;[master, replica] = [replica, master]
@@ -58,12 +58,17 @@ async function follow(replica: RedisServer, master: RedisServer): Promise<void> 
   const client = new Redis(replica.port, '127.0.0.1')
   try {
     await client.replicaof('127.0.0.1', master.port)
-    await until('the replica to follow', async () =>
-      (await client.info('replication')).includes('master_link_status:up'),
-    )
+    await until('the replica to follow', async () => isFollowing(await client.info()))
   } finally {
     client.disconnect()
   }
+}
+
+/** Whether a replica has all that its master has, in its file, too: that is written anew when it began to follow. */
+function isFollowing(info: string): boolean {
+  return ['master_link_status:up', 'aof_rewrite_in_progress:0', 'aof_rewrite_scheduled:0'].every(
+    (line) => info.includes(line),
+  )
 }
 
 function offsetOf(info: string): number {
