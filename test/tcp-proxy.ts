@@ -22,6 +22,8 @@ export interface TcpProxy {
   release(): void
   /** Ends all connections that are open. */
   cut(): void
+  /** Leads new connections to a server on another port; those that are open stay where they are. */
+  lead(port: number): void
   close(): Promise<void>
 }
 
@@ -34,7 +36,8 @@ interface Link {
   readonly upstream: Socket
 }
 
-export async function tcpProxy(target: number): Promise<TcpProxy> {
+export async function tcpProxy(first: number): Promise<TcpProxy> {
+  let target = first
   let mode: Mode = 'open'
   const sockets = new Set<Socket>()
   const links = new Set<Link>()
@@ -101,6 +104,9 @@ export async function tcpProxy(target: number): Promise<TcpProxy> {
       for (const socket of sockets) socket.resume()
     },
     cut,
+    lead: (port) => {
+      target = port
+    },
     close: async () => {
       cut()
       await new Promise((resolve) => server.close(resolve))

@@ -18,6 +18,8 @@ export interface Figures {
   /** Times that nothing went between a process and the store. */
   readonly blackHoles: number
   readonly terminated: number
+  /** Times that servers changed places, or data moved between them. */
+  readonly upheavals: number
   /** Rescues that were accepted. */
   readonly rescues: number
   readonly times: Rescues
@@ -56,6 +58,7 @@ export function figuresOf(history: History, pace: Pace, drainMs: number): Figure
     restarts: linesOf(lines, 'server').filter(({ state }) => state === 'up').length,
     blackHoles: sent('dark'),
     terminated: linesOf(lines, 'terminated').length,
+    upheavals: linesOf(lines, 'upheaval').length,
     rescues: verdicts.filter(
       (one) => one.answer === 'settled' && rescues.has(`${one.id} ${one.token}`),
     ).length,

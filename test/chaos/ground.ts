@@ -4,11 +4,13 @@ import { DatabaseSync } from 'node:sqlite'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { ErrandError } from '../../src/core/errors.ts'
 import { canStartPostgres, query, startPostgres } from '../postgres-server.ts'
-import { canStartRedis, startCluster, startRedis, type RedisServer } from '../redis-server.ts'
+import { startPair } from '../redis-pair.ts'
+import { canStartRedis, startCluster, type RedisServer } from '../redis-server.ts'
 import { tcpProxy, type TcpProxy } from '../tcp-proxy.ts'
 import { asked } from './asked.ts'
 import { becomesWhole, failOver } from './fail-over.ts'
-import type { Random } from './random.ts'
+import { moveSlot } from './moves.ts'
+import { whole, type Random } from './random.ts'
 
 /** Stores that a run can make for itself. */
 export const ownStores = ['sqlite', 'postgres', 'redis', 'redis-cluster'] as const
@@ -43,6 +45,11 @@ export interface Ground {
   readonly way: () => Promise<Way>
   /** Null when the server can not be restarted, or there is none. */
   readonly restart: Restart | null
+  /**
+   * Lets servers change places or data move between them, so that nothing acknowledged is lost by it; resolves when that is done. Null when
+   * there is nothing to change.
+   */
+  readonly upheave: ((random: Random) => Promise<void>) | null
   /** The connections that the server has from the run; null when there are none. */
   readonly connections: (() => Promise<readonly Connection[]>) | null
   /** Whether somebody holds the store so that nobody else can write; null where a process cannot. */
@@ -74,6 +81,7 @@ function untouched(url: string): Ground {
     url,
     way: async () => ({ url, proxy: null }),
     restart: null,
+    upheave: null,
     connections: null,
     isHeld: null,
     isLossy: false,
@@ -122,6 +130,7 @@ async function postgresGround(): Promise<Ground> {
       await down()
       await server.start()
     },
+    upheave: null,
     async connections() {
       const rows = await query(
         server.url,
@@ -146,26 +155,34 @@ const partitions = 4
 
 async function redisGround(aof: Aof): Promise<Ground> {
   if (!canStartRedis()) throw missing('Redis')
-  const server = await startRedis('--appendonly', 'yes', '--appendfsync', aof)
-  const url = `${server.url}?partitions=${partitions}`
+  const pair = await startPair('--appendonly', 'yes', '--appendfsync', aof)
   const proxies: TcpProxy[] = []
+  const way = async (): Promise<Way> => {
+    const { port, url } = pair.master
+    return proxied(`${url}?partitions=${partitions}`, port, proxies)
+  }
+  const { url } = await way()
   return {
     url,
-    way: () => proxied(url, server.port, proxies),
+    way,
     restart:
       aof === 'always'
         ? async (_random, down) => {
-            await server.kill()
+            await pair.master.kill()
             await down()
-            await server.start()
+            await pair.master.start()
           }
         : null,
-    connections: () => clientsOf(server),
+    upheave: () =>
+      pair.switchOver(({ port }) => {
+        for (const proxy of proxies) proxy.lead(port)
+      }),
+    connections: () => clientsOf(pair.master),
     isHeld: null,
     isLossy: false,
     close: async () => {
       await Promise.all(proxies.map((proxy) => proxy.close()))
-      await server.stop()
+      await pair.stop()
     },
   }
 }
@@ -181,6 +198,7 @@ async function clusterGround(): Promise<Ground> {
     // Nodes tell each other's addresses to clients, so that no proxy can stand before them.
     way: async () => ({ url, proxy: null }),
     restart: (random, down) => failOver(servers, random, down),
+    upheave: (random) => moveSlot(servers, `{errand:${whole(random, 0, 7)}}:`, random),
     connections: async () => (await Promise.all(servers.map(clientsOf))).flat(),
     isHeld: null,
     isLossy: true,

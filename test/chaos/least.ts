@@ -8,6 +8,7 @@ export const leastPerMinute = {
   restarts: 2,
   blackHoles: 2,
   terminated: 4,
+  upheavals: 1,
   rescues: 20,
   refusals: 2,
 } as const

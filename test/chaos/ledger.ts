@@ -64,6 +64,8 @@ export type Entry =
   | { readonly kind: 'server'; readonly state: 'down' | 'up' | 'held' | 'free' }
   /** The server ended a connection of a process; null when it is not known of which. */
   | { readonly kind: 'terminated'; readonly process: string | null }
+  /** The server changed places with another, or part of its data moved, and nothing of it may be lost. */
+  | { readonly kind: 'upheaval' }
   /** A process ended without having been asked to. */
   | { readonly kind: 'died'; readonly process: string; readonly how: string }
 

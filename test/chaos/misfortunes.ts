@@ -11,6 +11,9 @@ const pauseMs = { from: 400, to: 1_300 } as const
 /** How long a process stands still or hears nothing, in leases: always past its own. */
 const absentLeases = { from: 1.3, to: 2.3 } as const
 
+/** How long a process hears nothing whose connections are lost, in leases. */
+const lostLeases = { from: 3, to: 5 } as const
+
 /** How long a server that was ended stays away. */
 const downMs = { from: 300, to: 3_000 } as const
 
@@ -28,10 +31,15 @@ const misfortunes = [
   { kind: 'retire-worker', share: 5 },
   { kind: 'darken-worker', share: 12 },
   { kind: 'darken-producer', share: 3 },
+  { kind: 'lose-worker', share: 4 },
+  { kind: 'lose-producer', share: 2 },
   { kind: 'terminate', share: 8 },
   { kind: 'restart', share: 6 },
+  { kind: 'upheave', share: 6 },
 ] as const
 type Kind = (typeof misfortunes)[number]['kind']
+/** What befalls the server rather than a process. */
+type OfServer = 'terminate' | 'restart' | 'upheave'
 
 export interface Stage {
   readonly fleet: Fleet
@@ -54,7 +62,8 @@ export async function strike(stage: Stage, signal: AbortSignal): Promise<void> {
   while (await pause(between(random, pauseMs.from, pauseMs.to), signal)) {
     const drawn = owed.pop()
     const { kind } = drawn ?? weighted(random, offered)
-    const absentMs = stage.leaseMs * between(random, absentLeases.from, absentLeases.to)
+    const leases = kind.startsWith('lose') ? lostLeases : absentLeases
+    const absentMs = stage.leaseMs * between(random, leases.from, leases.to)
     const isCut = random() < 0.5
     switch (kind) {
       case 'kill-worker':
@@ -62,7 +71,9 @@ export async function strike(stage: Stage, signal: AbortSignal): Promise<void> {
       case 'retire-worker':
       case 'stop-worker':
       case 'darken-worker':
-      case 'darken-producer': {
+      case 'darken-producer':
+      case 'lose-worker':
+      case 'lose-producer': {
         const member = drawVictim(fleet, kind, random)
         if (member !== undefined) absences.push(befall(stage, kind, member, absentMs, isCut))
         else if (drawn !== undefined) owed.unshift(drawn)
@@ -75,6 +86,14 @@ export async function strike(stage: Stage, signal: AbortSignal): Promise<void> {
       case 'restart':
         if (restart !== null) break
         restart = restartServer(stage).finally(() => (restart = null))
+        absences.push(restart)
+        break
+      case 'upheave':
+        if (restart !== null) {
+          if (drawn !== undefined) owed.unshift(drawn)
+          break
+        }
+        restart = upheave(stage).finally(() => (restart = null))
         absences.push(restart)
         break
     }
@@ -91,17 +110,21 @@ function isOffered(kind: Kind, { ground, fleet }: Stage): boolean {
       return true
     case 'darken-worker':
     case 'darken-producer':
+    case 'lose-worker':
+    case 'lose-producer':
       return fleet.members('worker').some(({ place }) => place.way.proxy !== null)
     case 'terminate':
       return ground.connections !== null
     case 'restart':
       return ground.restart !== null
+    case 'upheave':
+      return ground.upheave !== null
   }
 }
 
 async function befall(
   { fleet, ground, ledger }: Stage,
-  kind: Exclude<Kind, 'terminate' | 'restart'>,
+  kind: Exclude<Kind, OfServer>,
   member: Member,
   absentMs: number,
   isCut: boolean,
@@ -117,9 +140,12 @@ async function befall(
       return standStill(absentMs)
     case 'darken-worker':
     case 'darken-producer':
-      fleet.darken(member)
+    case 'lose-worker':
+    case 'lose-producer':
+      fleet.darken(member, kind.startsWith('lose') ? 'lost' : 'held')
       await sleep(absentMs)
-      return fleet.lighten(member, isCut ? 'cut' : 'go-on')
+      // What was lost is known to nobody but the one who waits for an answer.
+      return fleet.lighten(member, isCut && !kind.startsWith('lose') ? 'cut' : 'go-on')
   }
 
   /** Who is stopped inside a transaction may hold up everybody else. */
@@ -150,12 +176,20 @@ async function restartServer({ ground, ledger, random }: Stage): Promise<void> {
   ledger.write({ kind: 'server', state: 'up' })
 }
 
+async function upheave({ ground, ledger, random }: Stage): Promise<void> {
+  if (ground.upheave === null) return
+  ledger.write({ kind: 'server', state: 'held' })
+  await ground.upheave(random)
+  ledger.write({ kind: 'server', state: 'free' })
+  ledger.write({ kind: 'upheaval' })
+}
+
 function drawVictim(
   fleet: Fleet,
-  kind: Exclude<Kind, 'terminate' | 'restart'>,
+  kind: Exclude<Kind, OfServer>,
   random: Random,
 ): Member | undefined {
-  const role = kind === 'kill-producer' || kind === 'darken-producer' ? 'producer' : 'worker'
+  const role = kind.endsWith('producer') ? 'producer' : 'worker'
   const up = fleet.members(role, 'up')
   if (role === 'worker' && up.length <= leastUp) return undefined
   switch (kind) {
@@ -168,6 +202,8 @@ function drawVictim(
       return fleet.members(role, 'absent').length < mostAbsent ? draw(random, up) : undefined
     case 'darken-worker':
     case 'darken-producer':
+    case 'lose-worker':
+    case 'lose-producer':
       if (fleet.members(role, 'absent').length >= mostAbsent) return undefined
       return draw(
         random,

@@ -98,11 +98,12 @@ export class Fleet {
     this.#come(member)
   }
 
-  /** Lets nothing through between a process and the store until `lighten`. */
-  darken(member: Member): void {
+  /** Lets nothing through between a process and the store until `lighten`: it is held back, or lost with the connections it was on. */
+  darken(member: Member, what: 'held' | 'lost'): void {
     this.#leave(member, 'dark')
     this.#write(member, 'dark')
-    member.place.way.proxy?.hold()
+    if (what === 'held') member.place.way.proxy?.hold()
+    else member.place.way.proxy?.fallSilent()
   }
 
   /** Ends a darkness: the connections go on with what was held back, or are cut. */

@@ -2,5 +2,12 @@ import { canStartRedis } from '../redis-server.ts'
 import { testShortRuns } from './short-run.ts'
 
 if (canStartRedis()) {
-  testShortRuns(['redis'], { jobs: 300, kills: 1, restarts: 1, blackHoles: 1, rescues: 1 })
+  testShortRuns(['redis'], {
+    jobs: 300,
+    kills: 1,
+    restarts: 1,
+    upheavals: 1,
+    blackHoles: 1,
+    rescues: 1,
+  })
 }

@@ -10,6 +10,7 @@ const least = {
   restarts: 2,
   blackHoles: 2,
   terminated: 4,
+  upheavals: 1,
   rescues: 100,
   refusals: 20,
 }
@@ -28,6 +29,7 @@ const figures: Figures = {
   restarts: 3,
   blackHoles: 4,
   terminated: 12,
+  upheavals: 2,
   rescues: 400,
   times: { timelyMs, hinderedMs: [], fromLiving: 0 },
   duplicates: 90,

@@ -30,6 +30,7 @@ export function table(figures: Figures): string {
     ['server restarts', figures.restarts],
     ['black holes', figures.blackHoles],
     ['terminated connections', figures.terminated],
+    ['fail-overs and moves', figures.upheavals],
     ['rescues', figures.rescues],
     ['  while a worker was fit to', timelyMs.length],
     ...after(timelyMs),

@@ -93,6 +93,7 @@ function leastOf({ minutes, least }: Options, ground: Ground, places: readonly P
     restarts: ground.restart !== null,
     blackHoles: places.some(({ way }) => way.proxy !== null),
     terminated: ground.connections !== null,
+    upheavals: ground.upheave !== null,
   }
   const entries = leastNames.map((name) => {
     const usual = (offered[name] ?? true) ? Math.floor(leastPerMinute[name] * minutes) : 0

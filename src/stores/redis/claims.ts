@@ -7,7 +7,7 @@ import { packedLength, unpackId } from './ids.ts'
 import { leasingLua } from './leasing.ts'
 import type { Answered, Partition } from './partition.ts'
 import { readClaimed } from './rows.ts'
-import { pairOf, relentlessLua } from './script.ts'
+import { pairOf } from './script.ts'
 
 const CLAIM = pairOf(
   'claim',
@@ -86,7 +86,7 @@ for n = 1, #ids do keys[n] = prefix .. ids[n] end
 local records = call('MGET', unpack(keys))
 return { 0, now, nextDue, token, '', packed, records }
 `,
-  [...jobsLua, leasingLua, relentlessLua],
+  [...jobsLua, leasingLua],
   String.raw`
 worker, leaseMs = nextArg(), tonumber(nextArg())
 local limit, others, losses = min(MOST, tonumber(nextArg())), tonumber(nextArg()), tonumber(nextArg())

@@ -7,7 +7,14 @@ export interface RedisClient {
   readonly status: string
   readonly isCluster?: boolean
   /** The socket, while there is one. */
-  readonly stream?: { unref?(): unknown }
+  readonly stream?: {
+    readonly destroyed?: boolean
+    readonly bytesRead?: number
+    unref?(): unknown
+    destroy?(): unknown
+  }
+  /** Calls that were sent and have no answer yet. */
+  readonly commandQueue?: { readonly length: number }
   evalsha(digest: string, keys: number, ...args: string[]): Promise<unknown>
   eval(text: string, keys: number, ...args: string[]): Promise<unknown>
   info(section: string): Promise<string>
@@ -15,7 +22,9 @@ export interface RedisClient {
   publish(channel: string, message: string): Promise<number>
   subscribe(channel: string): Promise<unknown>
   unsubscribe(channel: string): Promise<unknown>
-  duplicate(override?: { readonly autoResubscribe: boolean }): RedisClient
+  duplicate(override?: object): RedisClient
+  /** Of a cluster: the clients of its nodes. */
+  nodes?(): RedisClient[]
   connect(): Promise<unknown>
   disconnect(): void
   once(event: string, listener: (...args: never[]) => void): unknown
@@ -23,29 +32,43 @@ export interface RedisClient {
   off(event: string, listener: (...args: never[]) => void): unknown
 }
 
-/** How long a call waits for its answer before it is given up. */
-export const callDeadlineMs = 30_000
-/** A call that finds no connection waits for so many attempts to connect, about a second and a half. */
-const attempts = 5
-/** Between two attempts; renewals must come back before others may take the silence for a death. */
+/** Between two attempts to connect; renewals must come back before others may take the silence for a death. */
 const longestRetryMs = 500
+/** How long an attempt to connect may take: soon after the server can be reached again, there is another one. */
+const connectMs = 2_500
 
-const options = {
+const connecting = {
   lazyConnect: true,
-  maxRetriesPerRequest: attempts,
-  commandTimeout: callDeadlineMs,
-  retryStrategy: (times: number): number =>
-    Math.min(longestRetryMs, 50 * 2 ** (times - 1)) * (0.75 + Math.random() / 2),
-}
+  connectTimeout: connectMs,
+  // There is nothing left to say to a connection that is given up.
+  disconnectTimeout: 100,
+} as const
+
+const retryStrategy = (times: number): number =>
+  Math.min(longestRetryMs, 50 * 2 ** Math.min(times - 1, 10)) * (0.75 + Math.random() / 2)
+
+/**
+ * Options of connections of our own. They keep no queue: what cannot be sent or loses its connection is rejected at once, and sent
+ * again by the call that still waits for it, so that nothing is carried out that was given up.
+ */
+export const ownOptions = {
+  ...connecting,
+  retryStrategy,
+  enableOfflineQueue: false,
+  autoResendUnfulfilledCommands: false,
+  maxRetriesPerRequest: 0,
+  // It would subscribe again by a call that nobody waits for, whose failure ends the process; we do so ourselves.
+  autoResubscribe: false,
+} as const
 
 /** Makes a client of our own. Several URLs name nodes of a cluster. Rejects with `missing-peer` when ioredis is not installed. */
 export async function makeClient(urls: readonly string[]): Promise<RedisClient> {
   const { Redis, Cluster } = await loadPeer()
   const [url = ''] = urls
-  if (urls.length === 1) return new Redis(url, options) as unknown as RedisClient
+  if (urls.length === 1) return new Redis(url, ownOptions) as unknown as RedisClient
   const { username, password, protocol } = new URL(url)
   const redisOptions = {
-    commandTimeout: callDeadlineMs,
+    ...connecting,
     ...(username === '' ? {} : { username: decodeURIComponent(username) }),
     ...(password === '' ? {} : { password: decodeURIComponent(password) }),
     ...(protocol === 'rediss:' ? { tls: {} } : {}),
@@ -58,7 +81,7 @@ export async function makeClient(urls: readonly string[]): Promise<RedisClient> 
     lazyConnect: true,
     redisOptions,
     enableOfflineQueue: false,
-    clusterRetryStrategy: options.retryStrategy,
+    clusterRetryStrategy: retryStrategy,
     retryDelayOnFailover: 100,
   }) as unknown as RedisClient
   subscribeLate(cluster)
@@ -69,6 +92,7 @@ export async function makeClient(urls: readonly string[]): Promise<RedisClient> 
 interface Subscriber {
   start: () => void
   readonly isStarted: () => boolean
+  readonly getInstance: () => RedisClient | null
 }
 
 const starts = new WeakMap<RedisClient, () => void>()
@@ -98,6 +122,12 @@ export function willSubscribe(client: RedisClient): void {
   starts.get(client)?.()
 }
 
+/** The client with which a cluster listens; null while there is none. */
+export function subscriberOf(cluster: RedisClient): RedisClient | null {
+  const { subscriber } = cluster as { readonly subscriber?: Partial<Subscriber> }
+  return subscriber?.getInstance?.() ?? null
+}
+
 async function loadPeer(): Promise<Pick<typeof ioredis, 'Redis' | 'Cluster'>> {
   try {
     return await import('ioredis')
@@ -106,13 +136,33 @@ async function loadPeer(): Promise<Pick<typeof ioredis, 'Redis' | 'Cluster'>> {
   }
 }
 
-/** Keeps a client of our own from keeping the process alive: calls under way do so by their deadlines. */
-export function letProcessEnd(client: RedisClient): void {
+/**
+ * Does what ioredis does not for a client of our own: keeps it from keeping the process alive, since calls under way do so by their
+ * deadlines, and ends a connection that is made but not ready in time.
+ */
+export function tend(client: RedisClient): void {
   if (client.isCluster === true) {
-    client.on('+node', (node: RedisClient) => letProcessEnd(node))
+    client.on('+node', (node: RedisClient) => tend(node))
     return
   }
-  client.on('connect', () => client.stream?.unref?.())
+  client.on('connect', () => {
+    const { stream } = client
+    stream?.unref?.()
+    const timer = setTimeout(() => stream?.destroy?.(), connectMs)
+    timer.unref()
+    const done = (): void => {
+      clearTimeout(timer)
+      client.off('ready', done)
+      client.off('close', done)
+    }
+    client.on('ready', done)
+    client.on('close', done)
+  })
+}
+
+/** Whether a call can be sent now. */
+export function isReady(client: RedisClient): boolean {
+  return client.status === 'ready' && client.stream?.destroyed !== true
 }
 
 /** Whether a value is a client that we can use. */

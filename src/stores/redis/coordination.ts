@@ -4,11 +4,11 @@ import { escape, unescape } from './fields.ts'
 import { jobsLua } from './fragments.ts'
 import type { Answered, Partition } from './partition.ts'
 import { retentionLua } from './retention.ts'
-import { relentlessLua, scriptOf } from './script.ts'
+import { scriptOf } from './script.ts'
 
 const TEND = scriptOf(
   'tend',
-  [...jobsLua, retentionLua, relentlessLua],
+  [...jobsLua, retentionLua],
   String.raw`
 -- ARGV[4...5]: id of the worker, its record, or '' for a look without a heartbeat
 -- ARGV[6...]: its queues; '*' for all
@@ -83,6 +83,7 @@ const REGISTER = scriptOf(
 -- ARGV[4...]: names and records
 while at < #ARGV do call('HSET', root .. 'tasks', nextArg(), nextArg()) end
 `,
+  'is-refused',
 )
 
 const TASKS = scriptOf('tasks', [], `return call('HVALS', root .. 'tasks')`)

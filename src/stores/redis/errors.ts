@@ -1,11 +1,16 @@
 /** What errors of Redis and of its client mean to Errand; by their codes, never by their texts. */
 import { ErrandError, isErrandError } from '../../core/errors.ts'
+import { lostPrefix } from './script.ts'
 
-/** The word with which Redis begins an error; '' for what is no error of Redis. */
+/** The word with which Redis begins an error, also the last one that a cluster gave up after; '' for what is no error of Redis. */
 function prefixOf(error: unknown): string {
-  if (!(error instanceof Error) || error.name !== 'ReplyError') return ''
-  return /^[A-Z]+/.exec(error.message)?.[0] ?? ''
+  if (!(error instanceof Error)) return ''
+  if (error.name === 'ReplyError') return /^[A-Z]+/.exec(error.message)?.[0] ?? ''
+  return redirected.exec(error.message)?.[1] ?? ''
 }
+
+/** What a cluster of ioredis rejects with when no node would carry out a call. It has no code of its own. */
+const redirected = /^Too many Cluster redirections\. Last error: ReplyError: ([A-Z]+)/
 
 /** Tells whether the server does not know a script by its digest. */
 export function isUnknownScript(error: unknown): boolean {
@@ -22,7 +27,7 @@ export function isWrongDatabase(error: unknown): boolean {
 
 /** Tells whether an error came from the connection rather than from the server: what was sent may have been carried out. */
 export function isOfConnection(error: unknown): boolean {
-  return error instanceof Error && error.name !== 'ReplyError' && !isErrandError(error)
+  return error instanceof Error && prefixOf(error) === '' && !isErrandError(error)
 }
 
 /**
@@ -49,6 +54,31 @@ interface ClientError {
   readonly lastNodeError: unknown
 }
 
+/**
+ * Tells whether the server refused a call for what it is at present, such as a replica. Behind the same address there may be another one
+ * by now, which only a new connection reaches.
+ */
+export function isOfServer(error: unknown): boolean {
+  return ofServer.has(prefixOf(error))
+}
+
+const ofServer: ReadonlySet<string> = new Set([
+  'READONLY',
+  'MASTERDOWN',
+  'LOADING',
+  'CLUSTERDOWN',
+  'NOREPLICAS',
+  'MISCONF',
+  'NOAUTH',
+  'WRONGPASS',
+  'NOPERM',
+])
+
+/** Tells whether a script found its partition without a layout. */
+export function isLost(error: unknown): boolean {
+  return prefixOf(error) === lostPrefix
+}
+
 const advice: Readonly<Record<string, string>> = {
   NOAUTH: 'asks for a password: name one in the URL, redis://:password@host',
   WRONGPASS: 'refuses the user or the password: correct them in the URL',
@@ -59,7 +89,13 @@ const advice: Readonly<Record<string, string>> = {
   LOADING: 'is loading its data',
   BUSY: 'is busy with a script of someone',
   CLUSTERDOWN: 'is a cluster that does not serve all its slots',
-  TRYAGAIN: 'is a cluster that is moving this slot',
+  TRYAGAIN:
+    'is a cluster that is moving this partition: it can be used again once it has moved whole',
+  ASK: 'is a cluster that is moving this partition: it can be used again once it has moved whole',
+  MOVED:
+    'is a cluster that is moving this partition, or of which only one node is named: name several',
+  [lostPrefix]:
+    'has lost a partition of this store, or is still moving it: calls go on when it is there again',
   MASTERDOWN: 'is a replica that has lost its master',
   MISCONF: 'cannot write its data to disk: look into its log',
   NOREPLICAS: 'has fewer replicas than it needs to accept writes',
@@ -111,6 +147,15 @@ export function unknownOutcome(location: string, cause: unknown): ErrandError {
     'unknown-outcome',
     `The connection to Redis at ${location} broke before it answered; the jobs may be stored: insert the same ids again`,
     { cause, details: { location } },
+  )
+}
+
+/** The error of a store of which a partition is not where it was. */
+export function lostError(location: string, root: string): ErrandError {
+  return new ErrandError(
+    'store-unavailable',
+    `Redis at ${location} has lost the partition ${root} of this store: restore its data; to begin anew, stop all programs that use it and delete the keys of the prefix`,
+    { details: { location, partition: root } },
   )
 }
 

@@ -6,11 +6,11 @@ import { unpackId } from './ids.ts'
 import { leasingLua } from './leasing.ts'
 import type { Answered, Partition } from './partition.ts'
 import { readClaimed } from './rows.ts'
-import { relentlessLua, scriptOf } from './script.ts'
+import { scriptOf } from './script.ts'
 
 const EXPIRED = scriptOf(
   'expired',
-  [...jobsLua, leasingLua, relentlessLua],
+  [...jobsLua, leasingLua],
   String.raw`
 -- ARGV[4...8]: worker, lease in ms, most jobs, leases and bounds to pass over
 -- ARGV[9...]: known tasks

@@ -52,9 +52,9 @@ if (canStartRedis()) {
   })
 
   test('a call whose connection breaks is sent again when the connection is back, and an insert adds nothing twice', async () => {
+    await admin.flushall()
     const store = storeOn(shared.url)
     await store.setup()
-    await admin.flushall()
     await admin.call('CLIENT', 'PAUSE', '300', 'WRITE')
     const job = newJob()
     const inserted = store.insert([job])

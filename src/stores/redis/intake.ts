@@ -280,6 +280,7 @@ local hinted = close()
 if channel ~= '' then call('PUBLISH', channel, message) end
 return { hinted, told ~= '' and answers or false }
 `,
+  'is-refused',
 )
 
 /** Adds jobs to a partition. */

@@ -5,11 +5,11 @@ import { whole } from './fields.ts'
 import { jobsLua } from './fragments.ts'
 import { packId } from './ids.ts'
 import type { Partition } from './partition.ts'
-import { relentlessLua, scriptOf } from './script.ts'
+import { scriptOf } from './script.ts'
 
 const RENEW = scriptOf(
   'renew',
-  [...jobsLua, relentlessLua],
+  jobsLua,
   String.raw`
 -- ARGV[4]: ms from now; then an id and a token for each lease
 local untilAt = now + tonumber(nextArg())
@@ -30,7 +30,7 @@ return concat(answers)
 
 const NOTE = scriptOf(
   'note',
-  [...jobsLua, relentlessLua],
+  jobsLua,
   String.raw`
 -- ARGV[4...]: for each note id, token, kind ('s' start, 'p' progress, 'l' log), ms ago, text
 local answers = {}

@@ -1,12 +1,12 @@
 /** Named locks and records, in the first partition. */
 import type { HoldAnswer, Holding, HoldRequest, LockOwner } from '../../core/lock.ts'
 import type { Partition } from './partition.ts'
-import { relentlessLua, scriptOf } from './script.ts'
+import { scriptOf } from './script.ts'
 
 /** A lock is a hash, which stays while the lock is free: its token, and who holds it until when. */
 const HOLD = scriptOf(
   'hold',
-  [relentlessLua],
+  [],
   `
 -- ARGV[4...]: name, holder, token or '', milliseconds, host, pid
 local name, holder, wanted, ttl, host, pid = nextArg(), nextArg(), nextArg(), tonumber(nextArg()), nextArg(), nextArg()
@@ -30,7 +30,7 @@ return { fresh }
 
 const RELEASE = scriptOf(
   'release',
-  [relentlessLua],
+  [],
   `
 -- ARGV[4...]: name, holder, token
 local key = root .. 'lock:' .. nextArg()
@@ -60,6 +60,7 @@ const PUT = scriptOf(
 local key, value = nextArg(), nextArg()
 if value then call('HSET', root .. 'records', key, value) else call('HDEL', root .. 'records', key) end
 `,
+  'is-refused',
 )
 
 const GET = scriptOf('get record', [], `return call('HGET', root .. 'records', nextArg())`)

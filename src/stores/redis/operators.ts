@@ -5,12 +5,12 @@ import { jobsLua } from './fragments.ts'
 import { packId } from './ids.ts'
 import type { Answered, Partition } from './partition.ts'
 import { readStored, type Shown } from './rows.ts'
-import { relentlessLua, scriptOf } from './script.ts'
+import { scriptOf } from './script.ts'
 import { showLua } from './readers.ts'
 
 const CANCEL = scriptOf(
   'cancel',
-  [...jobsLua, relentlessLua],
+  jobsLua,
   String.raw`
 -- ARGV[4]: reason; then ids
 local reason = nextArg()
@@ -76,7 +76,7 @@ return { close(), concat(answers) }
 
 const REMOVE = scriptOf(
   'remove',
-  [...jobsLua, relentlessLua],
+  jobsLua,
   String.raw`
 -- ARGV[4...]: ids
 local answers = {}
@@ -102,7 +102,7 @@ return { close(), concat(answers) }
 
 const TAKE = scriptOf(
   'take',
-  [...jobsLua, showLua, relentlessLua],
+  [...jobsLua, showLua],
   String.raw`
 -- ARGV[4...]: ids
 local answers = {}

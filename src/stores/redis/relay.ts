@@ -3,7 +3,7 @@ import { jobsLua } from './fragments.ts'
 import { intakeLua } from './intake.ts'
 import { relayBits } from './hints.ts'
 import type { Partition } from './partition.ts'
-import { relentlessLua, scriptOf } from './script.ts'
+import { scriptOf } from './script.ts'
 import type { Spread } from './spread.ts'
 
 /** What a partition has to tell others: for each of them some numbered messages. */
@@ -21,7 +21,7 @@ return batches
 
 const DELIVER = scriptOf(
   'deliver',
-  [...jobsLua, intakeLua, relentlessLua],
+  [...jobsLua, intakeLua],
   String.raw`
 -- ARGV[4]: the sender; then messages
 local sender = nextArg()
@@ -72,7 +72,7 @@ if call('EXISTS', list) == 0 then call('SREM', root .. 'outs', receiver) end
 
 const RELEASE = scriptOf(
   'release',
-  [...jobsLua, relentlessLua],
+  jobsLua,
   `
 local one = call('LPOP', root .. 'todo')
 if one then release(sub(one, 1, IDLENGTH), sub(one, -1) == '1') end

@@ -1,7 +1,7 @@
 /** Which finished jobs have been kept long enough, and their removal in chunks. */
 import { jobsLua } from './fragments.ts'
 import type { Partition } from './partition.ts'
-import { relentlessLua, scriptOf } from './script.ts'
+import { scriptOf } from './script.ts'
 
 const workerKeptMs = 24 * 60 * 60 * 1_000
 
@@ -38,7 +38,7 @@ end
 
 const PRUNE = scriptOf(
   'prune',
-  [...jobsLua, retentionLua, relentlessLua],
+  [...jobsLua, retentionLua],
   String.raw`
 -- ARGV[4...7]: most jobs to remove, finished jobs to leave, ms for which worker records are kept
 local limit, cap, workerKept = min(MOST, tonumber(nextArg())), tonumber(nextArg()), tonumber(nextArg())
@@ -105,7 +105,7 @@ export async function prune(
 
 const RETAINED = scriptOf(
   'retained',
-  [...jobsLua],
+  jobsLua,
   String.raw`
 -- ARGV[4]: how many of the oldest ends to tell
 local most = nextArg()

@@ -2,8 +2,14 @@
  * Scripts: what runs inside Redis, as one atomic step each. A script is made of fragments, which lie beside the functions that
  * share their subject, and a body. It is called by its digest, so that processes of different versions run their own side by side.
  *
- * Every script has one key, the root of its partition, `{prefix:p}:`, from which the names of all others follow, so that a
- * partition lies in one slot of a cluster. The first three arguments are the same for all: see `headLua`.
+ * Every script names two keys, which are never written: the root of its partition, `{prefix:p}:`, from which the names of all others
+ * follow, so that a partition lies in one slot of a cluster, and another one beside it. While a slot moves, the node that it leaves
+ * sends on every call whose keys it does not have, and the node that it comes to refuses every call of several keys of which it has
+ * not all. So no script runs from the moment at which the slot begins to move until it has moved whole: on neither node would it
+ * see all of the partition.
+ *
+ * A script says in its first line that it writes, even if it only reads: a node that became a replica then refuses it, instead of
+ * telling of what was. The first three arguments are the same for all: see `headLua`.
  */
 import { createHash } from 'node:crypto'
 import { packedLength } from './ids.ts'
@@ -14,9 +20,22 @@ export interface Script {
   readonly digest: string
 }
 
+/** The keys that each script of a partition names. */
+export function keysOf(root: string): readonly [string, string] {
+  return [root, `${root}:`]
+}
+
+/** With what an error of a script begins whose partition is not there. */
+export const lostPrefix = 'ERRANDLOST'
+
+/** A partition without `meta` was never laid out, was removed, or has moved in part. */
+const presentLua = `
+if call('EXISTS', root .. 'meta') == 0 then return redis.error_reply('${lostPrefix} there is no ' .. root .. 'meta') end
+`
+
 /** Time and short names. No script touches more than `MOST` jobs. */
 const headLua = String.raw`
--- KEYS[1]: root of the partition, '{prefix:p}:'
+-- KEYS[1], KEYS[2]: root of the partition, '{prefix:p}:', and a key beside it
 -- ARGV[1]: 't' to read the time from the key 'clock', else ''
 -- ARGV[2], ARGV[3]: tokens are ARGV[3] modulo ARGV[2]
 -- ARGV[4...]: what the body says
@@ -82,16 +101,22 @@ local function newToken()
 end
 `
 
-/**
- * For scripts that a full memory must not stop, since they make room or keep leases: Redis refuses nothing of a script for want of
- * memory after its first write, and this one needs none.
- */
-export const relentlessLua: string = `call('UNLINK', root .. 'nothing')
-`
+/** What a script does when the memory of the server is full: most go on, since they make room, keep leases or only read. */
+export type WhenFull = 'runs' | 'is-refused'
 
 /** Makes a script from the fragments it uses, in the order of their needs, and its body. */
-export function scriptOf(name: string, fragments: readonly string[], body: string): Script {
-  return made(name, [headLua, toolsLua, ...fragments, body])
+export function scriptOf(
+  name: string,
+  fragments: readonly string[],
+  body: string,
+  whenFull: WhenFull = 'runs',
+): Script {
+  return made(name, whenFull, [headLua, presentLua, toolsLua, ...fragments, body])
+}
+
+/** Makes a script that may run on a partition that is not laid out. */
+export function layoutScriptOf(name: string, body: string): Script {
+  return made(name, 'runs', [headLua, toolsLua, body])
 }
 
 /** Two scripts for one thing. */
@@ -108,11 +133,16 @@ export function pairOf(
   quick: string,
   fragments: readonly string[],
   body: string,
+  whenFull: WhenFull = 'runs',
 ): Pair {
-  return { quick: made(`quick ${name}`, [headLua, quick]), full: scriptOf(name, fragments, body) }
+  return {
+    quick: made(`quick ${name}`, whenFull, [headLua, presentLua, quick]),
+    full: scriptOf(name, fragments, body, whenFull),
+  }
 }
 
-function made(name: string, parts: readonly string[]): Script {
-  const text = `-- errand ${name} 1\n${parts.join('')}`
+function made(name: string, whenFull: WhenFull, parts: readonly string[]): Script {
+  const flags = whenFull === 'runs' ? ' flags=allow-oom' : ''
+  const text = `#!lua${flags}\n-- errand ${name} 1\n${parts.join('')}`
   return { name, text, digest: createHash('sha1').update(text).digest('hex') }
 }

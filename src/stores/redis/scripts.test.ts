@@ -46,6 +46,16 @@ if (canStartRedis()) {
     })
   }
 
+  test('a log of insertions is gone when its jobs are', async (t) => {
+    const store = redis(server.url, { prefix: 'log' })
+    t.after(() => store.close())
+    const jobs = Array.from({ length: 1_000 }, () => newJob())
+    await store.insert(jobs)
+    await store.remove(jobs.map(({ id }) => id))
+    assert.deepEqual(await admin.keys('{log:0}:log:*'), [])
+    assert.equal(await admin.exists('{log:0}:gone', '{log:0}:chunks'), 0)
+  })
+
   test('leases of a claim end together until one is renewed, and leave nothing behind when they are over', async (t) => {
     const prefix = 'together'
     const store = redis(server.url, { prefix })

@@ -7,7 +7,7 @@ import { isPacked, packId } from './ids.ts'
 import { intakeLua } from './intake.ts'
 import type { Packed } from './pack.ts'
 import type { Answered, Partition } from './partition.ts'
-import { pairOf, relentlessLua } from './script.ts'
+import { pairOf } from './script.ts'
 import { codeOf } from './states.ts'
 
 const SETTLE = pairOf(
@@ -134,7 +134,7 @@ for chunk, number in pairs(gone) do
 end
 return { 2 }
 `,
-  [...jobsLua, intakeLua, relentlessLua],
+  [...jobsLua, intakeLua],
   String.raw`
 -- ARGV[4]: how many settlements; for each its id, a line of fields, its output or '', then its error if the line says so, then three
 -- texts for each follow-up.

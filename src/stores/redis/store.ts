@@ -12,7 +12,7 @@ import {
 import { systemClock } from '../system-clock.ts'
 import { Connection, type Target } from './connection.ts'
 import { pausedOf, registerTasks, setPaused, taskList, tend, workerList } from './coordination.ts'
-import { closedError, unknownOutcome, withoutArguments } from './errors.ts'
+import { closedError, isLost, unknownOutcome, withoutArguments } from './errors.ts'
 import { ErrandError } from '../../core/errors.ts'
 import { Hints, lockBit, pausedBit, recordBit, relayBits, workBit } from './hints.ts'
 import { readDurability, readWarnings, unknownDurability } from './durability.ts'
@@ -57,20 +57,23 @@ export function redisStore(options: RedisStoreOptions, connector: Connector | nu
   let durability = unknownDurability
   let settingUp: Promise<void> | null = null
   let isSetUp = false
+  let wasSetUp = false
 
   const listen = (): void => {
     const heard = (message: string): void => {
       const [sender, bits] = message.split(' ')
       if (sender !== self) hints.heard(Number(bits))
     }
-    void connection.listen(channel, heard, () => hints.heardAll())
+    void connection.listen({ channel, heard, connected: () => hints.heardAll() })
   }
 
   const setUp = async (): Promise<void> => {
     try {
-      await checkLayout(spread.all, location)
+      // The partitions of one server do not move: when it is empty, it has lost its data, and there is nothing to protect.
+      await checkLayout(spread.all, location, !wasSetUp || !connection.isCluster)
       durability = await readDurability(connection)
       isSetUp = true
+      wasSetUp = true
     } finally {
       settingUp = null
     }
@@ -83,6 +86,7 @@ export function redisStore(options: RedisStoreOptions, connector: Connector | nu
       if (!isSetUp) await (settingUp ??= setUp())
       return await call()
     } catch (error) {
+      if (isLost(error)) isSetUp = false
       throw connection.explain(error)
     }
   }
