@@ -15,9 +15,14 @@
  * - What cannot be read all the same, since something else wrote it, is handed out as `unreadable`, and no call fails because of it.
  */
 import type { Clock } from './core/clock.ts'
-import type { Counters, FinalState, JobState, LogLevel, LogLine } from './core/job.ts'
+import type { Counters, FinalState, JobState, LogLevel } from './core/job.ts'
 import type { Locking } from './core/lock.ts'
 import type { Warning } from './core/warning.ts'
+import type { Operators } from './store/operators.ts'
+import type { Readers } from './store/readers.ts'
+
+export type * from './store/operators.ts'
+export type * from './store/readers.ts'
 
 /** Everything a store offers, put together from what its users need. */
 export interface Store extends Intake, Runs, Readers, Operators, Coordination, Locking {
@@ -306,98 +311,6 @@ export interface Tended extends NextDue {
 
 export type Hint = 'work' | 'cancel' | 'paused' | 'finished' | 'lock' | 'record'
 export type Unwatch = () => void
-
-export interface Readers {
-  get(ids: readonly string[]): Promise<readonly (StoredJob | null)[]>
-  /** Newest first. A page may be short, even empty, while `next` is not null: the store bounds the work of one call. */
-  list(query: ListQuery): Promise<Page>
-  counts(): Promise<readonly QueueCount[]>
-  /** The log lines of one job, oldest first. */
-  logs(id: string): Promise<readonly LogLine[]>
-}
-
-/** A job as it lies in the store, its texts still encoded. */
-export interface StoredJob {
-  readonly id: string
-  readonly task: string
-  readonly queue: string
-  readonly state: JobState
-  readonly priority: number
-  readonly input: string
-  readonly codec: string | null
-  readonly options: string | null
-  readonly parent: string | null
-  readonly uniqueKey: string | null
-  readonly createdAt: number
-  readonly dueAt: number
-  readonly startBy: number | null
-  readonly deadlineAt: number | null
-  readonly counters: Counters
-  /** The last token, 0 before the first claim. */
-  readonly token: number
-  /** The worker that runs it, or ran it last. */
-  readonly worker: string | null
-  readonly leaseUntil: number | null
-  readonly startedAt: number | null
-  readonly finishedAt: number | null
-  /** When retention ends; null for ever, and for jobs that are not final. */
-  readonly expiresAt: number | null
-  readonly cancelAsked: boolean
-  /** JSON of the last progress. */
-  readonly progress: string | null
-  /** Encoded errors, oldest first, at most `keptErrors`. */
-  readonly errors: readonly string[]
-  readonly output: string | null
-  readonly reason: string | null
-}
-
-export interface ListQuery {
-  readonly states?: readonly JobState[]
-  readonly task?: string
-  readonly queue?: string
-  readonly uniqueKey?: string
-  readonly parent?: string
-  readonly createdFrom?: number
-  readonly createdTo?: number
-  readonly finishedFrom?: number
-  readonly finishedTo?: number
-  /** `next` of the page before. */
-  readonly after?: string
-  readonly limit: number
-}
-
-export interface Page {
-  readonly jobs: readonly StoredJob[]
-  readonly next: string | null
-}
-
-export interface QueueCount {
-  readonly queue: string
-  readonly state: JobState
-  readonly count: number
-}
-
-/** What people do to jobs. Callers send at most 1,000 ids a call. */
-export interface Operators {
-  /** Cancels waiting jobs at once and asks running ones to end. */
-  cancel(ids: readonly string[], reason: string | null): Promise<readonly CancelAnswer[]>
-  /** Makes failed, cancelled and discarded jobs ready again: counters and clocks start anew, errors are kept. */
-  retry(ids: readonly string[]): Promise<readonly RetryAnswer[]>
-  /** Removes jobs that are not running, with their unique key and log. */
-  remove(ids: readonly string[]): Promise<readonly RemoveAnswer[]>
-  /** Reads jobs and removes those that are final, in one step: of two takers one gets the job. */
-  take(ids: readonly string[]): Promise<readonly (StoredJob | null)[]>
-  /** Removes up to `limit` finished jobs beyond their retention or beyond the newest `cap`, and stale worker records. */
-  prune(request: {
-    readonly limit: number
-    readonly cap: number
-  }): Promise<{ readonly removed: number; readonly more: boolean }>
-}
-
-export type CancelAnswer = 'cancelled' | 'asked' | 'final' | 'missing'
-/** `unfit` is a job that is waiting, running or completed. */
-export type RetryAnswer = 'retried' | 'duplicate' | 'unfit' | 'missing'
-export type RemoveAnswer = 'removed' | 'running' | 'missing'
 
 export interface Coordination {
   /** Keeps queues from giving jobs. */

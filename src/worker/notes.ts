@@ -202,7 +202,7 @@ function* batchesOf(items: ReadonlySet<Item>): Generator<readonly Item[]> {
   let taken: Item[] = []
   let chars = 0
   // A copy, for what is written is taken out of the set.
-  for (const item of [...items]) {
+  for (const item of Array.from(items)) {
     const { note } = item
     const own =
       note.kind === 'log' ? note.text.length : note.kind === 'progress' ? note.value.length : 0

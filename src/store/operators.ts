@@ -1,0 +1,24 @@
+/** The part of the contract with which people change jobs. */
+import type { StoredJob } from './readers.ts'
+
+/** What people do to jobs. Callers send at most 1,000 ids a call. */
+export interface Operators {
+  /** Cancels waiting jobs at once and asks running ones to end. */
+  cancel(ids: readonly string[], reason: string | null): Promise<readonly CancelAnswer[]>
+  /** Makes failed, cancelled and discarded jobs ready again: counters and clocks start anew, errors are kept. */
+  retry(ids: readonly string[]): Promise<readonly RetryAnswer[]>
+  /** Removes jobs that are not running, with their unique key and log. */
+  remove(ids: readonly string[]): Promise<readonly RemoveAnswer[]>
+  /** Reads jobs and removes those that are final, in one step: of two takers one gets the job. */
+  take(ids: readonly string[]): Promise<readonly (StoredJob | null)[]>
+  /** Removes up to `limit` finished jobs beyond their retention or beyond the newest `cap`, and stale worker records. */
+  prune(request: {
+    readonly limit: number
+    readonly cap: number
+  }): Promise<{ readonly removed: number; readonly more: boolean }>
+}
+
+export type CancelAnswer = 'cancelled' | 'asked' | 'final' | 'missing'
+/** `unfit` is a job that is waiting, running or completed. */
+export type RetryAnswer = 'retried' | 'duplicate' | 'unfit' | 'missing'
+export type RemoveAnswer = 'removed' | 'running' | 'missing'
