@@ -14,7 +14,7 @@ import {
   workerOf,
 } from './jobs.ts'
 import { rulesOf } from './rule.ts'
-import { only, type Scene } from './scene.ts'
+import { only } from './scene.ts'
 
 const spoiled: readonly Spoiled[] = ['created', 'counters']
 const changed: readonly Spoiled[] = [...spoiled, 'spans']
