@@ -55,7 +55,7 @@ const doors: Readonly<Record<string, Door>> = {
   '--pause': settings('pause'),
   '--ttl': settings('ttl'),
   '--grace': settings('grace'),
-  '--own': (ms) => parseOption({ type: 'duration' }, String(ms as number), '--own'),
+  '--own': (ms) => parseOption({ type: 'duration' }, String(ms), '--own'),
 }
 
 for (const [name, door] of Object.entries(doors)) {

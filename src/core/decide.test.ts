@@ -170,7 +170,7 @@ const table: readonly Row[] = [
     { outcome: failed, policy: { backoff: (() => 'soon') as unknown as CustomBackoff } },
     { kind: 'again', delayMs: 2_500 },
   ],
-  ...[-1, NaN, -Infinity, null, {}, '-5s', undefined].map((answer): Row => [
+  ...[-1, NaN, -Infinity, null, true, '-5s', undefined].map((answer): Row => [
     `a custom backoff that answers ${String(answer)} leaves it to the default`,
     { outcome: failed, policy: { backoff: (() => answer) as unknown as CustomBackoff } },
     { kind: 'again', delayMs: 2_500 },

@@ -74,9 +74,9 @@ function mended<T extends Job>(job: T): T {
   const { priority, counters } = job
   return {
     ...job,
-    task: String(job.task),
-    queue: String(job.queue),
-    input: String(job.input),
+    task: asText(job.task),
+    queue: asText(job.queue),
+    input: asText(job.input),
     priority: isPriority(priority) ? priority : 0,
     createdAt: nearestTime(job.createdAt),
     dueAt: nearestTime(job.dueAt),
@@ -96,6 +96,10 @@ function mendedCounters(counters: Counters): Counters {
     interruptions: count(counters.interruptions),
     deferrals: count(counters.deferrals),
   }
+}
+
+function asText(value: unknown): string {
+  return String(value)
 }
 
 function isTime(value: unknown): boolean {

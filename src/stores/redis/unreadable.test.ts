@@ -36,8 +36,9 @@ if (server !== null) {
   after(() => client.disconnect())
   for (const text of junk) {
     test(`redis: a record that is ${JSON.stringify(text)} stops no other job`, async (t) => {
-      const { store, advance, dispose } = await redisHarness([server.url]).create()
-      t.after(dispose)
+      const fixture = await redisHarness([server.url]).create()
+      t.after(() => fixture.dispose())
+      const { store } = fixture
       const keysBefore = new Set(await client.keys('{test-*:j:*'))
       const jobs = [
         newJob(),
@@ -54,7 +55,7 @@ if (server !== null) {
         if (!keysBefore.has(key) && isOurs) await client.set(key, text)
       }
 
-      await advance(2 * hour)
+      await fixture.advance(2 * hour)
       const good = newJob()
       await store.insert([good])
       const tended = await store.tend(workerOf())

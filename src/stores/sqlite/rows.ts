@@ -189,8 +189,8 @@ export const storedTables = `errand_jobs j LEFT JOIN errand_running r ON r.seq =
 
 /** Reads a row of `storedColumns`. */
 export function readStored(row: Row): StoredJob {
-  const finishedAt = row[19] as number | null
-  const keepMs = row[20] as number | null
+  const finishedAt = row[19] as StoredTime | null
+  const keepMs = row[20] as StoredTime | null
   return shown({
     id: row[0] as string,
     task: row[1] as string,
@@ -211,7 +211,7 @@ export function readStored(row: Row): StoredJob {
     worker: row[16] as string | null,
     leaseUntil: row[17] as number | null,
     startedAt: row[18] as number | null,
-    finishedAt,
+    finishedAt: finishedAt === null ? null : Number(finishedAt),
     expiresAt: finishedAt === null || keepMs === null ? null : Number(finishedAt) + Number(keepMs),
     cancelAsked: row[21] === 1,
     progress: row[22] as string | null,
