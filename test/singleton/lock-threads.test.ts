@@ -49,7 +49,7 @@ async function run(
   return { status, rivals: [...rivals], warnings, threads: threadsOf(file) }
 }
 
-describe('a lock is kept whatever becomes of the thread', { concurrency: true }, () => {
+describe('a lock is kept whatever becomes of the thread', { concurrency: true, timeout: 120_000 }, () => {
   test('a lock whose thread ends is extended on the event loop', async (t) => {
     const { status, rivals, warnings, threads } = await run(t, ['throws later'])
     assert.deepEqual(

@@ -26,7 +26,7 @@ async function nap({ client, reach }: Bench): Promise<void> {
   assert.deepEqual([job.losses, job.attempts, job.output], [0, 1, 'done'])
 }
 
-describe('leases are renewed whatever becomes of the thread', { concurrency: true }, () => {
+describe('leases are renewed whatever becomes of the thread', { concurrency: true, timeout: 120_000 }, () => {
   test('a thread that ends is replaced, and gets back the leases that are held', async (t) => {
     const bench = appOfThreads(t, ['throws later', 'exits', 'lives'])
     const worker = await bench.work()
