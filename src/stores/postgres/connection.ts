@@ -1,5 +1,4 @@
 /** Connections to the server: the store's own, or those that the user's pool or client gives. */
-import { ErrandError } from '../../core/errors.ts'
 import { missingPeer } from '../missing-peer.ts'
 import { closedError, lateError } from './errors.ts'
 import type { Row, Value } from './rows.ts'
