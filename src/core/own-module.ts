@@ -22,8 +22,3 @@ const place = /^(file:.*\/)core\/own-module(\.[jt]s)$/.exec(here ?? '')
 export function ownModule(name: OwnModule): string | null {
   return place === null ? null : `${place[1]}${name}${place[2]}`
 }
-
-/** The file that this module's code is in, for people. */
-export function ownPlace(): string {
-  return here ?? 'a file'
-}

@@ -68,6 +68,17 @@ test('what fails is told with what to do, and ends with 1', async (context) => {
   }
 })
 
+test('leases that no thread can renew are warned of, with the reason', async (context) => {
+  const nowhere = `{ module: 'file:///nowhere/store.js', argument: null }`
+  const config = `import { createErrand } from 'errand'
+import { sqlite } from 'errand/sqlite'
+export default createErrand({ store: Object.assign(sqlite('errand.db'), { connector: ${nowhere} }) })
+`
+  const cwd = await makeProject(context, { 'errand.config.ts': config })
+  const { stdout } = await errand(['doctor'], { cwd })
+  assert.match(stdout, /^warn +renewer +leases are renewed on the event loop\n +→ .*nowhere/m)
+})
+
 test('jobs and queues that need somebody are warned of, which is no failure', async (context) => {
   const cwd = await makeProject(context)
   const boom = task({

@@ -49,24 +49,28 @@ async function run(
   return { status, rivals: [...rivals], warnings, threads: threadsOf(file) }
 }
 
-describe('a lock is kept whatever becomes of the thread', { concurrency: true }, () => {
-  test('a lock whose thread ends is extended on the event loop', async (t) => {
-    const { status, rivals, warnings, threads } = await run(t, ['throws later'])
-    assert.deepEqual(
-      { status, rivals, threads },
-      { status: 'succeeded', rivals: ['taken'], threads: 1 },
-    )
-    assert.match(warnings.join(), /^no-thread The lock of report.*event loop.*out of luck$/)
-  })
-
-  for (const fate of ['exits', 'throws', 'hangs'] as const) {
-    test(`a lock whose thread ${fate} is held on the event loop`, async (t) => {
-      const { status, rivals, warnings } = await run(t, [fate])
-      assert.deepEqual({ status, rivals }, { status: 'succeeded', rivals: ['taken'] })
-      assert.match(
-        warnings.join(),
-        /^no-thread .*event loop.*(?:code 1|cannot open|not ready within)/,
+describe(
+  'a lock is kept whatever becomes of the thread',
+  { concurrency: true, timeout: 120_000 },
+  () => {
+    test('a lock whose thread ends is extended on the event loop', async (t) => {
+      const { status, rivals, warnings, threads } = await run(t, ['throws later'])
+      assert.deepEqual(
+        { status, rivals, threads },
+        { status: 'succeeded', rivals: ['taken'], threads: 1 },
       )
+      assert.match(warnings.join(), /^no-thread The lock of report.*event loop.*out of luck$/)
     })
-  }
-})
+
+    for (const fate of ['exits', 'throws', 'hangs'] as const) {
+      test(`a lock whose thread ${fate} is held on the event loop`, async (t) => {
+        const { status, rivals, warnings } = await run(t, [fate])
+        assert.deepEqual({ status, rivals }, { status: 'succeeded', rivals: ['taken'] })
+        assert.match(
+          warnings.join(),
+          /^no-thread .*event loop.*(?:code 1|cannot open|not ready within)/,
+        )
+      })
+    }
+  },
+)

@@ -79,6 +79,11 @@ export class LoopProcess {
     t.after(() => this.stop())
   }
 
+  /** What ends the loop. */
+  get signal(): AbortSignal {
+    return this.#stop.signal
+  }
+
   stop(): Promise<Round> {
     this.#stop.abort(new Error('told to stop'))
     return this.done

@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict'
+import { getEventListeners } from 'node:events'
 import { test } from 'node:test'
 import { longestMs } from '../../src/core/duration.ts'
 import { systemClock } from '../../src/stores/system-clock.ts'
+import type { RunParts } from '../../src/singleton/loop.ts'
 import { LoopProcess, ttlMs, untilAborted } from './loop-process.ts'
 import { ToyServer } from './toy-locks.ts'
 
@@ -100,6 +102,16 @@ test('a failed run keeps the lock, unless it is to be released on errors', async
   const c = new LoopProcess(t, freeing, { keepLock: true })
   await c.until(() => c.runs.length >= 1)
   assert.equal(keeping.rows.size, 1)
+})
+
+test('rounds leave nothing on the signal that ends the loop, whatever runs attach to theirs', async (t) => {
+  const attach = ({ signal }: RunParts): void => signal.addEventListener('abort', () => undefined)
+  for (const locks of [{}, { locks: null }]) {
+    const a = new LoopProcess(t, new ToyServer(), locks, attach)
+    await a.until(() => a.runs.length > 20)
+    assert.ok(getEventListeners(a.signal, 'abort').length <= 3, 'one round under way at most')
+    await a.stop()
+  }
 })
 
 test('a round that runs once answers what it came to, also without the lock', async (t) => {

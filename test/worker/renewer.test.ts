@@ -26,55 +26,59 @@ async function nap({ client, reach }: Bench): Promise<void> {
   assert.deepEqual([job.losses, job.attempts, job.output], [0, 1, 'done'])
 }
 
-describe('leases are renewed whatever becomes of the thread', { concurrency: true }, () => {
-  test('a thread that ends is replaced, and gets back the leases that are held', async (t) => {
-    const bench = appOfThreads(t, ['throws later', 'exits', 'lives'])
-    const worker = await bench.work()
-    assert.equal(worker.status.renewer, 'thread')
-    await nap(bench)
-    assert.equal(worker.status.renewer, 'thread')
-    assert.equal(threadsOf(bench.file), 3)
-    const failures = bench.told.failed.filter(({ part }) => part === 'renewer-thread')
-    assert.deepEqual(
-      failures.map(({ error }) => /out of luck|code 1/.test(String(error))),
-      [true, true],
-    )
-    assert.equal(worker.status.parts['renewer-thread'], 0, 'it is well again')
-    assert.equal(bench.told.warnings.length, 1)
-  })
-
-  for (const fate of ['exits', 'throws', 'hangs'] as const) {
-    test(`a worker whose thread ${fate} renews on its event loop, and says so`, async (t) => {
-      const bench = appOfThreads(t, [fate])
+describe(
+  'leases are renewed whatever becomes of the thread',
+  { concurrency: true, timeout: 120_000 },
+  () => {
+    test('a thread that ends is replaced, and gets back the leases that are held', async (t) => {
+      const bench = appOfThreads(t, ['throws later', 'exits', 'lives'])
       const worker = await bench.work()
-      assert.equal(worker.status.renewer, 'event-loop')
-      const [warning] = bench.told.warnings
-      assert.equal(warning?.code, 'no-thread')
-      assert.match(warning.message, /on the event loop.*(?:code 1|cannot open|not ready within)/)
+      assert.equal(worker.status.renewer, 'thread')
       await nap(bench)
-      assert.equal(bench.told.warnings.length, 1, 'it is said once')
-      assert.notEqual(worker.status.parts['renewer-thread'], 0)
-      assert.equal(worker.status.parts['renewer'], 0)
+      assert.equal(worker.status.renewer, 'thread')
+      assert.equal(threadsOf(bench.file), 3)
+      const failures = bench.told.failed.filter(({ part }) => part === 'renewer-thread')
+      assert.deepEqual(
+        failures.map(({ error }) => /out of luck|code 1/.test(String(error))),
+        [true, true],
+      )
+      assert.equal(worker.status.parts['renewer-thread'], 0, 'it is well again')
+      assert.equal(bench.told.warnings.length, 1)
     })
-  }
 
-  test('a thread that ends and cannot start again leaves its leases to the event loop', async (t) => {
-    const bench = appOfThreads(t, ['throws later', 'throws'])
-    const worker = await bench.work()
-    assert.equal(worker.status.renewer, 'thread')
-    await nap(bench)
-    assert.equal(worker.status.renewer, 'event-loop')
-    assert.match(bench.told.warnings[0]?.message ?? '', /event loop.*out of luck/)
-  })
+    for (const fate of ['exits', 'throws', 'hangs'] as const) {
+      test(`a worker whose thread ${fate} renews on its event loop, and says so`, async (t) => {
+        const bench = appOfThreads(t, [fate])
+        const worker = await bench.work()
+        assert.equal(worker.status.renewer, 'event-loop')
+        const [warning] = bench.told.warnings
+        assert.equal(warning?.code, 'no-thread')
+        assert.match(warning.message, /on the event loop.*(?:code 1|cannot open|not ready within)/)
+        await nap(bench)
+        assert.equal(bench.told.warnings.length, 1, 'it is said once')
+        assert.notEqual(worker.status.parts['renewer-thread'], 0)
+        assert.equal(worker.status.parts['renewer'], 0)
+      })
+    }
 
-  test('a worker that stops while its thread starts ends within its time', async (t) => {
-    const bench = appOfThreads(t, ['hangs'])
-    const worker = bench.worker()
-    const started = worker.start().catch(({ code }: { code: string }) => code)
-    await bench.until('a thread', () => threadsOf(bench.file) === 1)
-    const from = performance.now()
-    await worker.stop({ grace: 0, abortGrace: 0 })
-    assert.ok(performance.now() - from < 5_000)
-    assert.equal(await started, 'closed')
-  })
-})
+    test('a thread that ends and cannot start again leaves its leases to the event loop', async (t) => {
+      const bench = appOfThreads(t, ['throws later', 'throws'])
+      const worker = await bench.work()
+      assert.equal(worker.status.renewer, 'thread')
+      await nap(bench)
+      assert.equal(worker.status.renewer, 'event-loop')
+      assert.match(bench.told.warnings[0]?.message ?? '', /event loop.*out of luck/)
+    })
+
+    test('a worker that stops while its thread starts ends within its time', async (t) => {
+      const bench = appOfThreads(t, ['hangs'])
+      const worker = bench.worker()
+      const started = worker.start().catch(({ code }: { code: string }) => code)
+      await bench.until('a thread', () => threadsOf(bench.file) === 1)
+      const from = performance.now()
+      await worker.stop({ grace: 0, abortGrace: 0 })
+      assert.ok(performance.now() - from < 5_000)
+      assert.equal(await started, 'closed')
+    })
+  },
+)

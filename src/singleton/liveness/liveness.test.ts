@@ -58,6 +58,11 @@ test('a probe over HTTP gets 200 while the last success is young, else 503', asy
     assert.equal(await probe('/a%20b?max-age=30s'), 503)
     assert.equal(await probe('/a%20b?max-age=soon'), 400)
     assert.equal(await probe('/other'), 404)
+    // What no name can be ends nothing: the next probe is answered.
+    assert.equal(await probe('/%'), 400)
+    assert.equal(await probe('/%ff?max-age=2m'), 400)
+    assert.equal(await probe('//'), 400)
+    assert.equal(await probe('/a%20b'), 200)
   } finally {
     await liveness.close()
   }

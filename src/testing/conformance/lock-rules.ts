@@ -23,6 +23,14 @@ const contenders = 4
 const pollMs = 50
 /** Clocks of two machines, and the time that a call takes, in comparisons of times. */
 const slackMs = 100
+/** More than a client has connections to spare. */
+const watchedNames = 12
+/** Locks of this length end by no time of their own here. */
+const longMs = 60_000
+/** By now each watch has told what it found, and waits. */
+const watchBeginsMs = 500
+/** Two calls take no longer, on a busy machine. */
+const callWithinMs = 4_000
 /** A release is told to watchers within this. */
 const hintWithinMs = 5_000
 
@@ -232,6 +240,36 @@ export const lockRules: readonly Rule<LockHarness>[] = rulesOf({
       unwatch()
     }
   },
+
+  'a client that watches many names keeps no call waiting, and each watcher hears of its release':
+    async (contest) => {
+      const [a, b] = [await contest.rival(), await contest.rival()]
+      const names = Array.from({ length: watchedNames }, (_, i) => `${contest.name}-${i}`)
+      const requests = names.map((name) => ({ ...a.request, name, ttlMs: longMs }))
+      const holdings: Holding[] = []
+      for (const request of requests) {
+        const answer = await a.locks.hold(request)
+        assert.equal(answer.status, 'held')
+        holdings.push({ name: request.name, holder: request.holder, token: answer.token })
+      }
+      const hear = new Map<string, () => void>()
+      const unwatch = names.map((name) => b.locks.watch(name, () => hear.get(name)?.()))
+      try {
+        await sleep(watchBeginsMs)
+        const from = performance.now()
+        assert.notEqual(await b.locks.owner(names[0] ?? ''), null)
+        assert.equal((await b.try()).status, 'held')
+        const tookMs = performance.now() - from
+        assert.ok(tookMs < callWithinMs, `calls took ${Math.round(tookMs)} ms beside the watches`)
+        // Calls as well go on beside each other, and watches beside both.
+        const heard = names.map((name) => new Promise<void>((on) => hear.set(name, on)))
+        await Promise.all(holdings.map((holding) => a.locks.release(holding)))
+        const late = sleep(hintWithinMs, 'late', { ref: false })
+        assert.notEqual(await Promise.race([Promise.all(heard), late]), 'late')
+      } finally {
+        for (const end of unwatch) end()
+      }
+    },
 
   'of several who ask at once exactly one gets the lock, round after round': async (contest) => {
     const rivals = await Promise.all(Array.from({ length: contenders }, () => contest.rival()))
