@@ -176,7 +176,7 @@ function defineTask(given: Given): AnyTask {
   for (const name of [given.name, ...(given.aliases ?? [])]) {
     checkName(name, `${where} at ${place}`, 'invalid-task')
     if (name.trim() !== name)
-      throw new ErrandError('invalid-task', `${where} at ${place}: a name has no spaces around it.`)
+      throw new ErrandError('invalid-task', `${where} at ${place}: a name has 1 to 200 characters, without spaces around them.`)
   }
   if (given.queue !== undefined) checkName(given.queue, `${where}.queue`, 'invalid-task')
   if (given.codec !== undefined) checkName(given.codec.name, `${where}.codec`, 'invalid-task')
@@ -251,7 +251,7 @@ function readFollowUps(
   where: string,
 ): readonly (string | AnyTask)[] {
   for (const one of tasks) {
-    if (typeof one === 'string') checkName(one, where, 'invalid-task')
+    if (typeof one === 'string' && one !== '') checkName(one, where, 'invalid-task')
     else if (!isTask(one)) {
       throw new ErrandError(
         'invalid-task',
