@@ -51,7 +51,7 @@ export class Unrecoverable extends Error {
   }
 }
 
-/** Fails the attempt and sets when the retry runs, in place of the backoff. Counts as a failure like any other. */
+/** Fails the attempt and sets when the retry runs, whatever backoff and `retry.when` say. Counts as a failure like any other. */
 export class RetryAfter extends Error {
   override readonly name = 'RetryAfter'
   readonly delayMs: number

@@ -176,7 +176,10 @@ function defineTask(given: Given): AnyTask {
   for (const name of [given.name, ...(given.aliases ?? [])]) {
     checkName(name, `${where} at ${place}`, 'invalid-task')
     if (name.trim() !== name)
-      throw new ErrandError('invalid-task', `${where} at ${place}: a name has 1 to 200 characters, without spaces around them.`)
+      throw new ErrandError(
+        'invalid-task',
+        `${where} at ${place}: a name has 1 to 200 characters, without spaces around them.`,
+      )
   }
   if (given.queue !== undefined) checkName(given.queue, `${where}.queue`, 'invalid-task')
   if (given.codec !== undefined) checkName(given.codec.name, `${where}.codec`, 'invalid-task')
