@@ -201,6 +201,9 @@ function testOthers(store: Store, url: string): void {
     const [later] = await store.get([await call({ runAt: '2100-01-01T00:00:00Z' })])
     assert.equal(later?.dueAt, Date.UTC(2100, 0, 1))
     await assert.rejects(call({ prioritty: 1 }), /no option prioritty/)
+    for (const options of [{ queue: 'a\u001f' }, { uniqueKey: 'a\nb' }, { queue: '\u009b' }])
+      await assert.rejects(call(options), /no control characters/)
+    await call({ queue: 'größe 👍', uniqueKey: '日本語' })
   })
 }
 
