@@ -1,6 +1,6 @@
 /** How a command tells the shell how it went: the exit codes, and errors as one line. */
-import { inspect } from 'node:util'
-import type { ErrandErrorCode } from '../core/errors.ts'
+import { isErrandError, type ErrandErrorCode } from '../core/errors.ts'
+import { errorText, messageOf, stackOf } from '../core/kept-error.ts'
 
 /** What each code means; `--help` and docs/command-line.md show the same words. */
 export const exitCodes = {
@@ -60,9 +60,9 @@ export function exitCodeOf(error: unknown): ExitCode {
 
 /** Writes an error as one line, or with its stack and causes. */
 export function describeError(error: unknown, verbose: boolean): string {
-  if (!(error instanceof Error)) return `error: ${oneLine(String(error))}`
-  const line = `error: ${oneLine(error.message || error.name)}`
-  return verbose ? [line, ...stacks(error).map(indented)].join('\n') : line
+  const line = `error: ${oneLine(messageOf(error) || errorText(error))}`
+  const stack = verbose ? stackOf(error) : null
+  return stack === null ? line : `${line}\n${indented(stack)}`
 }
 
 /** Sets a stack off, so that no line of a message passes for one of ours. */
@@ -82,14 +82,7 @@ export function needsRestart(error: unknown): error is Error {
   return details?.needsRestart === true
 }
 
-/** By name and not by class: a configuration may bring its own copy of the package. */
+/** A configuration may bring its own copy of the package, of another version. */
 function errandCode(error: unknown): ErrandErrorCode | null {
-  if (!(error instanceof Error) || error.name !== 'ErrandError' || !('code' in error)) return null
-  const { code } = error
-  return typeof code === 'string' && Object.hasOwn(codeOf, code) ? (code as ErrandErrorCode) : null
-}
-
-function stacks(error: unknown): readonly string[] {
-  if (!(error instanceof Error)) return error === undefined ? [] : [`caused by ${inspect(error)}`]
-  return [error.stack ?? error.message, ...stacks(error.cause)]
+  return isErrandError(error) && Object.hasOwn(codeOf, error.code) ? error.code : null
 }

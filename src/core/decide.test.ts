@@ -217,6 +217,15 @@ const table: readonly Row[] = [
     { kind: 'finish', state: 'failed', reason: 'error' },
   ],
   [
+    'RetryAfter is a retry whatever errors are retried by themselves',
+    {
+      outcome: { kind: 'retry-after', error, delayMs: 30 },
+      policy: { retryWhen: () => false },
+    },
+    { kind: 'again', delayMs: 30 },
+    { attempts: 1, failures: 1 },
+  ],
+  [
     'a retry that ends before the deadline runs',
     { outcome: failed, deadlineAt: now + 7_001 },
     { kind: 'again', delayMs: 7_000 },

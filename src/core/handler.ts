@@ -40,7 +40,8 @@ export interface RunningJob<Context = unknown, Output = unknown> {
   enqueue(task: string, input?: unknown, options?: FollowUpOptions): Promise<string>
   /**
    * Completes the job inside the caller's own transaction, on SQL stores: its writes and this end commit together.
-   * Throws `lease-lost` when the job is no longer this attempt's; roll back then.
+   * Throws `lease-lost` when the job is no longer this attempt's; roll back then. May be called again in another transaction
+   * once this one was rolled back; after one that has committed it throws `not-committed`.
    */
   complete(tx: unknown, output: Output): Promise<void>
 }

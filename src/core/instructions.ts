@@ -55,8 +55,8 @@ export class Unrecoverable extends Error {
 }
 
 /**
- * Fails the attempt and sets when the retry runs, in place of the backoff. Counts as a failure like any other. Thrown with a delay
- * that is no duration of at most 100 years, it fails the job as unrecoverable.
+ * Fails the attempt and sets when the retry runs, whatever backoff and `retry.when` say. Counts as a failure like any other. Thrown
+ * with a delay that is no duration of at most 100 years, it fails the job as unrecoverable.
  */
 export class RetryAfter extends Error {
   override readonly name = 'RetryAfter'

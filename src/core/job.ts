@@ -60,11 +60,13 @@ export const noCounters: Counters = {
 
 /** One error of a job's history, as it is kept: plain data, truncated to a bounded size. */
 export interface KeptError {
-  /** The error's class name, `'Error'` at least; `typeof` of what was thrown when it was no error. */
+  /** The error's class name, `'Error'` at least; of what is no error the name of its class, or its `typeof`. */
   readonly type: string
+  /** With those of the inner errors of an `AggregateError`. */
   readonly message: string
+  /** With those of its inner errors and causes. */
   readonly stack: string | null
-  /** The error's own `code`, when it has a textual one. */
+  /** The error's own `code`, when it is a text or a number. */
   readonly code: string | null
   /** The number of the attempt that it ended, from 1. */
   readonly attempt: number

@@ -11,7 +11,9 @@ const shares = { type: 100, code: 100, message: 2_000, rest: 100 } as const
 /** The longest reason that is kept of why a job was discarded or cancelled. */
 export const reasonBytes = 1_000
 /** The longest text of an error in an event's message. */
-const toldBytes = 1_000
+const toldBytes = 4_000
+/** The longest stack that a person is shown. */
+const stackBytes = 64 * 1_024
 /** How many causes and inner errors are kept of one error. */
 const mostRelated = 10
 /** How many inner errors are named in the message, how many fields beside a message, and how many parts of what has none. */
@@ -54,6 +56,12 @@ export function messageOf(thrown: unknown): string {
 export function errorText(thrown: unknown): string {
   const { type, message } = look(thrown)
   return cutText(typeof thrown === 'object' ? `${type}: ${message}` : message, toldBytes)
+}
+
+/** The stack of a thrown value with those of its causes and inner errors; null when there is none. Never throws. */
+export function stackOf(thrown: unknown): string | null {
+  const trace = traceOf(thrown)
+  return trace === null ? null : cutText(trace, stackBytes)
 }
 
 /** What can be read of a thrown value. */

@@ -189,7 +189,10 @@ function defineTask(given: Given): AnyTask {
   for (const name of [given.name, ...aliases]) {
     checkName(name, `${where} at ${place}`, 'invalid-task')
     if (name.trim() !== name)
-      throw new ErrandError('invalid-task', `${where} at ${place}: a name has no spaces around it.`)
+      throw new ErrandError(
+        'invalid-task',
+        `${where} at ${place}: a name has 1 to 200 characters, without spaces around them.`,
+      )
   }
   const definition = {
     name: given.name,
@@ -263,7 +266,7 @@ export function readFollowUps(
   where: string,
 ): readonly (string | AnyTask)[] {
   for (const one of tasks) {
-    if (typeof one === 'string') checkName(one, where, 'invalid-task')
+    if (typeof one === 'string' && one !== '') checkName(one, where, 'invalid-task')
     else if (!isTask(one)) {
       throw new ErrandError(
         'invalid-task',

@@ -156,7 +156,7 @@ export class Notes implements JobNotes {
       }
       for (const item of items) left.delete(item)
     }
-    for (const items of batchesOf(left)) await write(items)
+    for (const items of batchesOf([...left])) await write(items)
   }
 
   #call(notes: readonly Note[]): Promise<readonly NoteAnswer[]> {
@@ -198,11 +198,10 @@ function itemsOf(attempt: Attempt, pending: Pending, now: number): Item[] {
   return [...items, { attempt, line: null, note }]
 }
 
-function* batchesOf(items: ReadonlySet<Item>): Generator<readonly Item[]> {
+function* batchesOf(items: readonly Item[]): Generator<readonly Item[]> {
   let taken: Item[] = []
   let chars = 0
-  // A copy, for what is written is taken out of the set.
-  for (const item of Array.from(items)) {
+  for (const item of items) {
     const { note } = item
     const own =
       note.kind === 'log' ? note.text.length : note.kind === 'progress' ? note.value.length : 0

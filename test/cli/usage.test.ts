@@ -225,7 +225,7 @@ test('--verbose adds the stack and the cause', async (context) => {
   const { code, stderr } = await errand(['jobs', 'list', '--verbose'], { cwd })
   assert.equal(code, 2)
   assert.match(stderr, /^error: .*\nErrandError: .*\n +at /)
-  assert.match(stderr, /\nError: no luck\n +at /)
+  assert.match(stderr, /\nCaused by: Error: no luck\n +at /)
 })
 
 test('a corrupt database file is refused on one line with exit code 2', async (context) => {

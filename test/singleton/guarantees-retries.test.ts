@@ -82,3 +82,10 @@ test('a watch of a server that is away asks less and less often, and says that t
   assert.ok(asked > 1 && asked < 12, `asked ${asked} times in two seconds`)
   assert.equal(told, asked)
 })
+
+test('a wait between tries that the longest one would cut is refused', () => {
+  assert.throws(() => new HttpClient('etcdLocks()', 'http://127.0.0.1:1', { retryWait: '6s' }), {
+    code: 'invalid-option',
+    message: /etcdLocks\(\)\.retryWait is at most 5 s/,
+  })
+})

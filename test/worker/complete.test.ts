@@ -25,7 +25,8 @@ const tables = `CREATE TABLE accounts (id INTEGER PRIMARY KEY);
 
 async function onSqlite(t: TestContext): Promise<Ground> {
   const file = newFile(t)
-  const own = new DatabaseSync(file)
+  // The renewer's thread writes too.
+  const own = new DatabaseSync(file, { timeout: 20_000 })
   t.after(() => own.close())
   own.exec(`PRAGMA foreign_keys = ON; ${tables}`)
   return {

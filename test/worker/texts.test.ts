@@ -4,7 +4,6 @@ import { createQueues } from '../../src/client/queues.ts'
 import type { EnqueueOptions } from '../../src/core/enqueue-options.ts'
 import { Discard } from '../../src/core/instructions.ts'
 import { task } from '../../src/core/task.ts'
-import type { Note } from '../../src/store.ts'
 import { memory, MemoryDatabase } from '../../src/stores/memory/index.ts'
 import { sqlite } from '../../src/stores/sqlite/index.ts'
 import { VirtualClock } from '../../src/testing/virtual-clock.ts'
@@ -132,7 +131,7 @@ test('what a codec gives must be text that every store can keep', async (t) => {
 function refusing(poison: string, error: Error): Faulty {
   const one = faulty(memory({ clock: new VirtualClock(), database: new MemoryDatabase() }))
   one.fault = (call, [notes]) =>
-    call === 'note' && JSON.stringify(notes as readonly Note[]).includes(poison) ? error : null
+    call === 'note' && JSON.stringify(notes).includes(poison) ? error : null
   return one
 }
 

@@ -232,6 +232,9 @@ function testOthers(store: Store, url: string): void {
     assert.equal(later?.dueAt, Date.UTC(2100, 0, 1))
     await assert.rejects(call({ prioritty: 1 }), /no option prioritty/)
     for (const bad of ['', null]) await assert.rejects(call({ uniqueKey: bad }), /not empty/)
+    for (const options of [{ queue: 'a\u001f' }, { uniqueKey: 'a\nb' }, { queue: '\u009b' }])
+      await assert.rejects(call(options), /no control characters/)
+    await call({ queue: 'größe 👍', uniqueKey: '日本語' })
   })
 
   test('postgres: the SQL function makes the same unique keys as a program', async () => {
