@@ -60,12 +60,7 @@ export function exitCodeOf(error: unknown): ExitCode {
 export function describeError(error: unknown, verbose: boolean): string {
   if (!(error instanceof Error)) return `error: ${oneLine(String(error))}`
   const line = `error: ${oneLine(error.message || error.name)}`
-  return verbose ? [line, ...stacks(error).map(indented)].join('\n') : line
-}
-
-/** Sets a stack off, so that no line of a message passes for one of ours. */
-export function indented(stack: string): string {
-  return stack.replaceAll(/^/gm, '  ')
+  return verbose ? [line, ...stacks(error)].join('\n') : line
 }
 
 /** Joins a text's lines, each without what surrounds it. */
