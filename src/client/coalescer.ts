@@ -9,6 +9,7 @@
  *   again if anything waits, so that callers who were just answered can join, else it is idle.
  */
 import { ErrandError, isErrandError, type ErrandErrorCode } from '../core/errors.ts'
+import { setImmediate } from '../core/timers.ts'
 import type { Inserted, NewJob } from '../store.ts'
 import { keepAlive } from './keep-alive.ts'
 

@@ -1,4 +1,5 @@
 /** Keeps the process from ending while somebody waits for an answer; stores' own timers do not. */
+import { clearInterval, setInterval } from '../core/timers.ts'
 
 const longestIntervalMs = 2_147_483_647
 

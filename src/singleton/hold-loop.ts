@@ -6,6 +6,7 @@
  * the end of the time for which the last answer was good. Calls go to the server one at a time.
  */
 import type { HoldAnswer, Holding, Locks } from './lock.ts'
+import { clearTimeout, setTimeout } from '../core/timers.ts'
 
 /** Where the loop writes until when its process may believe in the lock, on the machine's monotonic clock, for all threads to read. */
 interface SharedBelief {

@@ -13,6 +13,7 @@ import { machineTicks } from '../worker/time.ts'
 import { HoldLoop, type HoldReport } from './hold-loop.ts'
 import type { FromLockThread, LockThreadData, ToLockThread } from './lock-thread.ts'
 import type { HoldAnswer, Locks } from './lock.ts'
+import { clearTimeout, setTimeout } from '../core/timers.ts'
 
 export interface LockKeeperOptions {
   readonly locks: Locks

@@ -7,6 +7,7 @@ import { RenewLoop, type RenewReport } from './renew-loop.ts'
 import type { ThreadData, ToThread } from './renewer-thread.ts'
 import { Health } from './supervised.ts'
 import { ticksOf } from './time.ts'
+import { clearTimeout, setTimeout } from '../core/timers.ts'
 
 export interface RenewerOptions {
   readonly store: Store

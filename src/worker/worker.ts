@@ -17,6 +17,7 @@ import { Parts } from './parts.ts'
 import type { StopOptions, Worker, WorkerOptions, WorkerStatus } from './public.ts'
 import { stopDefaults, StopClock } from './stop-clock.ts'
 import { ticksOf, type Ticks } from './time.ts'
+import { clearInterval, setInterval } from '../core/timers.ts'
 
 /** The most slots of one worker: each running job holds a lease in a table of fixed size. */
 const mostSlots = 1_000

@@ -1,6 +1,7 @@
 /** The locks of a store, for singletons. */
 import type { Connector, Store } from '../../store.ts'
 import type { Locks } from '../lock.ts'
+import { setImmediate } from '../../core/timers.ts'
 
 /** Locks on the app's own store. They use its connections; closing them closes nothing. */
 export function storeLocks(store: Store): Locks {

@@ -18,6 +18,7 @@ import {
   withoutArguments,
 } from './errors.ts'
 import type { Script } from './script.ts'
+import { clearTimeout, setTimeout } from '../../core/timers.ts'
 
 /** Where the server is: nodes to connect to, or a client. */
 export type Target =

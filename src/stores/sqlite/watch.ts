@@ -5,6 +5,13 @@
 import { watch as watchFile, type FSWatcher } from 'node:fs'
 import type { Database } from './database.ts'
 import type { Hints } from './hints.ts'
+import {
+  clearInterval,
+  clearTimeout,
+  setImmediate,
+  setInterval,
+  setTimeout,
+} from '../../core/timers.ts'
 
 const secondLookMs = 2
 const slowLookMs = 500
