@@ -86,6 +86,10 @@ const impureInCore: readonly RegExp[] = [
   /\bprocess\./,
 ]
 
+/** Takes the machine's timers before a test can replace the global ones; the core uses none of them. */
+const timers = 'src/core/timers.ts'
+const globalTimers = /(?<![.\w])(?:set(?:Timeout|Interval|Immediate)|performance\.now)\b/
+
 const files = [...filesUnder('src'), ...filesUnder('test')]
 const tests = files.filter(({ path }) => path.startsWith('test/') || isTest(path))
 const sources = files.filter(({ path }) => path.startsWith('src/') && !isTest(path))
@@ -127,6 +131,22 @@ test('the public surface is re-exports only', () => {
       .map(
         ({ path, rest }) => `${path}: move this into the part that owns it: ${rest.slice(0, 80)}`,
       ),
+  )
+})
+
+test('what waits in a program of the user waits by timers that no test replaces', () => {
+  assertNone(
+    sources
+      .filter(({ path }) => path !== timers && partOf(path) !== 'cli')
+      .filter(({ path }) => !path.startsWith('src/testing/conformance/'))
+      .filter(({ text }) => globalTimers.test(withoutComments(text)))
+      .filter(
+        ({ text }) =>
+          !/import \{[^}]*\} from '(?:[./]+(?:core\/)?timers\.ts|node:timers\/promises)'/.test(
+            text,
+          ),
+      )
+      .map(({ path }) => `${path}: import its timers from ${timers}`),
   )
 })
 
@@ -175,12 +195,14 @@ test('the core imports no package but pure ones, and from Node only hashing', ()
 
 test('the core reads no clock and no randomness, and sets no timer', () => {
   assertNone(
-    core.flatMap((file) =>
-      linesMatching(withoutComments(file.text), impureInCore).map(
-        ({ line, match }) =>
-          `${file.path}:${line}: '${match}' in the core; pass in now, random or an answer`,
+    core
+      .filter(({ path }) => path !== timers)
+      .flatMap((file) =>
+        linesMatching(withoutComments(file.text), impureInCore).map(
+          ({ line, match }) =>
+            `${file.path}:${line}: '${match}' in the core; pass in now, random or an answer`,
+        ),
       ),
-    ),
   )
 })
 

@@ -2,7 +2,7 @@
 import type { Command } from 'commander'
 import type { Errand } from '../errand.ts'
 import { describeError, exitCodeOf, type ExitCode } from './exit.ts'
-import { flushed, remark } from './terminal.ts'
+import { flushed, keepStdoutPure, remark } from './terminal.ts'
 
 /** Options that every command takes. */
 export interface Globals {
@@ -46,11 +46,12 @@ export async function end(code: number): Promise<never> {
   process.exit(code)
 }
 
-/** Opens the app, hands it to `use`, and closes it whatever comes. */
+/** Opens the app of a command that gives one answer, hands it to `use`, and closes it whatever comes. */
 export async function withApp<Result>(
   globals: Globals,
   use: (errand: Errand) => Promise<Result>,
 ): Promise<Result> {
+  keepStdoutPure()
   const { openApp } = await import('./open-app.ts')
   const errand = await openApp(globals)
   try {

@@ -29,8 +29,14 @@ const toldByMessage = [
 /** Makes the log. pino-pretty is loaded only where it is shown. */
 export async function makeLogger(level: string, format: 'pretty' | 'json'): Promise<Logger> {
   switch (format) {
-    case 'json':
-      return pino({ level }, pino.destination({ dest: 1, sync: false }))
+    case 'json': {
+      const stdout = pino.destination({ dest: 1, sync: process.stdout.isTTY })
+      stdout.on('error', (error: NodeJS.ErrnoException) => {
+        // A terminal that was closed; SIGHUP tells what is to become of the work.
+        if (error.code !== 'EIO') throw error
+      })
+      return pino({ level }, stdout)
+    }
     case 'pretty': {
       const { default: pretty } = await import('pino-pretty')
       return pino(

@@ -20,17 +20,20 @@ const levels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']
 
 /** Runs the command line and ends the process. */
 export async function run(argv: readonly string[]): Promise<void> {
-  // A reader that has seen enough, such as head, is no failure.
-  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code === 'EPIPE') process.exit(0)
-    throw error
-  })
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', survive)
   try {
     await makeProgram().parseAsync(argv)
   } catch (error) {
     if (!(error instanceof CommanderError)) throw error
     await end(error.exitCode === 0 ? 0 : 2)
   }
+}
+
+function survive(error: NodeJS.ErrnoException): void {
+  // A reader that has seen enough, such as head, is no failure.
+  if (error.code === 'EPIPE') process.exit(0)
+  // A terminal that was closed takes no more words; SIGHUP tells what is to become of the work.
+  if (error.code !== 'EIO') throw error
 }
 
 function makeProgram(): Command {

@@ -1,17 +1,26 @@
-/** Signals that end a command which goes on until it is stopped. */
+/**
+ * Signals that end a command which goes on until it is stopped. One Ctrl+C may come as several: the terminal sends SIGINT to the whole group,
+ * and a tool above, such as concurrently, foreman or tsx, forwards its own as SIGINT or SIGTERM. So what follows the first within a moment
+ * is taken for the same wish.
+ */
 import { constants } from 'node:os'
 import { remark } from './terminal.ts'
 
-const signals = ['SIGTERM', 'SIGINT'] as const
+/** SIGHUP is what a terminal sends when it is closed. */
+const signals = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const
+const sameWishMs = 1_000
 
-/** Calls `stop` at the first signal; a second one ends the process at once. */
+/** Calls `stop` at the first signal; another one, a second or more later, ends the process at once. */
 export function onStopSignal(stop: () => void): void {
-  let isStopping = false
+  let firstAt: number | null = null
   for (const signal of signals) {
     process.on(signal, () => {
-      if (isStopping) process.exit(128 + constants.signals[signal])
-      isStopping = true
-      if (process.stderr.isTTY) remark('Stopping; once more to exit at once.')
+      if (firstAt !== null) {
+        if (performance.now() - firstAt >= sameWishMs) process.exit(128 + constants.signals[signal])
+        return
+      }
+      firstAt = performance.now()
+      if (process.stderr.isTTY) remark('Stopping; once more, in a second, to exit at once.')
       stop()
     })
   }

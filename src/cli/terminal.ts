@@ -13,15 +13,22 @@ const escape = '\u001B'
 const mark = `\uE000${randomBytes(8).toString('hex')}`
 const ownColours = new RegExp(`${mark}\\[[0-9;]*m`, 'g')
 
+const writeOut = process.stdout.write.bind(process.stdout)
+
+/** Sends to stderr what anything but a command's answer writes to stdout, such as a configuration that prints while it loads. */
+export function keepStdoutPure(): void {
+  process.stdout.write = process.stderr.write.bind(process.stderr)
+}
+
 /** Writes a line to stdout. */
 export function print(text = ''): void {
-  process.stdout.write(`${visible(text).replaceAll(mark, escape)}\n`)
+  writeOut(`${visible(text).replaceAll(mark, escape)}\n`)
 }
 
 /** Writes one JSON value to stdout: indented for people, on one line for programs. */
 export function printJson(value: unknown): void {
   const json = JSON.stringify(value ?? null, null, process.stdout.isTTY ? 2 : undefined)
-  process.stdout.write(`${json.replaceAll(unescapedInJson, escapedInJson)}\n`)
+  writeOut(`${json.replaceAll(unescapedInJson, escapedInJson)}\n`)
 }
 
 /** Control characters that JSON leaves as they are, though it may escape them. */
@@ -59,8 +66,8 @@ export function widthOf(text: string): number {
 /** Resolves when what was written has left the process. */
 export async function flushed(): Promise<void> {
   await Promise.all(
-    [process.stdout, process.stderr].map(
-      (stream) => new Promise<void>((resolve) => stream.write('', () => resolve())),
+    [writeOut, process.stderr.write.bind(process.stderr)].map(
+      (write) => new Promise<void>((resolve) => write('', () => resolve())),
     ),
   )
 }

@@ -16,6 +16,7 @@ import { bareFacts, makeJob, type JobOrigin, type TaskFacts } from './new-job.ts
 import type { EnqueuedJob, Entry } from './public.ts'
 import { Results } from './results.ts'
 import { TaskCatalog, type KnownTask } from './task-catalog.ts'
+import { setImmediate } from '../core/timers.ts'
 
 /** Bounds of one insert of `enqueueMany`, and of the wait for calls in flight at close. */
 const clientBounds = { batchJobs: 1_000, batchChars: 16_000_000, drainMs: 10_000 } as const

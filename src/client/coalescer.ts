@@ -9,8 +9,9 @@
  * - flushing: one batch is under way; what arrives meanwhile waits for the next. When it is done the lane gathers
  *   again if anything waits, so that callers who were just answered can join, else it is idle.
  */
-import { ErrandError } from '../core/errors.ts'
 import type { Clock } from '../core/clock.ts'
+import { ErrandError } from '../core/errors.ts'
+import { setImmediate } from '../core/timers.ts'
 import type { Inserted, NewJob } from '../store.ts'
 import { HeldJobs } from './held-jobs.ts'
 import {

@@ -19,6 +19,7 @@ import { answered } from './call-deadline.ts'
 import { keepAlive } from './keep-alive.ts'
 import type { ResultOptions } from './public.ts'
 import { missing, outputOf, timedOut } from './result-errors.ts'
+import { performance, setImmediate, setTimeout } from '../core/timers.ts'
 
 /** Timing of waits. */
 const resultDefaults = {

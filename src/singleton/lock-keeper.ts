@@ -18,6 +18,7 @@ import { HoldLoop, type HoldReport } from './hold-loop.ts'
 import { directLine, ThreadLine, type LineAnswer, type LockLine } from './lock-line.ts'
 import type { LockThreadData } from './lock-thread.ts'
 import type { HoldAnswer, Locks } from './lock.ts'
+import { clearTimeout, setTimeout } from '../core/timers.ts'
 
 export interface LockKeeperOptions {
   readonly locks: Locks

@@ -16,6 +16,7 @@ import type { Beat } from './liveness/liveness.ts'
 import type { Point } from './metrics/metrics.ts'
 import type { Pace, SingletonSettings } from './settings.ts'
 import { watchfulSignal } from './watchful-signal.ts'
+import { clearInterval, setInterval } from '../core/timers.ts'
 
 /** What a round came to. The words are Jobslib's, so that its dashboards go on. */
 export type RoundStatus =

@@ -1,5 +1,6 @@
 /** The machine's own clock, which every store uses unless it is given another. */
 import { longestTimerMs, type Clock } from '../core/clock.ts'
+import { clearTimeout, setTimeout } from '../core/timers.ts'
 
 /** Tells the system's time in whole milliseconds; its timers do not keep the process alive. */
 export const systemClock: Clock = {

@@ -1,6 +1,7 @@
 /** A clock that stands still until a test moves it. */
 import type { Clock } from '../core/clock.ts'
 import { refuseValue } from '../core/read.ts'
+import { setImmediate } from '../core/timers.ts'
 
 /** Where a virtual clock starts unless told otherwise: 2030-01-01T00:00:00Z. */
 export const virtualStart = 1_893_456_000_000

@@ -3,6 +3,7 @@ import { sleep, type Clock } from '../core/clock.ts'
 import { formatMs } from '../core/duration.ts'
 import { ErrandError, isErrandError } from '../core/errors.ts'
 import type { EventHub } from '../observe/events.ts'
+import { setImmediate } from '../core/timers.ts'
 
 /** Back-off after failures in a row: doubled from the first, drawn between half and all of it. */
 const backoffBounds = {

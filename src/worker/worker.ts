@@ -17,8 +17,10 @@ import { errorText } from '../core/kept-error.ts'
 import { readList, readQueueName } from '../core/read.ts'
 import { Parts } from './parts.ts'
 import type { StopOptions, Worker, WorkerOptions, WorkerStatus } from './public.ts'
+import { inRootContext } from './root-context.ts'
 import { stopDefaults, StopClock } from './stop-clock.ts'
 import { ticksOf, type Ticks } from './time.ts'
+import { clearInterval, setInterval } from '../core/timers.ts'
 
 /** The most slots of one worker: each running job holds a lease in a table of fixed size. */
 const mostSlots = 1_000
@@ -92,7 +94,7 @@ export class ErrandWorker implements Worker {
     this.#state = 'running'
     this.#isOpening = true
     try {
-      await this.#open()
+      await inRootContext(() => this.#open())
     } catch (error) {
       this.#state = 'stopped'
       await this.#releaseContext()
@@ -105,7 +107,7 @@ export class ErrandWorker implements Worker {
   /** `exiting` says that the process ends right after: what still runs is then given up as interrupted. */
   stop(options: StopOptions & { readonly exiting?: boolean } = {}): Promise<void> {
     this.#stopClock.set(options)
-    this.#stopping ??= this.#close(options.exiting ?? false)
+    this.#stopping ??= inRootContext(() => this.#close(options.exiting ?? false))
     return this.#stopping
   }
 

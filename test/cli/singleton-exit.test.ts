@@ -58,8 +58,8 @@ const signalled =
     await running.shown('running')
     for (const signal of signals) {
       running.kill(signal)
-      // Two signals at once may come as one.
-      await new Promise((resolve) => setTimeout(resolve, 200))
+      // Signals that follow each other within a second are one wish.
+      await Promise.race([running.ended, new Promise((resolve) => setTimeout(resolve, 1_200))])
     }
   }
 

@@ -305,3 +305,16 @@ test('configurations in JavaScript load as well', async (context) => {
     assert.equal(code, 0)
   }
 })
+
+test('a configuration that prints leaves stdout to the answer', async (context) => {
+  const config = configText.replace(
+    'export default',
+    "console.log('connecting …')\nprocess.stdout.write('more')\nexport default",
+  )
+  const cwd = await makeProject(context, { 'errand.config.ts': config })
+  for (const args of [['jobs', 'list'], ['queues', 'list'], ['workers'], ['doctor'], ['migrate']]) {
+    const { stdout, stderr } = await errand([...args, '--json'], { cwd })
+    assert.doesNotThrow(() => JSON.parse(stdout), stdout)
+    assert.match(stderr, /connecting …/)
+  }
+})

@@ -192,14 +192,27 @@ for (const [signal, code] of [
   ['SIGTERM', 143],
   ['SIGINT', 130],
 ] as const) {
-  test(`a second ${signal} exits at once with ${code}`, async (context) => {
+  test(`another ${signal}, a second later, exits at once with ${code}`, async (context) => {
     const { cwd, worker } = await withWorker(context)
     await errand(['enqueue', 'hang'], { cwd })
     await worker.shown('hang')
     worker.kill(signal)
     await worker.shown('stops')
-    worker.kill(signal)
+    const insisting = setInterval(() => worker.kill(signal), 100)
+    context.after(() => clearInterval(insisting))
     assert.equal((await worker.ended).code, code)
+  })
+}
+
+for (const signals of [['SIGINT', 'SIGINT'], ['SIGINT', 'SIGTERM'], ['SIGHUP']] as const) {
+  test(`${signals.join(' and ')} of one wish to stop let running jobs end`, async (context) => {
+    const { cwd, worker } = await withWorker(context)
+    const { stdout } = await errand(['enqueue', 'slow', '--json'], { cwd })
+    await worker.shown('slow')
+    for (const signal of signals) worker.kill(signal)
+    assert.equal((await worker.ended).code, 0)
+    const { id } = JSON.parse(stdout) as { readonly id: string }
+    assert.equal((await errand(['jobs', 'result', id], { cwd })).stdout, '"done"\n')
   })
 }
 

@@ -8,7 +8,7 @@ import type { ExitCode } from '../exit.ts'
 import { examples } from '../help.ts'
 import { openSingletonApp } from '../open-singleton.ts'
 import { duration } from '../options.ts'
-import { print, printJson } from '../terminal.ts'
+import { keepStdoutPure, print, printJson } from '../terminal.ts'
 
 interface Options {
   readonly maxAge: Duration
@@ -36,6 +36,7 @@ async function check(options: Options & Globals, name: string): Promise<ExitCode
   const maxAgeMs = toMs(options.maxAge, '--max-age')
   if (maxAgeMs === 0)
     throw new ErrandError('invalid-option', '--max-age must be longer than nothing.')
+  keepStdoutPure()
   const lock = options.liveness === undefined ? undefined : 'none'
   const { errand, singleton } = await openSingletonApp(options, name, lock)
   const verdict = await errand.singletons.check(singleton, maxAgeMs, {

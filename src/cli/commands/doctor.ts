@@ -22,7 +22,7 @@ import { oneLine } from '../exit.ts'
 import { inLine } from '../../core/shown.ts'
 import { examples } from '../help.ts'
 import { counted } from '../job-words.ts'
-import { paint, print, printJson } from '../terminal.ts'
+import { keepStdoutPure, paint, print, printJson } from '../terminal.ts'
 import type { Errand } from '../../errand.ts'
 
 const colours = { ok: 'green', warn: 'yellow', fail: 'red' } as const
@@ -49,6 +49,7 @@ export function addDoctor(program: Command): void {
 }
 
 async function examine(globals: Globals): Promise<readonly Finding[]> {
+  keepStdoutPure()
   const findings: Finding[] = [checkNode()]
   const { openApp } = await import('../open-app.ts')
   const { findConfig } = await import('../load-config.ts')

@@ -5,7 +5,7 @@ import type { JobRecord } from '../../client/public.ts'
 import type { LogLine } from '../../core/job.ts'
 import { inLine } from '../../core/shown.ts'
 import { action, withApp } from '../action.ts'
-import { indented, oneLine } from '../exit.ts'
+import { oneLine } from '../exit.ts'
 import { examples } from '../help.ts'
 import { stateWord } from '../job-words.ts'
 import { facts } from '../table.ts'
@@ -76,7 +76,7 @@ function printJob(job: JobRecord, log: readonly LogLine[]): void {
   print(`\n${paint('bold', 'Timeline')}`)
   for (const line of timeline(job, log)) print(line)
   const stack = job.errors.at(-1)?.stack
-  if (stack) print(`\n${paint('bold', 'Last error')}\n${indented(stack)}`)
+  if (stack) print(`\n${paint('bold', 'Last error')}\n${stack}`)
 }
 
 function counts(job: JobRecord): string | null {

@@ -23,7 +23,7 @@ export function addWorker(program: Command): void {
     .command('worker')
     .summary('run jobs')
     .description(
-      'Run jobs until SIGTERM or SIGINT: then finish what runs, within --grace, and exit with 0. A second signal exits at once, with 130 for SIGINT and 143 for SIGTERM. A file that this process must not use any more ends it with 3.',
+      'Run jobs until SIGTERM, SIGINT or SIGHUP: then finish what runs, within --grace, and exit with 0. Another signal, a second later, exits at once, with 130 for SIGINT and 143 for SIGTERM. A file that this process must not use any more ends it with 3.',
     )
     .option('--slots <n>', 'jobs at a time, over all queues', count)
     .option('--queue <name>', 'serve this queue only; may be repeated', several)

@@ -3,6 +3,7 @@ import { ownModule } from '../../core/own-module.ts'
 import type { Connector, Store } from '../../store.ts'
 import { openConnector } from '../../worker/in-thread.ts'
 import type { Locks } from '../lock.ts'
+import { setImmediate } from '../../core/timers.ts'
 
 /** Locks on the app's own store. They use its connections; closing them closes nothing. */
 export function storeLocks(store: Store): Locks {

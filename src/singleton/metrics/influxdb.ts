@@ -8,6 +8,7 @@ import { readFunction, readTexts, refuseValue } from '../../core/read.ts'
 import { mostCount } from '../../core/options.ts'
 import { HttpClient, httpOptionNames, type HttpOptions } from '../http-client.ts'
 import type { Metrics, Point } from './metrics.ts'
+import { clearTimeout, setTimeout } from '../../core/timers.ts'
 
 export interface InfluxdbOptions extends HttpOptions {
   /** The database; of version 2 and 3 the bucket, as `database` or `database/policy` is mapped to it. */

@@ -4,6 +4,7 @@ import { lastTime } from '../unreadable.ts'
 import type { Database } from './database.ts'
 import { bounded, column, handedColumns, numbers, readClaimed, readHeader, texts } from './rows.ts'
 import { planned } from './planned.ts'
+import { setTimeout } from '../../core/timers.ts'
 
 /**
  * The head of each queue in order, run by run: walks the index of `ready`, locks the runs that it takes and skips what others hold. A run

@@ -2,6 +2,7 @@
 import { missingPeer } from '../missing-peer.ts'
 import { closedError, lateError } from './errors.ts'
 import type { Row, Value } from './rows.ts'
+import { clearTimeout, setTimeout } from '../../core/timers.ts'
 
 /** One statement as `pg` takes it. */
 export interface Query {

@@ -16,6 +16,7 @@ import type { Hints } from './hints.ts'
 import { Leased } from './leased.ts'
 import type { Row } from './rows.ts'
 import { inSchema, migrate, type Runner } from './schema.ts'
+import { performance, setTimeout } from '../../core/timers.ts'
 
 export interface DatabaseOptions {
   readonly source: Source

@@ -65,6 +65,26 @@ export function storeError(error: unknown, location: string): unknown {
         `${location}: a value cannot be stored: it is larger than PostgreSQL stores, or holds a character of code 0`,
         { cause: error, details },
       )
+    case '42P01':
+    case '42883':
+    case '3F000':
+      return new ErrandError(
+        'store-corrupt',
+        `${location}: tables or functions of the schema are missing: it was dropped or restored in part. If it is gone, a process that starts makes it anew; else restore it from a backup`,
+        { cause: error, details },
+      )
+    case '42P07':
+    case '42723':
+      return new ErrandError(
+        'store-corrupt',
+        `${location}: the schema holds other tables or functions by the names of Errand's: choose another schema, or drop it`,
+        { cause: error, details },
+      )
+    case '42501':
+      return new ErrandError('store-unavailable', `${location}: ${missingRight(error)}`, {
+        cause: error,
+        details,
+      })
     case '25P02':
       return new ErrandError(
         'tx-unsupported',
@@ -79,6 +99,12 @@ export function storeError(error: unknown, location: string): unknown {
         { cause: error, details },
       )
   }
+}
+
+/** Which right it is, the server tells in its own words and language only. */
+function missingRight(error: unknown): string {
+  const said = error instanceof Error ? error.message : String(error)
+  return `the server says "${said}": grant this user USAGE on the schema, SELECT, INSERT, UPDATE, DELETE and TRUNCATE on its tables, USAGE on its sequences and EXECUTE on its functions; to make or upgrade them CREATE on the database, or have their owner run errand migrate`
 }
 
 function whyUnavailable(code: string): string | null {
@@ -98,8 +124,6 @@ function whyUnavailable(code: string): string | null {
       return 'the server does not let this user in: see to pg_hba.conf'
     case '3D000':
       return 'there is no such database: create it, or correct the URL'
-    case '42501':
-      return 'this user may not do that: grant it CREATE on the database, or have an administrator run errand migrate'
     case '53300':
       return 'the server has no connection left: raise max_connections, or put a pooler between'
     case '25006':

@@ -6,6 +6,7 @@
  * entered when a walk stepped over many dead rows, and left again after some times as long as such a walk takes, or when nothing was found there, to see whether work came
  * to lie before.
  */
+import { performance } from '../../core/timers.ts'
 
 /** As many dead rows are stepped over in a fraction of a millisecond. */
 const manyDead = 500

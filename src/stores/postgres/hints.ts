@@ -9,6 +9,7 @@
  */
 import { randomUUID } from 'node:crypto'
 import type { Hint } from '../../store.ts'
+import { clearTimeout, performance, setImmediate, setTimeout } from '../../core/timers.ts'
 
 /** How far apart the messages of one kind are, in ms. */
 const apartMs: Readonly<Record<Hint, number>> = {

@@ -8,6 +8,7 @@
 import type { Hint } from '../../store.ts'
 import type { Held, Source } from './connection.ts'
 import type { Database } from './database.ts'
+import { clearTimeout, setTimeout } from '../../core/timers.ts'
 
 const pingMs = 15_000
 const answerMs = 5_000

@@ -47,6 +47,8 @@ const migrations: readonly string[] = [
     retentionFunctions,
     publicFunctions,
     lockFunctions,
+    // They run with the rights of their caller. Where PUBLIC has lost EXECUTE by default, rights on the tables would not do.
+    'GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA errand TO PUBLIC;',
   ].join('\n'),
 ]
 
@@ -67,7 +69,7 @@ export type Runner = (sql: string, values?: readonly Value[]) => Promise<readonl
 export function inSchema(sql: string, schema: string): string {
   return schema === 'errand'
     ? sql
-    : sql.replaceAll(/\berrand\.|SCHEMA IF NOT EXISTS errand\b/g, (found) =>
+    : sql.replaceAll(/\berrand\.|SCHEMA (?:IF NOT EXISTS )?errand\b/g, (found) =>
         found.replace('errand', schema),
       )
 }
@@ -90,6 +92,7 @@ export async function migrate(run: Runner, location: string): Promise<Durability
     const [[exists] = []] = await run(HAS_META)
     if (exists !== true) await run(CREATE_META)
     const version = await readVersion(run, location)
+    if (exists === true && version === 0) throw emptied(location)
     for (const migration of migrations.slice(version)) await run(migration)
     await run(WRITE_VERSION, [schemaVersion])
     await run('COMMIT')
@@ -98,6 +101,15 @@ export async function migrate(run: Runner, location: string): Promise<Durability
     throw error
   }
   return settings
+}
+
+/** Tables and version come in one transaction, so that one without the other was not Errand's doing. */
+function emptied(location: string): ErrandError {
+  return new ErrandError(
+    'store-corrupt',
+    `${location}: its table meta does not tell a version: it was emptied, or is not Errand's. Restore it from a backup, drop the schema to begin anew, or choose another`,
+    { details: { location } },
+  )
 }
 
 /** The version of the schema, 0 for none. Throws `store-too-new` for one that is newer than this code. */

@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto'
 import type { Warning } from '../../core/warning.ts'
 import type { Source } from './connection.ts'
 import type { Database } from './database.ts'
+import { clearTimeout, setTimeout } from '../../core/timers.ts'
 
 type Warnings = readonly Warning[]
 

@@ -18,6 +18,7 @@ import {
 import { keysOf, type Script } from './script.ts'
 import { Silence } from './silence.ts'
 import { Subscription, type Listener } from './subscription.ts'
+import { clearTimeout, setTimeout } from '../../core/timers.ts'
 
 /** Where the server is: nodes to connect to, or a client. */
 export type Target =

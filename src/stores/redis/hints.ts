@@ -1,5 +1,6 @@
 /** Tells watchers, soon but never at once, that something happened, in this process and in others. */
 import type { Hint } from '../../store.ts'
+import { clearTimeout, setImmediate, setTimeout } from '../../core/timers.ts'
 
 /** What scripts tell of their effects, as bits: see `toolsLua`. */
 const kinds: readonly (readonly [bit: number, hint: Hint])[] = [

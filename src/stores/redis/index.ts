@@ -48,6 +48,7 @@ export function redis(
   readFlag(testClock, 'redis().testClock')
   const given = { prefix, partitions, testClock }
   if (isClient(target)) {
+    refuseUnfit(target)
     const own: Target = { kind: 'client', client: target }
     return redisStore({ ...given, target: own, location: locationOf(target) }, null)
   }
@@ -66,6 +67,28 @@ interface Argument extends Required<RedisOptions> {
 export function connect(argument: unknown): Store {
   const { urls, ...options } = argument as Argument
   return redis(urls, options)
+}
+
+/** What a client does to keys and answers by itself that the scripts know nothing of, and what to do instead. */
+const unfit = {
+  keyPrefix:
+    'the names of its keys would differ from those of other clients: take the option prefix of redis()',
+  stringNumbers: 'its numbers would come as texts: make a client of its own for redis()',
+} as const
+
+function refuseUnfit(client: RedisClient): void {
+  const { options = {} } = client as { readonly options?: ClientOptions }
+  for (const [name, why] of Object.entries(unfit) as [keyof typeof unfit, string][]) {
+    if (!options[name] && !options.redisOptions?.[name]) continue
+    throw new ErrandError('invalid-option', `redis() cannot use a client with ${name}: ${why}.`)
+  }
+}
+
+interface ClientOptions {
+  readonly keyPrefix?: string
+  readonly stringNumbers?: boolean
+  /** Those of each node of a cluster. */
+  readonly redisOptions?: Omit<ClientOptions, 'redisOptions'>
 }
 
 function readUrls(target: string | readonly string[]): readonly string[] {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { after, test } from 'node:test'
 import { inspect } from 'node:util'
-import { Redis } from 'ioredis'
+import { Cluster, Redis } from 'ioredis'
 import { canStartRedis, startRedis } from '../../../test/redis-server.ts'
 import type { Store } from '../../store.ts'
 import { newJob } from '../../testing/conformance/jobs.ts'
@@ -18,6 +18,18 @@ async function assertSilent(call: Promise<unknown>, secret: string): Promise<voi
     return true
   })
 }
+
+test('redis: a client that changes names of keys or numbers is refused', () => {
+  for (const options of [{ keyPrefix: 'mine:' }, { stringNumbers: true }]) {
+    const client = new Redis({ ...options, lazyConnect: true }) as unknown as RedisClient
+    assert.throws(() => redis(client), { code: 'invalid-option', message: /cannot use a client/ })
+    const cluster = new Cluster([{ host: '127.0.0.1', port: 1 }], {
+      redisOptions: options,
+      lazyConnect: true,
+    }) as unknown as RedisClient
+    assert.throws(() => redis(cluster), { code: 'invalid-option', message: /cannot use a client/ })
+  }
+})
 
 if (canStartRedis()) {
   const server = await startRedis()

@@ -4,6 +4,7 @@ import { claim } from './claims.ts'
 import { expired } from './expired.ts'
 import type { Answered, Partition } from './partition.ts'
 import type { Spread } from './spread.ts'
+import { performance } from '../../core/timers.ts'
 
 /** A partition that failed is left out for so long by calls that have got jobs from others. */
 const awayMs = 1_000

@@ -35,6 +35,7 @@ import { Pace } from './pace.ts'
 import { migrate, readVersion, schemaVersion } from './schema.ts'
 import { Transaction } from './transaction.ts'
 import { UserConnections } from './user-connections.ts'
+import { performance } from '../../core/timers.ts'
 
 /** What survives an acknowledged call: a killed process, or a power failure as well. */
 export type Durability = 'process' | 'power'

@@ -1,5 +1,6 @@
 /** Tells watchers, soon but never at once, that something happened. */
 import type { Hint } from '../../store.ts'
+import { setImmediate } from '../../core/timers.ts'
 
 const kinds: readonly Hint[] = ['work', 'cancel', 'paused', 'finished', 'lock', 'record']
 

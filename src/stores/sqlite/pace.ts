@@ -6,6 +6,7 @@
  * found taken and left `contendedMs` after the last time: after `sliceMs` of writing the lock is left free for `gapMs`, longer than
  * waiters sleep, so that each of several busy processes gets its turn within a few slices.
  */
+import { performance, setImmediate, setTimeout } from '../../core/timers.ts'
 const pacing = {
   /** Longest stretch of writing without letting the event loop in. */
   turnMs: 2,

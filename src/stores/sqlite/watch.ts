@@ -6,6 +6,13 @@ import { watch as watchFile, type FSWatcher } from 'node:fs'
 import type { Connection } from './connection.ts'
 import type { Database } from './database.ts'
 import type { Hints } from './hints.ts'
+import {
+  clearInterval,
+  clearTimeout,
+  setImmediate,
+  setInterval,
+  setTimeout,
+} from '../../core/timers.ts'
 
 const secondLookMs = 2
 const slowLookMs = 500
