@@ -139,6 +139,32 @@ if (canStartRedis()) {
     assert.equal((await other.claim(claimOf({ limit: 9 }))).jobs.length, 9)
   })
 
+  test('no call changes anything where there is no meta', async (t) => {
+    const server = await startRedis()
+    const admin = new Redis(server.url)
+    const store = redis(server.url)
+    t.after(async () => {
+      admin.disconnect()
+      await store.close()
+      await server.stop()
+    })
+    await store.insert(Array.from({ length: 4 }, () => newJob()))
+    const { jobs } = await store.claim(claimOf({ limit: 2 }))
+    await admin.del('{errand:0}:meta')
+    const keys = await admin.dbsize()
+    const calls = [
+      () => store.insert([newJob()]),
+      () => store.claim(claimOf()),
+      () => store.settle(jobs.map((job) => finish(job))),
+      () => store.renew(jobs, 60_000),
+      () => store.get(jobs.map(({ id }) => id)),
+    ]
+    // All at once, before the first refusal makes the store look at its layout.
+    await Promise.all(calls.map((call) => assert.rejects(call, { code: 'store-unavailable' })))
+    assert.equal(await admin.dbsize(), keys)
+    assert.equal(await admin.hlen('{errand:0}:running'), 1 + jobs.length)
+  })
+
   test('a server that lost all its data is a new store', async (t) => {
     const server = await startRedis()
     const admin = new Redis(server.url)
