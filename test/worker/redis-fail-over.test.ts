@@ -126,7 +126,7 @@ async function atWork(t: TestContext, url: string): Promise<Crew> {
   await worker.start()
   assert.equal(worker.status.renewer, 'thread')
   const job = await app.enqueue(lasting)
-  await eventually('the job to run', async () => (await app.jobs.get(job.id))?.startedAt != null)
+  await eventually('the job to run', async () => Boolean((await app.jobs.get(job.id))?.startedAt))
   return {
     app,
     async comesBack(port, what) {

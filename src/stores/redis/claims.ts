@@ -15,6 +15,8 @@ const CLAIM = pairOf(
 -- ARGV[4...8]: worker, lease in ms, most jobs in all, most from each queue that is not named, highest losses of a suspect or -1
 -- ARGV[9...]: queues, each with its limit
 local limit, others = min(MOST, tonumber(ARGV[6])), tonumber(ARGV[7])
+local least = tonumber(call('HGET', root .. 'meta', 'token'))
+if not least then return false end
 local first, nextDue = call('ZRANGE', root .. 'scheduled', 0, 0, 'WITHSCORES'), -1
 if first[1] then
   nextDue = tonumber(first[2]) - now
@@ -50,7 +52,7 @@ for q, queue in ipairs(queues) do
 end
 if #ids == 0 then return { 0, now, nextDue, '0', '', '', {} } end
 for q, count in pairs(taken) do call('LTRIM', root .. 'line:' .. queues[q], count, -1) end
-local least = max((tonumber(call('HGET', root .. 'meta', 'token')) or 0) + 1, micros)
+least = max(least + 1, micros)
 local token = format('%.0f', least + (tonumber(ARGV[3]) - least) % tonumber(ARGV[2]))
 call('HSET', root .. 'meta', 'token', token)
 local untilAt = format('%.0f', now + tonumber(ARGV[5]))

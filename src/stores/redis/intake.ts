@@ -212,7 +212,6 @@ const INSERT = pairOf(
   String.raw`
 -- ARGV[4...7]: how many jobs, a channel and a message to tell others of them, or '', name of the call; then three texts for each job
 local count, made = tonumber(ARGV[4]), root .. 'c:' .. ARGV[7]
-if call('EXISTS', made) == 1 then return false end
 local byQueue, order, met = {}, {}, {}
 for n = 8, 7 + 3 * count, 3 do
   local queue = ARGV[n + 1]
@@ -223,7 +222,9 @@ for n = 8, 7 + 3 * count, 3 do
     order[#order + 1] = queue
   end
 end
+if call('EXISTS', root .. 'meta') == 0 then return false end
 if count == 0 then return { 0 } end
+if not call('SET', made, '', 'PX', ${madeMs}, 'NX') then return false end
 local seq = call('HINCRBY', root .. 'meta', 'seq', count) - count + 1
 local records, ids, middle = {}, {}, '\t\t' .. format('%.0f', now) .. '\n'
 for n = 1, count do
@@ -250,7 +251,10 @@ while n <= count do
   n = last + 1
 end
 -- Some are known: the ranks are left unused.
-if not isNew then return false end
+if not isNew then
+  call('DEL', made)
+  return false
+end
 for _, queue in ipairs(order) do
   local entries = byQueue[queue]
   call('RPUSH', root .. 'line:' .. queue, unpack(entries))
@@ -258,7 +262,6 @@ for _, queue in ipairs(order) do
     call('ZADD', root .. 'busy', 0, queue)
   end
 end
-call('SET', made, '', 'PX', ${madeMs})
 if ARGV[5] ~= '' then call('PUBLISH', ARGV[5], ARGV[6]) end
 return { 1 }
 `,

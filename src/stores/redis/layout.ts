@@ -21,7 +21,7 @@ if #meta == 0 then
 end
 local fields = {}
 for n = 1, #meta, 2 do fields[meta[n]] = meta[n + 1] end
-local used = fields.token or fields.ticket or (tonumber(fields.seq) or 0) >= CHUNK
+local used = (tonumber(fields.token) or 0) > 0 or (tonumber(fields.seq) or 0) >= CHUNK
 return { used and 'used' or 'unused', tonumber(fields.layout), tonumber(fields.partitions) }
 `,
 )
@@ -31,8 +31,8 @@ const LAY_OUT = layoutScriptOf(
   `
 -- ARGV[4...5]: layout, number of partitions
 if call('EXISTS', root .. 'meta') == 1 then return end
--- The first rank begins a chunk of the log.
-call('HSET', root .. 'meta', 'layout', nextArg(), 'partitions', nextArg(), 'seq', CHUNK - 1)
+-- The first rank begins a chunk of the log. Quick scripts take a meta without token and ticket for none.
+call('HSET', root .. 'meta', 'layout', nextArg(), 'partitions', nextArg(), 'seq', CHUNK - 1, 'token', 0, 'ticket', 0)
 -- A long value keeps 'running' from being searched from its start each time, as Redis does with short hashes of short values.
 call('HSETNX', root .. 'running', '', string.rep('-', 128))
 `,

@@ -12,7 +12,7 @@ import {
 } from '../../../test/redis-server.ts'
 import { onPath } from '../../../test/services.ts'
 import { isErrandError } from '../../core/errors.ts'
-import type { Store } from '../../store.ts'
+import type { ClaimedJob, Store } from '../../store.ts'
 import { claimOf, finish, newJob, unique } from '../../testing/conformance/jobs.ts'
 import { redis } from './index.ts'
 
@@ -39,7 +39,7 @@ if (canStartRedis()) {
     const slot = await masters[0]!.cluster('KEYSLOT', '{moving:0}:')
     const owner = Math.floor((slot * 3) / 16_384)
     const [from, to] = [masters[owner]!, masters[(owner + 1) % 3]!]
-    const ids = [String(await from.cluster('MYID')), String(await to.cluster('MYID'))] as const
+    const ids = [await from.cluster('MYID'), await to.cluster('MYID')] as const
     const toPort = new URL(cluster.urls[(owner + 1) % 3] ?? '').port
     const isRefused = async (when: string): Promise<void> => {
       const calls: readonly [name: string, call: () => Promise<unknown>][] = [
@@ -92,9 +92,7 @@ if (canStartRedis()) {
     const store = redis(cluster.urls, { prefix, partitions: 4 })
     t.after(() => store.close())
     await store.setup()
-    const ids = await Promise.all(
-      [from, to].map(async (node) => String(await node.cluster('MYID'))),
-    )
+    const ids = await Promise.all([from, to].map((node) => node.cluster('MYID')))
     const load = loadOn(store)
     // The lowest slots move first.
     const args = ['--cluster-from', ids[0] ?? '', '--cluster-to', ids[1] ?? '', '--cluster-yes']
@@ -137,6 +135,32 @@ if (canStartRedis()) {
     await admin.restore('{lost:1}:meta', 0, meta)
     await store.insert([newJob()])
     assert.equal((await other.claim(claimOf({ limit: 9 }))).jobs.length, 9)
+  })
+
+  test('no call changes anything where there is no meta', async (t) => {
+    const server = await startRedis()
+    const admin = new Redis(server.url)
+    const store = redis(server.url)
+    t.after(async () => {
+      admin.disconnect()
+      await store.close()
+      await server.stop()
+    })
+    await store.insert(Array.from({ length: 4 }, () => newJob()))
+    const { jobs } = await store.claim(claimOf({ limit: 2 }))
+    await admin.del('{errand:0}:meta')
+    const keys = await admin.dbsize()
+    const calls = [
+      () => store.insert([newJob()]),
+      () => store.claim(claimOf()),
+      () => store.settle(jobs.map((job) => finish(job))),
+      () => store.renew(jobs, 60_000),
+      () => store.get(jobs.map(({ id }) => id)),
+    ]
+    // All at once, before the first refusal makes the store look at its layout.
+    await Promise.all(calls.map((call) => assert.rejects(call, { code: 'store-unavailable' })))
+    assert.equal(await admin.dbsize(), keys)
+    assert.equal(await admin.hlen('{errand:0}:running'), 1 + jobs.length)
   })
 
   test('a server that lost all its data is a new store', async (t) => {
@@ -208,7 +232,9 @@ function loadOn(store: Store): {
 } {
   const acknowledged = new Set<string>()
   const finished = new Set<string>()
-  let isOver = false
+  const over = new AbortController()
+  /** Nothing is inserted any more. */
+  const produced = new AbortController()
   const refusedOr = async (call: () => Promise<void>): Promise<void> => {
     try {
       await call()
@@ -218,7 +244,7 @@ function loadOn(store: Store): {
     }
   }
   const produce = async (): Promise<void> => {
-    while (!isOver) {
+    while (!over.signal.aborted) {
       const jobs = [newJob(), newJob()]
       await refusedOr(async () => {
         await store.insert(jobs)
@@ -226,27 +252,30 @@ function loadOn(store: Store): {
       })
     }
   }
-  const work = async (): Promise<void> => {
-    for (let idle = 0; !isOver || idle < 5;) {
+  const settleAll = async (jobs: readonly ClaimedJob[]): Promise<void> => {
+    while (jobs.some(({ id }) => !finished.has(id))) {
       await refusedOr(async () => {
-        const { jobs } = await store.claim(claimOf({ limit: 20 }))
-        idle = jobs.length === 0 ? idle + 1 : 0
-        let left = jobs.map((job) => finish(job))
-        while (left.length > 0) {
-          await refusedOr(async () => {
-            for (const { id } of left) assert.ok(!finished.has(id), `${id} ran twice`)
-            await store.settle(left)
-            for (const { id } of left) finished.add(id)
-            left = []
-          })
-        }
+        await store.settle(jobs.map((job) => finish(job)))
+        for (const { id } of jobs) finished.add(id)
       })
     }
   }
-  const loops = [produce(), work()]
+  const work = async (): Promise<void> => {
+    const idle = { claims: 0 }
+    while (idle.claims < 5) {
+      await refusedOr(async () => {
+        const isLast = produced.signal.aborted
+        const { jobs } = await store.claim(claimOf({ limit: 20 }))
+        idle.claims = isLast && jobs.length === 0 ? idle.claims + 1 : 0
+        for (const { id } of jobs) assert.ok(!finished.has(id), `${id} ran twice`)
+        await settleAll(jobs)
+      })
+    }
+  }
+  const loops = [produce().finally(() => produced.abort()), work()]
   return {
     async end() {
-      isOver = true
+      over.abort()
       await Promise.all(loops)
       return { acknowledged, finished }
     },

@@ -121,7 +121,10 @@ export function layoutScriptOf(name: string, body: string): Script {
 
 /** Two scripts for one thing. */
 export interface Pair {
-  /** Code without functions, whose making costs at each call. Carries out the ordinary case, or answers nil and has changed nothing. */
+  /**
+   * Code without functions, whose making costs at each call. Carries out the ordinary case, or answers nil and has changed nothing, also
+   * when the partition has no `meta`: it looks by a call that it needs in any case.
+   */
   readonly quick: Script
   /** Carries out every case. */
   readonly full: Script
@@ -136,7 +139,7 @@ export function pairOf(
   whenFull: WhenFull = 'runs',
 ): Pair {
   return {
-    quick: made(`quick ${name}`, whenFull, [headLua, presentLua, quick]),
+    quick: made(`quick ${name}`, whenFull, [headLua, quick]),
     full: scriptOf(name, fragments, body, whenFull),
   }
 }

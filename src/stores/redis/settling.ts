@@ -32,7 +32,8 @@ local together, alone = {}, {}
 local begins = {}
 local writes, deletions, gone = {}, {}, {}
 local w = 0
-local ticket = tonumber(call('HGET', root .. 'meta', 'ticket')) or 0
+local ticket = tonumber(call('HGET', root .. 'meta', 'ticket'))
+if not ticket then return false end
 local time = '\t' .. format('%.0f', now) .. '\t'
 local token, agoMs, output, ending, state, keep
 local from = 1
