@@ -5,6 +5,7 @@ import { stopThread } from '../worker/thread.ts'
 import type { HoldLoop, HoldReport } from './hold-loop.ts'
 import type { FromLockThread, ToLockThread } from './lock-thread.ts'
 import type { HoldAnswer } from './lock.ts'
+import { clearTimeout, setTimeout } from '../core/timers.ts'
 
 export type LineAnswer = HoldAnswer | boolean | null
 

@@ -12,6 +12,7 @@ import { version } from '../core/version.ts'
 import type { EventHub } from '../observe/events.ts'
 import type { Connector } from '../store.ts'
 import type { Ready, ThreadStart } from './in-thread.ts'
+import { clearTimeout, setTimeout } from '../core/timers.ts'
 
 type ThreadModule = 'worker/renewer-thread' | 'singleton/lock-thread'
 

@@ -3,6 +3,7 @@
  * and a connection itself meanwhile; what it is worth to wait longer is done here, between calls.
  */
 import { isErrandError } from '../../core/errors.ts'
+import { performance, setTimeout } from '../../core/timers.ts'
 
 /** How long an operator's call is tried while a row that it needs is held, in ms. */
 const heldMs = 4_000

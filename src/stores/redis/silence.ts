@@ -4,6 +4,7 @@
  * waiting to be read, does not take its own silence for the server's.
  */
 import { isReady, type RedisClient } from './client.ts'
+import { clearInterval, setInterval } from '../../core/timers.ts'
 
 const lookMs = 500
 /** So many looks in a row after the first at which an answer is owed and nothing was read. */

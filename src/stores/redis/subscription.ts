@@ -4,6 +4,7 @@
  */
 import { tend, ownOptions, subscriberOf, willSubscribe, type RedisClient } from './client.ts'
 import { Silence } from './silence.ts'
+import { clearInterval, setInterval } from '../../core/timers.ts'
 
 /** With the looks of `Silence`, hints come again within five seconds of a server that can be reached. */
 const proveEveryMs = 1_000
