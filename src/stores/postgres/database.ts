@@ -1,9 +1,12 @@
 /** The database: runs the statements of the store, opens the schema at the first call, repeats what may be repeated. */
 import { createHash } from 'node:crypto'
+import { isErrandError } from '../../core/errors.ts'
 import type { Deadline, Held, Query, Source } from './connection.ts'
 import type { DurabilitySettings } from './durability.ts'
 import {
   closedError,
+  endsConnection,
+  isDemoted,
   isDisconnect,
   isForgotten,
   isOutdated,
@@ -13,11 +16,14 @@ import {
 import { Heads } from './heads.ts'
 import type { Hints } from './hints.ts'
 import { Leased } from './leased.ts'
-import type { Row } from './rows.ts'
+import { texts, type Row, type Value } from './rows.ts'
 import { inSchema, migrate, type Runner } from './schema.ts'
+import type { Caller } from './transactions.ts'
 
 export interface DatabaseOptions {
   readonly source: Source
+  /** Where to listen; null for not at all. */
+  readonly listening: Source | null
   readonly schema: string
   readonly location: string
   /** Whether statements are prepared by name, which a pooler may not keep apart. */
@@ -27,6 +33,12 @@ export interface DatabaseOptions {
 
 /** How often a call is repeated after a deadlock or a serialisation failure. */
 const tries = 10
+
+/** How often a call is made on a new connection because the one that it had is of no use any more. */
+const elsewhereTries = 3
+
+/** How long a call within a user's transaction waits for a connection beside it. */
+const besideMs = 250
 
 const ADD_QUEUES = `INSERT INTO errand.queues (name) SELECT DISTINCT name FROM unnest($1::text[]) name ORDER BY name ON CONFLICT DO NOTHING`
 
@@ -90,6 +102,23 @@ export class Database {
     return this.#call(this.#query(sql, values))
   }
 
+  /**
+   * Runs a statement beside the user's transaction, in one of its own; or within it when no connection can be had soon, for those who
+   * hold them all may wait for this very call before they give one back. Answers which of both.
+   */
+  async beside(tx: Caller, sql: string, values: readonly Value[]): Promise<'beside' | 'within'> {
+    await this.setup()
+    try {
+      await this.#attempt(this.#query(sql, values), { sent: false }, besideMs)
+      return 'beside'
+    } catch (error) {
+      const failure = this.failure(error)
+      if (!isErrandError(failure, 'store-unavailable')) throw failure
+      await tx(sql, values)
+      return 'within'
+    }
+  }
+
   /** Runs a statement that changes nothing; repeats it once on a new connection. */
   async read(sql: string, values: readonly unknown[]): Promise<readonly Row[]> {
     await this.setup()
@@ -129,7 +158,8 @@ export class Database {
         return String((await this.#attempt(sent, state))[0]?.[0])
       } catch (error) {
         if (isForgotten(error)) throw unknown(error)
-        if (!isDisconnect(error) || !(isLost || state.sent)) throw this.failure(error)
+        if (!isDisconnect(error) || !(isLost || state.sent))
+          throw isLost ? unknown(error) : this.failure(error)
         isLost = true
         const pauseMs = Math.min(1_000, 20 * 2 ** attempt) * (0.5 + Math.random())
         if (this.#isClosed || performance.now() + pauseMs > until) throw unknown(error)
@@ -147,18 +177,20 @@ export class Database {
       broken = false
       return answer
     } catch (error) {
-      broken = isDisconnect(error)
+      broken = this.#isBroken(error)
       throw error
     } finally {
       held.release(broken)
     }
   }
 
-  /** Makes sure that queues are known by name. */
-  async know(queues: readonly string[]): Promise<void> {
+  /** Makes sure that queues are known by name; `tx` is the transaction of the user in which this is asked. */
+  async know(queues: readonly string[], tx: Caller | null): Promise<void> {
     const names = queues.filter((name) => !this.#queues.has(name))
     if (names.length === 0) return
-    await this.repeatable(ADD_QUEUES, [names])
+    const values = [texts(names)]
+    if (tx === null) await this.repeatable(ADD_QUEUES, values)
+    else if ((await this.beside(tx, ADD_QUEUES, values)) === 'within') return
     for (const name of names) this.#queues.add(name)
   }
 
@@ -179,6 +211,15 @@ export class Database {
 
   async #open(): Promise<void> {
     this.#durability = await this.within((run) => migrate(run, this.location))
+  }
+
+  /** Whether the connection is to be thrown away after an error; after that of a server that was demoted, all are. */
+  #isBroken(error: unknown): boolean {
+    if (isDemoted(error)) {
+      this.#options.source.dropAll()
+      this.#options.listening?.dropAll()
+    }
+    return endsConnection(error)
   }
 
   #runner(held: Held): Runner {
@@ -218,10 +259,10 @@ export class Database {
   }
 
   /** One try, and more after errors that tell that nothing was written. */
-  async #attempt(query: Query, state: { sent: boolean }): Promise<readonly Row[]> {
+  async #attempt(query: Query, state: { sent: boolean }, holdMs?: number): Promise<readonly Row[]> {
     for (let attempt = 1; ; attempt += 1) {
       if (this.#isClosed) throw closedError(this.location)
-      const held = await this.#options.source.hold()
+      const held = await this.#options.source.hold(holdMs)
       state.sent = true
       let failed: unknown
       try {
@@ -229,9 +270,10 @@ export class Database {
       } catch (error) {
         failed = error
       } finally {
-        held.release(failed !== undefined && (isDisconnect(failed) || isOutdated(failed)))
+        held.release(failed !== undefined && this.#isBroken(failed))
       }
-      if (attempt >= tries || !(isTransient(failed) || (isOutdated(failed) && attempt < 3)))
+      const isElsewhere = isOutdated(failed) || isDemoted(failed)
+      if (attempt >= tries || !(isTransient(failed) || (isElsewhere && attempt < elsewhereTries)))
         throw failed
       await slept(Math.random() * Math.min(50, 5 * 2 ** attempt))
     }

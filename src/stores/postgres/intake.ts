@@ -221,7 +221,10 @@ export async function insert(
   tx: Caller | null,
 ): Promise<readonly Inserted[]> {
   if (jobs.length === 0) return db.nothing([])
-  await db.know(jobs.map(({ queue }) => queue))
+  await db.know(
+    jobs.map(({ queue }) => queue),
+    tx,
+  )
   const unknown = (cause: unknown): unknown =>
     unknownOutcome(
       db.location,

@@ -11,7 +11,7 @@ import type { Caller } from './transactions.ts'
 
 /**
  * `settle` does whatever there is to do, job by job: locks the job, then its lease. It locks all of them first, in the order of their
- * numbers as `note` does, so that neither holds what the other waits for. `begin_own` prepares it for a user's transaction.
+ * numbers as `note` does, so that neither holds what the other waits for. `begin_own` prepares it for a user's transaction, and may run within it.
  */
 export const settlingFunctions: string = `
 CREATE FUNCTION errand.settle(p_settlements json, p_hint text) RETURNS text LANGUAGE plpgsql ${planned} AS $$
@@ -38,7 +38,7 @@ BEGIN
   RETURN v_answers;
 END $$;
 
-CREATE FUNCTION errand.begin_own(p_ids uuid[], p_tokens int8[]) RETURNS void LANGUAGE plpgsql ${planned} AS $$
+CREATE FUNCTION errand.begin_own(p_ids uuid[], p_tokens int8[]) RETURNS void LANGUAGE plpgsql ${planned} SET lock_timeout = ${heldMs} AS $$
 DECLARE
   v_named record;
 BEGIN
@@ -123,7 +123,10 @@ export async function settle(
   tx: Caller | null,
 ): Promise<SettleAnswer[]> {
   if (settlements.length === 0) return db.nothing([])
-  await db.know(settlements.flatMap(({ followUps }) => followUps.map(({ queue }) => queue)))
+  await db.know(
+    settlements.flatMap(({ followUps }) => followUps.map(({ queue }) => queue)),
+    tx,
+  )
   if (tx !== null) return settleWithin(db, settlements, tx)
   const settled: SettleAnswer[] = settlements.map(() => 'settled')
   const done = await finishPlain(db, plainOf(db, settlements))
@@ -160,14 +163,17 @@ async function tellOf(db: Database, settlements: readonly Settlement[]): Promise
   )
 }
 
-/** In the user's transaction: jobs are taken out of shared leases before, so that the transaction holds no more than their own. */
+/**
+ * In the user's transaction: jobs are taken out of shared leases before, so that the transaction holds no more than their own. When no
+ * connection is free for that it is done within, and then who claimed jobs along with them waits until the transaction ends.
+ */
 async function settleWithin(
   db: Database,
   settlements: readonly Settlement[],
   tx: Caller,
 ): Promise<SettleAnswer[]> {
   const ids = uuids(settlements.map(({ id }) => id))
-  await db.value(OWN, [ids, numbers(settlements.map(({ token }) => token))])
+  await db.beside(tx, OWN, [ids, numbers(settlements.map(({ token }) => token))])
   const digits = await tx(SETTLE, [JSON.stringify(settlements.map(packed)), 'work'])
   return Array.from(digits, (digit) => answers[Number(digit)] ?? 'stale')
 }

@@ -2,7 +2,6 @@
 import type { Clock } from '../../core/clock.ts'
 import type { Connector, Store } from '../../store.ts'
 import { claim, expired } from './claims.ts'
-import type { Source } from './connection.ts'
 import { queueList, registerTasks, setPaused, taskList, tend, workerList } from './coordination.ts'
 import { Database, type DatabaseOptions } from './database.ts'
 import { durabilityOf } from './durability.ts'
@@ -22,8 +21,6 @@ import { warningsOf } from './warnings.ts'
 export interface StoreParts extends DatabaseOptions {
   readonly clock: Clock
   readonly connector: Connector | null
-  /** Where to listen; null for not at all. */
-  readonly listening: Source | null
   readonly listenerTimes?: ListenerTimes
 }
 
