@@ -250,10 +250,11 @@ export class Database {
   }
 
   async #readAgain(query: Query): Promise<readonly Row[]> {
+    const state = { sent: false }
     try {
-      return await this.#attempt(query, { sent: false })
+      return await this.#attempt(query, state)
     } catch (error) {
-      if (!isDisconnect(error) || this.#isClosed) throw this.failure(error)
+      if (!state.sent || !isDisconnect(error) || this.#isClosed) throw this.failure(error)
       return this.#call(query)
     }
   }

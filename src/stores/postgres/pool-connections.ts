@@ -62,7 +62,7 @@ export class PoolConnections implements Source {
   #taken = 0
   #kept: Kept | null = null
   readonly #closing = new AbortController()
-  /** Whether a connection was lost, and nobody was let in since. */
+  /** Whether a connection was lost, or one is long in coming, and nobody was let in since. */
   #isDoubted = false
   #proving = false
 
@@ -130,6 +130,7 @@ export class PoolConnections implements Source {
       const timer = setTimeout(() => {
         isOverdue = true
         this.#overdue += 1
+        this.#isDoubted = true
         this.#ask()
       }, this.#deadline.ms).unref()
       const answered = (): void => {
@@ -142,6 +143,7 @@ export class PoolConnections implements Source {
           answered()
           const taken = this.#take(client)
           if (!this.#turns.give(taken)) taken.giveBack(false)
+          this.#ask()
         },
         (error: unknown) => {
           answered()
@@ -153,8 +155,11 @@ export class PoolConnections implements Source {
   }
 
   #mayAsk(): boolean {
+    const { idleCount, totalCount } = this.#pool
     const expected = this.#asked - this.#overdue
     if (expected >= this.#turns.length || expected + this.#taken >= this.#most) return false
+    // It connects one after the other, so that a network that swallows everything takes no more than one from it.
+    if (expected > 0 && idleCount === 0 && totalCount < this.#most) return false
     return this.#overdue < this.#most
   }
 
