@@ -3,7 +3,8 @@
  * handler that blocks the event loop keeps its lease; or on the event loop, for stores that no thread can open.
  *
  * Modes: resting (no leases: no timer) → ticking (leases held: a look at the table each tick, a renewal each third of
- * the lease). `wake` and `check` end the rest; a tick that finds no lease begins it.
+ * the lease). `wake` and `check` end the rest; a tick that finds no lease begins it. After a failure nothing rests before a renewal
+ * has succeeded, if need be of a lease that nobody has: until then the worker takes in no jobs.
  */
 import type { Clock } from '../core/clock.ts'
 import type { LeaseRef, Note, Store } from '../store.ts'
@@ -23,6 +24,8 @@ const tickMs = 50
 const batch = 1_000
 /** A renewal is given at least this long. */
 const leastAnswerMs = 250
+/** Renewed when no lease is held, to learn whether one could be. */
+const nobodys: LeaseRef = { id: '00000000-0000-7000-8000-000000000000', token: 1 }
 
 export interface RenewLoopOptions {
   readonly store: Pick<Store, 'renew' | 'note'>
@@ -94,7 +97,7 @@ export class RenewLoop {
       await this.#busy
       this.#busy = null
     }
-    if (this.#reader.rests()) this.#renewAt = Infinity
+    if (this.#failures === 0 && this.#reader.rests()) this.#renewAt = Infinity
     else this.#tickSoon()
   }
 
@@ -102,26 +105,26 @@ export class RenewLoop {
     const { ticks, leaseMs, report } = this.#options
     const now = ticks()
     if (now < this.#restUntil) return
+    const isDue = now >= this.#renewAt || this.#asked || this.#failures > 0
     try {
+      // First, so that a start that cannot be written costs no lease.
+      if (isDue) await this.#renew(now)
       await this.#noteStarts(now)
-      if (now < this.#renewAt && !this.#asked) return
-      this.#asked = false
-      await this.#renew(now)
-      this.#renewAt = now + leaseMs / 3
+      if (!isDue) return
       if (this.#failures > 0 || !this.#hasWorked) report({ kind: 'worked' })
       this.#failures = 0
       this.#hasWorked = true
     } catch (error) {
-      // A failed renewal is repeated well before the lease ends, but never without a pause.
+      // What failed is repeated well before the lease ends, but never without a pause.
       this.#failures++
       const restMs = Math.min(leaseMs / 10, 100 * 2 ** Math.min(this.#failures, 5))
-      this.#renewAt = this.#restUntil = ticks() + restMs * (0.5 + Math.random() / 2)
+      this.#restUntil = ticks() + restMs * (0.5 + Math.random() / 2)
       report({ kind: 'failed', error })
     }
   }
 
   async #noteStarts(now: number): Promise<void> {
-    const { store, clock, shared } = this.#options
+    const { store, shared } = this.#options
     const notes: (Note & { kind: 'start' })[] = []
     const places: number[] = []
     for (const index of this.#reader.held()) {
@@ -136,25 +139,26 @@ export class RenewLoop {
       places.push(index)
     }
     if (notes.length === 0) return
-    await answered(clock, store.note(notes))
+    await this.#answered(store.note(notes))
     for (const [n, index] of places.entries()) this.#noted[index] = notes[n]?.token ?? 0
   }
 
   async #renew(now: number): Promise<void> {
-    const { store, clock, shared, leaseMs, report } = this.#options
+    const { store, shared, leaseMs, report } = this.#options
+    this.#asked = false
     const due: LeaseRef[] = []
     for (const index of this.#reader.held()) {
       if (now >= (shared.renewUntil[index] ?? 0)) continue
       const lease = this.#reader.lease(index, this.#reader.tokenAt(index))
       if (lease !== null) due.push(lease)
     }
+    if (due.length === 0 && this.#failures > 0)
+      await this.#answered(store.renew([nobodys], leaseMs))
     const lost: LeaseRef[] = []
     const cancelled: LeaseRef[] = []
     for (let from = 0; from < due.length; from += batch) {
       const part = due.slice(from, from + batch)
-      // A renewal that hangs is tried again long before others may take the silence for the end of this worker.
-      const withinMs = Math.max(leaseMs / 6, leastAnswerMs)
-      const answers = await answered(clock, store.renew(part, leaseMs), undefined, withinMs)
+      const answers = await this.#answered(store.renew(part, leaseMs))
       for (const [i, answer] of answers.entries()) {
         const lease = part[i]
         if (lease === undefined || answer === 'renewed') continue
@@ -162,7 +166,14 @@ export class RenewLoop {
         else cancelled.push(lease)
       }
     }
+    this.#renewAt = now + leaseMs / 3
     if (lost.length > 0) report({ kind: 'lost', leases: lost })
     if (cancelled.length > 0) report({ kind: 'cancel', leases: cancelled })
+  }
+
+  /** A call that hangs is made again long before others may take the silence for the end of this worker. */
+  #answered<T>(call: Promise<T>): Promise<T> {
+    const { clock, leaseMs } = this.#options
+    return answered(clock, call, undefined, Math.max(leaseMs / 6, leastAnswerMs))
   }
 }

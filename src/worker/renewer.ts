@@ -17,6 +17,8 @@ export interface RenewerOptions {
   readonly lost: (leases: readonly LeaseRef[]) => void
   /** Jobs that someone asked to cancel. */
   readonly cancelAsked: (leases: readonly LeaseRef[]) => void
+  /** Whether leases can be renewed has changed. */
+  readonly turned: () => void
 }
 
 /** How long a stopping thread may take before it is ended, and a starting one before it is no longer waited for. */
@@ -34,6 +36,11 @@ export class Renewer {
     this.#options = options
     this.health = new Health('renewer', options.events)
     this.mode = options.store.connector === null ? 'event-loop' : 'thread'
+  }
+
+  /** Whether leases can be renewed, as far as is known: what a worker that cannot begins may run elsewhere, too. */
+  get works(): boolean {
+    return this.health.failures === 0
   }
 
   /** Resolves when leases are renewed; a thread that takes long to start is not waited for. */
@@ -90,11 +97,11 @@ export class Renewer {
     thread.unref()
     this.#thread = thread
     thread.on('message', (report: RenewReport) => this.#take(report))
-    thread.on('error', (error) => this.health.failed(error))
+    thread.on('error', (error) => this.#failed(error))
     thread.on('exit', () => {
       this.#thread = null
       if (this.#stopped) return
-      const againMs = this.health.failed(new Error('the thread that renews leases ended'))
+      const againMs = this.#failed(new Error('the thread that renews leases ended'))
       this.#options.store.clock.after(againMs, () => this.#startThread())
     })
   }
@@ -118,9 +125,20 @@ export class Renewer {
       case 'cancel':
         return this.#options.cancelAsked(report.leases)
       case 'failed':
-        return void this.health.failed(report.error)
-      case 'worked':
-        return this.health.worked()
+        return void this.#failed(report.error)
+      case 'worked': {
+        const didWork = this.works
+        this.health.worked()
+        if (!didWork) this.#options.turned()
+      }
     }
+  }
+
+  /** Answers the milliseconds to wait. */
+  #failed(error: unknown): number {
+    const didWork = this.works
+    const againMs = this.health.failed(error)
+    if (didWork) this.#options.turned()
+    return againMs
   }
 }
