@@ -23,7 +23,7 @@ const noteStartAfterMs = 50
 const tickMs = 50
 const batch = 1_000
 /** A renewal is given at least this long. */
-const leastAnswerMs = 250
+const leastAnswerMs = 1_000
 /** Renewed when no lease is held, to learn whether one could be. */
 const nobodys: LeaseRef = { id: '00000000-0000-7000-8000-000000000000', token: 1 }
 
