@@ -17,13 +17,16 @@ export interface TcpProxy {
   release(): void
   /** Ends all connections that are open. */
   cut(): void
+  /** Leads new connections to another server; those that are open stay where they are. */
+  aim(target: number): void
   close(): Promise<void>
 }
 
 type Mode = 'open' | 'silent' | 'deaf' | 'held'
 
-export async function tcpProxy(target: number): Promise<TcpProxy> {
+export async function tcpProxy(first: number): Promise<TcpProxy> {
   let mode: Mode = 'open'
+  let target = first
   const sockets = new Set<Socket>()
   const links = new Set<{ isLost: boolean; readonly upstream: Socket }>()
   const server = createServer((client) => {
@@ -76,6 +79,9 @@ export async function tcpProxy(target: number): Promise<TcpProxy> {
       for (const socket of sockets) socket.resume()
     },
     cut,
+    aim: (next) => {
+      target = next
+    },
     close: async () => {
       cut()
       await new Promise((resolve) => server.close(resolve))

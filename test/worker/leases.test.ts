@@ -163,9 +163,8 @@ test('what a worker has buffered is given back when it cannot renew', async (t) 
   open.resolve()
   await bench.pass(60_000)
   assert.deepEqual([ran, worker.status.buffered], [[], 0])
-  const states = await Promise.all(
-    (await bench.jobs.list({ task: 'brief' })).jobs.map(({ state, attempts }) => [state, attempts]),
-  )
+  const { jobs } = await bench.jobs.list({ task: 'brief' })
+  const states = jobs.map(({ state, attempts }) => [state, attempts])
   assert.deepEqual(states, [
     ['ready', 0],
     ['ready', 0],
