@@ -3,7 +3,8 @@ import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { ErrandError } from '../../src/core/errors.ts'
-import { canStartPostgres, query, startPostgres } from '../postgres-server.ts'
+import { startPair } from '../postgres-pair.ts'
+import { canStartPostgres, query } from '../postgres-server.ts'
 import { canStartRedis, startCluster, startRedis, type RedisServer } from '../redis-server.ts'
 import { tcpProxy, type TcpProxy } from '../tcp-proxy.ts'
 import { asked } from './asked.ts'
@@ -29,6 +30,9 @@ export interface Way {
 /** Ends the server, calls back, waits so long, and starts it again; resolves when it answers. */
 type Restart = (random: Random, down: () => Promise<void>) => Promise<void>
 
+/** Lets another server take over; resolves when it does, with what brings the ground back to where it may happen again. */
+type FailOver = (random: Random) => Promise<() => Promise<void>>
+
 /** A connection as the server sees it. */
 export interface Connection {
   /** Where it comes from. */
@@ -43,6 +47,8 @@ export interface Ground {
   readonly way: () => Promise<Way>
   /** Null when the server can not be restarted, or there is none. */
   readonly restart: Restart | null
+  /** Null when no other server is there to take over, or a restart lets one do so. */
+  readonly failOver: FailOver | null
   /** The connections that the server has from the run; null when there are none. */
   readonly connections: (() => Promise<readonly Connection[]>) | null
   /** Whether somebody holds the store so that nobody else can write; null where a process cannot. */
@@ -74,6 +80,7 @@ function untouched(url: string): Ground {
     url,
     way: async () => ({ url, proxy: null }),
     restart: null,
+    failOver: null,
     connections: null,
     isHeld: null,
     isLossy: false,
@@ -110,33 +117,49 @@ function isWritable(database: DatabaseSync): boolean {
   }
 }
 
+/** A standby that lost its primary looks for it so often, so that commits wait no longer for it than a moment. */
+const retryMs = 200
+
 async function postgresGround(): Promise<Ground> {
   if (!canStartPostgres()) throw missing('PostgreSQL')
-  const server = await startPostgres({ fsync: 'on', synchronous_commit: 'on' })
+  const pair = await startPair({
+    fsync: 'on',
+    synchronous_commit: 'on',
+    wal_retrieve_retry_interval: retryMs,
+  })
   const proxies: TcpProxy[] = []
+  const way = (): Promise<Way> => proxied(pair.primary.url, pair.primary.port, proxies)
+  const { url } = await way()
   return {
-    url: server.url,
-    way: () => proxied(server.url, server.port, proxies),
+    url,
+    way,
     async restart(random, down) {
-      await server.kill(random() < 0.5 ? 'SIGQUIT' : 'SIGKILL')
+      const { primary } = pair
+      await primary.kill(random() < 0.5 ? 'SIGQUIT' : 'SIGKILL')
       await down()
-      await server.start()
+      await primary.start()
+    },
+    async failOver(random) {
+      await pair.failOver(random() < 0.5 ? 'gone' : 'read-only')
+      for (const proxy of proxies) proxy.aim(pair.primary.port)
+      return () => pair.mend()
     },
     async connections() {
+      const { primary } = pair
       const rows = await query(
-        server.url,
+        primary.url,
         `SELECT pid, client_port FROM pg_stat_activity WHERE application_name = 'errand' ORDER BY pid`,
       )
       return rows.map(({ pid, client_port: port }) => ({
         port: Number(port),
-        end: async () => void (await query(server.url, 'SELECT pg_terminate_backend($1)', [pid])),
+        end: async () => void (await query(primary.url, 'SELECT pg_terminate_backend($1)', [pid])),
       }))
     },
     isHeld: null,
     isLossy: false,
     close: async () => {
       await Promise.all(proxies.map((proxy) => proxy.close()))
-      await server.stop()
+      await pair.stop()
     },
   }
 }
@@ -160,6 +183,7 @@ async function redisGround(aof: Aof): Promise<Ground> {
             await server.start()
           }
         : null,
+    failOver: null,
     connections: () => clientsOf(server),
     isHeld: null,
     isLossy: false,
@@ -181,6 +205,7 @@ async function clusterGround(): Promise<Ground> {
     // Nodes tell each other's addresses to clients, so that no proxy can stand before them.
     way: async () => ({ url, proxy: null }),
     restart: (random, down) => failOver(servers, random, down),
+    failOver: null,
     connections: async () => (await Promise.all(servers.map(clientsOf))).flat(),
     isHeld: null,
     isLossy: true,

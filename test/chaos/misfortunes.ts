@@ -11,6 +11,9 @@ const pauseMs = { from: 400, to: 1_300 } as const
 /** How long a process stands still or hears nothing, in leases: always past its own. */
 const absentLeases = { from: 1.3, to: 2.3 } as const
 
+/** Of so many silences one lasts longer than any call of a store waits. */
+const long = { share: 0.2, fromMs: 32_000, toMs: 42_000 } as const
+
 /** How long a server that was ended stays away. */
 const downMs = { from: 300, to: 3_000 } as const
 
@@ -28,10 +31,18 @@ const misfortunes = [
   { kind: 'retire-worker', share: 5 },
   { kind: 'darken-worker', share: 12 },
   { kind: 'darken-producer', share: 3 },
+  { kind: 'silence-worker', share: 8 },
+  { kind: 'silence-producer', share: 3 },
   { kind: 'terminate', share: 8 },
   { kind: 'restart', share: 6 },
+  { kind: 'fail-over', share: 4 },
 ] as const
-type Kind = (typeof misfortunes)[number]['kind']
+export type Misfortune = (typeof misfortunes)[number]['kind']
+/** What befalls a process, rather than the server. */
+type Kind = Exclude<Misfortune, 'terminate' | 'restart' | 'fail-over'>
+
+/** All that may happen, by name. */
+export const misfortuneKinds: readonly Misfortune[] = misfortunes.map(({ kind }) => kind)
 
 export interface Stage {
   readonly fleet: Fleet
@@ -39,6 +50,7 @@ export interface Stage {
   readonly ledger: Ledger
   readonly leaseMs: number
   readonly random: Random
+  readonly only: readonly Misfortune[] | null
 }
 
 /**
@@ -46,10 +58,12 @@ export interface Stage {
  * decides, so that a short run sees them all.
  */
 export async function strike(stage: Stage, signal: AbortSignal): Promise<void> {
-  const { fleet, random } = stage
+  const { fleet, random, only } = stage
   const absences: Promise<void>[] = []
   let restart: Promise<void> | null = null
-  const offered = misfortunes.filter(({ kind }) => isOffered(kind, stage))
+  const offered = misfortunes.filter(
+    ({ kind }) => isOffered(kind, stage) && (only?.includes(kind) ?? true),
+  )
   const owed = inAnyOrder(random, offered)
   while (await pause(between(random, pauseMs.from, pauseMs.to), signal)) {
     const drawn = owed.pop()
@@ -62,7 +76,9 @@ export async function strike(stage: Stage, signal: AbortSignal): Promise<void> {
       case 'retire-worker':
       case 'stop-worker':
       case 'darken-worker':
-      case 'darken-producer': {
+      case 'darken-producer':
+      case 'silence-worker':
+      case 'silence-producer': {
         const member = drawVictim(fleet, kind, random)
         if (member !== undefined) absences.push(befall(stage, kind, member, absentMs, isCut))
         else if (drawn !== undefined) owed.unshift(drawn)
@@ -73,8 +89,14 @@ export async function strike(stage: Stage, signal: AbortSignal): Promise<void> {
         if (restart === null) await terminate(stage)
         break
       case 'restart':
-        if (restart !== null) break
-        restart = restartServer(stage).finally(() => (restart = null))
+      case 'fail-over':
+        if (restart !== null) {
+          if (drawn !== undefined) owed.unshift(drawn)
+          break
+        }
+        restart = (kind === 'restart' ? restartServer(stage) : moveServer(stage)).finally(
+          () => (restart = null),
+        )
         absences.push(restart)
         break
     }
@@ -82,7 +104,7 @@ export async function strike(stage: Stage, signal: AbortSignal): Promise<void> {
   await Promise.all(absences)
 }
 
-function isOffered(kind: Kind, { ground, fleet }: Stage): boolean {
+function isOffered(kind: Misfortune, { ground, fleet }: Stage): boolean {
   switch (kind) {
     case 'kill-worker':
     case 'stop-worker':
@@ -91,17 +113,21 @@ function isOffered(kind: Kind, { ground, fleet }: Stage): boolean {
       return true
     case 'darken-worker':
     case 'darken-producer':
+    case 'silence-worker':
+    case 'silence-producer':
       return fleet.members('worker').some(({ place }) => place.way.proxy !== null)
     case 'terminate':
       return ground.connections !== null
     case 'restart':
       return ground.restart !== null
+    case 'fail-over':
+      return ground.failOver !== null
   }
 }
 
 async function befall(
-  { fleet, ground, ledger }: Stage,
-  kind: Exclude<Kind, 'terminate' | 'restart'>,
+  { fleet, ground, ledger, random }: Stage,
+  kind: Kind,
   member: Member,
   absentMs: number,
   isCut: boolean,
@@ -120,6 +146,11 @@ async function befall(
       fleet.darken(member)
       await sleep(absentMs)
       return fleet.lighten(member, isCut ? 'cut' : 'go-on')
+    case 'silence-worker':
+    case 'silence-producer':
+      fleet.silence(member)
+      await sleep(random() < long.share ? between(random, long.fromMs, long.toMs) : absentMs)
+      return fleet.carry(member)
   }
 
   /** Who is stopped inside a transaction may hold up everybody else. */
@@ -150,12 +181,17 @@ async function restartServer({ ground, ledger, random }: Stage): Promise<void> {
   ledger.write({ kind: 'server', state: 'up' })
 }
 
-function drawVictim(
-  fleet: Fleet,
-  kind: Exclude<Kind, 'terminate' | 'restart'>,
-  random: Random,
-): Member | undefined {
-  const role = kind === 'kill-producer' || kind === 'darken-producer' ? 'producer' : 'worker'
+/** Another server takes over, and gets a follower of its own before anything else befalls it. */
+async function moveServer({ ground, ledger, random }: Stage): Promise<void> {
+  if (ground.failOver === null) return
+  ledger.write({ kind: 'server', state: 'down' })
+  const mend = await ground.failOver(random)
+  ledger.write({ kind: 'server', state: 'moved' })
+  await mend()
+}
+
+function drawVictim(fleet: Fleet, kind: Kind, random: Random): Member | undefined {
+  const role = kind.endsWith('-producer') ? 'producer' : 'worker'
   const up = fleet.members(role, 'up')
   if (role === 'worker' && up.length <= leastUp) return undefined
   switch (kind) {
@@ -168,6 +204,8 @@ function drawVictim(
       return fleet.members(role, 'absent').length < mostAbsent ? draw(random, up) : undefined
     case 'darken-worker':
     case 'darken-producer':
+    case 'silence-worker':
+    case 'silence-producer':
       if (fleet.members(role, 'absent').length >= mostAbsent) return undefined
       return draw(
         random,
