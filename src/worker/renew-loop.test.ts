@@ -135,7 +135,7 @@ test('a start that cannot be written delays no renewal', async () => {
   await clock.advance(60_000)
   assert.deepEqual(noted, [])
   const gaps = renewed.map(({ at }, i) => at - (renewed[i - 1]?.at ?? 0))
-  assert.ok(Math.max(...gaps) <= 10_200, gaps.join())
+  assert.ok(renewed.length >= 5 && Math.max(...gaps) <= 10_200, gaps.join())
 })
 
 test('after a failure a renewal is tried though no lease is left, until one succeeds; then it rests', async () => {

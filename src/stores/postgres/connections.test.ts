@@ -198,21 +198,20 @@ if (server !== null) {
     await own.close()
   })
 
-  testPools(url, open, ownPool)
+  testPools(url, open)
 }
 
 /** Handlers may hold all clients of the pool that the store is on, and wait for the store. */
 function testPools(
   url: string,
   open: (t: TestContext, on: string | object, more?: object) => Store,
-  ownPool: (t: TestContext, max: number) => pg.Pool,
 ): void {
   for (const [name, listens] of [
     ['the client that listens serves', true],
     ['it is done within the transaction', false],
   ] as const) {
     test(`postgres: a completion needs no free client of the pool: ${name}`, async (t) => {
-      const pool = ownPool(t, listens ? 2 : 1)
+      const pool = new pg.Pool({ connectionString: url, max: listens ? 2 : 1 })
       const store = open(t, pool, { listen: listens, callDeadlineMs: 5_000 })
       const other = open(t, url, { callDeadlineMs: 5_000 })
       const queue = `pool ${name}`
@@ -224,6 +223,7 @@ function testPools(
       const unwatch = listens ? store.watch(() => {}) : () => {}
       await until(() => pool.totalCount - pool.idleCount === (listens ? 1 : 0))
       const client = await pool.connect()
+      t.after(() => client.release())
       await client.query('BEGIN')
       const from = performance.now()
       const followUps = [newJob({ queue: `next ${name}` })]
@@ -234,9 +234,9 @@ function testPools(
         assert.deepEqual(await other.settle([finish(neighbour)]), ['settled'])
       }
       await client.query('COMMIT')
-      client.release()
       assert.equal((await other.get([mine.id]))[0]?.state, 'completed')
       unwatch()
+      t.after(() => pool.end())
     })
   }
 }
