@@ -87,6 +87,28 @@ if (server !== null) {
     assert.equal(await within(5_000, asked), 'in time')
   })
 
+  test("postgres, a pool of the user's: a lone call in a silence does not cost its only client", async (t) => {
+    const pool = ownPool(t, 1, proxied)
+    const store = open(t, pool)
+    await store.counts()
+    proxy.fallSilent()
+    await assert.rejects(store.counts())
+    proxy.recover()
+    await store.counts()
+    assert.equal(await within(5_000, pool.query('SELECT 1')), 'in time')
+  })
+
+  test("postgres, a pool of the user's: a client that comes when nobody waits any more is given back", async (t) => {
+    const pool = ownPool(t, 1)
+    const store = open(t, pool)
+    await store.counts()
+    const client = await pool.connect()
+    await assert.rejects(store.counts(), /no connection became free/)
+    client.release()
+    assert.equal(await within(5_000, pool.query('SELECT 1')), 'in time')
+    await store.counts()
+  })
+
   test("postgres, a client of the user's: what nobody waits for any more is not sent", async (t) => {
     const client = new pg.Client(url)
     await client.connect()
