@@ -1,4 +1,5 @@
 /** The user's pool: takes clients and gives them back. */
+import { isErrandError } from '../../core/errors.ts'
 import {
   nothing,
   Session,
@@ -173,7 +174,8 @@ export class PoolConnections implements Source {
       }
       this.#isDoubted = false
     } catch (error) {
-      this.#turns.refuseAll(error)
+      // Of a server that says nothing another proof is made, as long as anybody waits: for some of them this one may have begun too early.
+      if (!isErrandError(error, 'store-unavailable')) this.#turns.refuseAll(error)
     }
     this.#proving = false
     this.#ask()
