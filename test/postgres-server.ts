@@ -1,9 +1,10 @@
 /** PostgreSQL and PgBouncer for tests. */
-import { execFileSync } from 'node:child_process'
+import { execFile, execFileSync } from 'node:child_process'
 import { existsSync, readdirSync, realpathSync } from 'node:fs'
 import { chmod, chown, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
+import { promisify } from 'node:util'
 import pg from 'pg'
 import {
   comesUp,
@@ -72,11 +73,29 @@ export function startPostgres(
   return start(binary, settings)
 }
 
+/** Starts a server that follows another one, and can be promoted. It listens on a port of its own. */
+export async function startStandby(
+  primary: PostgresServer,
+  settings: PostgresSettings,
+): Promise<PostgresServer & { readonly url: string }> {
+  const binary = kind.binary()
+  if (binary === null) throw new Error('there is no postgres: ask canStartPostgres() before')
+  const folder = await mkdtemp(join(tmpdir(), 'errand-postgres-'))
+  const user = await ownUser(folder)
+  const data = join(folder, 'data')
+  const from = ['-h', '127.0.0.1', '-p', String(primary.port), '-U', 'postgres']
+  await promisify(execFile)(
+    binary.replace(/postgres$/, 'pg_basebackup'),
+    [...from, '-D', data, '-R', '-X', 'stream', '-c', 'fast', '--no-sync'],
+    user,
+  )
+  return serve({ binary, folder, data, user }, settings)
+}
+
 async function start(
   binary: string,
   asked: PostgresSettings,
 ): Promise<PostgresServer & { readonly url: string }> {
-  const port = await freePort()
   const folder = await mkdtemp(join(tmpdir(), 'errand-postgres-'))
   const user = await ownUser(folder)
   const data = join(folder, 'data')
@@ -91,6 +110,22 @@ async function start(
     access,
     `host all locked 127.0.0.1/32 scram-sha-256\n${await readFile(access, 'utf8')}`,
   )
+  return serve({ binary, folder, data, user }, asked)
+}
+
+/** Where a server has its files, and as whom it runs. */
+interface Place {
+  readonly binary: string
+  readonly folder: string
+  readonly data: string
+  readonly user: { uid?: number; gid?: number }
+}
+
+async function serve(
+  { binary, folder, data, user }: Place,
+  asked: PostgresSettings,
+): Promise<PostgresServer & { readonly url: string }> {
+  const port = await freePort()
   const settings = { ...defaultSettings, ...asked, port, unix_socket_directories: folder }
   const args = Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`])
   const server = new OwnProcess(binary, ['-D', data, ...args], user)

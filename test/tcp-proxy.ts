@@ -22,8 +22,8 @@ export interface TcpProxy {
   release(): void
   /** Ends all connections that are open. */
   cut(): void
-  /** Leads new connections to a server on another port; those that are open stay where they are. */
-  lead(port: number): void
+  /** Leads new connections to another server; those that are open stay where they are. */
+  aim(target: number): void
   close(): Promise<void>
 }
 
@@ -104,8 +104,8 @@ export async function tcpProxy(first: number): Promise<TcpProxy> {
       for (const socket of sockets) socket.resume()
     },
     cut,
-    lead: (port) => {
-      target = port
+    aim: (next) => {
+      target = next
     },
     close: async () => {
       cut()

@@ -2,7 +2,7 @@
  * Claims jobs and hands them to free slots, by a line for each queue.
  *
  * Modes: claiming (while lines may have work and there is room for it) → resting (until a hint, a free slot, a due time or
- * the slow poll).
+ * the slow poll). While leases cannot be renewed it rests in any case, and gives back what is buffered.
  *
  * Jobs that were lost are claimed alone and never buffered: a claim may ask for one only while a slot is kept free for it.
  * Under full load no slot is free when a claim is made, so after a while the next one that frees is kept for such a claim.
@@ -88,6 +88,12 @@ export class Fetcher {
     this.loop.wake()
   }
 
+  /** Whether leases can be renewed has changed. */
+  renewalTurned(): void {
+    if (this.#options.renewer.works) this.hint()
+    else for (const line of this.#lines.all) this.#giveBack(line.drain())
+  }
+
   /** A job has left its slot. */
   freed(job: ClaimedJob): void {
     this.#lines.of(job.queue).running--
@@ -162,6 +168,7 @@ export class Fetcher {
 
   /** Whether a claim is worth its while: lines may have work and the buffers are half empty, or it is a turn. */
   #mayClaim(): boolean {
+    if (!this.#options.renewer.works) return false
     if (this.#isTurn()) return true
     if (this.#buffered > 0 && this.#buffered > this.#lines.target / 2) return false
     return this.#lines.areLikely
@@ -244,7 +251,7 @@ export class Fetcher {
   /** Answers whether the jobs tell what else there is: one that was lost comes alone, and does not. */
   #takeIn(jobs: readonly ClaimedJob[], tookMs: number): boolean {
     const held = this.#hold(jobs)
-    if (this.#stopped) {
+    if (this.#stopped || !this.#options.renewer.works) {
       this.#slots?.giveBack(held)
       return false
     }

@@ -92,6 +92,7 @@ export class Parts {
       cancelAsked: (leases) => {
         for (const { id, token } of leases) this.#cancelAsked(id, token)
       },
+      turned: () => this.#renewalTurned(),
     })
     this.fetcher = new Fetcher({
       ...shared,
@@ -207,6 +208,15 @@ export class Parts {
   #told(tended: Tended): void {
     this.#hear(tended.now)
     this.fetcher.told(tended)
+  }
+
+  #renewalTurned(): void {
+    const { app, worker } = this.#options
+    if (!this.#renewer.works) {
+      const message = `Worker ${worker} cannot renew its leases, so it starts no further job until it can. See part-failed for why.`
+      app.events.emit('warning', { code: 'cannot-renew', message })
+    }
+    this.fetcher.renewalTurned()
   }
 
   /** A lease is someone else's: its handler is told, or if it waits for a slot it is let go. */

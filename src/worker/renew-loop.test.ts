@@ -150,3 +150,37 @@ test('a store that was replaced has lost every lease, and the loop goes on', asy
   assert.ok(renewed.length > calls)
   assert.equal(reports.at(-1)?.kind, 'worked')
 })
+
+test('a start that cannot be written delays no renewal', async () => {
+  const { clock, table, renewed, noted, store, loop } = made()
+  const entry = table.hold('a', 1, false, Infinity)
+  table.start(entry, clock.now(), Infinity)
+  store.note = () => Promise.reject(new Error('no notes'))
+  loop.wake()
+  await clock.advance(60_000)
+  assert.deepEqual(noted, [])
+  const gaps = renewed.map(({ at }, i) => at - (renewed[i - 1]?.at ?? 0))
+  assert.ok(renewed.length >= 5 && Math.max(...gaps) <= 10_200, gaps.join())
+})
+
+test('after a failure a renewal is tried though no lease is left, until one succeeds; then it rests', async () => {
+  const { clock, table, renewed, reports, store, loop } = made()
+  const entry = table.hold('a', 1, true, Infinity)
+  table.start(entry, clock.now(), Infinity)
+  store.failing = new Error('away')
+  loop.wake()
+  await clock.advance(11_000)
+  table.drop(entry)
+  assert.ok(!reports.some(({ kind }) => kind === 'worked'))
+  const before = renewed.length
+  await clock.advance(60_000)
+  const tries = renewed.length - before
+  assert.ok(tries >= 15 && tries <= 60, `${tries} tries in a minute`)
+  assert.ok(renewed.slice(before).every(({ ids }) => ids.length === 1 && ids[0] !== 'a'))
+  assert.ok(!reports.some(({ kind }) => kind === 'worked'))
+  store.failing = null
+  await clock.advance(4_000)
+  assert.deepEqual(reports.at(-1), { kind: 'worked' })
+  await clock.advance(1_000)
+  assert.equal(clock.pending, 0)
+})

@@ -3,7 +3,8 @@
  * handler that blocks the event loop keeps its lease; or on the event loop, for stores that no thread can open.
  *
  * Modes: resting (no leases: no timer) → ticking (leases held: a look at the table each tick, a renewal each third of
- * the lease). `wake` and `check` end the rest; a tick that finds no lease begins it.
+ * the lease). `wake` and `check` end the rest; a tick that finds no lease begins it. After a failure nothing rests before a renewal
+ * has succeeded, if need be of a lease that nobody has: until then the worker takes in no jobs.
  */
 import type { Clock } from '../core/clock.ts'
 import { isErrandError } from '../core/errors.ts'
@@ -23,7 +24,9 @@ const noteStartAfterMs = 50
 const tickMs = 50
 const batch = 1_000
 /** A renewal is given at least this long. */
-const leastAnswerMs = 250
+const leastAnswerMs = 1_000
+/** Renewed when no lease is held, to learn whether one could be. */
+const nobodys: LeaseRef = { id: '00000000-0000-7000-8000-000000000000', token: 1 }
 
 export interface RenewLoopOptions {
   readonly store: Pick<Store, 'renew' | 'note'>
@@ -31,6 +34,8 @@ export interface RenewLoopOptions {
   readonly ticks: Ticks
   readonly shared: SharedLeases
   readonly leaseMs: number
+  /** Whether the last renewal failed, of whoever renewed before: then one is tried though nothing is leased. Default false. */
+  readonly failing?: boolean
   readonly report: (report: RenewReport) => void
 }
 
@@ -44,13 +49,14 @@ export class RenewLoop {
   #ticking = false
   #stopTimer: (() => void) | null = null
   #busy: Promise<void> | null = null
-  #failures = 0
+  #failures: number
   #restUntil = -Infinity
   #hasWorked = false
   #stopped = false
 
   constructor(options: RenewLoopOptions) {
     this.#options = options
+    this.#failures = options.failing === true ? 1 : 0
     this.#reader = new LeaseReader(options.shared)
     this.#noted = new Float64Array(options.shared.states.length)
   }
@@ -95,7 +101,7 @@ export class RenewLoop {
       await this.#busy
       this.#busy = null
     }
-    if (this.#reader.rests()) this.#renewAt = Infinity
+    if (this.#failures === 0 && this.#reader.rests()) this.#renewAt = Infinity
     else this.#tickSoon()
   }
 
@@ -103,21 +109,21 @@ export class RenewLoop {
     const { ticks, leaseMs, report } = this.#options
     const now = ticks()
     if (now < this.#restUntil) return
+    const isDue = now >= this.#renewAt || this.#asked || this.#failures > 0
     try {
+      // First, so that a start that cannot be written costs no lease.
+      if (isDue) await this.#renew(now)
       await this.#noteStarts(now)
-      if (now < this.#renewAt && !this.#asked) return
-      this.#asked = false
-      await this.#renew(now)
-      this.#renewAt = now + leaseMs / 3
+      if (!isDue) return
       if (this.#failures > 0 || !this.#hasWorked) report({ kind: 'worked' })
       this.#failures = 0
       this.#hasWorked = true
     } catch (error) {
       if (isErrandError(error, 'store-replaced')) this.#loseAll()
-      // A failed renewal is repeated well before the lease ends, but never without a pause.
+      // What failed is repeated well before the lease ends, but never without a pause.
       this.#failures++
       const restMs = Math.min(leaseMs / 10, 100 * 2 ** Math.min(this.#failures, 5))
-      this.#renewAt = this.#restUntil = ticks() + restMs * (0.5 + Math.random() / 2)
+      this.#restUntil = ticks() + restMs * (0.5 + Math.random() / 2)
       report({ kind: 'failed', error })
     }
   }
@@ -133,7 +139,7 @@ export class RenewLoop {
   }
 
   async #noteStarts(now: number): Promise<void> {
-    const { store, clock, shared } = this.#options
+    const { store, shared } = this.#options
     const notes: (Note & { kind: 'start' })[] = []
     const places: number[] = []
     for (const index of this.#reader.held()) {
@@ -148,25 +154,26 @@ export class RenewLoop {
       places.push(index)
     }
     if (notes.length === 0) return
-    await answered(clock, store.note(notes))
+    await this.#answered(store.note(notes))
     for (const [n, index] of places.entries()) this.#noted[index] = notes[n]?.token ?? 0
   }
 
   async #renew(now: number): Promise<void> {
-    const { store, clock, shared, leaseMs, report } = this.#options
+    const { store, shared, leaseMs, report } = this.#options
+    this.#asked = false
     const due: LeaseRef[] = []
     for (const index of this.#reader.held()) {
       if (now >= (shared.renewUntil[index] ?? 0)) continue
       const lease = this.#reader.lease(index, this.#reader.tokenAt(index))
       if (lease !== null) due.push(lease)
     }
+    if (due.length === 0 && this.#failures > 0)
+      await this.#answered(store.renew([nobodys], leaseMs))
     const lost: LeaseRef[] = []
     const cancelled: LeaseRef[] = []
     for (let from = 0; from < due.length; from += batch) {
       const part = due.slice(from, from + batch)
-      // A renewal that hangs is tried again long before others may take the silence for the end of this worker.
-      const withinMs = Math.max(leaseMs / 6, leastAnswerMs)
-      const answers = await answered(clock, store.renew(part, leaseMs), undefined, withinMs)
+      const answers = await this.#answered(store.renew(part, leaseMs))
       for (const [i, answer] of answers.entries()) {
         const lease = part[i]
         if (lease === undefined || answer === 'renewed') continue
@@ -174,7 +181,14 @@ export class RenewLoop {
         else cancelled.push(lease)
       }
     }
+    this.#renewAt = now + leaseMs / 3
     if (lost.length > 0) report({ kind: 'lost', leases: lost })
     if (cancelled.length > 0) report({ kind: 'cancel', leases: cancelled })
+  }
+
+  /** A call that hangs is made again long before others may take the silence for the end of this worker. */
+  #answered<T>(call: Promise<T>): Promise<T> {
+    const { clock, leaseMs } = this.#options
+    return answered(clock, call, undefined, Math.max(leaseMs / 6, leastAnswerMs))
   }
 }

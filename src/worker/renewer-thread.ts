@@ -10,6 +10,8 @@ import { machineTicks } from './time.ts'
 export interface RenewerData {
   readonly shared: SharedLeases
   readonly leaseMs: number
+  /** Whether the last renewal failed, of whoever renewed before. */
+  readonly failing: boolean
 }
 
 /** What the worker sends. */
@@ -21,7 +23,7 @@ export type ToThread =
 const port = parentPort
 if (port === null) throw new Error('renewer-thread.ts runs as a thread only')
 
-const { shared, leaseMs, ...start } = workerData as RenewerData & ThreadStart
+const { shared, leaseMs, failing, ...start } = workerData as RenewerData & ThreadStart
 const store = await openInThread<Store>(start)
 const loop = new RenewLoop({
   store,
@@ -29,6 +31,7 @@ const loop = new RenewLoop({
   ticks: machineTicks,
   shared,
   leaseMs,
+  failing,
   report: (report: RenewReport) => port.postMessage(sendable(report)),
 })
 

@@ -23,6 +23,8 @@ export interface RenewerOptions {
   readonly lost: (leases: readonly LeaseRef[]) => void
   /** Jobs that someone asked to cancel. */
   readonly cancelAsked: (leases: readonly LeaseRef[]) => void
+  /** Whether leases can be renewed has changed. */
+  readonly turned: () => void
 }
 
 /** Threads that failed one after another this often are tried at a slow pace only. */
@@ -40,8 +42,8 @@ export async function tryRenewer(
   // Whoever tries says what came out.
   events.on('warning', heard)
   const table = new LeaseTable()
-  const leases = { table, leaseMs: triedLeaseMs, lost: heard, cancelAsked: heard }
-  const renewer = new Renewer({ store, events, ...leases })
+  const told = { lost: heard, cancelAsked: heard, turned: heard }
+  const renewer = new Renewer({ store, events, table, leaseMs: triedLeaseMs, ...told })
   await renewer.start()
   const { mode, whyNoThread: why } = renewer
   await renewer.stop()
@@ -66,6 +68,11 @@ export class Renewer {
     this.#options = options
     this.health = new Health('renewer', options.events)
     this.threadHealth = new Health('renewer-thread', options.events)
+  }
+
+  /** Whether leases can be renewed, as far as is known: what a worker that cannot begins may run elsewhere, too. */
+  get works(): boolean {
+    return this.health.failures === 0
   }
 
   get mode(): 'thread' | 'event-loop' {
@@ -113,7 +120,7 @@ export class Renewer {
 
   #tryThread(connector: Connector): Promise<void> {
     const { table, leaseMs } = this.#options
-    const data: RenewerData = { shared: table.shared, leaseMs }
+    const data: RenewerData = { shared: table.shared, leaseMs, failing: !this.works }
     const { signal } = this.#stopping
     this.#starting = startThread('worker/renewer-thread', connector, data, signal).then(
       (thread) => this.#renewInThread(thread, connector),
@@ -170,8 +177,10 @@ export class Renewer {
       ticks: ticksOf(store),
       shared: table.shared,
       leaseMs,
+      failing: !this.works,
       report: (report) => this.#take(report),
     })
+    if (!this.works) this.#loop.wake()
   }
 
   #take(report: RenewReport): void {
@@ -181,9 +190,20 @@ export class Renewer {
       case 'cancel':
         return this.#options.cancelAsked(report.leases)
       case 'failed':
-        return void this.health.failed(report.error)
-      case 'worked':
-        return this.health.worked()
+        return void this.#failed(report.error)
+      case 'worked': {
+        const didWork = this.works
+        this.health.worked()
+        if (!didWork) this.#options.turned()
+      }
     }
+  }
+
+  /** Answers the milliseconds to wait. */
+  #failed(error: unknown): number {
+    const didWork = this.works
+    const againMs = this.health.failed(error)
+    if (didWork) this.#options.turned()
+    return againMs
   }
 }

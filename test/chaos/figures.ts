@@ -15,8 +15,12 @@ export interface Figures {
   readonly stops: number
   readonly retirements: number
   readonly restarts: number
+  /** Times that another server took over. */
+  readonly failOvers: number
   /** Times that nothing went between a process and the store. */
   readonly blackHoles: number
+  /** Times that what went between a process and the store was lost. */
+  readonly silences: number
   readonly terminated: number
   /** Times that servers changed places, or data moved between them. */
   readonly upheavals: number
@@ -56,7 +60,9 @@ export function figuresOf(history: History, pace: Pace, drainMs: number): Figure
     stops: sent('SIGSTOP'),
     retirements: sent('stop', 'worker'),
     restarts: linesOf(lines, 'server').filter(({ state }) => state === 'up').length,
+    failOvers: linesOf(lines, 'server').filter(({ state }) => state === 'moved').length,
     blackHoles: sent('dark'),
+    silences: sent('silent'),
     terminated: linesOf(lines, 'terminated').length,
     upheavals: linesOf(lines, 'upheaval').length,
     rescues: verdicts.filter(

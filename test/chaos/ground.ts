@@ -3,8 +3,9 @@ import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { ErrandError } from '../../src/core/errors.ts'
-import { canStartPostgres, query, startPostgres } from '../postgres-server.ts'
-import { startPair } from '../redis-pair.ts'
+import { startPair as startPostgresPair } from '../postgres-pair.ts'
+import { canStartPostgres, query } from '../postgres-server.ts'
+import { startPair as startRedisPair } from '../redis-pair.ts'
 import { canStartRedis, startCluster, type RedisServer } from '../redis-server.ts'
 import { tcpProxy, type TcpProxy } from '../tcp-proxy.ts'
 import { asked } from './asked.ts'
@@ -31,6 +32,9 @@ export interface Way {
 /** Ends the server, calls back, waits so long, and starts it again; resolves when it answers. */
 type Restart = (random: Random, down: () => Promise<void>) => Promise<void>
 
+/** Lets another server take over; resolves when it does, with what brings the ground back to where it may happen again. */
+type FailOver = (random: Random) => Promise<() => Promise<void>>
+
 /** A connection as the server sees it. */
 export interface Connection {
   /** Where it comes from. */
@@ -50,6 +54,8 @@ export interface Ground {
    * there is nothing to change.
    */
   readonly upheave: ((random: Random) => Promise<void>) | null
+  /** Null when no other server is there to take over, or a restart lets one do so. */
+  readonly failOver: FailOver | null
   /** The connections that the server has from the run; null when there are none. */
   readonly connections: (() => Promise<readonly Connection[]>) | null
   /** Whether somebody holds the store so that nobody else can write; null where a process cannot. */
@@ -82,6 +88,7 @@ function untouched(url: string): Ground {
     way: async () => ({ url, proxy: null }),
     restart: null,
     upheave: null,
+    failOver: null,
     connections: null,
     isHeld: null,
     isLossy: false,
@@ -118,34 +125,50 @@ function isWritable(database: DatabaseSync): boolean {
   }
 }
 
+/** A standby that lost its primary looks for it so often, so that commits wait no longer for it than a moment. */
+const retryMs = 200
+
 async function postgresGround(): Promise<Ground> {
   if (!canStartPostgres()) throw missing('PostgreSQL')
-  const server = await startPostgres({ fsync: 'on', synchronous_commit: 'on' })
+  const pair = await startPostgresPair({
+    fsync: 'on',
+    synchronous_commit: 'on',
+    wal_retrieve_retry_interval: retryMs,
+  })
   const proxies: TcpProxy[] = []
+  const way = (): Promise<Way> => proxied(pair.primary.url, pair.primary.port, proxies)
+  const { url } = await way()
   return {
-    url: server.url,
-    way: () => proxied(server.url, server.port, proxies),
+    url,
+    way,
     async restart(random, down) {
-      await server.kill(random() < 0.5 ? 'SIGQUIT' : 'SIGKILL')
+      const { primary } = pair
+      await primary.kill(random() < 0.5 ? 'SIGQUIT' : 'SIGKILL')
       await down()
-      await server.start()
+      await primary.start()
+    },
+    async failOver(random) {
+      await pair.failOver(random() < 0.5 ? 'gone' : 'read-only')
+      for (const proxy of proxies) proxy.aim(pair.primary.port)
+      return () => pair.mend()
     },
     upheave: null,
     async connections() {
+      const { primary } = pair
       const rows = await query(
-        server.url,
+        primary.url,
         `SELECT pid, client_port FROM pg_stat_activity WHERE application_name = 'errand' ORDER BY pid`,
       )
       return rows.map(({ pid, client_port: port }) => ({
         port: Number(port),
-        end: async () => void (await query(server.url, 'SELECT pg_terminate_backend($1)', [pid])),
+        end: async () => void (await query(primary.url, 'SELECT pg_terminate_backend($1)', [pid])),
       }))
     },
     isHeld: null,
     isLossy: false,
     close: async () => {
       await Promise.all(proxies.map((proxy) => proxy.close()))
-      await server.stop()
+      await pair.stop()
     },
   }
 }
@@ -155,7 +178,7 @@ const partitions = 4
 
 async function redisGround(aof: Aof): Promise<Ground> {
   if (!canStartRedis()) throw missing('Redis')
-  const pair = await startPair('--appendonly', 'yes', '--appendfsync', aof)
+  const pair = await startRedisPair('--appendonly', 'yes', '--appendfsync', aof)
   const proxies: TcpProxy[] = []
   const way = async (): Promise<Way> => {
     const { port, url } = pair.master
@@ -175,8 +198,9 @@ async function redisGround(aof: Aof): Promise<Ground> {
         : null,
     upheave: () =>
       pair.switchOver(({ port }) => {
-        for (const proxy of proxies) proxy.lead(port)
+        for (const proxy of proxies) proxy.aim(port)
       }),
+    failOver: null,
     connections: () => clientsOf(pair.master),
     isHeld: null,
     isLossy: false,
@@ -199,6 +223,7 @@ async function clusterGround(): Promise<Ground> {
     way: async () => ({ url, proxy: null }),
     restart: (random, down) => failOver(servers, random, down),
     upheave: (random) => moveSlot(servers, `{errand:${whole(random, 0, 7)}}:`, random),
+    failOver: null,
     connections: async () => (await Promise.all(servers.map(clientsOf))).flat(),
     isHeld: null,
     isLossy: true,

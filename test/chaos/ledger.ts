@@ -58,10 +58,10 @@ export type Entry =
   /** The director did something to a process, or heard from it that it is up. */
   | { readonly kind: 'signal'; readonly process: string; readonly signal: Signal }
   /**
-   * The director is about to end the server, or found that it answers again; or it found that a process which stands still holds the
-   * store, or let that process go on.
+   * The director is about to end the server, or found that it answers again, or another one in its place; or it found that a process
+   * which stands still holds the store, or let that process go on.
    */
-  | { readonly kind: 'server'; readonly state: 'down' | 'up' | 'held' | 'free' }
+  | { readonly kind: 'server'; readonly state: 'down' | 'up' | 'moved' | 'held' | 'free' }
   /** The server ended a connection of a process; null when it is not known of which. */
   | { readonly kind: 'terminated'; readonly process: string | null }
   /** The server changed places with another, or part of its data moved, and nothing of it may be lost. */
@@ -69,8 +69,20 @@ export type Entry =
   /** A process ended without having been asked to. */
   | { readonly kind: 'died'; readonly process: string; readonly how: string }
 
-/** A signal of the system; `stop` asks to end; between `dark` and `light` nothing goes between the process and the store. */
-export type Signal = 'SIGKILL' | 'SIGSTOP' | 'SIGCONT' | 'stop' | 'dark' | 'light' | 'up'
+/**
+ * A signal of the system; `stop` asks to end; between `dark` and `light` nothing goes between the process and the store, and between
+ * `silent` and `heard` what is sent is lost for good, and so are the connections.
+ */
+export type Signal =
+  | 'SIGKILL'
+  | 'SIGSTOP'
+  | 'SIGCONT'
+  | 'stop'
+  | 'dark'
+  | 'light'
+  | 'silent'
+  | 'heard'
+  | 'up'
 
 /** An entry with who wrote it, and when by the machine's clock. */
 export type Line = Entry & { readonly at: number; readonly by: string }

@@ -11,8 +11,8 @@ const pauseMs = { from: 400, to: 1_300 } as const
 /** How long a process stands still or hears nothing, in leases: always past its own. */
 const absentLeases = { from: 1.3, to: 2.3 } as const
 
-/** How long a process hears nothing whose connections are lost, in leases. */
-const lostLeases = { from: 3, to: 5 } as const
+/** Of so many silences one lasts longer than any call of a store waits. */
+const long = { share: 0.2, fromMs: 32_000, toMs: 42_000 } as const
 
 /** How long a server that was ended stays away. */
 const downMs = { from: 300, to: 3_000 } as const
@@ -31,15 +31,19 @@ const misfortunes = [
   { kind: 'retire-worker', share: 5 },
   { kind: 'darken-worker', share: 12 },
   { kind: 'darken-producer', share: 3 },
-  { kind: 'lose-worker', share: 4 },
-  { kind: 'lose-producer', share: 2 },
+  { kind: 'silence-worker', share: 8 },
+  { kind: 'silence-producer', share: 3 },
   { kind: 'terminate', share: 8 },
   { kind: 'restart', share: 6 },
+  { kind: 'fail-over', share: 4 },
   { kind: 'upheave', share: 6 },
 ] as const
-type Kind = (typeof misfortunes)[number]['kind']
-/** What befalls the server rather than a process. */
-type OfServer = 'terminate' | 'restart' | 'upheave'
+export type Misfortune = (typeof misfortunes)[number]['kind']
+/** What befalls a process, rather than the server. */
+type Kind = Exclude<Misfortune, 'terminate' | 'restart' | 'fail-over' | 'upheave'>
+
+/** All that may happen, by name. */
+export const misfortuneKinds: readonly Misfortune[] = misfortunes.map(({ kind }) => kind)
 
 export interface Stage {
   readonly fleet: Fleet
@@ -47,6 +51,7 @@ export interface Stage {
   readonly ledger: Ledger
   readonly leaseMs: number
   readonly random: Random
+  readonly only: readonly Misfortune[] | null
 }
 
 /**
@@ -54,16 +59,17 @@ export interface Stage {
  * decides, so that a short run sees them all.
  */
 export async function strike(stage: Stage, signal: AbortSignal): Promise<void> {
-  const { fleet, random } = stage
+  const { fleet, random, only } = stage
   const absences: Promise<void>[] = []
   let restart: Promise<void> | null = null
-  const offered = misfortunes.filter(({ kind }) => isOffered(kind, stage))
+  const offered = misfortunes.filter(
+    ({ kind }) => isOffered(kind, stage) && (only?.includes(kind) ?? true),
+  )
   const owed = inAnyOrder(random, offered)
   while (await pause(between(random, pauseMs.from, pauseMs.to), signal)) {
     const drawn = owed.pop()
     const { kind } = drawn ?? weighted(random, offered)
-    const leases = kind.startsWith('lose') ? lostLeases : absentLeases
-    const absentMs = stage.leaseMs * between(random, leases.from, leases.to)
+    const absentMs = stage.leaseMs * between(random, absentLeases.from, absentLeases.to)
     const isCut = random() < 0.5
     switch (kind) {
       case 'kill-worker':
@@ -72,8 +78,8 @@ export async function strike(stage: Stage, signal: AbortSignal): Promise<void> {
       case 'stop-worker':
       case 'darken-worker':
       case 'darken-producer':
-      case 'lose-worker':
-      case 'lose-producer': {
+      case 'silence-worker':
+      case 'silence-producer': {
         const member = drawVictim(fleet, kind, random)
         if (member !== undefined) absences.push(befall(stage, kind, member, absentMs, isCut))
         else if (drawn !== undefined) owed.unshift(drawn)
@@ -84,8 +90,14 @@ export async function strike(stage: Stage, signal: AbortSignal): Promise<void> {
         if (restart === null) await terminate(stage)
         break
       case 'restart':
-        if (restart !== null) break
-        restart = restartServer(stage).finally(() => (restart = null))
+      case 'fail-over':
+        if (restart !== null) {
+          if (drawn !== undefined) owed.unshift(drawn)
+          break
+        }
+        restart = (kind === 'restart' ? restartServer(stage) : moveServer(stage)).finally(
+          () => (restart = null),
+        )
         absences.push(restart)
         break
       case 'upheave':
@@ -101,7 +113,7 @@ export async function strike(stage: Stage, signal: AbortSignal): Promise<void> {
   await Promise.all(absences)
 }
 
-function isOffered(kind: Kind, { ground, fleet }: Stage): boolean {
+function isOffered(kind: Misfortune, { ground, fleet }: Stage): boolean {
   switch (kind) {
     case 'kill-worker':
     case 'stop-worker':
@@ -110,8 +122,8 @@ function isOffered(kind: Kind, { ground, fleet }: Stage): boolean {
       return true
     case 'darken-worker':
     case 'darken-producer':
-    case 'lose-worker':
-    case 'lose-producer':
+    case 'silence-worker':
+    case 'silence-producer':
       return fleet.members('worker').some(({ place }) => place.way.proxy !== null)
     case 'terminate':
       return ground.connections !== null
@@ -119,12 +131,14 @@ function isOffered(kind: Kind, { ground, fleet }: Stage): boolean {
       return ground.restart !== null
     case 'upheave':
       return ground.upheave !== null
+    case 'fail-over':
+      return ground.failOver !== null
   }
 }
 
 async function befall(
-  { fleet, ground, ledger }: Stage,
-  kind: Exclude<Kind, OfServer>,
+  { fleet, ground, ledger, random }: Stage,
+  kind: Kind,
   member: Member,
   absentMs: number,
   isCut: boolean,
@@ -140,12 +154,14 @@ async function befall(
       return standStill(absentMs)
     case 'darken-worker':
     case 'darken-producer':
-    case 'lose-worker':
-    case 'lose-producer':
-      fleet.darken(member, kind.startsWith('lose') ? 'lost' : 'held')
+      fleet.darken(member)
       await sleep(absentMs)
-      // What was lost is known to nobody but the one who waits for an answer.
-      return fleet.lighten(member, isCut && !kind.startsWith('lose') ? 'cut' : 'go-on')
+      return fleet.lighten(member, isCut ? 'cut' : 'go-on')
+    case 'silence-worker':
+    case 'silence-producer':
+      fleet.silence(member)
+      await sleep(random() < long.share ? between(random, long.fromMs, long.toMs) : absentMs)
+      return fleet.carry(member)
   }
 
   /** Who is stopped inside a transaction may hold up everybody else. */
@@ -184,12 +200,17 @@ async function upheave({ ground, ledger, random }: Stage): Promise<void> {
   ledger.write({ kind: 'upheaval' })
 }
 
-function drawVictim(
-  fleet: Fleet,
-  kind: Exclude<Kind, OfServer>,
-  random: Random,
-): Member | undefined {
-  const role = kind.endsWith('producer') ? 'producer' : 'worker'
+/** Another server takes over, and gets a follower of its own before anything else befalls it. */
+async function moveServer({ ground, ledger, random }: Stage): Promise<void> {
+  if (ground.failOver === null) return
+  ledger.write({ kind: 'server', state: 'down' })
+  const mend = await ground.failOver(random)
+  ledger.write({ kind: 'server', state: 'moved' })
+  await mend()
+}
+
+function drawVictim(fleet: Fleet, kind: Kind, random: Random): Member | undefined {
+  const role = kind.endsWith('-producer') ? 'producer' : 'worker'
   const up = fleet.members(role, 'up')
   if (role === 'worker' && up.length <= leastUp) return undefined
   switch (kind) {
@@ -202,8 +223,8 @@ function drawVictim(
       return fleet.members(role, 'absent').length < mostAbsent ? draw(random, up) : undefined
     case 'darken-worker':
     case 'darken-producer':
-    case 'lose-worker':
-    case 'lose-producer':
+    case 'silence-worker':
+    case 'silence-producer':
       if (fleet.members(role, 'absent').length >= mostAbsent) return undefined
       return draw(
         random,

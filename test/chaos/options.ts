@@ -2,6 +2,7 @@
 import { parseArgs } from 'node:util'
 import { ErrandError } from '../../src/core/errors.ts'
 import { aofs, type Aof } from './ground.ts'
+import { misfortuneKinds, type Misfortune } from './misfortunes.ts'
 import { leastNames, leastPerMinute, type Least } from './least.ts'
 import { sabotages, type Sabotage } from './parts.ts'
 
@@ -12,6 +13,8 @@ export interface Options {
   readonly store: string
   readonly aof: Aof
   readonly sabotage: Sabotage | null
+  /** The misfortunes that may happen; null for all that the store offers. */
+  readonly only: readonly Misfortune[] | null
   /** What was asked for; the rest follows from the minutes. */
   readonly least: Partial<Least>
   readonly keep: boolean
@@ -30,6 +33,8 @@ export const usage = `npm run chaos -- --store <store> [options]
   --minutes <n>        how long jobs flow in (10)
   --seed <text>        what befalls the processes and what they enqueue follows from it (1)
   --aof <how>          how Redis keeps its file: always, or everysec, and then its server is not killed (always)
+  --only <misfortunes> of what befalls a run, only these, with commas between them; nothing but jobs is then asked for by default:
+                       ${misfortuneKinds.join(', ')}
   --sabotage fencing   let workers settle with leases that they have lost; the run must then fail
   --keep               leave ledgers and logs behind after a clean run as well
 A run in which too little happens fails; by default a minute must see so much:
@@ -41,6 +46,7 @@ const known = {
   seed: { type: 'string', default: '1' },
   aof: { type: 'string', default: 'always' },
   sabotage: { type: 'string' },
+  only: { type: 'string' },
   keep: { type: 'boolean', default: false },
 } as const
 
@@ -55,12 +61,14 @@ export function readOptions(args: readonly string[]): Options {
     return asked === undefined ? [] : [[name, numberOf(flag, asked)]]
   })
   const sabotage = text('sabotage')
+  const only = text('only')
   return {
     store,
     seed: text('seed')!,
     minutes: numberOf('minutes', text('minutes')!),
     aof: oneOf('aof', aofs, text('aof')!),
     sabotage: sabotage === undefined ? null : oneOf('sabotage', sabotages, sabotage),
+    only: only?.split(',').map((one) => oneOf('only', misfortuneKinds, one)) ?? null,
     keep: values['keep'] === true,
     least: Object.fromEntries(least) as Partial<Least>,
   }

@@ -2,5 +2,13 @@ import { canStartPostgres } from '../postgres-server.ts'
 import { testShortRuns } from './short-run.ts'
 
 if (canStartPostgres()) {
-  testShortRuns(['postgres'], { jobs: 300, kills: 1, restarts: 1, blackHoles: 1, rescues: 1 })
+  testShortRuns(['postgres'], {
+    jobs: 300,
+    kills: 1,
+    restarts: 1,
+    failOvers: 1,
+    blackHoles: 1,
+    silences: 1,
+    rescues: 1,
+  })
 }

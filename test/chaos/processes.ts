@@ -26,7 +26,7 @@ export interface Member {
   /** `starting` until it says that it works, `absent` while it stands still or hears nothing, `going` once it was killed or asked to stop. */
   state: 'starting' | 'up' | 'absent' | 'going'
   /** How it is absent. */
-  absence: 'stopped' | 'dark' | null
+  absence: 'stopped' | 'dark' | 'silent' | null
 }
 
 export class Fleet {
@@ -98,12 +98,11 @@ export class Fleet {
     this.#come(member)
   }
 
-  /** Lets nothing through between a process and the store until `lighten`: it is held back, or lost with the connections it was on. */
-  darken(member: Member, what: 'held' | 'lost'): void {
+  /** Holds back whatever goes between a process and the store, until `lighten`. */
+  darken(member: Member): void {
     this.#leave(member, 'dark')
     this.#write(member, 'dark')
-    if (what === 'held') member.place.way.proxy?.hold()
-    else member.place.way.proxy?.fallSilent()
+    member.place.way.proxy?.hold()
   }
 
   /** Ends a darkness: the connections go on with what was held back, or are cut. */
@@ -113,6 +112,21 @@ export class Fleet {
     if (how === 'cut') proxy?.cut()
     proxy?.release()
     this.#write(member, 'light')
+    this.#come(member)
+  }
+
+  /** Lets everything that goes between a process and the store be lost, without a word, until `carry`. */
+  silence(member: Member): void {
+    this.#leave(member, 'silent')
+    this.#write(member, 'silent')
+    member.place.way.proxy?.fallSilent()
+  }
+
+  /** Ends a silence for new connections; those that fell silent stay so. */
+  carry(member: Member): void {
+    if (member.state !== 'absent' || member.absence !== 'silent') return
+    member.place.way.proxy?.recover()
+    this.#write(member, 'heard')
     this.#come(member)
   }
 
@@ -155,7 +169,7 @@ export class Fleet {
     }
   }
 
-  #leave(member: Member, absence: 'stopped' | 'dark'): void {
+  #leave(member: Member, absence: 'stopped' | 'dark' | 'silent'): void {
     member.state = 'absent'
     member.absence = absence
   }
@@ -171,6 +185,8 @@ export class Fleet {
         return this.resume(member)
       case 'dark':
         return this.lighten(member, 'go-on')
+      case 'silent':
+        return this.carry(member)
       case null:
         return
     }
@@ -189,6 +205,7 @@ export class Fleet {
     }
     // The next one finds a way that carries.
     if (member.absence === 'dark') member.place.way.proxy?.release()
+    if (member.absence === 'silent') member.place.way.proxy?.recover()
     if (this.#open) this.start(member.place)
   }
 }

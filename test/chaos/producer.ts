@@ -2,6 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createErrand } from 'errand'
 import { isErrandError } from '../../src/core/errors.ts'
+import { mayPass } from '../../src/worker/supervised.ts'
 import { openStore } from '../../src/cli/open-store.ts'
 import { askedToStop, configOf, readPart, tellUp } from './parts.ts'
 import { randomOf } from './random.ts'
@@ -18,6 +19,7 @@ const errand = createErrand(configOf(part, await openStore(part.store), ledger))
 const underWay = new Set<Promise<void>>()
 const stop = new AbortController()
 let calls = 0
+let isLooking = false
 
 tellUp()
 void askedToStop().then(() => stop.abort())
@@ -33,6 +35,19 @@ await Promise.all(underWay)
 await errand.close()
 process.exit(0)
 
+/** Reads as a dashboard does, one look after the other, so that one is under way whatever befalls the way to the store. */
+async function look(id: string): Promise<void> {
+  if (isLooking) return
+  isLooking = true
+  try {
+    await Promise.all([errand.jobs.get(id), errand.jobs.counts()])
+  } catch (error) {
+    if (mayPass(error) === 'no') throw error
+  } finally {
+    isLooking = false
+  }
+}
+
 async function enqueueOne(key: string): Promise<void> {
   const { kind, work, options } = drawCall(random, key)
   const cancelAfterMs = random() < cancelled.share ? random() * cancelled.withinMs : null
@@ -40,6 +55,7 @@ async function enqueueOne(key: string): Promise<void> {
   try {
     const { id, inserted: status } = await errand.enqueue(kind.task, work, options)
     ledger.write({ kind: 'ack', key, id, status })
+    await look(id)
     if (cancelAfterMs === null) return
     await sleep(cancelAfterMs)
     const [answer] = await errand.store.cancel([id], 'cancelled by its producer')

@@ -29,6 +29,8 @@ export function paceOf(leaseMs: number): Pace {
 const leastContactMs = 1_000
 /** The longest back-off of a worker's part after failures. */
 const longestBackoffMs = 4_000
+/** How long after a silence, or after another server took over, a part may still wait on a connection that is lost. */
+const longestLossMs = 5_000
 
 /** What a timely rescue takes at most, with a second for a busy machine. */
 export function boundOf({ leaseMs, sweepMs }: Pace): number {
@@ -96,14 +98,16 @@ const silences: Readonly<Record<Signal, boolean>> = {
   SIGKILL: true,
   SIGSTOP: true,
   dark: true,
+  silent: true,
   stop: true,
   SIGCONT: false,
   light: false,
+  heard: false,
   up: false,
 }
 
 function isReturn(signal: Signal): boolean {
-  return signal === 'SIGCONT' || signal === 'light' || signal === 'up'
+  return signal === 'SIGCONT' || signal === 'light' || signal === 'heard' || signal === 'up'
 }
 
 type Event = Of<'signal'> | Of<'server'> | Of<'terminated'>
@@ -130,9 +134,8 @@ function fitness(
     fitFrom = Infinity
     goneAt = at
   }
-  const come = (at: number, awayMs: number): void => {
-    fitFrom =
-      at + Math.max(leaseMs / 3, leastContactMs) + sweepMs * 2 + Math.min(longestBackoffMs, awayMs)
+  const come = (at: number, lateMs: number): void => {
+    fitFrom = at + Math.max(leaseMs / 3, leastContactMs) + sweepMs * 2 + lateMs
   }
   for (const event of events) {
     const { at } = event
@@ -144,12 +147,13 @@ function fitness(
         break
       case 'server':
         if (event.state === 'down' || event.state === 'held') leave(at)
-        else if (isHere) come(at, at - goneAt)
+        else if (isHere && event.state === 'moved') come(at, longestLossMs)
+        else if (isHere) come(at, Math.min(longestBackoffMs, at - goneAt))
         break
       case 'signal':
         if (event.process !== name) break
         isHere = isReturn(event.signal)
-        if (isHere) come(at, 0)
+        if (isHere) come(at, event.signal === 'heard' ? longestLossMs : 0)
         else leave(at)
         break
     }

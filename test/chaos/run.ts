@@ -61,7 +61,7 @@ async function under(store: Store, ground: Ground, options: Options, folder: str
     const places = { producer: await placesFor('producer'), worker: await placesFor('worker') }
     for (const place of [...places.producer, ...places.worker]) fleet.start(place)
     await staffed(fleet)
-    const stage = { fleet, ground, ledger, leaseMs: lease, random }
+    const stage = { fleet, ground, ledger, leaseMs: lease, random, only: options.only }
     await strike(stage, AbortSignal.timeout(Math.round(options.minutes * 60_000)))
     fleet.close()
     await fleet.end('producer', bounds.endMs)
@@ -88,15 +88,24 @@ async function under(store: Store, ground: Ground, options: Options, folder: str
 }
 
 /** What was asked for, or what the minutes ask for of all that the ground offers. */
-function leastOf({ minutes, least }: Options, ground: Ground, places: readonly Place[]): Least {
+function leastOf(
+  { minutes, least, only }: Options,
+  ground: Ground,
+  places: readonly Place[],
+): Least {
+  const hasProxies = places.some(({ way }) => way.proxy !== null)
   const offered: Partial<Record<keyof Least, boolean>> = {
     restarts: ground.restart !== null,
-    blackHoles: places.some(({ way }) => way.proxy !== null),
+    failOvers: ground.failOver !== null,
+    blackHoles: hasProxies,
+    silences: hasProxies,
     terminated: ground.connections !== null,
     upheavals: ground.upheave !== null,
   }
   const entries = leastNames.map((name) => {
-    const usual = (offered[name] ?? true) ? Math.floor(leastPerMinute[name] * minutes) : 0
+    // Who chose the misfortunes says how many there must be.
+    const isExpected = only === null ? (offered[name] ?? true) : name === 'jobs'
+    const usual = isExpected ? Math.floor(leastPerMinute[name] * minutes) : 0
     return [name, least[name] ?? usual] as const
   })
   return Object.fromEntries(entries) as Least

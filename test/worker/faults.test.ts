@@ -80,7 +80,7 @@ for (const [how, fault] of outages) {
       [...a.told.recovered]
         .map(({ part }) => part)
         .toSorted()
-        .includes('fetcher'),
+        .includes('renewer'),
       true,
     )
   })

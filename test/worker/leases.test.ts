@@ -106,3 +106,67 @@ test('the ids of follow-ups derive from the parent, its token and the edge', asy
     assert.deepEqual(made.toSorted(), edges.map((edge) => followUpId(id, token, edge)).toSorted())
   }
 })
+
+test('a worker that cannot renew starts no job, says so, and goes on by itself once it can', async (t) => {
+  const clock = new VirtualClock()
+  const database = new MemoryDatabase()
+  const one = faulty(memory({ clock, database }))
+  const open = gate()
+  const ran: number[] = []
+  const long = task({ name: 'long', timeout: '1h', run: () => open.promise })
+  const brief = task({ name: 'brief', run: (n: number) => void ran.push(n) })
+  const tasks = [long, brief]
+  const bench = appOn(t, one.store, { tasks, slots: 2 })
+  const worker = await bench.work()
+  await bench.client.enqueue(long, undefined)
+  await bench.pass(5_000)
+
+  one.fault = (call) => (call === 'renew' ? new ErrandError('store-unavailable', 'away') : null)
+  await bench.pass(15_000)
+  assert.ok((worker.status.parts['renewer'] ?? 0) > 0)
+  assert.deepEqual(
+    bench.told.warnings.map(({ code }) => code),
+    ['cannot-renew'],
+  )
+  await bench.client.enqueueMany([1, 2, 3].map((n) => [brief, n] as const))
+  // The one that runs comes to its end, and renewals are tried all the same.
+  open.resolve()
+  await bench.pass(60_000)
+  assert.deepEqual([ran, worker.status.running, worker.status.buffered], [[], 0, 0])
+  const elsewhere = appOn(t, memory({ clock, database }), { tasks })
+  await elsewhere.client.enqueue(brief, 4)
+
+  one.fault = noFault
+  await bench.pass(4_000)
+  assert.deepEqual(
+    ran.toSorted((a, b) => a - b),
+    [1, 2, 3, 4],
+  )
+  assert.equal(worker.status.parts['renewer'], 0)
+})
+
+test('what a worker has buffered is given back when it cannot renew', async (t) => {
+  const clock = new VirtualClock()
+  const one = faulty(memory({ clock, database: new MemoryDatabase() }))
+  const open = gate()
+  const ran: number[] = []
+  const long = task({ name: 'long', timeout: '1h', run: () => open.promise })
+  const brief = task({ name: 'brief', run: (n: number) => void ran.push(n) })
+  const bench = appOn(t, one.store, { tasks: [long, brief], slots: 1 })
+  const worker = await bench.work()
+  await bench.client.enqueueMany([[long, undefined] as const])
+  await bench.pass(1_000)
+  await bench.client.enqueueMany([1, 2].map((n) => [brief, n] as const))
+  await bench.pass(9_000)
+  one.fault = (call) => (call === 'renew' ? new ErrandError('store-unavailable', 'away') : null)
+  await bench.pass(15_000)
+  open.resolve()
+  await bench.pass(60_000)
+  assert.deepEqual([ran, worker.status.buffered], [[], 0])
+  const { jobs } = await bench.jobs.list({ task: 'brief' })
+  const states = jobs.map(({ state, attempts }) => [state, attempts])
+  assert.deepEqual(states, [
+    ['ready', 0],
+    ['ready', 0],
+  ])
+})

@@ -25,7 +25,7 @@ if (canStartRedis()) {
       await pair.stop()
     })
     for (let switched = 0; switched < 2; switched += 1) {
-      await pair.switchOver(({ port }) => proxy.lead(port))
+      await pair.switchOver(({ port }) => proxy.aim(port))
       await crew.comesBack(pair.master.port, `switch ${switched + 1}`)
     }
     await crew.ends()
@@ -91,7 +91,7 @@ if (canStartRedis()) {
       await pair.stop()
     })
     await store.insert([newJob()])
-    await pair.switchOver(({ port }) => proxy.lead(port))
+    await pair.switchOver(({ port }) => proxy.aim(port))
     await within('an insert', () => store.insert([newJob()]))
     proxy.fallSilent()
     proxy.recover()

@@ -1,6 +1,5 @@
-/** Connections to the server: the store's own, or those that the user's pool or client gives. */
-import { missingPeer } from '../missing-peer.ts'
-import { closedError, lateError } from './errors.ts'
+/** What a connection is to the store: where it comes from, one caller's use of it, and the time that each wait has. */
+import { brokenError, lateError } from './errors.ts'
 import type { Row, Value } from './rows.ts'
 import { clearTimeout, setTimeout } from '../../core/timers.ts'
 
@@ -18,37 +17,23 @@ export interface PgClient {
   removeListener(event: string, listener: (value: never) => void): unknown
 }
 
-interface OwnClient extends PgClient {
-  connect(): Promise<unknown>
-  end(): Promise<unknown>
-  ref(): void
-  unref(): void
-  readonly connection: { readonly stream: { destroy(): void } }
-}
-
-interface PooledClient extends PgClient {
-  release(error?: boolean): void
-}
-
-/** What is used of a pool of `pg`. */
-export interface PgPool {
-  connect(): Promise<PooledClient>
-  readonly options?: { readonly max?: number }
-}
-
 /** A connection that is one caller's until it is given back. */
 export interface Held {
   readonly client: PgClient
-  run(query: Query): Promise<readonly Row[]>
+  /** Runs one statement. One that is not answered within the deadline, or so many milliseconds, ends the connection. */
+  run(query: Query, withinMs?: number): Promise<readonly Row[]>
   /** Gives the connection back; `broken` throws it away. */
   release(broken: boolean): void
 }
 
 /** Where connections come from. */
 export interface Source {
-  hold(): Promise<Held>
+  /** A free connection; rejects when none has become free within the deadline, or so many milliseconds. */
+  hold(withinMs?: number): Promise<Held>
   /** A connection that stays, for notifications. It may serve other calls between them. */
   holdListening(): Promise<Held>
+  /** Ends whatever connection is open: the server behind them is not the one that is wanted any more. */
+  dropAll(): void
   close(): Promise<void>
 }
 
@@ -60,261 +45,91 @@ const types = {
 const isTrue = (text: string): boolean => text === 't'
 const asText = (text: string): string => text
 
-/** Runs one statement within a deadline; one that passes it leaves the connection unusable. */
-async function run(client: PgClient, query: Query, deadline: Deadline): Promise<readonly Row[]> {
-  const answer = client.query({ ...query, rowMode: 'array', types })
-  const result = await deadline.of(answer)
+/** Sends one statement. */
+export async function send(client: PgClient, query: Query): Promise<readonly Row[]> {
+  const result = await client.query({ ...query, rowMode: 'array', types })
   // Several statements in one text answer a list.
   return (Array.isArray(result) ? [] : (result as { rows: unknown }).rows) as readonly Row[]
 }
 
-/** Bounds calls in time. */
+/** Bounds waits in time. */
 export class Deadline {
   readonly ms: number
-  readonly #location: string
+  readonly location: string
 
   constructor(ms: number, location: string) {
     this.ms = ms
-    this.#location = location
+    this.location = location
   }
 
-  of<T>(call: Promise<T>): Promise<T> {
+  /**
+   * Waits for a call, but no longer than the deadline or so many milliseconds. `giveUp` releases then what was waited for, so that
+   * a wait leaves nothing behind.
+   */
+  of<T>(call: Promise<T>, giveUp: () => void, ms: number = this.ms): Promise<T> {
     return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => reject(lateError(this.#location, this.ms)), this.ms)
+      const timer = setTimeout(() => {
+        giveUp()
+        reject(lateError(this.location, ms))
+      }, ms)
       call.then(resolve, reject).finally(() => clearTimeout(timer))
     })
   }
 }
 
-interface Lane {
-  client: OwnClient | null
-  connecting: Promise<OwnClient> | null
-  isBusy: boolean
-  /** The last statement that is under way or waits, of the lane's holder or of the listener; null when there is none. */
-  last: Promise<void> | null
-}
-
-interface Waiter {
-  readonly resolve: (lane: Lane) => void
-  readonly reject: (error: unknown) => void
-}
-
-/**
- * The store's own connections, opened as they are needed. Those that rest do not keep the process alive. The last of them listens too.
- */
-export class OwnConnections implements Source {
-  readonly #config: object
-  readonly #lanes: Lane[]
-  readonly #waiting: Waiter[] = []
+/** One connection: its statements go one after the other, for a client takes no second one while it is busy. */
+export class Session<C extends PgClient = PgClient> {
+  readonly client: C
   readonly #deadline: Deadline
-  readonly #location: string
-  #isClosed = false
+  readonly #drop: () => void
+  /** Is told of each statement that is sent, and returns what to do when it was answered; null when nobody wants to know. */
+  readonly #watch: (() => () => void) | null
+  /** The last statement that is under way or waits; null when there is none. */
+  #last: Promise<void> | null = null
+  #hasEnded = false
 
-  constructor(config: object, count: number, deadline: Deadline, location: string) {
-    this.#config = config
+  /** `drop` ends the connection after a statement that was not answered in time. */
+  constructor(
+    client: C,
+    deadline: Deadline,
+    drop: () => void,
+    watch: (() => () => void) | null = null,
+  ) {
+    this.client = client
     this.#deadline = deadline
-    this.#location = location
-    this.#lanes = Array.from({ length: count }, () => ({
-      client: null,
-      connecting: null,
-      isBusy: false,
-      last: null,
-    }))
+    this.#drop = drop
+    this.#watch = watch
   }
 
-  async hold(): Promise<Held> {
-    const lane = await this.#free()
-    try {
-      return this.#held(lane, await this.#open(lane))
-    } catch (error) {
-      this.#release(lane)
-      throw error
-    }
+  /** The statements under way; null when there are none. It resolves when they have ended, however. */
+  get busy(): Promise<void> | null {
+    return this.#last
   }
 
-  async holdListening(): Promise<Held> {
-    const lane = this.#lanes.at(-1)
-    if (lane === undefined) throw closedError(this.#location)
-    const client = await this.#open(lane)
-    return {
-      client,
-      run: (query) => this.#run(lane, client, query),
-      release: (broken) => {
-        if (broken) this.#drop(lane, client)
-      },
-    }
+  /** Sends nothing more: what waits behind the statement under way is refused, and whatever waits for that resolves. */
+  end(): void {
+    this.#hasEnded = true
   }
 
-  async close(): Promise<void> {
-    this.#isClosed = true
-    for (const { reject } of this.#waiting.splice(0)) reject(closedError(this.#location))
-    await Promise.all(
-      this.#lanes.map(async (lane) => {
-        const client = lane.client ?? (await lane.connecting?.catch(() => null)) ?? null
-        if (client === null) return
-        lane.client = null
-        client.ref()
-        const timer = setTimeout(() => client.connection.stream.destroy(), 1_000)
-        await client.end().catch(() => {})
-        clearTimeout(timer)
-      }),
-    )
-  }
-
-  /** A lane that nobody uses: one that is connected rather than another. */
-  async #free(): Promise<Lane> {
-    if (this.#isClosed) throw closedError(this.#location)
-    const idle = this.#lanes.filter(({ isBusy }) => !isBusy)
-    const lane = idle.find(({ client }) => client !== null) ?? idle[0]
-    if (lane !== undefined) {
-      lane.isBusy = true
-      return lane
-    }
-    return this.#deadline.of(
-      new Promise<Lane>((resolve, reject) => {
-        this.#waiting.push({ resolve, reject })
-      }),
-    )
-  }
-
-  #release(lane: Lane): void {
-    const next = this.#waiting.shift()
-    if (next === undefined) lane.isBusy = false
-    else next.resolve(lane)
-  }
-
-  async #open(lane: Lane): Promise<OwnClient> {
-    if (this.#isClosed) throw closedError(this.#location)
-    if (lane.client !== null) return lane.client
-    lane.connecting ??= this.#connect(lane).finally(() => {
-      lane.connecting = null
-    })
-    return lane.connecting
-  }
-
-  async #connect(lane: Lane): Promise<OwnClient> {
-    const { Client } = await peer()
-    const client = new Client(this.#config)
-    const gone = (): void => this.#drop(lane, client)
-    client.on('error', gone)
-    client.on('end', gone)
-    try {
-      await this.#deadline.of(client.connect())
-    } catch (error) {
-      client.connection.stream.destroy()
-      throw error
-    }
-    if (!lane.isBusy) client.unref()
-    lane.client = client
-    return client
-  }
-
-  #drop(lane: Lane, client: OwnClient): void {
-    if (lane.client === client) lane.client = lane.last = null
-    client.connection.stream.destroy()
-  }
-
-  #held(lane: Lane, client: OwnClient): Held {
-    client.ref()
-    return {
-      client,
-      run: (query) => this.#run(lane, client, query),
-      release: (broken) => {
-        if (broken) this.#drop(lane, client)
-        else client.unref()
-        this.#release(lane)
-      },
-    }
-  }
-
-  /** One statement after the other: a client takes no second one while it is busy. */
-  #run(lane: Lane, client: OwnClient, query: Query): Promise<readonly Row[]> {
-    const start = (): Promise<readonly Row[]> => run(client, query, this.#deadline)
-    const answer = lane.last === null ? start() : lane.last.then(start)
+  run(query: Query, withinMs?: number): Promise<readonly Row[]> {
+    const start = (): Promise<readonly Row[]> => this.#send(query, withinMs)
+    const answer = this.#last === null ? start() : this.#last.then(start)
     const ended: Promise<void> = answer.then(nothing, nothing).then(() => {
-      if (lane.last === ended) lane.last = null
+      if (this.#last === ended) this.#last = null
     })
-    lane.last = ended
+    this.#last = ended
     return answer
   }
-}
 
-/** The user's pool: takes clients and gives them back. */
-export class PoolConnections implements Source {
-  readonly #pool: PgPool
-  readonly #deadline: Deadline
-
-  constructor(pool: PgPool, deadline: Deadline) {
-    this.#pool = pool
-    this.#deadline = deadline
-  }
-
-  async hold(): Promise<Held> {
-    const client = await this.#deadline.of(this.#pool.connect())
-    // Without this, a client that breaks while it is taken would end the process.
-    const broken = (): void => {}
-    client.on('error', broken)
-    return {
-      client,
-      run: (query) => run(client, query, this.#deadline),
-      release: (isBroken) => {
-        client.removeListener('error', broken)
-        client.release(isBroken)
-      },
+  async #send(query: Query, withinMs: number | undefined): Promise<readonly Row[]> {
+    if (this.#hasEnded) throw brokenError(this.#deadline.location)
+    const answered = this.#watch?.() ?? nothing
+    try {
+      return await this.#deadline.of(send(this.client, query), () => this.#drop(), withinMs)
+    } finally {
+      answered()
     }
   }
-
-  holdListening(): Promise<Held> {
-    return this.hold()
-  }
-
-  async close(): Promise<void> {}
 }
 
-/** The user's only client: one call after the other. */
-export class ClientConnection implements Source {
-  readonly #client: PgClient
-  readonly #deadline: Deadline
-  #last: Promise<unknown> = Promise.resolve()
-
-  constructor(client: PgClient, deadline: Deadline) {
-    this.#client = client
-    this.#deadline = deadline
-  }
-
-  async hold(): Promise<Held> {
-    const before = this.#last
-    let release = (): void => {}
-    this.#last = new Promise<void>((resolve) => (release = resolve))
-    await this.#deadline.of(before)
-    return {
-      client: this.#client,
-      run: (query) => run(this.#client, query, this.#deadline),
-      release,
-    }
-  }
-
-  async holdListening(): Promise<Held> {
-    const call = async (query: Query): Promise<readonly Row[]> => {
-      const held = await this.hold()
-      try {
-        return await held.run(query)
-      } finally {
-        held.release(false)
-      }
-    }
-    return { client: this.#client, run: call, release: () => {} }
-  }
-
-  async close(): Promise<void> {}
-}
-
-function nothing(): void {}
-
-async function peer(): Promise<{ readonly Client: new (config: object) => OwnClient }> {
-  try {
-    return (await import('pg')) as unknown as { readonly Client: new (config: object) => OwnClient }
-  } catch (cause) {
-    throw missingPeer('errand/postgres', 'pg', cause)
-  }
-}
+export function nothing(): void {}

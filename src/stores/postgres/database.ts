@@ -1,9 +1,12 @@
 /** The database: runs the statements of the store, opens the schema at the first call, repeats what may be repeated. */
 import { createHash } from 'node:crypto'
+import { isErrandError } from '../../core/errors.ts'
 import type { Deadline, Held, Query, Source } from './connection.ts'
 import type { DurabilitySettings } from './durability.ts'
 import {
   closedError,
+  endsConnection,
+  isDemoted,
   isDisconnect,
   isForgotten,
   isOutdated,
@@ -14,12 +17,15 @@ import { Heads } from './heads.ts'
 import { Apart } from './held.ts'
 import type { Hints } from './hints.ts'
 import { Leased } from './leased.ts'
-import type { Row } from './rows.ts'
+import { texts, type Row, type Value } from './rows.ts'
 import { inSchema, migrate, type Runner } from './schema.ts'
 import { performance, setTimeout } from '../../core/timers.ts'
+import type { Caller } from './transactions.ts'
 
 export interface DatabaseOptions {
   readonly source: Source
+  /** Where to listen; null for not at all. */
+  readonly listening: Source | null
   readonly schema: string
   readonly location: string
   /** Whether statements are prepared by name, which a pooler may not keep apart. */
@@ -31,6 +37,12 @@ export interface DatabaseOptions {
 const tries = 10
 
 const NOW = `SELECT errand.now_ms()`
+
+/** How often a call is made on a new connection because the one that it had is of no use any more. */
+const elsewhereTries = 3
+
+/** How long a call within a user's transaction waits for a connection beside it. */
+const besideMs = 250
 
 /**
  * What to send in place of a statement whose answer was lost so many milliseconds after it was first sent, with the server's time at
@@ -102,6 +114,23 @@ export class Database {
     return this.#call(this.#query(sql, values))
   }
 
+  /**
+   * Runs a statement beside the user's transaction, in one of its own; or within it when no connection can be had soon, for those who
+   * hold them all may wait for this very call before they give one back. Answers which of both.
+   */
+  async beside(tx: Caller, sql: string, values: readonly Value[]): Promise<'beside' | 'within'> {
+    await this.setup()
+    try {
+      await this.#attempt(this.#query(sql, values), { sent: false }, besideMs)
+      return 'beside'
+    } catch (error) {
+      const failure = this.failure(error)
+      if (!isErrandError(failure, 'store-unavailable')) throw failure
+      await tx(sql, values)
+      return 'within'
+    }
+  }
+
   /** Runs a statement that changes nothing; repeats it once on a new connection. */
   async read(sql: string, values: readonly unknown[]): Promise<readonly Row[]> {
     await this.setup()
@@ -158,7 +187,7 @@ export class Database {
       broken = false
       return answer
     } catch (error) {
-      broken = isDisconnect(error)
+      broken = this.#isBroken(error)
       throw error
     } finally {
       held.release(broken)
@@ -182,6 +211,15 @@ export class Database {
 
   async #open(): Promise<void> {
     this.#durability = await this.within((run) => migrate(run, this.location))
+  }
+
+  /** Whether the connection is to be thrown away after an error; after that of a server that was demoted, all are. */
+  #isBroken(error: unknown): boolean {
+    if (isDemoted(error)) {
+      this.#options.source.dropAll()
+      this.#options.listening?.dropAll()
+    }
+    return endsConnection(error)
   }
 
   #runner(held: Held): Runner {
@@ -218,19 +256,20 @@ export class Database {
   }
 
   async #readAgain(query: Query): Promise<readonly Row[]> {
+    const state = { sent: false }
     try {
-      return await this.#attempt(query, { sent: false })
+      return await this.#attempt(query, state)
     } catch (error) {
-      if (!isDisconnect(error) || this.#isClosed) throw this.failure(error)
+      if (!state.sent || !isDisconnect(error) || this.#isClosed) throw this.failure(error)
       return this.#call(query)
     }
   }
 
   /** One try, and more after errors that tell that nothing was written. */
-  async #attempt(query: Query, state: { sent: boolean }): Promise<readonly Row[]> {
+  async #attempt(query: Query, state: { sent: boolean }, holdMs?: number): Promise<readonly Row[]> {
     for (let attempt = 1; ; attempt += 1) {
       if (this.#isClosed) throw closedError(this.location)
-      const held = await this.#options.source.hold()
+      const held = await this.#options.source.hold(holdMs)
       state.sent = true
       let failed: unknown
       try {
@@ -238,9 +277,10 @@ export class Database {
       } catch (error) {
         failed = error
       } finally {
-        held.release(failed !== undefined && (isDisconnect(failed) || isOutdated(failed)))
+        held.release(failed !== undefined && this.#isBroken(failed))
       }
-      if (attempt >= tries || !(isTransient(failed) || (isOutdated(failed) && attempt < 3)))
+      const isElsewhere = isOutdated(failed) || isDemoted(failed)
+      if (attempt >= tries || !(isTransient(failed) || (isElsewhere && attempt < elsewhereTries)))
         throw failed
       await slept(Math.random() * Math.min(50, 5 * 2 ** attempt))
     }

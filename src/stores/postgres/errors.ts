@@ -14,6 +14,11 @@ export function isTransient(error: unknown): boolean {
   return code === '40P01' || code === '40001'
 }
 
+/** The server takes no writes (any more), and has not carried the statement out: it is a replica, or was demoted. */
+export function isDemoted(error: unknown): boolean {
+  return codeOf(error) === '25006'
+}
+
 /** A prepared statement that a migration or a pooler took away: good again on a new connection. */
 export function isOutdated(error: unknown): boolean {
   const code = codeOf(error)
@@ -24,8 +29,7 @@ export function isOutdated(error: unknown): boolean {
 export function isDisconnect(error: unknown): boolean {
   if (isErrandError(error)) return error.code === 'store-unavailable'
   const code = codeOf(error)
-  if (code === '57P01' || code === '57P02' || code === '57P03' || code === '57P05') return true
-  if (/^08...$/.test(code) || code.startsWith('E')) return true
+  if (/^(08...|57P0[1-5]|25P0[34])$/.test(code) || code.startsWith('E')) return true
   // pg itself tells of an end without a code.
   return (
     error instanceof Error &&
@@ -33,6 +37,16 @@ export function isDisconnect(error: unknown): boolean {
     !(error instanceof TypeError) &&
     !(error instanceof RangeError)
   )
+}
+
+/**
+ * The connection is of no use after this error, though it may still be open: the session or the server behind it is not the one that is
+ * wanted. It ended (class 08, 57P, a timeout of the session or of its transaction), the server takes no writes, its user may not be in
+ * (class 28), statements are not prepared any more, or the server is broken (58, XX).
+ */
+export function endsConnection(error: unknown): boolean {
+  if (isDisconnect(error) || isOutdated(error) || isDemoted(error)) return true
+  return /^(28|58|XX)/.test(codeOf(error))
 }
 
 /** Turns an error into Errand's own, with what to do about it; passes others through. */
@@ -127,12 +141,17 @@ function whyUnavailable(code: string): string | null {
     case '53300':
       return 'the server has no connection left: raise max_connections, or put a pooler between'
     case '25006':
-      return 'it is a read-only replica: name the primary'
+      return 'it is a read-only replica, or was demoted: name the primary; once the address leads to it, Errand reaches it by itself'
     case '57P01':
     case '57P02':
       return 'an administrator ended the connection: it comes back by itself'
     case '57P03':
       return 'the server is starting up or shutting down'
+    case '57P05':
+    case '25P03':
+      return 'the server ended a session that was idle: it comes back by itself'
+    case '25P04':
+      return 'the server ended a transaction that took too long: it comes back by itself; raise transaction_timeout if it recurs'
     case '53100':
       return 'the disk of the server is full: free some space'
     case '53200':
@@ -161,6 +180,42 @@ export function lateError(location: string, ms: number): ErrandError {
   return new ErrandError('store-unavailable', `${location}: no answer came within ${ms} ms`, {
     details: { location },
   })
+}
+
+/** The error of a call that found no connection free in time: it was not sent. */
+export function crowdedError(location: string, ms: number): ErrandError {
+  return new ErrandError(
+    'store-unavailable',
+    `${location}: no connection became free within ${ms} ms, and nothing was sent: make fewer calls at once, or see what holds the connections`,
+    { details: { location } },
+  )
+}
+
+/** The error of a connection that could not be made in time. */
+export function unreachedError(location: string, ms: number): ErrandError {
+  return new ErrandError(
+    'store-unavailable',
+    `${location}: the server let nobody in within ${ms} ms: see whether it runs, and to the network between`,
+    { details: { location } },
+  )
+}
+
+/** The error of a statement whose connection was ended before it was sent. */
+export function brokenError(location: string): ErrandError {
+  return new ErrandError(
+    'store-unavailable',
+    `${location}: the connection ended before the call was sent: call again`,
+    { details: { location } },
+  )
+}
+
+/** The error of a call on a client of the user that is of no use any more. */
+export function uselessError(location: string, cause: unknown): ErrandError {
+  return new ErrandError(
+    'store-unavailable',
+    `${location}: the client that postgres() was given is of no use any more, and only you can connect another: make a new store with it, or hand over a URL or a pool, whose connections are replaced`,
+    { cause, details: { location, code: codeOf(cause) } },
+  )
 }
 
 /** What `insert_again` raises. */

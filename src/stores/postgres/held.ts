@@ -4,9 +4,8 @@
  */
 import { isErrandError } from '../../core/errors.ts'
 import { performance, setTimeout } from '../../core/timers.ts'
+import { heldMs } from './planned.ts'
 
-/** How long an operator's call is tried while a row that it needs is held, in ms. */
-const heldMs = 4_000
 const pauseMs = 100
 /** For how long calls go apart after one that met a held row, in ms. */
 const apartForMs = 1_000

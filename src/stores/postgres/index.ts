@@ -8,15 +8,10 @@ import { encodeAdvice, isTorn, maybeUnset, shownUrl, shownValue } from '../../co
 import type { Store } from '../../store.ts'
 import { readCallDeadline } from '../call-deadline.ts'
 import { systemClock } from '../system-clock.ts'
-import {
-  ClientConnection,
-  Deadline,
-  OwnConnections,
-  PoolConnections,
-  type PgClient,
-  type PgPool,
-  type Source,
-} from './connection.ts'
+import { ClientConnection } from './client-connection.ts'
+import { Deadline, type PgClient, type Source } from './connection.ts'
+import { OwnConnections } from './own-connections.ts'
+import { PoolConnections, type PgPool } from './pool-connections.ts'
 import { postgresStore } from './store.ts'
 
 export interface PostgresOptions {
@@ -31,7 +26,7 @@ export interface PostgresOptions {
   readonly listen?: boolean | string
   /** Timers of workers; the time of jobs is the server's. */
   readonly clock?: Clock
-  /** How long a call waits for the server before it rejects, in ms. Default and at most 30,000. */
+  /** How long a call waits for a free connection, and then for its answer, before it rejects, in ms. Default and at most 30,000. */
   readonly callDeadlineMs?: number
 }
 
@@ -80,7 +75,7 @@ function open(connection: string | object, options: PostgresOptions, most: numbe
   const location = locationOf(connection, schema)
   const deadline = new Deadline(callDeadlineMs, location)
   const own = (url: string, count: number): Source =>
-    new OwnConnections(configOf(url, callDeadlineMs), count, deadline, location)
+    new OwnConnections(configOf(url), count, deadline)
   const source = sourceOf(connection, deadline, (url) =>
     own(url, typeof listen === 'string' ? 1 : most),
   )
@@ -105,11 +100,14 @@ function open(connection: string | object, options: PostgresOptions, most: numbe
   })
 }
 
-function configOf(url: string, callDeadlineMs: number): object {
+/** A connection that rests is proven by the kernel from then on, each second: one that is dead is closed after ten. */
+const restMs = 10_000
+
+function configOf(url: string): object {
   return {
     connectionString: url,
-    connectionTimeoutMillis: Math.min(callDeadlineMs, 10_000),
     keepAlive: true,
+    keepAliveInitialDelayMillis: restMs,
     fallback_application_name: 'errand',
   }
 }

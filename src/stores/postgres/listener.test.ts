@@ -5,8 +5,9 @@ import { tcpProxy } from '../../../test/tcp-proxy.ts'
 import type { Hint, Store } from '../../store.ts'
 import { newJob } from '../../testing/conformance/jobs.ts'
 import { systemClock } from '../system-clock.ts'
-import { Deadline, OwnConnections } from './connection.ts'
+import { Deadline } from './connection.ts'
 import { postgres } from './index.ts'
+import { OwnConnections } from './own-connections.ts'
 import { postgresStore } from './store.ts'
 
 const server = await findPostgres()
@@ -30,7 +31,7 @@ if (server !== null) {
   /** A store that listens through the proxy and pings itself every 100 ms. */
   const listening = (): Store => {
     const deadline = new Deadline(5_000, 'here')
-    const source = new OwnConnections({ connectionString: proxied }, 2, deadline, 'here')
+    const source = new OwnConnections({ connectionString: proxied }, 2, deadline)
     const listenerTimes = { pingMs: 100, answerMs: 300 }
     return postgresStore({
       source,

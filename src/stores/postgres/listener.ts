@@ -2,8 +2,8 @@
  * Hears what other processes tell by NOTIFY.
  *
  * Modes: deaf (nobody has watched for `lingerMs`) → connecting → listening (messages come; a ping to itself each `pingMs` proves it) → connecting again when
- * the connection ends, or a ping is not answered, which is how a half-open connection shows. A connection on which pings are
- * answered but no message comes, as behind a pooler, is left alone for `hopelessMs`; the slow poll of workers is underneath.
+ * the connection ends, or a ping is not answered in time from when it is sent, which is how a half-open connection shows. A connection
+ * on which pings are answered but no message comes, as behind a pooler, is left alone for `hopelessMs`; the slow poll of workers is underneath.
  */
 import type { Hint } from '../../store.ts'
 import type { Held, Source } from './connection.ts'
@@ -15,7 +15,7 @@ const answerMs = 5_000
 const hopelessMs = 60_000
 /** How long it listens on when nobody watches any more: some watch again and again for a moment. */
 const lingerMs = 5_000
-const retryMs = { first: 50, most: 5_000 } as const
+const retryMs = { first: 50, most: 4_000 } as const
 
 /** Waits for no disk: a hint that a crash of the server takes away is no loss. */
 const TELL = `SELECT set_config('synchronous_commit', 'off', true), pg_notify($1, $2)`
@@ -128,7 +128,7 @@ export class Listener {
       for (const hint of hints) this.#db.hints.hear(hint as Hint)
       while (!either.aborted) {
         const answer = await this.#ping(held)
-        if (answer !== 'heard') return ended.signal.aborted ? 'broken' : answer
+        if (answer === 'deaf') return ended.signal.aborted ? 'broken' : 'deaf'
         works()
         await pause(this.#times.pingMs, either)
       }
@@ -142,21 +142,16 @@ export class Listener {
     }
   }
 
-  async #ping(held: Held): Promise<'heard' | 'deaf' | 'broken'> {
-    const timeout = AbortSignal.timeout(this.#times.answerMs)
-    const heard = new Promise<'heard'>((resolve) => (this.#heardPing = () => resolve('heard')))
-    const sent = held.run({ text: TELL, values: [this.#channel, this.#db.hints.message('ping')] })
-    sent.catch(() => {})
-    const late = pause(this.#times.answerMs, timeout)
-    const first = await Promise.race([heard, late.then(() => 'late' as const)])
-    if (first === 'heard') return 'heard'
-    return Promise.race([
-      sent.then(
-        () => 'deaf' as const,
-        () => 'broken' as const,
-      ),
-      Promise.resolve('broken' as const),
-    ])
+  /** A ping that is not answered ends the connection. It waits for what others have under way on it, which has a deadline of its own. */
+  async #ping(held: Held): Promise<'heard' | 'deaf'> {
+    const { answerMs: withinMs } = this.#times
+    const { promise: heard, resolve } = Promise.withResolvers<'heard'>()
+    this.#heardPing = () => resolve('heard')
+    const message = this.#db.hints.message('ping')
+    await held.run({ text: TELL, values: [this.#channel, message] }, withinMs)
+    const over = new AbortController()
+    const late = pause(withinMs, over.signal).then(() => 'deaf' as const)
+    return Promise.race([heard, late]).finally(() => over.abort())
   }
 
   #heard(payload: string): void {

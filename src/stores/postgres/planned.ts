@@ -18,5 +18,8 @@ export const planned = `SET plan_cache_mode = force_generic_plan SET jit = off S
 export const patienceMs = 100
 export const callPatienceMs = 250
 
+/** How long a call that holds nothing which others wait for, and whoever sends a call again, wait for a row that is held, in ms. */
+export const heldMs = 4_000
+
 /** How long the parts of a call that is carried out apart wait so, all of them together, in ms. */
 export const apartPatienceMs = 50

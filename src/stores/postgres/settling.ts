@@ -4,7 +4,7 @@ import type { SettleAnswer, Settlement } from '../../store.ts'
 import type { Database } from './database.ts'
 import { finishPlain, type Plain } from './finishing.ts'
 import { packJob, recheck } from './intake.ts'
-import { apartPatienceMs, planned } from './planned.ts'
+import { apartPatienceMs, heldMs, planned } from './planned.ts'
 import { numbers, packCounters, uuids } from './rows.ts'
 import { codeOf } from './states.ts'
 import type { Caller } from './transactions.ts'
@@ -13,7 +13,7 @@ import type { Caller } from './transactions.ts'
  * `settle` does whatever there is to do, job by job: locks the job, then its lease. It locks all of them first, in the order of their
  * numbers as `note` does, so that neither holds what the other waits for. With `p_apart` each settlement is a step of its own, and `3` is
  * answered for one that needs what a transaction of a user holds: the key of a follow-up, or a job that waits for this one and another
- * that just ends. `begin_own` prepares it for a user's transaction.
+ * that just ends. `begin_own` prepares it for a user's transaction, and may run within it.
  */
 export const settlingFunctions: string = `
 CREATE FUNCTION errand.settle(p_settlements json, p_hint text, p_apart bool DEFAULT false) RETURNS text LANGUAGE plpgsql ${planned} AS $$
@@ -50,7 +50,7 @@ BEGIN
 EXCEPTION WHEN lock_not_available THEN RETURN '3';
 END $$;
 
-CREATE FUNCTION errand.begin_own(p_ids uuid[], p_tokens int8[]) RETURNS void LANGUAGE plpgsql ${planned} AS $$
+CREATE FUNCTION errand.begin_own(p_ids uuid[], p_tokens int8[]) RETURNS void LANGUAGE plpgsql ${planned} SET lock_timeout = ${heldMs} AS $$
 DECLARE
   v_named record;
 BEGIN
@@ -176,14 +176,17 @@ async function tellOf(db: Database, settlements: readonly Settlement[]): Promise
   )
 }
 
-/** In the user's transaction: jobs are taken out of shared leases before, so that the transaction holds no more than their own. */
+/**
+ * In the user's transaction: jobs are taken out of shared leases before, so that the transaction holds no more than their own. When no
+ * connection is free for that it is done within, and then who claimed jobs along with them waits until the transaction ends.
+ */
 async function settleWithin(
   db: Database,
   settlements: readonly Settlement[],
   tx: Caller,
 ): Promise<SettleAnswer[]> {
   const ids = uuids(settlements.map(({ id }) => id))
-  await db.value(OWN, [ids, numbers(settlements.map(({ token }) => token))])
+  await db.beside(tx, OWN, [ids, numbers(settlements.map(({ token }) => token))])
   const digits = await tx(SETTLE, [JSON.stringify(settlements.map(packed)), 'work'])
   return Array.from(digits, (digit) => answers[Number(digit)] ?? 'stale')
 }

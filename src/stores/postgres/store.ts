@@ -38,8 +38,6 @@ import { warningsOf } from './warnings.ts'
 export interface StoreParts extends DatabaseOptions {
   readonly clock: Clock
   readonly connector: Connector | null
-  /** Where to listen; null for not at all. */
-  readonly listening: Source | null
   readonly listenerTimes?: ListenerTimes
 }
 

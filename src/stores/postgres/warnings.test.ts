@@ -2,10 +2,11 @@ import assert from 'node:assert/strict'
 import test from 'node:test'
 import pg from 'pg'
 import { findPgBouncer, findPostgres, query } from '../../../test/postgres-server.ts'
-import { Deadline, OwnConnections } from './connection.ts'
+import { Deadline } from './connection.ts'
 import { Database } from './database.ts'
 import { Hints } from './hints.ts'
 import { postgres } from './index.ts'
+import { OwnConnections } from './own-connections.ts'
 import { warningsOf } from './warnings.ts'
 
 const server = await findPostgres()
@@ -22,8 +23,8 @@ if (server !== null) {
 
   test('postgres: a transaction that has been open for long is warned of, and no other', async () => {
     const deadline = new Deadline(5_000, 'here')
-    const source = new OwnConnections({ connectionString: url }, 2, deadline, 'here')
-    const parts = { source, schema, location: 'here', prepare: true, deadline }
+    const source = new OwnConnections({ connectionString: url }, 2, deadline)
+    const parts = { source, listening: source, schema, location: 'here', prepare: true, deadline }
     const db = new Database(parts, new Hints())
     const other = new pg.Client(url)
     await other.connect()
