@@ -11,7 +11,6 @@ import {
   withLease,
 } from '../bounds.ts'
 import { claim, expired } from './claims.ts'
-import type { Source } from './connection.ts'
 import {
   pausedQueues,
   registerTasks,
