@@ -149,7 +149,8 @@ const rules: Readonly<Record<string, (history: History) => Iterable<Broken>>> = 
   *'a unique key has one holder at a time'({ jobs, stories }) {
     const holders = jobs.filter(({ task }) => task === 'only')
     for (const [key, held] of Map.groupBy(holders, ({ uniqueKey }) => uniqueKey)) {
-      const inOrder = held.toSorted((a, b) => a.createdAt - b.createdAt)
+      // An insert that waited for its key has a time from before it waited, perhaps from before that of the holder for whom it did.
+      const inOrder = held.toSorted((a, b) => seenAt(a, stories) - seenAt(b, stories))
       for (const [i, job] of inOrder.entries()) {
         const before = inOrder[i - 1]
         const { id } = job

@@ -1,5 +1,5 @@
 /** Connects to the server, and asks it about a connection that is silent. */
-import { setTimeout as sleep } from 'node:timers/promises'
+import { setImmediate, setTimeout as sleep } from 'node:timers/promises'
 import { nothing, send, type Deadline, type PgClient } from './connection.ts'
 import { missingPeer } from '../missing-peer.ts'
 import { closedError, unreachedError } from './errors.ts'
@@ -77,12 +77,12 @@ export async function dial(
 /** The process that serves this connection, and whether another one is at work. Walks a view of the server. */
 const LOOK = `SELECT pg_backend_pid(), EXISTS (SELECT FROM pg_stat_activity WHERE pid = $1 AND state <> 'idle')`
 
-/** An answer that the server has sent needs so long at most to arrive after that of a later question. */
-const arrivalMs = 500
+/** What was sent before a question needs so long at most to arrive after it, in either direction. */
+const arrivalMs = 1_000
 
 /**
- * Whether a connection whose statement is not answered is lost: the server, asked on another connection, is not at work for it, and
- * nothing of an answer arrives. Rejects when the server cannot be asked. Through a pooler it cannot be told, and counts as not lost.
+ * Whether a connection whose statement is not answered is lost: the server, asked twice on another connection, is not at work for it,
+ * and nothing of an answer arrives. Rejects when the server cannot be asked. Through a pooler it cannot be told, and counts as not lost.
  */
 export async function isLost(
   silent: OwnClient,
@@ -92,20 +92,22 @@ export async function isLost(
   const stream = silent.connection?.stream
   const heard = stream?.bytesRead
   const asking = await open()
-  try {
+  const isAtWork = async (): Promise<boolean> => {
     const asked = send(asking, { text: LOOK, values: [silent.processID] })
-    const giveUp = (): void => cut(asking)
-    const [[pid, isAtWork] = []] = await deadline.of(
-      asked,
-      giveUp,
-      Math.min(deadline.ms, connectMs),
-    )
-    if (pid !== asking.processID || isAtWork === true) return false
+    const withinMs = Math.min(deadline.ms, connectMs)
+    const [[pid, atWork] = []] = await deadline.of(asked, () => cut(asking), withinMs)
+    return pid !== asking.processID || atWork === true
+  }
+  try {
+    if (await isAtWork()) return false
+    await sleep(arrivalMs, undefined, { ref: false })
+    if (await isAtWork()) return false
+    // A process that stood still reads what has arrived before this resolves.
+    await setImmediate()
+    return stream?.bytesRead === heard
   } finally {
     void hangUp(asking)
   }
-  await sleep(arrivalMs, undefined, { ref: false })
-  return stream?.bytesRead === heard
 }
 
 /** Ends a connection at once. */
