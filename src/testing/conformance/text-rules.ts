@@ -23,7 +23,7 @@ async function refusedOrTaken(scene: Scene, call: () => Promise<unknown>): Promi
   )
   if (error === null) return
   const after = await scene.picture()
-  assert.deepEqual(after.counts, before.counts)
+  assert.deepEqual([after.counts, after.logs], [before.counts, before.logs])
   assert.deepEqual(
     after.jobs.map(({ id }) => id),
     before.jobs.map(({ id }) => id),
@@ -87,7 +87,7 @@ export const textRules: readonly Rule[] = rulesOf('text', {
       const noteOf = ({ id, token }: typeof one, text: string) =>
         ({ id, token, kind: 'log', agoMs: 0, level: 'info', text }) as const
       await refusedOrTaken(scene, () =>
-        scene.store.note([noteOf(one, bad), noteOf(other, 'beside')]),
+        scene.store.note([noteOf(other, 'beside'), noteOf(one, bad)]),
       )
       assert.deepEqual(await scene.store.note([noteOf(other, 'after')]), ['noted'])
       const texts = (await scene.store.logs(other.id)).map(({ text }) => text)
