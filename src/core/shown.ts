@@ -45,7 +45,7 @@ export function shownValue(value: unknown): string {
 export function maybeUnset(value: unknown): string {
   return value === undefined || value === null || value === ''
     ? ': is the environment variable set that it comes from?'
-    : ''
+    : '.'
 }
 
 /** Writes a URL without user, password and the values of parameters that may be secret; of what is no URL, only what cannot be a password. */

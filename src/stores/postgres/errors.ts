@@ -118,7 +118,7 @@ export function storeError(error: unknown, location: string): unknown {
 /** Which right it is, the server tells in its own words and language only. */
 function missingRight(error: unknown): string {
   const said = error instanceof Error ? error.message : String(error)
-  return `the server says "${said}": grant this user USAGE on the schema, SELECT, INSERT, UPDATE, DELETE and TRUNCATE on its tables, USAGE on its sequences and EXECUTE on its functions; to make or upgrade them CREATE on the database, or have their owner run errand migrate`
+  return `this user may not do that, "${said}": grant it USAGE on the schema, SELECT, INSERT, UPDATE, DELETE and TRUNCATE on its tables, USAGE on its sequences and EXECUTE on its functions; to make or upgrade them CREATE on the database, or have their owner run errand migrate`
 }
 
 function whyUnavailable(code: string): string | null {

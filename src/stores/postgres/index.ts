@@ -146,7 +146,7 @@ function locationOf(connection: string | object, schema: string): string {
   if (hasQuery) return `postgres, schema ${schema}`
   throw new ErrandError(
     'invalid-option',
-    `postgres() needs a URL such as ${exampleUrl}, or a pool or client of pg, not ${shownValue(connection)}${maybeUnset(connection)}`,
+    `postgres() needs a URL, or a pool or client of pg, not ${shownValue(connection)}${maybeUnset(connection)}`,
   )
 }
 

@@ -41,7 +41,7 @@ function open(file: string, options: SqliteOptions, opened: SharedPlace): Store 
   if (typeof file !== 'string' || file === '') {
     throw new ErrandError(
       'invalid-option',
-      `sqlite() needs the path of a file, such as 'errand.db', not ${shownValue(file)}${maybeUnset(file)}`,
+      `sqlite() needs the path of a file, such as 'errand.db', not ${shownValue(file)}${maybeUnset(file)} For jobs in memory use memory() of errand/memory`,
     )
   }
   if (file.startsWith(':memory:') || file.startsWith('file:')) {
