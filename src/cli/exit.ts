@@ -66,7 +66,7 @@ export function describeError(error: unknown, verbose: boolean): string {
 }
 
 /** Sets a stack off, so that no line of a message passes for one of ours. */
-export function indented(stack: string): string {
+function indented(stack: string): string {
   return stack.replaceAll(/^/gm, '  ')
 }
 
