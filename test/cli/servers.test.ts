@@ -136,7 +136,14 @@ if (canStartPostgres()) {
     const store = await withQueue('readable')
     const readOnly = `${store}&options=-c%20default_transaction_read_only%3Don`
     assert.equal((await errand(['jobs', 'list', '--store', readOnly], { cwd })).code, 0)
-    await fails(readOnly, 2, /read-only replica: name the primary/, 'queues', 'pause', 'mail')
+    await fails(
+      readOnly,
+      2,
+      /read-only replica, or was demoted: name the primary/,
+      'queues',
+      'pause',
+      'mail',
+    )
     await doctor(readOnly, /^fail {2}writes +.*read-only replica.*\n +→ No job can be enqueued/m, 1)
   })
 
