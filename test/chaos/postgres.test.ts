@@ -5,7 +5,6 @@ if (canStartPostgres()) {
   testShortRuns(['postgres'], {
     jobs: 300,
     kills: 1,
-    restarts: 1,
     failOvers: 1,
     blackHoles: 1,
     silences: 1,
