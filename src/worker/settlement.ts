@@ -51,6 +51,7 @@ export function makeSettlement(given: Settling): Settled | Promise<Settled> {
       queue: job.queue,
       counters: job.counters,
       deadlineAt: job.deadlineAt,
+      startBy: job.startBy,
       started: given.begun,
     },
     outcome,
