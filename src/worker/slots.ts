@@ -3,7 +3,9 @@
  * handler has ended, whatever becomes of its lease.
  */
 import type { App } from '../client/app.ts'
+import { depthOf, mostFollowUps } from '../client/new-job.ts'
 import { deferral, overdue } from '../core/decide.ts'
+import { ErrandError } from '../core/errors.ts'
 import { errorText } from '../core/kept-error.ts'
 import type { ClaimedJob } from '../store.ts'
 import { Attempt, type AbortCause, type Ended } from './attempt.ts'
@@ -62,6 +64,10 @@ export class Slots {
     if (!definition?.handler || (job.codec !== null && app.findCodec(job.codec) === undefined)) {
       if (unknown(job) === 'offer') this.giveBack([held])
       else this.#setAside(held)
+      return false
+    }
+    if (depthOf(stored) > mostFollowUps) {
+      endings.settleHeld(held, { kind: 'unrecoverable', reason: 'error', error: loop(job) }, rules)
       return false
     }
     const late = overdue(job, storeNow())
@@ -232,6 +238,14 @@ export class Slots {
     app.events.emit('run-stuck', { ...factsOf(attempt, worker), ranMs })
     return Infinity
   }
+}
+
+function loop({ id, task }: ClaimedJob): ErrandError {
+  return new ErrandError(
+    'follow-up-loop',
+    `${task} comes after ${mostFollowUps} follow-ups in a row, which is taken for a loop, such as two tasks that are each other's onFailure. It was not run, and nothing follows it. End the loop; a chain without end is made by job.enqueue().`,
+    { details: { id } },
+  )
 }
 
 function stuckAtOf({ abortedAt, mayEndUntil }: Attempt): number {
