@@ -153,6 +153,7 @@ export class Client {
       this.#onQuiet = over
     })
     if (this.#calls > 0) await Promise.race([quiet, late])
+    await Promise.race([this.#inline?.stop(), late])
     stop()
     this.results.close()
   }
