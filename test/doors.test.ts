@@ -13,8 +13,6 @@ import {
   exponential,
   isErrandError,
   linear,
-  Postpone,
-  RetryAfter,
   singleton,
   task,
   tasksWith,
@@ -111,8 +109,6 @@ const doors: Readonly<Record<string, Door>> = {
   exponential: [(v) => exponential(v), noOptions],
   'exponential.factor': [(factor) => exponential({ factor }), 'undefined number'],
   'exponential.jitter': [(jitter) => exponential({ jitter }), 'undefined'],
-  Postpone: [(v) => new Postpone(v), `undefined ${durations}`],
-  RetryAfter: [(v) => new RetryAfter(v), durations],
   createErrand: [(v) => createErrand(v), ''],
   'createErrand.store': [(store) => createErrand({ store }), ''],
   'createErrand.tasks': [

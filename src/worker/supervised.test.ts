@@ -30,7 +30,7 @@ test('a pass that fails is repeated after growing pauses, and its recovery is to
   await loop.stop()
 })
 
-test('a wake cuts a rest short, not a back-off, and one that comes during a pass is not lost', async () => {
+test('a wake cuts a rest short, a back-off after a while, and one that comes during a pass is not lost', async () => {
   const clock = new VirtualClock()
   let passes = 0
   let duringPass = (): void => undefined
@@ -64,6 +64,13 @@ test('a wake cuts a rest short, not a back-off, and one that comes during a pass
   for (let i = 0; i < 100; i++) failing.wake()
   await clock.advance(20)
   assert.equal(tries, 1)
+  await clock.advance(20_000)
+  const before = tries
+  for (let i = 0; i < 100; i++) {
+    failing.wake()
+    await clock.advance(10)
+  }
+  assert.ok(tries - before >= 3 && tries - before <= 5, `${tries - before} tries in a second`)
   await failing.stop()
 })
 

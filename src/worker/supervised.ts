@@ -9,6 +9,8 @@ import { setImmediate } from '../core/timers.ts'
 const backoffBounds = {
   firstMs: 100,
   maxMs: 4_000,
+  /** A wake ends a back-off that has lasted so long: whoever wakes may have heard from the store. */
+  wakeableMs: 250,
 }
 
 /** The health of one part. */
@@ -48,7 +50,8 @@ export class Health {
 
 /**
  * Runs `pass` again and again until the signal aborts. A pass answers how many milliseconds to rest before the next one, `Infinity`
- * for until it is woken; `wake` on the answer of `loop` cuts the rest short. A pass that throws is repeated after the back-off.
+ * for until it is woken; `wake` cuts the rest short. A pass that throws is repeated after the back-off, which a wake cuts short, too,
+ * once it has lasted a while.
  */
 export class Loop {
   readonly health: Health
@@ -69,7 +72,7 @@ export class Loop {
     this.#done ??= this.#run()
   }
 
-  /** Runs the next pass now, or right after the one under way. During a back-off it has no effect. */
+  /** Runs the next pass now, or right after the one under way; during a back-off no sooner than 250 ms after the failure. */
   wake(): void {
     this.#woken = true
     this.#rest.abort()
@@ -90,9 +93,15 @@ export class Loop {
         this.health.worked()
         if (!this.#woken) await this.#sleep(restMs)
       } catch (error) {
-        await sleep(this.#clock, this.health.failed(error), this.#stop.signal)
+        await this.#backOff(this.health.failed(error))
       }
     }
+  }
+
+  async #backOff(ms: number): Promise<void> {
+    const firstMs = Math.min(ms, backoffBounds.wakeableMs)
+    await sleep(this.#clock, firstMs, this.#stop.signal)
+    if (ms > firstMs && !this.#woken) await this.#sleep(ms - firstMs)
   }
 
   async #sleep(ms: number): Promise<void> {

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, suite, test } from 'node:test'
 import { createErrand, task, type JobRecord } from 'errand'
+import { finish, newJob } from '../../src/testing/conformance/jobs.ts'
 import { sqlite } from 'errand/sqlite'
 import { redis } from 'errand/redis'
 import { Redis } from 'ioredis'
@@ -23,26 +24,31 @@ suite('what jobs say reaches no terminal as commands', () => {
 
   before(async () => {
     folder = await mkdtemp(join(tmpdir(), 'errand-terminal-'))
-    const broken = task({
-      name: evil,
-      queue: evil,
-      unique: { key: evil },
-      retry: false,
-      run: (input: unknown, job) => {
-        job.log.info(evil)
-        job.progress(evil)
-        throw Object.assign(new Error(evil), { name: evil, input })
-      },
-    })
-    const app = createErrand({ store: sqlite(join(folder, 'errand.db')), tasks: [broken] })
-    const job = await app.enqueue(broken, { [evil]: evil })
+    // Errand takes no such names any more; what others wrote into a store may have them.
+    const store = sqlite(join(folder, 'errand.db'))
+    const lease = { worker: 'worker', leaseMs: 60_000 }
+    const job = newJob({ task: evil, queue: evil, input: JSON.stringify({ [evil]: evil }), lease })
     ;({ id } = job)
-    const cancelled = await app.enqueue(broken, evil, { delay: '1h', unique: false })
-    await app.jobs.cancel(cancelled.id, { reason: evil })
-    await app.worker().start()
-    await assert.rejects(job.result(), { code: 'job-failed' })
-    await app.queues.pause(evil)
-    await app.close()
+    const [born] = await store.insert([job])
+    const held = { id, token: born?.token ?? 0 }
+    await store.note([
+      { ...held, kind: 'log', agoMs: 0, level: 'info', text: evil },
+      { ...held, kind: 'progress', value: JSON.stringify(evil) },
+    ])
+    const error = { type: evil, message: evil, stack: evil, code: null, attempt: 1, at: Date.now() }
+    await store.settle([
+      finish(held, { state: 'failed', reason: evil, error: JSON.stringify(error), output: null }),
+    ])
+    const waiting = newJob({
+      task: evil,
+      queue: evil,
+      input: JSON.stringify(evil),
+      delayMs: 60_000,
+    })
+    await store.insert([waiting])
+    await store.cancel([waiting.id], evil)
+    await store.pause([evil])
+    await store.close()
   })
 
   after(() => rm(folder, { recursive: true, force: true }))

@@ -224,8 +224,8 @@ test('--verbose adds the stack and the cause', async (context) => {
   const cwd = await makeProject(context, { 'errand.config.ts': `throw new Error('no luck')` })
   const { code, stderr } = await errand(['jobs', 'list', '--verbose'], { cwd })
   assert.equal(code, 2)
-  assert.match(stderr, /^error: .*\nErrandError: .*\n +at /)
-  assert.match(stderr, /\nCaused by: Error: no luck\n +at /)
+  assert.match(stderr, /^error: .*\n {2}ErrandError: .*\n +at /)
+  assert.match(stderr, /\n {2}Caused by: Error: no luck\n +at /)
 })
 
 test('a corrupt database file is refused on one line with exit code 2', async (context) => {

@@ -36,7 +36,12 @@ function addList(queues: Command): void {
       action<object, []>(async (options) => {
         const found = await withApp(options, (errand) => errand.queues.list())
         if (options.json) printJson(found)
-        else print(found.length === 0 ? 'No queues: nothing was enqueued yet.' : queueTable(found))
+        else
+          print(
+            found.length === 0
+              ? 'No queues: no job is stored, and none is paused.'
+              : queueTable(found),
+          )
         return 0
       }),
     )
@@ -103,17 +108,22 @@ function addPurge(queues: Command): void {
   examples(command, [['errand queues purge mail', 'drops what waits in it']])
 }
 
-/** A slip of the pen must not pause a queue that nobody has. */
+/** A slip of the pen must not pause a queue that nobody has. Where workers serve any name, any name is good. */
 async function checkNames(errand: Errand, names: readonly string[]): Promise<void> {
-  const [queues, tasks] = await Promise.all([errand.queues.list(), errand.tasks.list()])
-  const known = [
-    ...new Set([...queues.map(({ name }) => name), ...tasks.map(({ queue }) => queue)]),
-  ]
+  const [queues, tasks, workers] = await Promise.all([
+    errand.queues.list(),
+    errand.tasks.list(),
+    errand.workers.list(),
+  ])
+  const served = workers.flatMap((worker) => worker.queues)
+  if (served.includes('*')) return
+  const ofJobs = [...queues.map(({ name }) => name), ...tasks.map(({ queue }) => queue)]
+  const known = [...new Set([...ofJobs, ...served])]
   for (const name of names) {
     if (known.includes(name)) continue
     const meant = nearest(name, known)
     const others =
-      known.length === 0 ? 'The store has seen none yet.' : `Known are ${known.join(', ')}.`
+      known.length === 0 ? 'No job, task or worker names one.' : `Known are ${known.join(', ')}.`
     throw new ErrandError(
       'unknown-queue',
       `No queue is called ${name}. ${meant === null ? others : `Did you mean ${meant}?`}`,

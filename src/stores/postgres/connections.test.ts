@@ -47,6 +47,17 @@ if (server !== null) {
     })
     return pool
   }
+  /** A call of a second may be spent on an attempt to connect that was begun in the silence. */
+  const comesBack = async (store: Store): Promise<void> => {
+    for (const end = performance.now() + 5_000; ; await sleep(50)) {
+      try {
+        await store.counts()
+        return
+      } catch (error) {
+        if (performance.now() > end) throw error
+      }
+    }
+  }
   const first = postgres(url, { schema })
   await first.setup()
   await first.close()
@@ -82,7 +93,7 @@ if (server !== null) {
     for (let round = 0; round < 3; round += 1)
       await Promise.allSettled(Array.from({ length: 8 }, () => store.counts()))
     proxy.recover()
-    await store.counts()
+    await comesBack(store)
     assert.equal(pool.waitingCount, 0)
     const asked = Promise.all([1, 2].map(() => pool.query('SELECT pg_sleep(0.1)')))
     assert.equal(await within(5_000, asked), 'in time')
@@ -95,7 +106,7 @@ if (server !== null) {
     proxy.fallSilent()
     await assert.rejects(store.counts())
     proxy.recover()
-    await store.counts()
+    await comesBack(store)
     assert.equal(await within(5_000, pool.query('SELECT 1')), 'in time')
   })
 
@@ -151,7 +162,7 @@ if (server !== null) {
   })
 
   test('postgres: a statement whose connection is lost without a word is found out long before its deadline', async (t) => {
-    const store = open(t, proxied, { callDeadlineMs: 60_000 })
+    const store = open(t, proxied, { callDeadlineMs: 30_000 })
     await Promise.all([store.counts(), store.counts()])
     proxy.fallSilent()
     const calls = [store.counts(), store.insert([newJob()])]
@@ -177,7 +188,7 @@ if (server !== null) {
   )
 
   test('postgres: an attempt to connect that was begun in a silence is joined by another after it', async (t) => {
-    const store = open(t, proxied, { callDeadlineMs: 60_000 })
+    const store = open(t, proxied, { callDeadlineMs: 30_000 })
     proxy.fallSilent()
     const call = store.counts()
     await sleep(200)

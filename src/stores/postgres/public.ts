@@ -26,7 +26,7 @@ DECLARE
   v_queue text := options->>'queue';
   v_answer json;
 BEGIN
-  IF v_unknown IS NOT NULL THEN RAISE invalid_parameter_value USING MESSAGE = 'errand.enqueue has no option ' || v_unknown; END IF;
+  IF v_wrong IS NOT NULL THEN RAISE invalid_parameter_value USING MESSAGE = 'errand.enqueue has no option ' || v_wrong; END IF;
   IF concat(task, v_queue, options->>'uniqueKey') ~ '[\\u0001-\\u001f\\u007f-\\u009f]' THEN
     RAISE invalid_parameter_value USING MESSAGE = 'names and keys of errand.enqueue hold no control characters'; END IF;
   IF options ? 'uniqueKey' AND coalesce(options->>'uniqueKey', '') = '' THEN

@@ -21,7 +21,7 @@ const briefMs = 1
  * `drop_key` releases the key of a job that is removed, but with `p_keep` not while the key's own time runs. It waits for nobody either.
  * All walk the primary key and lock one row, and that only if they change it.
  */
-export const uniqueFunctions = `
+export const uniqueFunctions: string = `
 CREATE FUNCTION errand.holder_of(p_key text, p_now int8) RETURNS uuid LANGUAGE sql STABLE AS $$
   SELECT id FROM errand.uniques WHERE key = p_key AND (held OR until > p_now)
 $$;

@@ -52,7 +52,7 @@ const retryStrategy = (times: number): number =>
  * Options of connections of our own. They keep no queue: what cannot be sent or loses its connection is rejected at once, and sent
  * again by the call that still waits for it, so that nothing is carried out that was given up.
  */
-export const ownOptions = {
+export const ownOptions: Readonly<Record<string, unknown>> = {
   ...connecting,
   retryStrategy,
   enableOfflineQueue: false,

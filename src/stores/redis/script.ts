@@ -51,7 +51,6 @@ if ARGV[1] == 't' then
   local set = call('GET', root .. 'clock')
   if set and sub(set, 1, 1) == '=' then now = tonumber(sub(set, 2))
   elseif set then now = now + tonumber(set) end
-  micros = now * 1000
 end
 `
 

@@ -324,7 +324,9 @@ export const claimRules: readonly Rule[] = rulesOf('claim', {
         const { now, jobs } = await scene.store.claim(claimOf({ limit: 1 }))
         const claimed = only(jobs)
         assert.equal(claimed.id, id)
-        assert.ok(claimed.token > (now - 1_000) * 1_000, `${claimed.token} at ${now}`)
+        // A server may take its tokens from a clock that tests do not move.
+        const clock = Math.min(now, Date.now())
+        assert.ok(claimed.token > (clock - 1_000) * 1_000, `${claimed.token} at ${clock}`)
       }
     },
 

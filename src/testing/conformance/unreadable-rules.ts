@@ -73,9 +73,15 @@ export const unreadableRules: readonly Rule[] = [
           await scene.makeSuspect(job)
           const other = await scene.enqueue()
           if (!(await scene.spoil(job.id, what))) return
-          const first = await scene.claimOne()
-          assert.deepEqual([first.id, first.why], [job.id, 'unreadable'])
-          assert.deepEqual(await scene.claimIds(), [other])
+          // Order holds within a partition only.
+          const both = [await scene.claimOne(), await scene.claimOne()]
+          assert.deepEqual(
+            new Map(both.map(({ id, why }) => [id, why])),
+            new Map([
+              [job.id, 'unreadable'],
+              [other, 'ready'],
+            ]),
+          )
         },
 
       [`a job that waits too long and whose ${what} cannot be read is handed to a sweeper as unreadable`]:
@@ -100,10 +106,7 @@ export const unreadableRules: readonly Rule[] = [
         const ids = [await scene.enqueue(), await scene.enqueue(), await scene.enqueue()]
         if (!(await scene.spoil(ids[1]!, what))) return
         const page = await scene.store.list({ limit: 10 })
-        assert.deepEqual(
-          page.jobs.map(({ id }) => id),
-          ids.toReversed(),
-        )
+        assert.deepEqual(page.jobs.map(({ id }) => id).toSorted(), ids.toSorted())
         const found = await scene.store.get(ids)
         for (const job of [...page.jobs, ...found]) canBeRead(job!)
         assert.deepEqual(await scene.store.counts(), [{ queue: 'queue', state: 'ready', count: 3 }])
