@@ -129,13 +129,13 @@ export function createErrandIn(config: Configuration<unknown>, root: string): Er
     queues: createQueues(client, jobs),
     workers: { list: () => listWorkers(client) },
     tasks: {
-      list: async () => client.store.tasks(),
+      list: () => client.call((store) => store.tasks()),
       load: async () => (await app.tasks()).names,
     },
     singletons,
     worker(options = {}) {
       if (closing !== null) throw new ErrandError('closed', 'The app is closed.')
-      const worker = new ErrandWorker(app, client, options)
+      const worker: Worker = new ErrandWorker(app, client, options, () => workers.delete(worker))
       workers.add(worker)
       return worker
     },

@@ -36,6 +36,7 @@ const codeOf: Readonly<Record<ErrandErrorCode, ExitCode>> = {
   'result-gone': 1,
   'result-timeout': 1,
   'not-committed': 1,
+  'follow-up-loop': 1,
   'store-busy': 2,
   'store-unavailable': 2,
   'store-corrupt': 2,

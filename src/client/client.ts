@@ -32,7 +32,9 @@ export class Client {
   readonly #coalescer: Coalescer
   readonly #inlineWorker = `inline-${uuidv7()}`
   #inline: InlineRunner | null = null
-  readonly #inlineRuns = new Set<Promise<void>>()
+  /** Calls that were accepted and have not ended. */
+  #calls = 0
+  #onQuiet: (() => void) | null = null
   #isClosed = false
 
   constructor(app: App) {
@@ -42,10 +44,18 @@ export class Client {
     this.#coalescer = new Coalescer(app.store.clock, (jobs) => insert(app.store, jobs))
   }
 
-  /** The store, for calls of operators. Throws `closed`. */
-  get store(): Store {
+  /**
+   * Makes one public call: refuses it once the app is closed, and keeps the store open until it has ended, for as long as `close` waits.
+   * Rejects with `closed`.
+   */
+  async call<T>(make: (store: Store) => Promise<T>): Promise<T> {
     if (this.#isClosed) throw new ErrandError('closed', 'The app is closed.')
-    return this.app.store
+    this.#calls++
+    try {
+      return await make(this.app.store)
+    } finally {
+      if (--this.#calls === 0) this.#onQuiet?.()
+    }
   }
 
   /** Hands in how jobs with `inline: true` are run. */
@@ -53,12 +63,20 @@ export class Client {
     this.#inline = runner
   }
 
-  async enqueue(
+  enqueue(
     task: AnyTask | string,
     input: unknown,
     options?: EnqueueOptions,
   ): Promise<EnqueuedJob<unknown>> {
-    const { store } = this
+    return this.call((store) => this.#enqueueOne(store, task, input, options))
+  }
+
+  async #enqueueOne(
+    store: Store,
+    task: AnyTask | string,
+    input: unknown,
+    options?: EnqueueOptions,
+  ): Promise<EnqueuedJob<unknown>> {
     if (options?.inline === true) return this.#enqueueInline(await this.#find(task), input, options)
     const job = await this.prepare(task, input, options)
     const inserted =
@@ -69,11 +87,18 @@ export class Client {
   }
 
   /** Makes every job before it inserts the first; answers in the order of the entries. */
-  async enqueueMany(
+  enqueueMany(
     entries: readonly Entry[],
     options: { readonly tx?: unknown } = {},
   ): Promise<readonly EnqueuedJob<unknown>[]> {
-    const { store } = this
+    return this.call((store) => this.#enqueueAll(store, entries, options))
+  }
+
+  async #enqueueAll(
+    store: Store,
+    entries: readonly Entry[],
+    options: { readonly tx?: unknown },
+  ): Promise<readonly EnqueuedJob<unknown>[]> {
     refuseUnknownKeys(options, ['tx'], 'enqueueMany()')
     readList(entries, 'What enqueueMany() takes', 'entries, each [task, input, options]')
     const jobs: NewJob[] = []
@@ -124,14 +149,13 @@ export class Client {
     const { clock } = this.app.store
     const { promise: late, resolve } = Promise.withResolvers<void>()
     const stop = clock.after(clientBounds.drainMs, resolve)
-    await Promise.race([this.#drain(), late])
+    const quiet = new Promise<void>((over) => {
+      this.#onQuiet = over
+    })
+    if (this.#calls > 0) await Promise.race([quiet, late])
+    await Promise.race([this.#inline?.stop(), late])
     stop()
     this.results.close()
-  }
-
-  async #drain(): Promise<void> {
-    await this.#coalescer.drain()
-    await Promise.allSettled(this.#inlineRuns)
   }
 
   async #factsByName(name: string): Promise<TaskFacts> {
@@ -204,9 +228,7 @@ export class Client {
     const job = await this.#make(known, input, once, { worker: this.#inlineWorker })
     const inserted = await this.#coalescer.add(job)
     if (inserted.token !== null) {
-      const run = this.#inline.run(leased(job, inserted.token, this.app.store.clock.now()), task)
-      this.#inlineRuns.add(run)
-      await run.finally(() => this.#inlineRuns.delete(run))
+      await this.#inline.run(leased(job, inserted.token, this.app.store.clock.now()), task)
     }
     return this.#enqueued(inserted)
   }

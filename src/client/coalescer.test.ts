@@ -140,15 +140,6 @@ describe('coalescing', () => {
     ])
     assert.deepEqual(batches.map(ids), [['3', '1', '4'], ['2']])
   })
-
-  it('drain waits for all that was added', async () => {
-    const { batches, coalescer } = recording()
-    await coalescer.drain()
-    void coalescer.add(job('1'))
-    void coalescer.add(unique('2', 'a'))
-    await coalescer.drain()
-    assert.equal(batches.length, 2)
-  })
 })
 
 describe('a batch that fails', () => {

@@ -49,12 +49,6 @@ export class Coalescer {
   addHeld(job: NewJob): Promise<Inserted> {
     return new Promise((resolve, reject) => this.#held.add({ job, resolve, reject }))
   }
-
-  /** Resolves when nothing waits any more. */
-  async drain(): Promise<void> {
-    await Promise.all([this.#plain.drain(), this.#unique.drain()])
-    await this.#held.drain()
-  }
 }
 
 class Lane {
@@ -62,7 +56,6 @@ class Lane {
   #waiting: Pending[] = []
   #inFlight = 0
   #idle = true
-  readonly #onIdle: (() => void)[] = []
 
   constructor(insert: (batch: readonly Pending[]) => Promise<void>) {
     this.#insert = insert
@@ -75,10 +68,6 @@ class Lane {
   add(pending: Pending): void {
     this.#waiting.push(pending)
     if (this.#idle) this.#gather()
-  }
-
-  drain(): Promise<void> {
-    return this.#idle ? Promise.resolve() : new Promise((resolve) => this.#onIdle.push(resolve))
   }
 
   #gather(): void {
@@ -95,7 +84,6 @@ class Lane {
     this.#inFlight = 0
     if (this.#waiting.length > 0) return this.#gather()
     this.#idle = true
-    for (const resolve of this.#onIdle.splice(0)) resolve()
   }
 
   #take(): readonly Pending[] {

@@ -26,7 +26,7 @@ export class HeldJobs {
   readonly #insert: Insert
   readonly #waiting: Held[] = []
   #inFlight = 0
-  #running: Promise<void> | null = null
+  #isRunning = false
 
   constructor(clock: Clock, insert: Insert) {
     this.#clock = clock
@@ -39,17 +39,11 @@ export class HeldJobs {
 
   add(pending: Pending): void {
     this.#waiting.push({ ...pending, until: performance.now() + bounds.callerMs })
-    this.#running ??= this.#run().finally(() => {
-      this.#running = null
-    })
-  }
-
-  /** Resolves when nobody waits any more. */
-  async drain(): Promise<void> {
-    await this.#running
+    if (!this.#isRunning) void this.#run()
   }
 
   async #run(): Promise<void> {
+    this.#isRunning = true
     const letGo = keepAlive()
     for (let pauseMs: number = bounds.firstPauseMs; this.#waiting.length > 0;) {
       await sleep(this.#clock, pauseMs * (0.5 + Math.random()))
@@ -60,6 +54,7 @@ export class HeldJobs {
       pauseMs = Math.min(2 * pauseMs, bounds.mostPauseMs)
     }
     letGo()
+    this.#isRunning = false
   }
 
   #again(held: Held): void {

@@ -9,4 +9,6 @@ export interface InlineRunner {
    * Resolves when the outcome is stored, whatever it is; rejects only when it could not be stored.
    */
   run(job: ClaimedJob, task: AnyTask): Promise<void>
+  /** Ends what it does in the background. */
+  stop(): Promise<void>
 }

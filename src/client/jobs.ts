@@ -6,6 +6,7 @@ import { cutText, isPlain } from '../core/text.ts'
 import { refuseUnknownKeys } from '../core/nearest.ts'
 import { readFunction, readSignal, readText, refuseValue } from '../core/read.ts'
 import { shownValue } from '../core/shown.ts'
+import type { Store } from '../store.ts'
 import type { Client } from './client.ts'
 import { filterKeys, readFilter, statesFor } from './job-filter.ts'
 import type { BulkOptions, JobFilter, Jobs, JobTarget, Tally } from './public.ts'
@@ -20,7 +21,7 @@ const bulkKeys = ['signal', 'onProgress'] as const
 interface Verb<Answer extends string> {
   readonly name: string
   readonly fits: readonly JobState[]
-  readonly act: (ids: readonly string[]) => Promise<readonly Answer[]>
+  readonly act: (store: Store, ids: readonly string[]) => Promise<readonly Answer[]>
 }
 
 /** Makes `errand.jobs`. */
@@ -29,7 +30,7 @@ export function createJobs(client: Client): Jobs {
   return {
     async get(id) {
       checkId(id, 'jobs.get()')
-      const [job] = await client.store.get([id])
+      const [job] = await client.call((store) => store.get([id]))
       return job ? toRecord(app, job) : null
     },
 
@@ -45,21 +46,18 @@ export function createJobs(client: Client): Jobs {
       }
       if (after !== undefined) readText(after, `${where}.after`)
       const query = readFilter(rest, where)
-      const page = await client.store.list({
-        ...query,
-        limit,
-        ...(after === undefined ? {} : { after }),
-      })
+      const cursor = after === undefined ? {} : { after }
+      const page = await client.call((store) => store.list({ ...query, limit, ...cursor }))
       return { jobs: page.jobs.map((job) => toRecord(app, job)), next: page.next }
     },
 
     async counts() {
-      return client.store.counts()
+      return client.call((store) => store.counts())
     },
 
     async logs(id) {
       checkId(id, 'jobs.logs()')
-      return client.store.logs(id)
+      return client.call((store) => store.logs(id))
     },
 
     async result(id, options) {
@@ -75,7 +73,7 @@ export function createJobs(client: Client): Jobs {
       return apply(client, target, bulk, {
         name,
         fits: ['blocked', 'scheduled', 'ready', 'running'],
-        act: (ids) => client.store.cancel(ids, why),
+        act: (store, ids) => store.cancel(ids, why),
       })
     },
 
@@ -83,7 +81,7 @@ export function createJobs(client: Client): Jobs {
       return apply(client, target, options, {
         name: 'jobs.retry()',
         fits: ['failed', 'cancelled', 'discarded'],
-        act: (ids) => client.store.retry(ids),
+        act: (store, ids) => store.retry(ids),
       })
     },
 
@@ -91,13 +89,13 @@ export function createJobs(client: Client): Jobs {
       return apply(client, target, options, {
         name: 'jobs.remove()',
         fits: ['blocked', 'scheduled', 'ready', ...finalStates],
-        act: (ids) => client.store.remove(ids),
+        act: (store, ids) => store.remove(ids),
       })
     },
 
     async take(id) {
       checkId(id, 'jobs.take()')
-      const [job] = await client.store.take([id])
+      const [job] = await client.call((store) => store.take([id]))
       return job && isFinal(job.state) ? toRecord(app, job) : null
     },
   }
@@ -113,26 +111,28 @@ async function apply<Answer extends string>(
   refuseUnknownKeys(options, bulkKeys, verb.name)
   if (options.signal !== undefined) readSignal(options.signal, `${verb.name}.signal`)
   if (options.onProgress !== undefined) readFunction(options.onProgress, `${verb.name}.onProgress`)
-  const tally: Partial<Record<Answer, number>> = {}
-  let done = 0
-  for await (const ids of chunksOf(client, target, verb)) {
-    options.signal?.throwIfAborted()
-    for (const answer of await verb.act(ids)) tally[answer] = (tally[answer] ?? 0) + 1
-    done += ids.length
-    options.onProgress?.(done)
-  }
-  return tally
+  return client.call(async (store) => {
+    const tally: Partial<Record<Answer, number>> = {}
+    let done = 0
+    for await (const ids of chunksOf(store, target, verb)) {
+      options.signal?.throwIfAborted()
+      for (const answer of await verb.act(store, ids)) tally[answer] = (tally[answer] ?? 0) + 1
+      done += ids.length
+      options.onProgress?.(done)
+    }
+    return tally
+  })
 }
 
 function chunksOf(
-  client: Client,
+  store: Store,
   target: JobTarget,
   verb: Verb<string>,
 ): AsyncIterable<readonly string[]> | Iterable<readonly string[]> {
   if (typeof target === 'string') return chunksOfIds([target], verb.name)
   if (Array.isArray(target)) return chunksOfIds(target as readonly string[], verb.name)
   if (typeof target === 'object' && target !== null)
-    return pagesOf(client, target as JobFilter, verb)
+    return pagesOf(store, target as JobFilter, verb)
   throw new ErrandError(
     'invalid-option',
     `${verb.name} needs an id, a list of ids or a filter; {} fits all jobs.`,
@@ -147,7 +147,7 @@ function* chunksOfIds(ids: readonly string[], where: string): Generator<readonly
 
 /** A cursor goes by the order of inserts, so what the verb does to a page shifts no later one. */
 async function* pagesOf(
-  client: Client,
+  store: Store,
   filter: JobFilter,
   verb: Verb<string>,
 ): AsyncGenerator<readonly string[]> {
@@ -156,7 +156,7 @@ async function* pagesOf(
   if (states.length === 0) return
   for (let after: string | null | undefined; after !== null;) {
     const cursor = after === undefined ? {} : { after }
-    const page = await client.store.list({ ...query, states, limit: jobsBounds.chunk, ...cursor })
+    const page = await store.list({ ...query, states, limit: jobsBounds.chunk, ...cursor })
     if (page.jobs.length > 0) yield page.jobs.map((job) => job.id)
     after = page.next
   }

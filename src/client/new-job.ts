@@ -32,13 +32,20 @@ export interface StoredOptions {
   readonly layer?: Layer
   readonly onSuccess?: readonly string[]
   readonly onFailure?: readonly string[]
+  /** How many follow-ups in a row lead to this one; absent for what somebody enqueued. */
+  readonly depth?: number
 }
+
+/** More follow-ups in a row are taken for a loop. */
+export const mostFollowUps = 20
 
 /** Where a job comes from, when it is not a producer's call. */
 export interface JobOrigin {
   /** For ids that follow from others. Default: a new one. */
   readonly id?: string
   readonly parent?: string
+  /** The place of a follow-up in its row, from 1. */
+  readonly depth?: number
   /** Inserts the job as running under a lease of this worker. */
   readonly worker?: string
 }
@@ -70,7 +77,7 @@ export function makeJob(
     priority: policy.priority,
     input: encodePayload(app, input, codec, 'input'),
     codec: codec?.name ?? null,
-    options: call?.stored ?? null,
+    options: call?.stored ?? depthText(origin),
     parent: origin.parent ?? null,
     delayMs: call?.delayMs ?? 0,
     runAt: call?.runAt ?? null,
@@ -137,6 +144,16 @@ function storedText(layer: Layer, options: EnqueueOptions): string | null {
       : { onFailure: followUpNames(options.onFailure, 'enqueue().onFailure') }),
   }
   return Object.keys(stored).length === 0 ? null : JSON.stringify(stored)
+}
+
+/** Follow-ups have no options of a call. */
+function depthText({ depth }: JobOrigin): string | null {
+  return depth === undefined ? null : JSON.stringify({ depth } satisfies StoredOptions)
+}
+
+/** The place of a job in its row of follow-ups; 0 for what somebody enqueued, or whose options something else wrote. */
+export function depthOf({ depth }: StoredOptions): number {
+  return Number.isInteger(depth) ? Number(depth) : 0
 }
 
 function followUpNames(followUps: FollowUps, where: string): readonly string[] {

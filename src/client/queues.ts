@@ -8,7 +8,9 @@ import type { Jobs, QueueInfo, Queues } from './public.ts'
 export function createQueues(client: Client, jobs: Jobs): Queues {
   return {
     async list() {
-      const [queues, counts] = await Promise.all([client.store.queues(), client.store.counts()])
+      const [queues, counts] = await client.call((store) =>
+        Promise.all([store.queues(), store.counts()]),
+      )
       const found = new Map<
         string,
         QueueInfo & { readonly counts: Partial<Record<JobState, number>> }
@@ -24,12 +26,12 @@ export function createQueues(client: Client, jobs: Jobs): Queues {
 
     async pause(...queues) {
       checkNames(queues, 'queues.pause()')
-      if (queues.length > 0) await client.store.pause(queues)
+      if (queues.length > 0) await client.call((store) => store.pause(queues))
     },
 
     async resume(...queues) {
       checkNames(queues, 'queues.resume()')
-      if (queues.length > 0) await client.store.resume(queues)
+      if (queues.length > 0) await client.call((store) => store.resume(queues))
     },
 
     async purge(queue, options) {

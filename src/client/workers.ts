@@ -8,9 +8,8 @@ const lostAfterMs = 30_000
 
 /** Reads the workers registry, the newest first. */
 export async function listWorkers(client: Client): Promise<readonly WorkerInfo[]> {
-  const { store } = client
-  const records = await store.workers()
-  const now = store.clock.now()
+  const records = await client.call((store) => store.workers())
+  const now = client.app.store.clock.now()
   return records.toSorted((a, b) => b.startedAt - a.startedAt).map((record) => toInfo(record, now))
 }
 

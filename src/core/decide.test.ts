@@ -21,6 +21,7 @@ interface Given {
   readonly counters?: Partial<Counters>
   readonly policy?: Partial<Policy>
   readonly deadlineAt?: number
+  readonly startBy?: number
   readonly started?: boolean
   readonly random?: number
 }
@@ -32,6 +33,7 @@ function decideFor(given: Given): Decision {
     queue: 'queue',
     counters: { ...noCounters, ...given.counters },
     deadlineAt: given.deadlineAt ?? null,
+    startBy: given.startBy ?? null,
     started: given.started ?? true,
   }
   return decide(
@@ -340,10 +342,50 @@ const table: readonly Row[] = [
     {},
   ],
   [
-    'an unknown task is put aside for half a minute',
+    'an unknown task is put aside for a second',
     { outcome: { kind: 'unknown' }, started: false },
-    { kind: 'again', delayMs: 30_000, place: 'keep', started: false, suspect: false },
+    { kind: 'again', delayMs: 1_000, place: 'keep', started: false, suspect: false },
     { deferrals: 1 },
+  ],
+  [
+    'an unknown task is put aside for twice as long each time',
+    { outcome: { kind: 'unknown' }, started: false, counters: { deferrals: 5 } },
+    { kind: 'again', delayMs: 32_000 },
+    { deferrals: 6 },
+  ],
+  [
+    'an unknown task that must start soon is put aside for half of what is left',
+    {
+      outcome: { kind: 'unknown' },
+      started: false,
+      counters: { deferrals: 5 },
+      startBy: now + 10_000,
+      deadlineAt: now + 60_000,
+    },
+    { kind: 'again', delayMs: 5_000 },
+    { deferrals: 6 },
+  ],
+  [
+    'an unknown task is put aside for half of what is left to its deadline, and for no less than a second',
+    {
+      outcome: { kind: 'unknown' },
+      started: false,
+      counters: { deferrals: 5 },
+      deadlineAt: now + 1_200,
+    },
+    { kind: 'again', delayMs: 1_000 },
+    { deferrals: 6 },
+  ],
+  [
+    'an unknown task whose time is over is no hurry any more',
+    {
+      outcome: { kind: 'unknown' },
+      started: false,
+      counters: { deferrals: 5 },
+      deadlineAt: now - 1,
+    },
+    { kind: 'again', delayMs: 32_000 },
+    { deferrals: 6 },
   ],
   [
     'an unknown task is put aside for five minutes at most',

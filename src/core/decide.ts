@@ -44,6 +44,8 @@ export type Outcome =
 export interface Facts extends Omit<BackoffJob, 'attempt' | 'failures'> {
   readonly counters: Counters
   readonly deadlineAt: number | null
+  /** By when it must start, while it has not. */
+  readonly startBy: number | null
   /** Whether the run's start was written, for a lost one. */
   readonly started: boolean
 }
@@ -70,8 +72,8 @@ export type Decision =
 
 const second = 1_000
 
-/** How long a job of an unknown task is put aside: 30 s, then growing to 5 min. */
-const deferral = { firstMs: 30 * second, maxMs: 300 * second }
+/** How long a job of an unknown task is put aside: 1 s, then growing to 5 min. */
+export const deferral = { firstMs: second, maxMs: 300 * second } as const
 
 /** A lost job waits up to this long, drawn evenly, doubled with each loss. */
 const lossDelay = { firstMs: 2 * second, maxMs: 30 * second }
@@ -127,8 +129,7 @@ export function decide(
     case 'unstarted':
       return again(0, 'keep', false, false, counters)
     case 'unknown': {
-      const delayMs = Math.min(deferral.firstMs * 2 ** counters.deferrals, deferral.maxMs)
-      return again(delayMs, 'keep', false, false, {
+      return again(deferralMs(job, now), 'keep', false, false, {
         ...counters,
         deferrals: counters.deferrals + 1,
       })
@@ -148,6 +149,13 @@ export function overdue(
 ): 'start-within' | 'deadline' | null {
   if (job.startBy !== null && job.startBy <= now) return 'start-within'
   return job.deadlineAt !== null && job.deadlineAt <= now ? 'deadline' : null
+}
+
+/** A job whose time is running out comes back at half of what is left of it, so that a worker that knows it can still take it. */
+function deferralMs(job: Facts, now: number): number {
+  const ms = Math.min(deferral.firstMs * 2 ** job.counters.deferrals, deferral.maxMs)
+  const leftMs = Math.min(job.startBy ?? Infinity, job.deadlineAt ?? Infinity) - now
+  return leftMs <= 0 ? ms : Math.min(ms, Math.max(Math.round(leftMs / 2), deferral.firstMs))
 }
 
 function retryOrFail(

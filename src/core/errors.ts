@@ -27,6 +27,7 @@ export type ErrandErrorCode =
   | 'result-gone'
   | 'result-timeout'
   | 'not-committed'
+  | 'follow-up-loop'
   // The store.
   | 'store-busy'
   | 'store-unavailable'

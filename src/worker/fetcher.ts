@@ -70,7 +70,7 @@ export class Fetcher {
   /** There may be work. */
   hint(): void {
     this.#hints++
-    this.#lines.mayHaveWork()
+    this.#lines.mayHaveWork(this.#options.ticks())
     this.loop.wake()
   }
 
@@ -84,7 +84,7 @@ export class Fetcher {
       if (this.#lines.isPaused(line.name)) this.#giveBack(line.drain())
     }
     this.#lines.forgetIdle(now)
-    if (ready) this.#lines.mayHaveWork()
+    if (ready) this.#lines.mayHaveWork(now)
     this.loop.wake()
   }
 
@@ -102,6 +102,11 @@ export class Fetcher {
       this.hint()
     }
     this.dispatch()
+  }
+
+  /** A job of a task that is not known here has come; returns whether to offer it to other workers, or else to put it aside. */
+  meet({ queue }: ClaimedJob): 'offer' | 'aside' {
+    return this.#lines.of(queue).courtesy.meet(this.#options.ticks())
   }
 
   /** Takes a job out of its buffer, if it is there. */
@@ -163,7 +168,7 @@ export class Fetcher {
 
   /** Whether it is the turn of jobs that were lost. */
   #isTurn(): boolean {
-    return this.#idleSlots() > 0 && this.#lines.haveTurn
+    return this.#idleSlots() > 0 && this.#lines.haveTurn(this.#options.ticks())
   }
 
   /** Whether a claim is worth its while: lines may have work and the buffers are half empty, or it is a turn. */
@@ -171,14 +176,14 @@ export class Fetcher {
     if (!this.#options.renewer.works) return false
     if (this.#isTurn()) return true
     if (this.#buffered > 0 && this.#buffered > this.#lines.target / 2) return false
-    return this.#lines.areLikely
+    return this.#lines.areLikely(this.#options.ticks())
   }
 
   async #pass(): Promise<number> {
     if (this.#stopped) return 0
     const now = this.#options.ticks()
     if (now >= this.#dueAt || now >= this.#pollAt) {
-      this.#lines.mayHaveWork()
+      this.#lines.mayHaveWork(now)
       this.#dueAt = Infinity
       this.#pollAt = now + this.#options.pollMs
     }
@@ -189,7 +194,7 @@ export class Fetcher {
       this.#resting = false
       this.dispatch()
       this.#resting = true
-      return Math.max(1, Math.min(this.#dueAt, this.#pollAt) - now)
+      return Math.max(1, Math.min(this.#dueAt, this.#pollAt, this.#lines.restsUntil(now)) - now)
     }
     this.#resting = false
     await this.#claim(ask)

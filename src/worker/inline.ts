@@ -10,6 +10,7 @@ import type { Policy } from '../core/options.ts'
 import type { AnyTask } from '../core/task.ts'
 import type { ClaimedJob, SettleAnswer, Settlement } from '../store.ts'
 import { Attempt, type Ended } from './attempt.ts'
+import { InlineChores } from './inline-chores.ts'
 import type { ViewServices } from './job-view.ts'
 import { LeaseTable } from './lease-table.ts'
 import { Notes } from './notes.ts'
@@ -25,7 +26,11 @@ type TaskClient = ViewServices['client']
 
 /** Makes the runner for an app; its jobs were inserted under a lease and are renewed on the event loop. */
 export function createInlineRunner(app: App, client: TaskClient): InlineRunner {
-  return { run: (job, task) => runInline(app, client, job, task) }
+  const chores = new InlineChores(app)
+  return {
+    run: (job, task) => runInline(app, client, job, task).finally(() => chores.begin()),
+    stop: () => chores.stop(),
+  }
 }
 
 async function runInline(

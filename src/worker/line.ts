@@ -2,6 +2,7 @@
  * One queue as a worker serves it: its limit, what runs of it, and a small buffer of claimed jobs. The buffer holds what the
  * line is measured to start within a few tens of milliseconds: nothing for long jobs, hundreds or more for short ones.
  */
+import type { Courtesy } from './courtesy.ts'
 import type { Held } from './endings.ts'
 
 /** Bounds of a buffer, in jobs and milliseconds. */
@@ -36,6 +37,8 @@ export interface Buffered extends Held {
 export class Line {
   readonly name: string
   readonly limit: number
+  /** Shared by the lines of all queues that nobody named. */
+  readonly courtesy: Courtesy
   running = 0
   /** Whether a claim may find something: until one found less than it asked for. */
   likely = true
@@ -58,9 +61,10 @@ export class Line {
   #started = 0
   #measuredAt = 0
 
-  constructor(name: string, limit: number) {
+  constructor(name: string, limit: number, courtesy: Courtesy) {
     this.name = name
     this.limit = limit
+    this.courtesy = courtesy
   }
 
   get target(): number {

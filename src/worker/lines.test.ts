@@ -61,7 +61,7 @@ test('a queue that gave less than it was asked for is asked again only after new
   assert.ok(ask !== null)
   lines.learn(ask, jobsOf({ a: 5, b: 3 }), false)
   assert.deepEqual(Object.keys(askedOf(lines)), ['a'])
-  lines.mayHaveWork()
+  lines.mayHaveWork(roomy.now)
   assert.deepEqual(Object.keys(askedOf(lines)).toSorted(), ['a', 'b'])
 })
 
@@ -113,10 +113,10 @@ test('a line whose lost jobs were not asked for during a second keeps its next p
   lines.ask({ ...roomy, idleSlots: 0, now: 1_900 })
   assert.equal(line.turnDue, false)
   lines.ask({ ...roomy, idleSlots: 0, now: 2_000 })
-  assert.deepEqual([line.turnDue, lines.haveTurn], [true, false])
+  assert.deepEqual([line.turnDue, lines.haveTurn(2_000)], [true, false])
   line.running = 9
   line.add([{ at: 0 } as Buffered], 0)
-  assert.equal(lines.haveTurn, true)
+  assert.equal(lines.haveTurn(2_000), true)
   assert.equal(line.next(), undefined, 'no other job takes it')
   const ask = lines.ask({ ...roomy, idleSlots: 1, buffered: 1, now: 2_001 })
   assert.deepEqual([ask?.limit, ask?.suspects], [1, Number.MAX_SAFE_INTEGER])

@@ -1,5 +1,6 @@
 /** The queues of a worker as lines: which are worth asking, what to ask of each, and what an answer tells about them. */
 import type { ClaimedJob, ClaimRequest } from '../store.ts'
+import { Courtesy } from './courtesy.ts'
 import { buffer, Line } from './line.ts'
 
 /** The most jobs in one claim. */
@@ -44,6 +45,7 @@ export class Lines {
   #paused: ReadonlySet<string> = new Set()
   /** Like `likely` of a line, for queues that have none yet. */
   #othersLikely: boolean
+  readonly #othersCourtesy = new Courtesy()
   #turn = 0
   #claims = 0
 
@@ -63,7 +65,8 @@ export class Lines {
     let line = this.#byName.get(queue)
     if (line === undefined) {
       const { slots, slotsOf } = this.#options
-      line = new Line(queue, Math.min(slotsOf(queue) ?? slots, slots))
+      const courtesy = this.#named.has(queue) ? new Courtesy() : this.#othersCourtesy
+      line = new Line(queue, Math.min(slotsOf(queue) ?? slots, slots), courtesy)
       this.#byName.set(queue, line)
       this.#all.push(line)
     }
@@ -112,13 +115,31 @@ export class Lines {
   }
 
   /** Any queue may have work. */
-  mayHaveWork(): void {
-    for (const line of this.all) line.likely = true
+  mayHaveWork(now: number): void {
+    if (this.#options.open && !this.#othersLikely) this.#othersCourtesy.news(now)
     this.#othersLikely = this.#options.open
+    for (const line of this.all) {
+      if (line.likely) continue
+      line.likely = true
+      if (line.courtesy !== this.#othersCourtesy) line.courtesy.news(now)
+    }
   }
 
-  get areLikely(): boolean {
-    return this.#othersLikely || this.all.some((line) => line.likely)
+  /** Whether a queue that is not left to others may have work. */
+  areLikely(now: number): boolean {
+    if (this.#othersLikely && !this.#othersCourtesy.isResting(now)) return true
+    return this.all.some((line) => line.likely && !line.courtesy.isResting(now))
+  }
+
+  /** When the first queue that may have work, but is left to others for a moment, may be asked again. */
+  restsUntil(now: number): number {
+    let first = Infinity
+    const ofQueue = ({ restUntil }: Courtesy): void => {
+      if (restUntil > now && restUntil < first) first = restUntil
+    }
+    if (this.#othersLikely) ofQueue(this.#othersCourtesy)
+    for (const line of this.all) if (line.likely) ofQueue(line.courtesy)
+    return first
   }
 
   /** Sizes of all buffers, as they should be. */
@@ -129,15 +150,18 @@ export class Lines {
   }
 
   /** Whether a line whose lost jobs wait for their turn could start one, were a slot idle. */
-  get haveTurn(): boolean {
-    return this.all.some((line) => line.turnDue && line.hasRoom)
+  haveTurn(now: number): boolean {
+    return this.all.some((line) => line.turnDue && line.hasRoom && !line.courtesy.isResting(now))
   }
 
   /** What to ask for; null when there is no room, or nothing to be expected. */
   ask(room: Room): Ask | null {
     const { slots, slotsOf, open } = this.#options
     if (this.#all.length > this.#named.size + idle.most) this.forgetIdle(room.now)
-    const served = this.all.filter(({ name }) => !this.#paused.has(name))
+    const served = this.all.filter(
+      ({ name, courtesy }) => !this.#paused.has(name) && !courtesy.isResting(room.now),
+    )
+    const asksOthers = this.#othersLikely && !this.#othersCourtesy.isResting(room.now)
     const suspects = mostLosses(served, room)
     const asked = served.filter(
       (line) =>
@@ -146,7 +170,7 @@ export class Lines {
     // The one that was given something longest ago comes first: the claim may end before it comes to the others.
     asked.sort((one, other) => one.givenIn - other.givenIn)
     const isAsked = new Set(asked)
-    const isEmpty = asked.length === 0 && !this.#othersLikely
+    const isEmpty = asked.length === 0 && !asksOthers
     for (const line of served) line.turn(suspects >= 0 && isAsked.has(line), room.now)
     const free = room.idleSlots - room.buffered + Math.min(this.target, buffer.most)
     const limit = Math.min(suspects < 0 ? free : Math.max(free, 1), room.leases, largestClaim)
@@ -156,7 +180,7 @@ export class Lines {
       name,
       limit: Math.max(1, Math.min(wanted, share)),
     }))
-    if (!this.#othersLikely || !open) return { queues, others: 0, limit, suspects }
+    if (!asksOthers || !open) return { queues, others: 0, limit, suspects }
     // Every line is named, or else it would count as one of the others.
     for (const line of this.all) {
       if (!isAsked.has(line)) queues.push({ name: line.name, limit: 0 })
@@ -176,11 +200,13 @@ export class Lines {
       if (limit === 0 || (isCut && count === 0)) continue
       const line = this.find(name)
       if (line === undefined) continue
+      line.courtesy.asked()
       line.busy = count > 0
       if (count > 0) line.givenIn = this.#claims
       if (count < limit && !isCut && !hasNews) line.likely = false
     }
-    if (isCut || hasNews) return
+    if (ask.others > 0 && !isCut) this.#othersCourtesy.asked()
+    if (isCut || hasNews || ask.others === 0) return
     // What is left was given by queues that were not named.
     for (const [name, count] of counts) {
       const line = this.find(name)

@@ -109,6 +109,7 @@ export class Parts {
       context,
       endings: this.endings,
       freed: (job) => this.fetcher.freed(job),
+      unknown: (job) => this.fetcher.meet(job),
     })
     this.#sweeper = new Sweeper({
       ...shared,

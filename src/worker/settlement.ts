@@ -1,7 +1,7 @@
 /** From an outcome to the settlement that carries it: decision, error, follow-ups, all encoded. */
 import type { App } from '../client/app.ts'
 import type { Client } from '../client/client.ts'
-import { makeJob } from '../client/new-job.ts'
+import { depthOf, makeJob, mostFollowUps } from '../client/new-job.ts'
 import { encodedBy, payloadBounds } from '../client/payload.ts'
 import type { Codec } from '../core/codec.ts'
 import { decide, type Decision, type Outcome } from '../core/decide.ts'
@@ -51,6 +51,7 @@ export function makeSettlement(given: Settling): Settled | Promise<Settled> {
       queue: job.queue,
       counters: job.counters,
       deadlineAt: job.deadlineAt,
+      startBy: job.startBy,
       started: given.begun,
     },
     outcome,
@@ -111,6 +112,7 @@ function followersOf(
   decision: Extract<Decision, { kind: 'finish' }>,
 ): readonly Follower[] {
   const { definition, stored } = given.rules
+  if (depthOf(stored) > mostFollowUps) return nobody
   switch (decision.state) {
     case 'completed':
       return named('success', definition?.onSuccess, stored.onSuccess)
@@ -160,7 +162,8 @@ async function followUp(
   input: unknown,
 ): Promise<NewJob> {
   const { app, job } = given
-  const origin = { id: followUpId(job.id, job.token, edge), parent: job.id }
+  const depth = depthOf(given.rules.stored) + 1
+  const origin = { id: followUpId(job.id, job.token, edge), parent: job.id, depth }
   const known = await given.client.taskFacts(task)
   const facts = known.codec === null ? { ...known, codec: codecOf(given) } : known
   try {

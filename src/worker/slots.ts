@@ -3,7 +3,9 @@
  * handler has ended, whatever becomes of its lease.
  */
 import type { App } from '../client/app.ts'
-import { overdue } from '../core/decide.ts'
+import { depthOf, mostFollowUps } from '../client/new-job.ts'
+import { deferral, overdue } from '../core/decide.ts'
+import { ErrandError } from '../core/errors.ts'
 import { errorText } from '../core/kept-error.ts'
 import type { ClaimedJob } from '../store.ts'
 import { Attempt, type AbortCause, type Ended } from './attempt.ts'
@@ -17,9 +19,6 @@ import { answered } from './supervised.ts'
 /** How long an aborted handler may take before it counts as stuck and its lease is let go; a stop may give it longer. */
 export const abortGraceMs = 5_000
 
-/** How long a job of an unknown task is put aside at first; for the event only. */
-const firstDeferralMs = 30_000
-
 export interface SlotsOptions {
   readonly app: App
   readonly worker: string
@@ -32,6 +31,8 @@ export interface SlotsOptions {
   readonly storeNow: () => number
   /** A slot became free. */
   readonly freed: (job: ClaimedJob) => void
+  /** What to do with a job that cannot run here, for want of its task or codec: offer it to other workers, or put it aside. */
+  readonly unknown: (job: ClaimedJob) => 'offer' | 'aside'
 }
 
 export class Slots {
@@ -52,7 +53,7 @@ export class Slots {
 
   /** Starts a job, or settles it at once when it cannot or need not run; answers whether it took a slot. */
   start(held: Held): boolean {
-    const { app, endings, notes, services, context, storeNow } = this.#options
+    const { app, endings, notes, services, context, storeNow, unknown } = this.#options
     const { job } = held
     const rules = endings.rulesOf(job)
     const { definition, policy, stored } = rules
@@ -61,7 +62,12 @@ export class Slots {
       return false
     }
     if (!definition?.handler || (job.codec !== null && app.findCodec(job.codec) === undefined)) {
-      this.#setAside(held)
+      if (unknown(job) === 'offer') this.giveBack([held])
+      else this.#setAside(held)
+      return false
+    }
+    if (depthOf(stored) > mostFollowUps) {
+      endings.settleHeld(held, { kind: 'unrecoverable', reason: 'error', error: loop(job) }, rules)
       return false
     }
     const late = overdue(job, storeNow())
@@ -142,7 +148,7 @@ export class Slots {
     const rules = { definition: null, policy, stored: {}, isReadable: true }
     endings.settleHeld(held, { kind: 'unknown' }, rules)
     if (counters.deferrals > 0) return
-    app.events.emit('job-unknown', { id, task, queue, againMs: firstDeferralMs })
+    app.events.emit('job-unknown', { id, task, queue, againMs: deferral.firstMs })
   }
 
   /** An at-most-once task: its start is in the store before it runs. */
@@ -232,6 +238,14 @@ export class Slots {
     app.events.emit('run-stuck', { ...factsOf(attempt, worker), ranMs })
     return Infinity
   }
+}
+
+function loop({ id, task }: ClaimedJob): ErrandError {
+  return new ErrandError(
+    'follow-up-loop',
+    `${task} comes after ${mostFollowUps} follow-ups in a row, which is taken for a loop, such as two tasks that are each other's onFailure. It was not run, and nothing follows it. End the loop; a chain without end is made by job.enqueue().`,
+    { details: { id } },
+  )
 }
 
 function stuckAtOf({ abortedAt, mayEndUntil }: Attempt): number {

@@ -40,6 +40,7 @@ export class ErrandWorker implements Worker {
   readonly #pollMs: number
   readonly #ticks: Ticks
   readonly #stopClock: StopClock
+  readonly #over: () => void
   #state: WorkerStatus['state'] = 'new'
   #queues: readonly string[] = []
   #parts: Parts | null = null
@@ -51,11 +52,17 @@ export class ErrandWorker implements Worker {
   #keepAlive: NodeJS.Timeout | null = null
   #stopping: Promise<void> | null = null
 
-  /** Throws `invalid-option` for options that cannot work. */
-  constructor(app: App, client: Client, options: WorkerOptions) {
+  /** `over` is called when it has stopped, or could not start. Throws `invalid-option` for options that cannot work. */
+  constructor(
+    app: App,
+    client: Client,
+    options: WorkerOptions,
+    over: () => void = () => undefined,
+  ) {
     refuseUnknownKeys(options, ['queues', 'slots', 'poll'], 'worker()')
     this.#app = app
     this.#client = client
+    this.#over = over
     this.#slotCount = readSlots(options.slots === undefined ? app.slots : options.slots)
     this.#asked = options.queues === undefined ? null : readQueues(options.queues)
     if (this.#asked?.length === 0)
@@ -97,6 +104,7 @@ export class ErrandWorker implements Worker {
       await inRootContext(() => this.#open())
     } catch (error) {
       this.#state = 'stopped'
+      this.#over()
       await this.#releaseContext()
       throw error
     } finally {
@@ -107,7 +115,9 @@ export class ErrandWorker implements Worker {
   /** `exiting` says that the process ends right after: what still runs is then given up as interrupted. */
   stop(options: StopOptions & { readonly exiting?: boolean } = {}): Promise<void> {
     this.#stopClock.set(options)
-    this.#stopping ??= inRootContext(() => this.#close(options.exiting ?? false))
+    this.#stopping ??= inRootContext(() => this.#close(options.exiting ?? false)).finally(
+      this.#over,
+    )
     return this.#stopping
   }
 

@@ -266,6 +266,7 @@ function settlementOf(plan: SettlePlan, known: Known): Settlement | null {
       deferrals: 0,
     },
     deadlineAt: job?.shown.deadlineAt ?? null,
+    startBy: job?.shown.startBy ?? null,
     started: (job?.shown.startedAt ?? null) !== null,
   }
   const outcome = outcomeOf(plan, job, known.now)

@@ -156,6 +156,53 @@ for (const [name, bench] of [
   })
 }
 
+for (const [name, bench] of [
+  ['memory', inMemory],
+  ['sqlite', onSqlite],
+] as const) {
+  for (const edge of ['onFailure', 'onSuccess'] as const) {
+    test(`${name}: two tasks that are each other's ${edge} end after twenty follow-ups, with an error that says so`, async (t) => {
+      let runs = 0
+      const run = (): number => {
+        runs++
+        if (edge === 'onFailure') throw new Error('the channel is down')
+        return runs
+      }
+      const a = task({ name: 'a', retry: 'never', [edge]: 'b', run })
+      const b = task({ name: 'b', retry: 'never', [edge]: 'a', run })
+      const made = bench(t, { tasks: [a, b] })
+      await made.work()
+      await made.client.enqueue(a, undefined)
+      await made.until('the last one to fail', async () => {
+        const { jobs } = await made.jobs.list({ state: 'failed' })
+        return jobs.some(({ errors }) => errors[0]?.code === 'follow-up-loop')
+      })
+      await made.pass(60_000)
+      assert.equal(runs, 21)
+      const { jobs } = await made.jobs.list()
+      assert.equal(jobs.length, 22)
+      const [last] = jobs
+      assert.deepEqual([last?.state, last?.reason, last?.startedAt], ['failed', 'error', null])
+      assert.match(last?.errors[0]?.message ?? '', /each other's onFailure/)
+    })
+  }
+}
+
+test('what a handler enqueues begins a row of its own, so that a chain may go on without end', async (t) => {
+  const next = task({
+    name: 'next',
+    run: async (n: number, job): Promise<void> => {
+      if (n < 50) await job.enqueue(next, n + 1)
+    },
+  })
+  const made = inMemory(t, { tasks: [next] })
+  await made.work()
+  await made.client.enqueue(next, 1)
+  await made.until('the fiftieth', async () => {
+    return (await made.jobs.list({ state: 'completed' })).jobs.length === 50
+  })
+})
+
 test('cancelled and discarded jobs are followed by nothing', async (t) => {
   const end = task({
     name: 'end',

@@ -247,6 +247,10 @@ const INSERT = `SELECT errand.insert($1::text::json, $2)`
 const INSERT_APART = `SELECT errand.insert($1::text::json, $2, true)`
 const INSERT_AGAIN = `SELECT errand.insert_again($1::text::json, $2, $3)`
 const RECHECK = `SELECT errand.recheck($1)`
+/** Reads the doubted jobs, mostly none, then their needs by seq; locks as `recheck` does. */
+const RECHECK_NEEDING = `SELECT CASE WHEN cardinality(ids) = 0 THEN 'none' ELSE errand.recheck(ids)::text END
+  FROM (SELECT ARRAY(SELECT j.id FROM errand.doubts d JOIN errand.jobs j ON j.seq = d.seq
+    WHERE EXISTS (SELECT 1 FROM errand.needs n WHERE n.seq = d.seq AND n.need = ANY ($1))) ids) doubted`
 
 /** Adds jobs: those of the ordinary kind at one go. */
 export async function insert(
@@ -294,15 +298,25 @@ const recheckPausesMs = [2, 5, 10, 20, 40, 80, 160] as const
  */
 export async function recheck(db: Database, jobs: readonly NewJob[]): Promise<void> {
   const ids = jobs.filter(({ needs }) => needs.length > 0).map(({ id }) => id)
-  if (ids.length === 0) return
-  const isSure = (): Promise<boolean> =>
-    db.value(RECHECK, [uuids(ids)]).then(
-      (answer) => answer === 'true',
-      () => true,
-    )
+  if (ids.length > 0) await weigh(db, RECHECK, ids)
+}
+
+/**
+ * Weighs the jobs anew whose insert passed by the end of these. An end that takes long outlasts the looks of the insert, so it looks itself,
+ * once it has been committed: whichever of the two ends last sees the other.
+ */
+export function recheckNeeding(db: Database, ended: readonly string[]): Promise<void> {
+  return weigh(db, RECHECK_NEEDING, ended)
+}
+
+async function weigh(db: Database, sql: string, ids: readonly string[]): Promise<void> {
+  const look = (): Promise<string> => db.value(sql, [uuids(ids)]).catch(() => 'true')
+  let answer = await look()
+  if (answer === 'none') return
   for (const pauseMs of recheckPausesMs) {
-    if (await isSure()) break
+    if (answer === 'true' || answer === 'none') break
     await setTimeout(pauseMs * (0.5 + Math.random()))
+    answer = await look()
   }
   // A job may just have become ready that the insert itself told nobody of.
   db.hints.give('work')

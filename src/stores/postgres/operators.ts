@@ -2,6 +2,7 @@
 import { isFinal } from '../../core/job.ts'
 import type { CancelAnswer, RemoveAnswer, RetryAnswer, StoredJob } from '../../store.ts'
 import type { Database } from './database.ts'
+import { recheckNeeding } from './intake.ts'
 import { readStored, storedColumns, uuids } from './rows.ts'
 import { patiently } from './held.ts'
 import { patienceMs, planned } from './planned.ts'
@@ -215,7 +216,10 @@ export async function cancel(
   if (ids.length === 0) return db.nothing([])
   const answers = await patiently(() => db.value(CANCEL, [uuids(ids), reason]))
   if (answers.includes(justAsked)) db.hints.give('cancel')
-  if (answers.includes('0')) db.hints.give('finished')
+  if (answers.includes('0')) {
+    db.hints.give('finished')
+    await recheckNeeding(db, ids)
+  }
   return Array.from(answers, (digit) => cancelAnswers[Number(digit)] ?? 'asked')
 }
 
@@ -229,6 +233,7 @@ export async function retry(db: Database, ids: readonly string[]): Promise<Retry
 export async function remove(db: Database, ids: readonly string[]): Promise<RemoveAnswer[]> {
   if (ids.length === 0) return db.nothing([])
   const answers = await patiently(() => db.value(REMOVE, [uuids(ids)]))
+  if (answers.includes('0')) await recheckNeeding(db, ids)
   return Array.from(answers, (digit) => removeAnswers[Number(digit)] ?? 'missing')
 }
 
