@@ -249,6 +249,27 @@ function testOthers(store: Store, url: string): void {
     assert.deepEqual(await call('named'), id)
   })
 
+  test('postgres: what is called finds the functions of the server, not those of the path', async () => {
+    const client = new pg.Client(url)
+    await client.connect()
+    try {
+      await client.query(`CREATE SCHEMA tx_others;
+        CREATE FUNCTION tx_others.json_array_length(json) RETURNS int LANGUAGE sql AS 'SELECT 1/0';
+        SET search_path = tx_others, pg_catalog`)
+      await assert.rejects(client.query(`SELECT json_array_length('[]'::json)`), { code: '22012' })
+      await client.query(`SELECT tx_jobs.enqueue('any', '{}')`)
+      await client.query('BEGIN')
+      const job = newJob({ unique: unique('path') })
+      const [answer] = await store.insert([job], client)
+      await client.query('COMMIT')
+      assert.equal(answer?.status, 'created')
+      await store.remove([job.id])
+    } finally {
+      await client.query('DROP SCHEMA tx_others CASCADE')
+      await client.end()
+    }
+  })
+
   test('postgres: the SQL function makes the same unique keys as a program', async () => {
     for (const task of ['mail', 'mail:send', '10%:off', '%3A', 'é: ü']) {
       for (const key of ['ada', ':', 'send:ada', '%3A', 'é'.repeat(100), 'é'.repeat(101)]) {
