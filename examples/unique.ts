@@ -2,19 +2,18 @@
 import { createErrand, task } from 'errand'
 import { memory } from 'errand/memory'
 
-// `true`: no second job with the same input while one waits.
+// `true`: no second job with the same input while one waits or runs.
 const reindex = task({
   name: 'reindex',
   unique: true,
   run: (_input: { table: string }) => 'done',
 })
 
-// A key of its own, held while the job waits or runs, and at least ten minutes from the enqueue.
+// A key of its own, held at least ten minutes from the enqueue.
 const notify = task({
   name: 'notify',
   unique: {
     key: (input) => input.user,
-    during: ['scheduled', 'ready', 'running'],
     for: '10m',
   },
   run: (input: { user: string; text: string }) => input.text,

@@ -107,8 +107,13 @@ export interface UniqueRule {
   readonly key: string
   readonly during: readonly JobState[]
   readonly forMs: number | null
-  /** `replace` gives a waiting holder this job's input, options, priority, due time and clocks; the holder keeps its id. */
+  /**
+   * `replace` gives a waiting holder this job's input, options, priority, due time and clocks. It is new work: it starts with fresh
+   * counters. The holder keeps its id, its errors, and, if it was due and still is, its place.
+   */
   readonly onConflict: 'skip' | 'replace'
+  /** A holder that is replaced is due no later than this after its own insert, or at once where that has passed; null for no bound. */
+  readonly maxWaitMs: number | null
 }
 
 /** An edge of a workflow: this job waits for `id`. A need that is cancelled, discarded, failed or unknown has failed. */

@@ -90,6 +90,10 @@ const doors: Readonly<Record<string, Door>> = {
     'undefined text function',
   ],
   'task.unique.during': [(during) => task({ name: 'x', unique: { during }, run }), 'undefined'],
+  'task.unique.maxWait': [
+    (maxWait) => task({ name: 'x', unique: { onConflict: 'replace', maxWait }, run }),
+    `undefined ${durations}`,
+  ],
   'task.unique.onConflict': [
     (onConflict) => task({ name: 'x', unique: { onConflict }, run }),
     'undefined',

@@ -54,7 +54,7 @@ describe('enqueue by name', () => {
     assert.equal(job.priority, 5)
     assert.equal(job.deadlineAt, job.createdAt + 3_600_000)
     assert.equal(job.startBy, job.dueAt + 600_000)
-    assert.equal(job.uniqueKey, 'images.resize:only-one')
+    assert.equal(job.uniqueKey, 'resize:only-one')
     assert.equal((await errand.enqueue('resize', good)).inserted, 'duplicate')
   })
 
@@ -156,6 +156,7 @@ describe('what is known of a task', () => {
     assert.equal((await client.taskFacts('images.resize')).queue, 'images')
     assert.deepEqual(await client.taskFacts('unheard.of'), {
       name: 'unheard.of',
+      aliases: [],
       queue: null,
       layer: {},
       unique: undefined,

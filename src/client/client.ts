@@ -167,6 +167,11 @@ export class Client {
     }
   }
 
+  /** A task's name and aliases, by any of them; a name that nobody knows stands alone. */
+  async namesOf(name: string): Promise<readonly string[]> {
+    return this.#catalog.namesOf(name)
+  }
+
   #find(task: AnyTask | string): KnownTask | Promise<KnownTask> {
     return this.#catalog.find(task)
   }

@@ -29,7 +29,9 @@ function job(id: string, change: Partial<NewJob> = {}): NewJob {
 }
 
 function unique(id: string, key: string): NewJob {
-  return job(id, { unique: { key, during: ['ready'], forMs: null, onConflict: 'skip' } })
+  return job(id, {
+    unique: { key, during: ['ready'], forMs: null, onConflict: 'skip', maxWaitMs: null },
+  })
 }
 
 function created({ id }: NewJob): Inserted {

@@ -8,7 +8,8 @@ import { task } from '../core/task.ts'
 import { createErrand, type Errand } from '../errand.ts'
 import type { NewJob, Store } from '../store.ts'
 import { memory } from '../stores/memory/index.ts'
-import { spying } from '../testing/by-hand.ts'
+import { claimByHand, spying } from '../testing/by-hand.ts'
+import { again } from '../testing/conformance/jobs.ts'
 import { VirtualClock } from '../testing/virtual-clock.ts'
 import type { ErrandConfig } from './app.ts'
 
@@ -328,6 +329,56 @@ describe('unique jobs', () => {
     assert.deepEqual([second.id, second.inserted], [first.id, 'replaced'])
     const record = await errand.jobs.get(first.id)
     assert.deepEqual([record?.input, record?.priority], [{ to: 'b' }, 7])
+  })
+
+  it('a job that runs, and one that waits for its retry, stand for their input; one that is to replace is not dropped', async () => {
+    const store = memory()
+    const errand = app({ store })
+    for (const [unique, whileItRuns] of [
+      [true, 'duplicate'],
+      [{ key: 'k' }, 'duplicate'],
+      [{ key: 'r', onConflict: 'replace' }, 'created'],
+    ] as const) {
+      const { id } = await errand.enqueue(plain, 1, { unique })
+      const [job] = await claimByHand(store)
+      assert.equal((await errand.enqueue(plain, 1, { unique })).inserted, whileItRuns)
+      await store.settle([again(job!, { delayMs: 60_000 })])
+      const held = (await errand.enqueue(plain, 1, { unique })).inserted
+      assert.equal(held, whileItRuns === 'created' ? 'replaced' : 'duplicate')
+      await errand.jobs.remove(id)
+      await errand.jobs.remove({ state: 'ready' })
+    }
+  })
+
+  it('maxWait bounds how long a job is put off by those that replace it', async () => {
+    const clock = new VirtualClock()
+    const errand = app({ store: memory({ clock }) })
+    const unique = { key: 'one', onConflict: 'replace', maxWait: '25s' } as const
+    const first = clock.now()
+    let id = ''
+    for (let n = 0; n < 3; n += 1) {
+      const job = await errand.enqueue(plain, n, { unique, delay: '10s' })
+      id = job.id
+      await clock.advance(9_000)
+    }
+    assert.deepEqual((await errand.jobs.get(id))?.dueAt, new Date(first + 25_000))
+  })
+
+  it('a task that was renamed meets the keys of its old name, whoever enqueues', async () => {
+    const store = memory()
+    const before = task({ name: 'resize', unique: true, run: (_: number) => 1 })
+    const now = task({
+      name: 'images.resize',
+      aliases: ['resize', 'size'],
+      unique: true,
+      run: (_: number) => 1,
+    })
+    const [old, fresh] = [before, now].map((one) => createErrand({ store, tasks: [one] }))
+    const { id } = await old!.enqueue(before, 1)
+    assert.deepEqual((await fresh!.enqueue(now, 1)).id, id)
+    const second = await fresh!.enqueue(now, 2)
+    assert.equal(second.inserted, 'created')
+    assert.deepEqual((await old!.enqueue(before, 2)).id, second.id)
   })
 
   it('keys of different tasks never meet, and a call can say that its job is not unique', async () => {

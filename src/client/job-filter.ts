@@ -17,8 +17,13 @@ export const filterKeys: readonly string[] = [
   'finished',
 ]
 
+/** What a filter asks of a store, but for the other names of its task. */
+export interface FilterQuery extends Omit<ListQuery, 'limit' | 'tasks'> {
+  readonly task?: string
+}
+
 /** Turns a filter into a query. Throws `invalid-option` for unknown keys and for values that are no value. */
-export function readFilter(filter: JobFilter, where: string): Omit<ListQuery, 'limit'> {
+export function readFilter(filter: JobFilter, where: string): FilterQuery {
   refuseUnknownKeys(filter, filterKeys, where)
   for (const [key, value] of Object.entries(filter)) {
     // A filter that lost its value by accident would fit far more jobs than was meant.

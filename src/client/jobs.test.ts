@@ -1,12 +1,14 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import type { KeptError } from '../core/job.ts'
-import { task } from '../core/task.ts'
+import { task, type AnyTask } from '../core/task.ts'
 import { createErrand, type Errand } from '../errand.ts'
 import type { Store } from '../store.ts'
 import { memory } from '../stores/memory/index.ts'
 import { claimByHand, endByHand } from '../testing/by-hand.ts'
 import { VirtualClock } from '../testing/virtual-clock.ts'
+import { App } from './app.ts'
+import { describeTask } from './registered-tasks.ts'
 
 const work = task<number>({ name: 'work' })
 const other = task<number>({ name: 'other', queue: 'aside' })
@@ -29,6 +31,43 @@ async function many(errand: Errand, count: number, of = work): Promise<readonly 
 }
 
 const oops: KeptError = { type: 'Error', message: 'no', stack: null, code: null, attempt: 1, at: 5 }
+
+describe('a task that was renamed', () => {
+  const renamed = task<number>({ name: 'work.new', aliases: ['work', 'work.older'] })
+  const setUp = async (tasks: readonly AnyTask[]): Promise<Errand> => {
+    const store = memory()
+    const old = createErrand({ store, tasks: [work, other] })
+    await old.enqueue(work, 1)
+    await old.enqueue(other, 1)
+    await createErrand({ store, tasks: [renamed] }).enqueue(renamed, 2)
+    await store.registerTasks([describeTask(new App({ store, tasks: [renamed] }, '/'), renamed)])
+    return createErrand({ store, tasks })
+  }
+
+  for (const [where, tasks] of [
+    ['the app', [renamed]],
+    ['the registry', []],
+  ] as const) {
+    it(`is listed by any of its names, as ${where} knows them`, async () => {
+      const errand = await setUp(tasks)
+      for (const name of ['work', 'work.new', 'work.older']) {
+        const { jobs } = await errand.jobs.list({ task: name })
+        assert.deepEqual(
+          jobs.map((job) => job.task),
+          ['work.new', 'work'],
+          name,
+        )
+      }
+      assert.equal((await errand.jobs.list({ task: 'other' })).jobs.length, 1)
+      assert.deepEqual((await errand.jobs.list({ task: 'nobody' })).jobs, [])
+    })
+  }
+
+  it('is cancelled by any of its names', async () => {
+    const errand = await setUp([renamed])
+    assert.deepEqual(await errand.jobs.cancel({ task: 'work.new' }), { cancelled: 2 })
+  })
+})
 
 describe('records', () => {
   it('show a job as it stands, with dates and decoded payloads', async () => {

@@ -6,9 +6,9 @@ import { cutText, isPlain } from '../core/text.ts'
 import { refuseUnknownKeys } from '../core/nearest.ts'
 import { readFunction, readSignal, readText, refuseValue } from '../core/read.ts'
 import { shownValue } from '../core/shown.ts'
-import type { Store } from '../store.ts'
+import type { ListQuery, Store } from '../store.ts'
 import type { Client } from './client.ts'
-import { filterKeys, readFilter, statesFor } from './job-filter.ts'
+import { filterKeys, readFilter, statesFor, type FilterQuery } from './job-filter.ts'
 import type { BulkOptions, JobFilter, Jobs, JobTarget, Tally } from './public.ts'
 import { toRecord } from './records.ts'
 
@@ -45,7 +45,7 @@ export function createJobs(client: Client): Jobs {
         )
       }
       if (after !== undefined) readText(after, `${where}.after`)
-      const query = readFilter(rest, where)
+      const query = await withNames(client, readFilter(rest, where))
       const cursor = after === undefined ? {} : { after }
       const page = await client.call((store) => store.list({ ...query, limit, ...cursor }))
       return { jobs: page.jobs.map((job) => toRecord(app, job)), next: page.next }
@@ -151,7 +151,7 @@ async function* pagesOf(
   filter: JobFilter,
   verb: Verb<string>,
 ): AsyncGenerator<readonly string[]> {
-  const query = readFilter(filter, verb.name)
+  const query = await withNames(client, readFilter(filter, verb.name))
   const states = statesFor(query.states, verb.fits)
   if (states.length === 0) return
   for (let after: string | null | undefined; after !== null;) {
@@ -160,6 +160,14 @@ async function* pagesOf(
     if (page.jobs.length > 0) yield page.jobs.map((job) => job.id)
     after = page.next
   }
+}
+
+/** A task that was renamed has jobs under each of its names. */
+async function withNames(
+  client: Client,
+  { task, ...query }: FilterQuery,
+): Promise<Omit<ListQuery, 'limit'>> {
+  return task === undefined ? query : { ...query, tasks: await client.namesOf(task) }
 }
 
 /** Only people read a reason, so it is made to fit where it does not. */

@@ -7,7 +7,7 @@ import { normalise, type Layer } from '../core/options.ts'
 import { readFlag, readQueueName } from '../core/read.ts'
 import { checkName } from '../core/text.ts'
 import { readFollowUps } from '../core/task.ts'
-import { normaliseUnique, uniqueKey, type UniqueLayer } from '../core/unique.ts'
+import { keyName, normaliseUnique, uniqueKey, type UniqueLayer } from '../core/unique.ts'
 import type { NewJob, UniqueRule } from '../store.ts'
 import type { App } from './app.ts'
 import { newId } from './new-id.ts'
@@ -16,6 +16,7 @@ import { encodePayload } from './payload.ts'
 /** What is known of a task where a job of it is made: from its definition or from the tasks registry. */
 export interface TaskFacts {
   readonly name: string
+  readonly aliases: readonly string[]
   readonly queue: string | null
   readonly layer: Layer
   readonly unique: UniqueLayer | null | undefined
@@ -24,7 +25,7 @@ export interface TaskFacts {
 
 /** Facts about a task of which nothing but its name is known. */
 export function bareFacts(name: string): TaskFacts {
-  return { name, queue: null, layer: {}, unique: undefined, codec: null }
+  return { name, aliases: [], queue: null, layer: {}, unique: undefined, codec: null }
 }
 
 /** The part of a call's options that travels with the job, as `NewJob.options` holds it in JSON. */
@@ -188,9 +189,10 @@ function makeUnique(
         : app.queueSettings(queue)?.unique
   if (layer === null || layer === undefined) return notUnique
   return {
-    key: uniqueKey(task.name, layer, input),
+    key: uniqueKey(keyName(task), layer, input),
     during: layer.during,
     forMs: layer.forMs,
     onConflict: layer.onConflict,
+    maxWaitMs: layer.maxWaitMs,
   }
 }

@@ -44,6 +44,7 @@ export function readRegistered(task: RegisteredTask): TaskFacts {
   const { layer, unique } = JSON.parse(task.options) as RegisteredOptions
   return {
     name: task.name,
+    aliases: task.aliases,
     queue: task.queue,
     layer,
     unique: unique
@@ -64,9 +65,9 @@ function enqueueLayer({ priority, startWithinMs, deadlineMs, keepMs }: Layer): L
 }
 
 function storable(rule: UniqueLayer): NonNullable<RegisteredOptions['unique']> {
-  const { during, forMs, onConflict, key } = rule
+  const { key, ...others } = rule
   const byFunction = typeof key === 'function'
-  return { during, forMs, onConflict, key: byFunction ? null : key, byFunction }
+  return { ...others, key: byFunction ? null : key, byFunction }
 }
 
 function unknowableKey(task: string): () => string {

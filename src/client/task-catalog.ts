@@ -65,6 +65,12 @@ export class TaskCatalog {
     return made
   }
 
+  /** A task's name and aliases, by any of them. Loads no code: what a module defines that was not loaded yet, the registry knows. */
+  async namesOf(name: string): Promise<readonly string[]> {
+    const known = this.#app.loaded?.find(name)?.definition ?? (await this.#findEntry(name))
+    return [...new Set([name, ...(known === undefined ? [] : [known.name, ...known.aliases])])]
+  }
+
   async #findByName(name: string): Promise<KnownTask> {
     const own = (await this.#app.tasks()).find(name)
     if (own !== undefined) return this.ofTask(own)

@@ -51,12 +51,14 @@ export type Unique<Input = never> =
   | {
       /** Text, or a function of the input. Default: the canonical JSON of the input. Keys of different tasks never meet. */
       readonly key?: string | ((input: Input) => string)
-      /** The states in which the key is held. Default: blocked, scheduled, ready. */
+      /** The states in which the key is held. Default: blocked, scheduled, ready, and with `skip` also running. */
       readonly during?: readonly JobState[]
       /** Hold the key at least this long after the enqueue, whatever becomes of the job. */
       readonly for?: Duration
       /** `skip` (default) answers the job that is there; `replace` changes it, if it still waits. */
       readonly onConflict?: 'skip' | 'replace'
+      /** With `replace`: the job is due at most this long after its first enqueue, however often a delay puts it off. */
+      readonly maxWait?: Duration
     }
 
 /** Options that may be given for a call, a task, a queue and the app; the nearest to the call wins. */

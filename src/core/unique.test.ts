@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { normaliseUnique, uniqueKey, type UniqueLayer } from './unique.ts'
+import { keyName, normaliseUnique, uniqueKey, type UniqueLayer } from './unique.ts'
 
 const layer = (unique: Parameters<typeof normaliseUnique>[0]): UniqueLayer =>
   normaliseUnique(unique, 'x')!
@@ -11,21 +11,34 @@ describe('unique options', () => {
     assert.equal(normaliseUnique(false, 'x'), null)
   })
 
-  it('hold the key while the job waits, and skip, unless told otherwise', () => {
-    const waiting = {
+  it('hold the key while the job waits or runs, and skip, unless told otherwise', () => {
+    const unfinished = {
       key: null,
-      during: ['blocked', 'scheduled', 'ready'],
+      during: ['blocked', 'scheduled', 'ready', 'running'],
       forMs: null,
       onConflict: 'skip',
+      maxWaitMs: null,
     }
-    assert.deepEqual(layer(true), waiting)
-    assert.deepEqual(layer({}), waiting)
-    assert.deepEqual(layer({ key: 'k', during: ['running'], for: '10m', onConflict: 'replace' }), {
+    assert.deepEqual(layer(true), unfinished)
+    assert.deepEqual(layer({}), unfinished)
+    const all = {
+      key: 'k',
+      during: ['running'],
+      for: '10m',
+      onConflict: 'replace',
+      maxWait: '1m',
+    } as const
+    assert.deepEqual(layer(all), {
       key: 'k',
       during: ['running'],
       forMs: 600_000,
       onConflict: 'replace',
+      maxWaitMs: 60_000,
     })
+  })
+
+  it('that replace hold no key while the job runs, so that what comes then is not dropped', () => {
+    assert.deepEqual(layer({ onConflict: 'replace' }).during, ['blocked', 'scheduled', 'ready'])
   })
 
   it('that cannot be are refused', () => {
@@ -34,6 +47,8 @@ describe('unique options', () => {
       { during: ['done'] },
       { for: 'long' },
       { onConflict: 'merge' },
+      { onConflict: 'replace', maxWait: 'long' },
+      { maxWait: '1m' },
     ]) {
       assert.throws(() => normaliseUnique(bad as never, 'task "a".unique'), {
         code: 'invalid-option',
@@ -67,6 +82,11 @@ describe('unique keys', () => {
     const keys = [...names, 'b', '::a', '3A:a']
     const all = names.flatMap((task) => keys.map((key) => made(task, key)))
     assert.equal(new Set(all).size, all.length)
+  })
+
+  it('of a task that was renamed stay those of its first alias', () => {
+    assert.equal(keyName({ name: 'new', aliases: [] }), 'new')
+    assert.equal(keyName({ name: 'new', aliases: ['first', 'second'] }), 'first')
   })
 
   it('may come from a function of the input', () => {

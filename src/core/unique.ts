@@ -15,9 +15,17 @@ export interface UniqueLayer {
   readonly during: readonly JobState[]
   readonly forMs: number | null
   readonly onConflict: 'skip' | 'replace'
+  readonly maxWaitMs: number | null
 }
 
-const waiting: readonly JobState[] = ['blocked', 'scheduled', 'ready']
+/**
+ * In which states a key is held when nothing says so. A job that runs still stands for its input, or one that fails again and again
+ * would come back beside others of the same. What is to replace a job must not be dropped because that job runs.
+ */
+const defaultDuring: Readonly<Record<UniqueLayer['onConflict'], readonly JobState[]>> = {
+  skip: ['blocked', 'scheduled', 'ready', 'running'],
+  replace: ['blocked', 'scheduled', 'ready'],
+}
 
 /** Longest key that is stored as it is, in bytes of UTF-8; a longer one is stored as its hash. */
 const longestKeyBytes = 200
@@ -29,11 +37,13 @@ export function normaliseUnique(
 ): UniqueLayer | null | undefined {
   if (unique === undefined) return undefined
   if (unique === false) return null
-  if (unique === true) return { key: null, during: waiting, forMs: null, onConflict: 'skip' }
+  if (unique === true) return normaliseUnique({}, where)
   if (typeof unique !== 'object' || unique === null)
     refuseValue(where, 'true, false, or an object such as { key: (input) => input.id }', unique)
-  refuseUnknownKeys(unique, ['key', 'during', 'for', 'onConflict'], where)
-  const { key, during = waiting, onConflict = 'skip' } = unique
+  refuseUnknownKeys(unique, ['key', 'during', 'for', 'onConflict', 'maxWait'], where)
+  const { key, maxWait, onConflict: given = 'skip' } = unique
+  const onConflict = readChoice(given, ['skip', 'replace'], `${where}.onConflict`)
+  const { during = defaultDuring[onConflict] } = unique
   if (key !== undefined && typeof key !== 'function') readText(key, `${where}.key`)
   const states = readStates(during, `${where}.during`)
   if (states.length === 0 && unique.for === undefined) {
@@ -42,12 +52,27 @@ export function normaliseUnique(
       `${where}.during lists no state, so that its key is never held: list one, or leave it out.`,
     )
   }
+  if (maxWait !== undefined && onConflict !== 'replace') {
+    throw new ErrandError(
+      'invalid-option',
+      `${where}.maxWait bounds how long a job is put off by those that replace it: it needs onConflict: 'replace'.`,
+    )
+  }
   return {
     key: key ?? null,
     during: states,
     forMs: unique.for === undefined ? null : toMs(unique.for, `${where}.for`),
-    onConflict: readChoice(onConflict, ['skip', 'replace'], `${where}.onConflict`),
+    onConflict,
+    maxWaitMs: maxWait === undefined ? null : toMs(maxWait, `${where}.maxWait`),
   }
+}
+
+/** Whose name stands before a task's keys: its first alias, so that a task which was renamed still meets the jobs of its old name. */
+export function keyName(task: {
+  readonly name: string
+  readonly aliases: readonly string[]
+}): string {
+  return task.aliases[0] ?? task.name
 }
 
 /**

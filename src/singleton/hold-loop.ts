@@ -51,6 +51,7 @@ export class HoldLoop {
   readonly #options: HoldLoopOptions
   #token: number | null = null
   #failures = 0
+  #isLoose = false
   #timer: NodeJS.Timeout | null = null
   #turn: Promise<unknown> = Promise.resolve()
 
@@ -91,6 +92,12 @@ export class HoldLoop {
       this.#letGo()
       await locks.release(holding)
     })
+  }
+
+  /** From now on its timer does not keep the process. */
+  unref(): void {
+    this.#isLoose = true
+    this.#timer?.unref()
   }
 
   #inTurn<T>(action: () => Promise<T>): Promise<T> {
@@ -139,6 +146,7 @@ export class HoldLoop {
       () => void this.#extendNow(),
       Math.min(ttlMs * share, untilMs, longestTimerMs),
     )
+    if (this.#isLoose) this.#timer.unref()
   }
 
   async #extendNow(): Promise<void> {

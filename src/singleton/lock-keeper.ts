@@ -37,6 +37,7 @@ export class LockKeeper {
   readonly #memory = new SharedArrayBuffer(8)
   readonly #until = new Float64Array(this.#memory)
   readonly #stopping = new AbortController()
+  #isLoose = false
   #line: LockLine | Promise<LockLine> | null = null
   /** When a take tries a thread again, by `machineTicks`. */
   #threadAt = Infinity
@@ -121,6 +122,15 @@ export class LockKeeper {
     await this.#close()
   }
 
+  /** Holds the lock until a run has ended, or the process does: it does not keep the process. */
+  stopAfter(run: Promise<unknown>): void {
+    this.#unwatch()
+    this.#isLoose = true
+    this.#lapse?.unref()
+    void Promise.resolve(this.#line).then((line) => line?.unref())
+    void run.then(() => this.stop())
+  }
+
   #unwatch(): void {
     this.#watch?.()
     this.#watch = null
@@ -172,6 +182,7 @@ export class LockKeeper {
     if (this.#stopping.signal.aborted) return
     const loop = this.#loop()
     this.#line = directLine(loop)
+    if (this.#isLoose) loop.unref()
     this.#lackThread(error)
     if (this.#token !== null) loop.adopt(this.#token)
   }
@@ -235,6 +246,7 @@ export class LockKeeper {
       () => (this.token === null ? this.#lose() : this.#watchLapse()),
       Math.min(Math.max(leftMs, 1), longestTimerMs),
     )
+    if (this.#isLoose) this.#lapse.unref()
   }
 
   #lose(): void {

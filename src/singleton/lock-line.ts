@@ -14,13 +14,19 @@ export interface LockLine {
   call(kind: 'take' | 'extend' | 'release'): Promise<LineAnswer>
   /** Frees the lock if it is held. Rejects when the server does not answer. */
   stop(): Promise<void>
+  /** From now on it does not keep the process. */
+  unref(): void
 }
 
 /** A thread that leaves a call without an answer for so long hangs, and is ended; servers are given up earlier by their clients. */
 const callMs = 60_000
 
 export function directLine(loop: HoldLoop): LockLine {
-  return { call: async (kind) => (await loop[kind]()) ?? null, stop: () => loop.release() }
+  return {
+    call: async (kind) => (await loop[kind]()) ?? null,
+    stop: () => loop.release(),
+    unref: () => loop.unref(),
+  }
 }
 
 /** Calls to a thread and their answers. */
@@ -77,6 +83,10 @@ export class ThreadLine implements LockLine {
 
   stop(): Promise<void> {
     return stopThread(this.#thread, () => this.#send({ kind: 'stop' }))
+  }
+
+  unref(): void {
+    this.#thread.unref()
   }
 
   #send(message: ToLockThread): void {

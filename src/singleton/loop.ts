@@ -72,6 +72,8 @@ export class SingletonLoop {
   readonly #options: SingletonLoopOptions
   readonly #keeper: LockKeeper | null
   #held: Held | null = null
+  /** A run that went on after its grace. */
+  #outlasting: Promise<unknown> | null = null
   #lastNs = 0n
   #shownOwner: string | null = null
 
@@ -82,7 +84,10 @@ export class SingletonLoop {
       locks === null ? null : new LockKeeper({ locks, name, ttlMs, events: options.events })
   }
 
-  /** Runs until the signal aborts, or once; answers what the last round came to. The lock is free then. */
+  /**
+   * Runs until the signal aborts, or once; answers what the last round came to. The lock is free then; but a run that did not end within
+   * its grace keeps it, since nobody else may run beside it.
+   */
   async run(signal: AbortSignal): Promise<Round> {
     const { settings } = this.#options
     const beats = setInterval(() => void this.#tellAlive('alive'), beatMs)
@@ -96,7 +101,8 @@ export class SingletonLoop {
       }
     } finally {
       clearInterval(beats)
-      await this.#keeper?.stop()
+      if (this.#outlasting === null) await this.#keeper?.stop()
+      else this.#keeper?.stopAfter(this.#outlasting)
     }
   }
 
@@ -137,7 +143,7 @@ export class SingletonLoop {
     const round = signal.aborted
       ? ({ status: 'killed', error: signal.reason } as const)
       : await this.#run(signal, this.#held)
-    if (!this.#keeps(round, signal)) await this.#release(keeper)
+    if (this.#outlasting === null && !this.#keeps(round, signal)) await this.#release(keeper)
     return round
   }
 
@@ -185,7 +191,10 @@ export class SingletonLoop {
     over.abort()
     if (held?.lost.signal.aborted === true)
       return { status: 'interrupted', error: held.lost.signal.reason }
-    if (ending === 'over') return { status: 'killed', error: stuckError(settings.name) }
+    if (ending === 'over') {
+      this.#outlasting = ended
+      return { status: 'killed', error: stuckError(settings.name) }
+    }
     if (!ending.threw) return { status: 'succeeded', error: null }
     return { status: signal.aborted ? 'killed' : 'failed', error: ending.error }
   }

@@ -47,7 +47,8 @@ export interface StoredJob {
 
 export interface ListQuery {
   readonly states?: readonly JobState[]
-  readonly task?: string
+  /** Names of tasks; a task that was renamed has several. */
+  readonly tasks?: readonly string[]
   readonly queue?: string
   readonly uniqueKey?: string
   readonly parent?: string

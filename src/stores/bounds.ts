@@ -17,7 +17,11 @@ export function checkJobs(jobs: readonly NewJob[], now: number): void {
     if (!isMsOrNull(startWithinMs)) throw refused(id, 'startWithinMs', startWithinMs)
     if (!isMsOrNull(deadlineMs)) throw refused(id, 'deadlineMs', deadlineMs)
     if (!isMsOrNull(keepCancelledMs)) throw refused(id, 'keepCancelledMs', keepCancelledMs)
-    if (unique !== null && !isMsOrNull(unique.forMs)) throw refused(id, 'forMs', unique.forMs)
+    if (unique !== null) {
+      const { forMs, maxWaitMs } = unique
+      if (!isMsOrNull(forMs)) throw refused(id, 'forMs', forMs)
+      if (!isMsOrNull(maxWaitMs)) throw refused(id, 'maxWaitMs', maxWaitMs)
+    }
     if (lease !== null && !isMs(lease.leaseMs)) throw refused(id, 'leaseMs', lease.leaseMs)
     if (!isPriority(job.priority)) throw refused(id, 'priority', job.priority)
   }

@@ -55,6 +55,8 @@ export class Attempt implements AttemptScope {
   readonly parts: AttemptParts
   /** Jobs to insert with the settlement. */
   readonly enqueued: NewJob[] = []
+  /** How long their inputs are, together. */
+  enqueuedChars = 0
   /** When the handler was started, by the worker's ticks; 0 before. */
   startedAt = 0
   /** Where it is in the lease table. */

@@ -25,8 +25,9 @@ export interface ViewServices {
   ) => Promise<void>
 }
 
-/** How many jobs one attempt may enqueue. */
+/** How many jobs one attempt may enqueue, and how long their inputs may be in all: they travel in one call. */
 const mostEnqueued = 1_000
+const mostEnqueuedChars = 16_000_000
 
 export class JobView implements RunningJob {
   readonly state = 'running'
@@ -104,6 +105,14 @@ export class JobView implements RunningJob {
       throw new ErrandError(
         'overloaded',
         `One attempt enqueues at most ${mostEnqueued} jobs with its settlement; enqueue more through the app.`,
+      )
+    }
+    attempt.enqueuedChars += job.input.length
+    if (attempt.enqueuedChars > mostEnqueuedChars) {
+      attempt.enqueuedChars -= job.input.length
+      throw new ErrandError(
+        'too-large',
+        `One attempt enqueues inputs of at most ${mostEnqueuedChars / 1_000_000} MB in all with its settlement: enqueue more through the app, or store what is large elsewhere and pass its name.`,
       )
     }
     attempt.enqueued.push(job)

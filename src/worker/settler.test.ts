@@ -29,10 +29,11 @@ function made(info: Partial<StoreInfo> = {}) {
     })
   const settler = new Settler({ clock, settle, info } as unknown as Store, events, () => undefined)
   const done: string[] = []
-  const hand = (count: number, name: string): void => {
+  const hand = (count: number, name: string, chars = 0): void => {
+    const followUps = chars === 0 ? [] : [{ input: 'x'.repeat(chars) }]
     for (let n = 0; n < count; n++) {
       const id = `${name}${n}`
-      settler.settle({ id } as Settlement, () => done.push(id))
+      settler.settle({ id, followUps } as unknown as Settlement, () => done.push(id))
     }
   }
   return { clock, calls, pauses, settler, hand, done }
@@ -96,6 +97,21 @@ test('a store that carries out one call after another has one batch at a time', 
   }
   assert.equal(calls.length, 3)
   assert.equal(settler.pending, 0)
+})
+
+test('a batch ends where its texts would be too long for one call; one that is too long alone goes alone', async () => {
+  const { clock, calls, hand } = made({ serial: true })
+  hand(4, 'a', 7_000_000)
+  hand(1, 'b', 20_000_000)
+  hand(3, 'c')
+  for (let n = 0; n < 4; n++) {
+    await clock.advance(0)
+    calls[n]?.answer()
+  }
+  assert.deepEqual(
+    calls.map(({ ids }) => ids),
+    [['a0', 'a1'], ['a2', 'a3'], ['b0'], ['c0', 'c1', 'c2']],
+  )
 })
 
 test('batches that fail together share a pause, and one batch at a time tries again', async () => {

@@ -18,7 +18,9 @@ interface Item {
   readonly done: (verdict: Verdict) => void
 }
 
+/** How many settlements travel in one call, and how long their texts are in all; one travels in any case. */
 const batch = 500
+const batchChars = 16_000_000
 
 /** A store whose calls need not go one after another is kept at work by further batches, if they are worth a call of their own. */
 const further = { flights: 3, least: 100 } as const
@@ -86,8 +88,9 @@ export class Settler {
 
   #flush(): void {
     while (this.#mayFly()) {
-      const taken = this.#waiting.length <= batch ? this.#waiting : this.#waiting.slice(0, batch)
-      this.#waiting = taken === this.#waiting ? [] : this.#waiting.slice(batch)
+      const count = batchLength(this.#waiting)
+      const taken = count === this.#waiting.length ? this.#waiting : this.#waiting.slice(0, count)
+      this.#waiting = taken === this.#waiting ? [] : this.#waiting.slice(count)
       void this.#fly(taken)
     }
   }
@@ -157,4 +160,22 @@ export class Settler {
     await this.#write(items.slice(0, middle))
     await this.#write(items.slice(middle))
   }
+}
+
+/** How many of the first go together. */
+function batchLength(items: readonly Item[]): number {
+  const most = Math.min(items.length, batch)
+  let chars = 0
+  for (let n = 0; n < most; n += 1) {
+    chars += charsOf((items[n] as Item).settlement)
+    if (chars > batchChars) return Math.max(n, 1)
+  }
+  return most
+}
+
+function charsOf(settlement: Settlement): number {
+  let chars = settlement.error?.length ?? 0
+  if (settlement.kind === 'finish') chars += settlement.output?.length ?? 0
+  for (const job of settlement.followUps) chars += job.input.length
+  return chars
 }

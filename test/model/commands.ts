@@ -79,6 +79,7 @@ export type Tie =
       readonly during: readonly JobState[]
       readonly forMs: number | null
       readonly onConflict: 'skip' | 'replace'
+      readonly maxWaitMs: number | null
       readonly lease: boolean
     }
   | {
@@ -174,6 +175,7 @@ const tie: fc.Arbitrary<Tie> = fc.oneof(
       during,
       forMs: mostly<number | null>(3, null, 5_000, 60_000),
       onConflict: mostly<'skip' | 'replace'>(1, 'skip', 'replace'),
+      maxWaitMs: mostly<number | null>(3, null, 0, 20_000),
       lease: mostly(9, false, true),
     }),
   },

@@ -67,13 +67,16 @@ function meetHolder(draft: Draft, job: NewJob, holder: string): Inserted {
   if (!isWaiting || job.unique?.onConflict !== 'replace')
     return { id: holder, status: 'duplicate', token: null }
   const { input, codec, options, priority, queue } = job
-  const { shown, ...hidden } = clocksOf(job, draft.now)
-  const waits = shown.dueAt > draft.now ? 'scheduled' : 'ready'
+  const { shown, ...hidden } = clocksOf(job, draft.now, held.shown.createdAt)
+  const isDue = shown.dueAt <= draft.now
+  const waits = isDue ? 'ready' : 'scheduled'
   const change = {
     ...hidden,
+    place: isDue ? Math.min(held.place, shown.dueAt) : shown.dueAt,
     keepCancelledMs: job.keepCancelledMs,
     unique: job.unique,
-    shown: { ...shown, input, codec, options, priority, queue },
+    isSuspect: false,
+    shown: { ...shown, input, codec, options, priority, queue, counters: noCounters },
   }
   enter(draft, held, held.shown.state === 'blocked' ? 'blocked' : waits, change)
   return { id: holder, status: 'replaced', token: null }
@@ -82,11 +85,15 @@ function meetHolder(draft: Draft, job: NewJob, holder: string): Inserted {
 function clocksOf(
   job: NewJob,
   now: number,
+  firstAt: number | null,
 ): Pick<ModelJob, ClockField> & {
   readonly shown: Pick<ModelJob['shown'], 'dueAt' | 'startBy' | 'deadlineAt'>
 } {
   const { startWithinMs, deadlineMs, unique } = job
-  const dueAt = job.runAt ?? now + job.delayMs
+  const maxWaitMs = unique?.maxWaitMs ?? null
+  const latest =
+    firstAt === null || maxWaitMs === null ? Infinity : Math.max(now, firstAt + maxWaitMs)
+  const dueAt = Math.min(job.runAt ?? now + job.delayMs, latest)
   return {
     place: dueAt,
     startWithinMs,
@@ -104,7 +111,7 @@ type ClockField = 'place' | 'startWithinMs' | 'deadlineMs' | 'keyUntil'
 
 function freshJob(draft: Draft, job: NewJob): ModelJob {
   const { id, task, queue, priority, input, codec, options, parent, unique } = job
-  const { shown, ...hidden } = clocksOf(job, draft.now)
+  const { shown, ...hidden } = clocksOf(job, draft.now, null)
   return {
     ...hidden,
     order: draft.inserted,

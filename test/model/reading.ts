@@ -63,7 +63,7 @@ function fits(job: StoredJob, query: ListQuery): boolean {
   const { createdAt, finishedAt } = job
   return (
     (query.states?.includes(job.state) ?? true) &&
-    (query.task ?? job.task) === job.task &&
+    (query.tasks?.includes(job.task) ?? true) &&
     (query.queue ?? job.queue) === job.queue &&
     (query.uniqueKey === undefined || query.uniqueKey === job.uniqueKey) &&
     (query.parent === undefined || query.parent === job.parent) &&

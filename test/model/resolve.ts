@@ -66,7 +66,7 @@ export function resolve(what: What, client: number, known: Known): Call | null {
       const { states, task, queue, uniqueKey, finished } = what.filter
       const query = {
         ...(states === null ? {} : { states }),
-        ...(task === null ? {} : { task }),
+        ...(task === null ? {} : { tasks: [task] }),
         ...(queue === null ? {} : { queue }),
         ...(uniqueKey === null ? {} : { uniqueKey }),
         ...(finished ? { finishedTo: known.now } : {}),
@@ -146,9 +146,10 @@ function jobOf(
     case 'lease':
       return isInline ? { ...job, ...inline } : job
     case 'unique': {
-      const { key, during, forMs } = tie
+      const { key, during, forMs, maxWaitMs } = tie
       const onConflict = isInline ? 'skip' : tie.onConflict
-      return { ...job, unique: { key, during, forMs, onConflict }, ...(isInline ? inline : {}) }
+      const unique = { key, during, forMs, onConflict, maxWaitMs }
+      return { ...job, unique, ...(isInline ? inline : {}) }
     }
     case 'needs': {
       // A need is a job of the same batch, one that is still open, or any that was ever known.
@@ -169,7 +170,8 @@ function jobOf(
       return {
         ...job,
         needs,
-        unique: key === null ? null : { key, during, forMs: null, onConflict: 'skip' },
+        unique:
+          key === null ? null : { key, during, forMs: null, onConflict: 'skip', maxWaitMs: null },
       }
     }
   }

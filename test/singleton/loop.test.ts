@@ -68,13 +68,22 @@ test('a stop aborts the run, waits for its end and frees the lock', async (t) =>
   assert.equal(server.rows.size, 0)
 })
 
-test('a run that ignores a stop is given up after its grace, with the lock free', async (t) => {
+test('a run that ignores a stop is given up after its grace, and has the lock until it ends', async (t) => {
   const server = new ToyServer()
-  const a = new LoopProcess(t, server, { graceMs: 30 }, () => new Promise<void>(() => {}))
+  const { promise: atLast, resolve: end } = Promise.withResolvers<void>()
+  const a = new LoopProcess(t, server, { graceMs: 30 }, () => atLast)
   await a.until(() => a.runs.length >= 1)
   await a.stop()
   assert.equal((a.ended[0]?.error as { code?: string } | undefined)?.code, 'timeout')
-  assert.equal(server.rows.size, 0)
+  const [run] = a.runs
+  const b = new LoopProcess(t, server, {})
+  await b.until(() => b.waiting.length >= 1)
+  const extended = server.rows.get('reports')?.until ?? 0
+  await b.until(() => (server.rows.get('reports')?.until ?? 0) > extended + ttlMs)
+  await run?.extend()
+  assert.equal(b.runs.length, 0)
+  end()
+  await b.until(() => b.runs.length >= 1)
 })
 
 test('a run that may go on for 100 years after a stop is waited for', async (t) => {

@@ -241,6 +241,27 @@ test('a huge input and huge errors are cut in the failure report, which is never
   assert.equal(report.errors.length, 10)
 })
 
+test('job.enqueue refuses what would not fit in one settlement, and the attempt goes on', async (t) => {
+  const child = task({ name: 'child', run: (_: string) => undefined })
+  const large = 'x'.repeat(1_000_000)
+  const codes: string[] = []
+  const parent = task({
+    name: 'parent',
+    run: async (_: undefined, job) => {
+      for (let n = 0; n < 20; n += 1)
+        await job
+          .enqueue(child, large, { delay: '1h' })
+          .catch(({ code }: { code: string }) => codes.push(code))
+      await job.enqueue(child, 'small', { delay: '1h' })
+    },
+  })
+  const made = inMemory(t, { tasks: [parent, child] })
+  await made.work()
+  await made.reach((await made.client.enqueue(parent, undefined)).id, 'completed')
+  assert.deepEqual(codes, Array(5).fill('too-large'))
+  assert.equal((await made.jobs.list({ task: 'child' })).jobs.length, 16)
+})
+
 test('follow-ups come from losses and clocks that ran out too: poison and deadline are failures', async (t) => {
   const alert = task({ name: 'alert', queue: 'alerts', run: (_: FailureReport) => undefined })
   const late = task({ name: 'late', deadline: '1m', onFailure: alert, run: () => undefined })

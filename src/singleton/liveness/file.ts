@@ -1,5 +1,6 @@
 /** Liveness in files, for probes that run a command: each file holds the seconds since the epoch of the last beat, and the host. */
-import { mkdir, readFile, rename, writeFile } from 'node:fs/promises'
+import { randomUUID } from 'node:crypto'
+import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
 import { ErrandError } from '../../core/errors.ts'
 import { refuseUnknownKeys } from '../../core/nearest.ts'
@@ -24,9 +25,15 @@ export function fileLiveness(options: FileLivenessOptions): Liveness {
     async write({ singleton, kind, at, host }) {
       const path = pathOf(singleton, kind)
       await mkdir(dirname(path), { recursive: true })
-      const fresh = `${path}.${process.pid}.new`
-      await writeFile(fresh, `${Math.floor(at / 1_000)} ${host}\n`)
-      await rename(fresh, path)
+      // In a folder that others write to, a name that they can guess could be a link of theirs to another file.
+      const fresh = `${path}.${randomUUID()}.new`
+      try {
+        await writeFile(fresh, `${Math.floor(at / 1_000)} ${host}\n`, { flag: 'wx' })
+        await rename(fresh, path)
+      } catch (error) {
+        await rm(fresh, { force: true })
+        throw error
+      }
     },
     async read(singleton) {
       const [success, alive] = await Promise.all([

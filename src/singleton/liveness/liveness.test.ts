@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, describe, test } from 'node:test'
@@ -40,6 +40,23 @@ test('a file of liveness begins with the seconds of the last success, for probes
   const liveness = fileLiveness({ path })
   await liveness.write({ singleton: 'a', kind: 'success', at: 1_790_000_000_999, host: 'here' })
   assert.equal(await readFile(path, 'utf8'), '1790000000 here\n')
+})
+
+test('a file of liveness is written through no link, and leaves nothing beside it', async () => {
+  const own = join(folder, 'shared')
+  await mkdir(own)
+  const [path, other] = [join(own, 'live'), join(folder, 'other')]
+  await writeFile(other, 'mine')
+  await symlink(other, `${path}.${process.pid}.new`)
+  const liveness = fileLiveness({ path })
+  await symlink(other, path)
+  await liveness.write({ singleton: 'a', kind: 'success', at: 1_000, host: 'here' })
+  assert.equal(await readFile(other, 'utf8'), 'mine')
+  assert.equal(await readFile(path, 'utf8'), '1 here\n')
+  await mkdir(join(own, 'taken', 'deep'), { recursive: true })
+  const refused = fileLiveness({ path: join(own, 'taken') })
+  await assert.rejects(refused.write({ singleton: 'a', kind: 'success', at: 1_000, host: 'h' }))
+  assert.deepEqual((await readdir(own)).sort(), ['live', `live.${process.pid}.new`, 'taken'])
 })
 
 test('a probe over HTTP gets 200 while the last success is young, else 503', async () => {

@@ -60,11 +60,15 @@ function conflict(
   }
 }
 
-/** Gives a waiting job the new one's input, options and clocks. Its id, parent, needs, counters and errors stay. */
+/**
+ * Gives a waiting job the new one's input, options and clocks, and fresh counters. Its id, parent, needs and errors stay, and its
+ * place if it was due and still is, so that a job which is replaced again and again gets its turn.
+ */
 function replace(db: MemoryDatabase, row: Row, job: NewJob, now: number): void {
   const { input, codec, options, priority, queue, keepCancelledMs, unique } = job
-  const clocks = clocksOf(job, now)
-  const state = row.state === 'blocked' ? 'blocked' : clocks.dueAt > now ? 'scheduled' : 'ready'
+  const clocks = clocksOf(job, now, row.createdAt)
+  const isDue = clocks.dueAt <= now
+  const state = row.state === 'blocked' ? 'blocked' : isDue ? 'ready' : 'scheduled'
   const payload = {
     input,
     codec,
@@ -73,12 +77,21 @@ function replace(db: MemoryDatabase, row: Row, job: NewJob, now: number): void {
     queue,
     keepCancelledMs,
     unique,
+    counters: noCounters,
+    suspect: false,
   }
-  move(db, row, state, { ...payload, ...clocks }, now)
+  const place = isDue ? Math.min(row.place, clocks.dueAt) : clocks.dueAt
+  move(db, row, state, { ...payload, ...clocks, place }, now)
 }
 
-function clocksOf(job: NewJob, now: number): Pick<Row, ClockField> {
-  const dueAt = job.runAt ?? now + job.delayMs
+/** `firstAt` is when the job was inserted that this one replaces. */
+function clocksOf(job: NewJob, now: number, firstAt: number | null): Pick<Row, ClockField> {
+  const asked = job.runAt ?? now + job.delayMs
+  const maxWaitMs = job.unique?.maxWaitMs ?? null
+  const dueAt =
+    firstAt === null || maxWaitMs === null
+      ? asked
+      : Math.min(asked, Math.max(now, firstAt + maxWaitMs))
   const { startWithinMs, deadlineMs } = job
   return {
     dueAt,
@@ -102,7 +115,7 @@ type ClockField =
 
 function newRow(db: MemoryDatabase, job: NewJob, now: number): Row {
   const { id, task, queue, priority, input, codec, options, parent, keepCancelledMs, lease } = job
-  const clocks = clocksOf(job, now)
+  const clocks = clocksOf(job, now, null)
   const token = lease === null ? 0 : db.nextToken(now)
   return {
     id,

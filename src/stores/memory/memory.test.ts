@@ -45,7 +45,9 @@ test('memory: a transaction of the caller is refused before anything is written'
 test('memory: what the caller does to a job after its insert does not reach the store', async () => {
   const store = memory()
   const during: JobState[] = ['ready']
-  const job = newJob({ unique: { key: 'k', during, forMs: null, onConflict: 'skip' } })
+  const job = newJob({
+    unique: { key: 'k', during, forMs: null, onConflict: 'skip', maxWaitMs: null },
+  })
   await store.insert([job])
   during.pop()
   const [answer] = await store.insert([{ ...job, id: newJob().id }])

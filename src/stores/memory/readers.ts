@@ -76,7 +76,7 @@ export function shown(row: Row): StoredJob {
 function fits(row: Row, query: ListQuery): boolean {
   return (
     (query.states === undefined || query.states.includes(row.state)) &&
-    (query.task === undefined || query.task === row.task) &&
+    (query.tasks?.includes(row.task) ?? true) &&
     (query.queue === undefined || query.queue === row.queue) &&
     (query.uniqueKey === undefined || query.uniqueKey === row.unique?.key) &&
     (query.parent === undefined || query.parent === row.parent) &&

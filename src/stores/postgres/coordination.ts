@@ -10,7 +10,9 @@ import { patienceMs, planned } from './planned.ts'
  * whose needs are in doubt. A heartbeat waits for no transaction of a user. `tell` wakes listeners when the transaction commits.
  */
 export const coordinationFunctions: string = `
-CREATE FUNCTION errand.tell(p_hint text) RETURNS void LANGUAGE sql AS $$ SELECT pg_notify('errand.hints', p_hint) $$;
+CREATE FUNCTION errand.tell(p_hint text) RETURNS void LANGUAGE sql AS $$
+  SELECT pg_notify('errand.hints', p_hint) WHERE pg_notification_queue_usage() < 0.9
+$$;
 
 CREATE FUNCTION errand.tend(p_id text, p_record text, p_queues text[]) RETURNS text LANGUAGE plpgsql ${planned} AS $$
 DECLARE

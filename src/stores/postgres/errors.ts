@@ -49,6 +49,14 @@ export function endsConnection(error: unknown): boolean {
   return /^(28|58|XX)/.test(codeOf(error))
 }
 
+/**
+ * The server's queue of notifications may be full, since a session that listens has left a transaction open: nothing was written. A
+ * value that is too large has the same code.
+ */
+export function mayBeFull(error: unknown): boolean {
+  return isErrandError(error) && error.details['code'] === '54000'
+}
+
 /** Turns an error into Errand's own, with what to do about it; passes others through. */
 export function storeError(error: unknown, location: string): unknown {
   if (isErrandError(error)) return error

@@ -57,6 +57,31 @@ if (server !== null) {
     await server.stop()
   })
 
+  test('postgres: an enqueue that the server refuses with its message is stored without', async () => {
+    const store = postgres(url, { schema: 'full_jobs' })
+    try {
+      await store.setup()
+      await query(
+        url,
+        `CREATE SEQUENCE full_jobs.tries;
+        CREATE FUNCTION full_jobs.fill() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+          IF nextval('full_jobs.tries') = 1 THEN
+            RAISE program_limit_exceeded USING MESSAGE = 'too many notifications in the NOTIFY queue';
+          END IF;
+          RETURN NULL;
+        END $$;
+        CREATE CONSTRAINT TRIGGER fill AFTER INSERT ON full_jobs.ready DEFERRABLE INITIALLY DEFERRED
+          FOR EACH ROW EXECUTE FUNCTION full_jobs.fill()`,
+      )
+      const job = newJob()
+      assert.deepEqual(await store.insert([job]), [{ id: job.id, status: 'created', token: null }])
+      assert.equal((await store.get([job.id]))[0]?.state, 'ready')
+    } finally {
+      await store.close()
+      await query(url, 'DROP SCHEMA full_jobs CASCADE')
+    }
+  })
+
   test('postgres: mistakes in options are refused where they are made', () => {
     const refused = (make: () => Store, about: RegExp): void => {
       assert.throws(

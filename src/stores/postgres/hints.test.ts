@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
+import { ErrandError } from '../../core/errors.ts'
 import { Hints } from './hints.ts'
 
 /** Hints at a time that the test sets, and what they told others. */
@@ -42,6 +43,27 @@ test('postgres hints: work right after a message sends none of its own', async (
   assert.deepEqual(at.told, ['work'])
   assert.equal(await carried(at), false)
   assert.deepEqual(at.told, ['work'])
+})
+
+test('postgres hints: work that the server refuses with its message goes without, and so do others for a while', async (t) => {
+  const at = atWill()
+  t.after(() => at.hints.clear())
+  const full = new ErrandError('too-large', 'full', { details: { code: '54000' } })
+  const given: unknown[] = []
+  await at.hints.carry('work', async (message) => {
+    given.push(message)
+    if (message !== null) throw full
+  })
+  assert.deepEqual(given, [at.hints.message('work'), null])
+  at.pass(500)
+  assert.equal(await carried(at), false)
+  at.pass(1_000)
+  assert.equal(await carried(at), true)
+  at.pass(500)
+  const large = at.hints.carry('work', async () => {
+    throw full
+  })
+  await assert.rejects(large, full)
 })
 
 test('postgres hints: where a worker of the process watches, messages go apart, after its head start', async (t) => {

@@ -5,10 +5,11 @@
  *
  * Except that the message of a lone piece of work travels with it, which saves a call: as long as that commits quickly. A commit
  * that is slow, by its disk or since others hold the lock, would let all who tell at the same time wait in line: then messages
- * go apart for a while.
+ * go apart for a while. So they do where the server takes none, for then the work that carries one fails with it.
  */
 import { randomUUID } from 'node:crypto'
 import type { Hint } from '../../store.ts'
+import { mayBeFull } from './errors.ts'
 import { clearTimeout, performance, setImmediate, setTimeout } from '../../core/timers.ts'
 
 /** How far apart the messages of one kind are, in ms. */
@@ -85,10 +86,17 @@ export class Hints {
       return
     }
     this.#sent.set(hint, start)
-    await work(this.message(hint))
+    let refused = false
+    try {
+      await work(this.message(hint))
+    } catch (error) {
+      if (!mayBeFull(error)) throw error
+      refused = true
+      await work(null)
+    }
     this.hear(hint)
     const end = this.#now()
-    if (end - start > slowMs) this.#apartUntil = end + apartForMs
+    if (refused || end - start > slowMs) this.#apartUntil = end + apartForMs
   }
 
   /** What others are told. */

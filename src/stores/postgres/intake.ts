@@ -170,7 +170,7 @@ BEGIN
     END IF;
     -- A key of its own is that of a job that was inserted just now, or of one that was removed while the key's time runs on.
     CONTINUE WHEN v_holder = v_job.id AND EXISTS (SELECT 1 FROM errand.jobs WHERE id = v_job.id);
-    v_replaced := v_unique->>'onConflict' = 'replace' AND errand.replace(v_holder, v_job, p_now);
+    v_replaced := v_unique->>'onConflict' = 'replace' AND errand.replace(v_holder, v_job, (v_unique->>'maxWaitMs')::int8, p_now);
     CONTINUE WHEN NOT v_replaced AND errand.holder_of(v_job.unique_key, p_now) IS DISTINCT FROM v_holder;
     RETURN json_build_array(v_holder, CASE WHEN v_replaced THEN 'replaced' ELSE 'duplicate' END, NULL);
   END LOOP;
@@ -196,7 +196,7 @@ BEGIN
   RETURN json_build_array(v_job.id, 'created', v_token);
 END $$;
 
-CREATE FUNCTION errand.replace(p_holder uuid, p_job errand.jobs, p_now int8) RETURNS bool LANGUAGE plpgsql AS $$
+CREATE FUNCTION errand.replace(p_holder uuid, p_job errand.jobs, p_max_wait_ms int8, p_now int8) RETURNS bool LANGUAGE plpgsql AS $$
 DECLARE
   v_old errand.jobs;
   v_job errand.jobs;
@@ -213,13 +213,16 @@ BEGIN
   v_job := v_old;
   v_job.queue := p_job.queue;
   v_job.priority := p_job.priority;
-  v_job.due_at := p_job.due_at;
-  v_job.place := p_job.due_at;
+  -- One that is replaced again and again gets its turn.
+  v_job.due_at := least(p_job.due_at, CASE WHEN p_max_wait_ms IS NOT NULL THEN greatest(p_now, v_old.created_at + p_max_wait_ms) END);
+  v_job.place := CASE WHEN v_job.due_at <= p_now THEN least(v_old.place, v_job.due_at) ELSE v_job.due_at END;
+  v_job.counters := NULL;
+  v_job.suspect := false;
   v_job.keep_cancelled_ms := p_job.keep_cancelled_ms;
   v_job.codec := p_job.codec;
   v_job.options := p_job.options;
   v_job.input := p_job.input;
-  v_job.start_by := p_job.start_by;
+  v_job.start_by := v_job.due_at + p_job.start_within_ms;
   v_job.deadline_at := p_job.deadline_at;
   v_job.start_within_ms := p_job.start_within_ms;
   v_job.deadline_ms := p_job.deadline_ms;
@@ -227,7 +230,7 @@ BEGIN
   v_job.unique_during := p_job.unique_during;
   v_job.unique_until := p_job.unique_until;
   v_state := CASE WHEN v_from = 0 THEN 0 WHEN v_job.due_at > p_now THEN 1 ELSE 2 END;
-  UPDATE errand.jobs SET queue = v_job.queue, priority = v_job.priority, due_at = v_job.due_at, place = v_job.place,
+  UPDATE errand.jobs SET counters = NULL, suspect = false, queue = v_job.queue, priority = v_job.priority, due_at = v_job.due_at, place = v_job.place,
     keep_cancelled_ms = v_job.keep_cancelled_ms, codec = v_job.codec, options = v_job.options, input = v_job.input,
     start_by = v_job.start_by, deadline_at = v_job.deadline_at, start_within_ms = v_job.start_within_ms,
     deadline_ms = v_job.deadline_ms, unique_key = v_job.unique_key, unique_during = v_job.unique_during,

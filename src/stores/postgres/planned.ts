@@ -7,9 +7,12 @@
  * rows up in indexes, one after the other, which is how every statement here is meant. What it may still choose is which of two tables it
  * begins with, and whether it reads all of an index to find a minimum or whether anything is there: so those who must begin come
  * before a `LATERAL` that is not flattened, and such questions are asked with `LIMIT 1`.
+ *
+ * Functions and operators of the server are found in its own schema only, whatever the session's path says: a schema on that path in
+ * which others may create things could hold one of the same name.
  */
 export const planned = `SET plan_cache_mode = force_generic_plan SET jit = off SET enable_seqscan = off SET enable_bitmapscan = off
-  SET enable_hashjoin = off SET enable_mergejoin = off`
+  SET enable_hashjoin = off SET enable_mergejoin = off SET search_path = pg_catalog, pg_temp`
 
 /**
  * How long a call waits for a row before it takes it as held by a transaction of a user, in ms. It holds rows itself meanwhile, and others

@@ -23,11 +23,11 @@ CREATE FUNCTION errand.enqueue(task text, input jsonb, options jsonb DEFAULT '{}
 DECLARE
   v_wrong text := (SELECT min(key) FROM jsonb_object_keys(options) key WHERE key <> ALL (ARRAY[
     'queue', 'priority', 'delayMs', 'runAt', 'startWithinMs', 'deadlineMs', 'uniqueKey', 'id']));
-  v_queue text := options->>'queue';
+  v_record json := (SELECT record::json FROM errand.tasks WHERE name = enqueue.task);
   v_answer json;
 BEGIN
   IF v_wrong IS NOT NULL THEN RAISE invalid_parameter_value USING MESSAGE = 'errand.enqueue has no option ' || v_wrong; END IF;
-  IF concat(task, v_queue, options->>'uniqueKey') ~ '[\\u0001-\\u001f\\u007f-\\u009f]' THEN
+  IF concat(task, options->>'queue', options->>'uniqueKey') ~ '[\\u0001-\\u001f\\u007f-\\u009f]' THEN
     RAISE invalid_parameter_value USING MESSAGE = 'names and keys of errand.enqueue hold no control characters'; END IF;
   IF options ? 'uniqueKey' AND coalesce(options->>'uniqueKey', '') = '' THEN
     RAISE invalid_parameter_value USING MESSAGE = 'errand.enqueue needs a uniqueKey that is not empty';
@@ -40,11 +40,10 @@ BEGIN
     RAISE invalid_parameter_value USING MESSAGE = 'errand.enqueue: ' || v_wrong || ' is out of bounds',
       HINT = 'Times are whole milliseconds, at most 100 years; priorities are -1000 to 1000.';
   END IF;
-  IF v_queue IS NULL THEN SELECT record::json->>'queue' INTO v_queue FROM errand.tasks WHERE name = enqueue.task; END IF;
   v_answer := errand.insert_one(json_build_object(
     'id', coalesce(options->>'id', errand.new_id()::text),
     'task', task,
-    'queue', coalesce(v_queue, 'default'),
+    'queue', coalesce(options->>'queue', v_record->>'queue', 'default'),
     'priority', coalesce((options->>'priority')::int, 0),
     'input', input::text,
     'delayMs', coalesce((options->>'delayMs')::int8, 0),
@@ -53,7 +52,7 @@ BEGIN
     'deadlineMs', options->'deadlineMs',
     'keepCancelledMs', 86400000,
     'unique', CASE WHEN options ? 'uniqueKey' THEN
-      json_build_object('key', errand.unique_key(task, options->>'uniqueKey'), 'during', 7, 'forMs', NULL, 'onConflict', 'skip') END,
+      json_build_object('key', errand.unique_key(coalesce(v_record->'aliases'->>0, task), options->>'uniqueKey'), 'during', 15, 'forMs', NULL, 'onConflict', 'skip') END,
     'needs', '[]'::json), nextval('errand.seqs'), errand.now_ms());
   PERFORM errand.tell('work');
   RETURN v_answer->>0;

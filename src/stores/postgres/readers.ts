@@ -154,7 +154,10 @@ function conditionsOf(query: ListQuery, add: (value: Value) => string): string {
     conditions.push(
       `s.state = ANY ('{${query.states.map((state) => codeOf(state)).join()}}'::int[])`,
     )
-  test('s.task =', query.task)
+  if (query.tasks !== undefined)
+    conditions.push(
+      query.tasks.length === 0 ? 'false' : `s.task IN (${query.tasks.map(add).join()})`,
+    )
   test('s.queue =', query.queue)
   test('s.unique_key =', query.uniqueKey)
   if (query.parent !== undefined) conditions.push(`s.parent = ${add(query.parent)}::uuid`)

@@ -194,7 +194,7 @@ function testOthers(store: Store, url: string): void {
         CREATE TRIGGER greet AFTER INSERT ON users FOR EACH ROW EXECUTE FUNCTION greet()`)
       await client.query(`BEGIN; INSERT INTO users VALUES ('lost'); ROLLBACK`)
       await client.query(`INSERT INTO users VALUES ('ada')`)
-      const { jobs } = await store.list({ limit: 10, task: 'mail' })
+      const { jobs } = await store.list({ limit: 10, tasks: ['mail'] })
       assert.deepEqual(
         jobs.map(({ queue, input, state }) => [queue, JSON.parse(input), state]),
         [['mails', { to: 'ada' }, 'ready']],
@@ -235,6 +235,39 @@ function testOthers(store: Store, url: string): void {
     for (const options of [{ queue: 'a\u001f' }, { uniqueKey: 'a\nb' }, { queue: '\u009b' }])
       await assert.rejects(call(options), /no control characters/)
     await call({ queue: 'größe 👍', uniqueKey: '日本語' })
+  })
+
+  test('postgres: the SQL function meets the keys of a task that was renamed, and of a job that runs', async () => {
+    await store.registerTasks([
+      { name: 'named', aliases: ['first', 'second'], queue: 'n', inputSchema: null, options: '{}' },
+    ])
+    const call = async (task: string): Promise<unknown> =>
+      (await query(url, `SELECT tx_jobs.enqueue($1, '{}', '{"uniqueKey":"k"}') AS id`, [task]))[0]
+    const id = await call('first')
+    assert.deepEqual(await call('named'), id)
+    await store.claim({ ...claimOf(), queues: [], others: 10 })
+    assert.deepEqual(await call('named'), id)
+  })
+
+  test('postgres: what is called finds the functions of the server, not those of the path', async () => {
+    const client = new pg.Client(url)
+    await client.connect()
+    try {
+      await client.query(`CREATE SCHEMA tx_others;
+        CREATE FUNCTION tx_others.json_array_length(json) RETURNS int LANGUAGE sql AS 'SELECT 1/0';
+        SET search_path = tx_others, pg_catalog`)
+      await assert.rejects(client.query(`SELECT json_array_length('[]'::json)`), { code: '22012' })
+      await client.query(`SELECT tx_jobs.enqueue('any', '{}')`)
+      await client.query('BEGIN')
+      const job = newJob({ unique: unique('path') })
+      const [answer] = await store.insert([job], client)
+      await client.query('COMMIT')
+      assert.equal(answer?.status, 'created')
+      await store.remove([job.id])
+    } finally {
+      await client.query('DROP SCHEMA tx_others CASCADE')
+      await client.end()
+    }
   })
 
   test('postgres: the SQL function makes the same unique keys as a program', async () => {

@@ -4,7 +4,8 @@
  * `n:<id>` holds the needs of a job that are not met: `c` when its failure cancels the job, `r` when the job runs anyway; in capitals and
  * followed by its partition when the needed job lies in another, and by `!` when it failed there while the job was leased as overdue.
  * `d:<id>` holds those who wait for a job, by insertion; `needed` the ids that have any. `kept:<ms>` holds finished jobs by how long
- * they are kept, in the order of their ends; `kept:` those kept for ever.
+ * they are kept, in the order of their ends; `kept:` those kept for ever. `keeps` orders these lists by a time before which none of
+ * their jobs has been kept long enough.
  */
 
 export const endingsLua: string = String.raw`
@@ -19,8 +20,9 @@ local function finish(r, from, ending)
   r.marks = string.gsub(r.marks, '[sn]', '')
   r.ticket = newTicket(r)
   save(r)
-  call('RPUSH', root .. 'kept:' .. r.keep, r.id .. r.ticket)
-  call('ZADD', root .. 'keeps', 0, r.keep)
+  if call('RPUSH', root .. 'kept:' .. r.keep, r.id .. r.ticket) == 1 then
+    call('ZADD', root .. 'keeps', r.keep == '' and '+inf' or now + tonumber(r.keep), r.keep)
+  end
   if r.state ~= COMPLETED then call('ZADD', root .. 'others', r.seq, r.id) end
   moved(r.queue, from, r.state)
   rekey(r, r.state)

@@ -43,6 +43,7 @@ end
 
 local function clocks(r, spec)
   r.due = tonumber(spec.runAt) or now + tonumber(spec.delay)
+  if spec.latest then r.due = min(r.due, max(now, spec.latest)) end
   r.place = r.due
   local startWithin, deadline = tonumber(spec.startWithin), tonumber(spec.deadline)
   r.startBy = startWithin and r.due + startWithin or nil
@@ -54,10 +55,12 @@ local function readSpec(fields)
   return {
     queue = fields[2], delay = fields[3], runAt = fields[4], startWithin = fields[5], deadline = fields[6], key = fields[7],
     forMs = fields[8], replaces = fields[9] == 'r', worker = fields[10], leaseMs = fields[11], needs = fields[12],
+    maxWait = fields[13],
   }
 end
 
--- Gives a waiting job the new one's input, options and clocks. Its id, parent, needs, counters and errors stay.
+-- Gives a waiting job the new one's input, options and clocks, and fresh counters. Its id, parent, needs and errors stay, and its place
+-- if it was due and still is, so that a job which is replaced again and again gets its turn.
 local function replace(r, state, spec, fixed)
   stepOut(r, state)
   unbind(r)
@@ -73,7 +76,12 @@ local function replace(r, state, spec, fixed)
   r.texts = copy.texts
   r.queue, r.priority, r.keepCancelled = copy.queue, copy.priority, copy.keepCancelled
   r.key, r.during, r.startWithin, r.deadline = copy.key, copy.during, copy.startWithin, copy.deadline
+  r.counters = ''
+  unmark(r, 's')
+  local maxWait, place = tonumber(spec.maxWait), r.place
+  spec.latest = maxWait and r.created + maxWait or nil
   clocks(r, spec)
+  if r.due <= now then r.place = min(place, r.due) end
   local to = state == BLOCKED and BLOCKED or r.due > now and SCHEDULED or READY
   lineUp(r, to)
   save(r)

@@ -75,6 +75,7 @@ function specOf(
     lease === null ? '' : nullable(lease.worker),
     whole(lease?.leaseMs ?? null),
     needs.join(''),
+    whole(unique?.maxWaitMs ?? null),
   ].join('\t')
 }
 

@@ -54,15 +54,15 @@ const LIST = scriptOf(
   [...jobsLua, showLua],
   String.raw`
 -- ARGV[4...6]: rank before which to begin or '', most jobs to answer, states as bits or ''
--- ARGV[7...14]: task, queue, key, parent, created from and to, finished from and to; '' for any
+-- ARGV[7...14]: tasks, each with a tab before and after it, queue, key, parent, created from and to, finished from and to; '' for any
 local before = tonumber(nextArg()) or math.huge
 local limit, states = tonumber(nextArg()), tonumber(nextArg())
-local task, queue, key, parent = nextArg(), nextArg(), nextArg(), nextArg()
+local tasks, queue, key, parent = nextArg(), nextArg(), nextArg(), nextArg()
 local createdFrom, createdTo, finishedFrom, finishedTo =
   tonumber(nextArg()), tonumber(nextArg()), tonumber(nextArg()), tonumber(nextArg())
 
 local function fits(r)
-  return (task == '' or '=' .. r.task == task) and (queue == '' or '=' .. r.queue == queue)
+  return (tasks == '' or find(tasks, '\t' .. r.task .. '\t', 1, true)) and (queue == '' or '=' .. r.queue == queue)
     and (key == '' or (r.key and '=' .. r.key == key)) and (parent == '' or r.parent == parent)
     and (not createdFrom or r.created >= createdFrom) and (not createdTo or r.created < createdTo)
     and (not finishedFrom or (r.finishedAt and r.finishedAt >= finishedFrom))
@@ -174,7 +174,7 @@ export async function list(
     whole(before),
     String(query.limit),
     bits === undefined ? '' : String(bits),
-    query.task === undefined ? '' : `=${escape(query.task)}`,
+    query.tasks === undefined ? '' : `\t${query.tasks.map(escape).join('\t')}\t`,
     query.queue === undefined ? '' : `=${escape(query.queue)}`,
     query.uniqueKey === undefined ? '' : nullable(query.uniqueKey),
     query.parent === undefined ? '' : parentField(query.parent),

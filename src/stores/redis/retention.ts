@@ -22,15 +22,23 @@ local function oldestKept(keep)
   return nil
 end
 
-local function keepsOf() return call('ZRANGE', root .. 'keeps', 0, MOST - 1) end
+-- The lists that may hold a job which was kept long enough.
+local function dueKeeps() return call('ZRANGE', root .. 'keeps', '-inf', now, 'BYSCORE', 'LIMIT', 0, MOST) end
+
+-- The oldest job of a list if it was kept long enough; else remembers when it will have been.
+local function outlived(keep)
+  local r = oldestKept(keep)
+  if not r then return nil end
+  local ends = r.finishedAt + tonumber(keep)
+  if ends <= now then return r end
+  call('ZADD', root .. 'keeps', ends, keep)
+  return nil
+end
 
 -- Whether finished jobs have outlived their retention.
 local function needsPrune()
-  for _, keep in ipairs(keepsOf()) do
-    if keep ~= '' then
-      local r = oldestKept(keep)
-      if r and r.finishedAt + tonumber(keep) <= now then return true end
-    end
+  for _, keep in ipairs(dueKeeps()) do
+    if outlived(keep) then return true end
   end
   return false
 end
@@ -49,11 +57,10 @@ local function drop(keep, r)
   removed = removed + 1
 end
 
-local keeps = keepsOf()
-for _, keep in ipairs(keeps) do
-  while keep ~= '' and removed < limit do
-    local r = oldestKept(keep)
-    if not r or r.finishedAt + tonumber(keep) > now then break end
+for _, keep in ipairs(dueKeeps()) do
+  while removed < limit do
+    local r = outlived(keep)
+    if not r then break end
     drop(keep, r)
   end
 end
@@ -65,7 +72,7 @@ for n = 1, #counts, 2 do
 end
 local heads = {}
 if finished > cap then
-  for _, keep in ipairs(keeps) do heads[keep] = oldestKept(keep) end
+  for _, keep in ipairs(call('ZRANGE', root .. 'keeps', 0, MOST - 1)) do heads[keep] = oldestKept(keep) end
 end
 while finished > cap and removed < limit do
   local first

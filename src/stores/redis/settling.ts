@@ -114,7 +114,9 @@ if w > 0 then
   call('HSET', root .. 'meta', 'ticket', ticket)
   call('MSET', unpack(writes))
   for keep, list in pairs(kept) do
-    if call('RPUSH', root .. 'kept:' .. keep, unpack(list)) == #list then call('ZADD', root .. 'keeps', 0, keep) end
+    if call('RPUSH', root .. 'kept:' .. keep, unpack(list)) == #list then
+      call('ZADD', root .. 'keeps', keep == '' and '+inf' or now + tonumber(keep), keep)
+    end
   end
 end
 if #deletions > 0 then call('DEL', unpack(deletions)) end

@@ -25,9 +25,11 @@ const ADD_FULL = `INSERT INTO errand_jobs
    start_by, deadline_at, start_within_ms, deadline_ms, unique_key, unique_during, unique_until)
   VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING`
 const ADD_RUNNING = `INSERT INTO errand_running (seq, token, worker, lease_until, started_at, born) VALUES (?, ?, ?, ?, ?, 1)`
-const REPLACE = `UPDATE errand_jobs SET queue = ?, priority = ?, due_at = ?, place = ?, keep_cancelled_ms = ?, codec = ?,
-  options = ?, input = ?, start_by = ?, deadline_at = ?, start_within_ms = ?, deadline_ms = ?,
+const REPLACE = `UPDATE errand_jobs SET counters = NULL, suspect = 0,
+  queue = ?, priority = ?, due_at = ?, place = ?, keep_cancelled_ms = ?, codec = ?, options = ?, input = ?, start_by = ?, deadline_at = ?, start_within_ms = ?, deadline_ms = ?,
   unique_key = ?, unique_during = ?, unique_until = ? WHERE seq = ?`
+
+const CREATED_AT = `SELECT created_at FROM errand_jobs WHERE seq = ?`
 
 /** Adds jobs one after the other, so that the first of a batch wins a key that several ask for. */
 export function insert(tx: Transaction, jobs: readonly NewJob[]): Inserted[] {
@@ -128,27 +130,40 @@ function meetHolder(tx: Transaction, job: NewJob): Inserted | null {
   return { id, status: 'replaced', token: null }
 }
 
-/** Gives a waiting job the new one's input, options and clocks. Its id, parent, needs, counters and errors stay. */
+/**
+ * Gives a waiting job the new one's input, options and clocks, and fresh counters. Its id, parent, needs and errors stay, and its
+ * place if it was due and still is, so that a job which is replaced again and again gets its turn.
+ */
 function replace(tx: Transaction, holder: JobRecord, job: NewJob): void {
   const { now } = tx
   const { queue, priority, keepCancelledMs, codec, options, input, startWithinMs, deadlineMs } = job
-  const dueAt = job.runAt ?? now + job.delayMs
-  const state = holder.state === BLOCKED ? BLOCKED : dueAt > now ? SCHEDULED : READY
+  const asked = job.runAt ?? now + job.delayMs
+  const maxWaitMs = job.unique?.maxWaitMs ?? null
+  const latest =
+    maxWaitMs === null ? Infinity : Math.max(now, createdAtOf(tx, holder.seq) + maxWaitMs)
+  const dueAt = Math.min(asked, latest)
+  const isDue = dueAt <= now
+  const state = holder.state === BLOCKED ? BLOCKED : isDue ? READY : SCHEDULED
+  const place = isDue && holder.place < dueAt ? holder.place : dueAt
   const startBy = startWithinMs === null ? null : dueAt + startWithinMs
   const deadlineAt = deadlineMs === null ? null : now + deadlineMs
   const [key, during, until] = keyColumns(job, now)
 
   stepOut(tx, holder)
   unbind(tx, holder)
-  const payload = [queue, priority, dueAt, dueAt, keepCancelledMs, codec, options, input]
+  const payload = [queue, priority, dueAt, place, keepCancelledMs, codec, options, input]
   const bounds = [startBy, deadlineAt, startWithinMs, deadlineMs]
   tx.run(REPLACE, ...payload, ...bounds, key, during, until, holder.seq)
-  const { seq, id, task, suspect, counters } = holder
-  lineUp(tx, { seq, queue, priority, place: dueAt, dueAt, suspect, counters }, state)
+  const { seq, id, task } = holder
+  lineUp(tx, { seq, queue, priority, place, dueAt, suspect: false, counters: null }, state)
   bind(tx, { seq, task, startBy, deadlineAt })
   tx.moved(holder.queue, holder.state, null)
   tx.moved(queue, null, state)
   rekey(tx, { id, key, during: during ?? 0, until: until ?? 0 }, state)
+}
+
+function createdAtOf(tx: Transaction, seq: number): number {
+  return tx.row(CREATED_AT, seq)?.[0] as number
 }
 
 function created(id: string, token: number | null): Inserted {

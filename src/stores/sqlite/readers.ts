@@ -101,7 +101,10 @@ function conditionsOf(query: ListQuery): [string[], Value[]] {
     conditions.push(
       `(${stateColumn}) IN (${query.states.map((state) => codeOf(state)).join(', ')})`,
     )
-  add('j.task = ?', query.task)
+  if (query.tasks !== undefined) {
+    conditions.push(`j.task IN (${query.tasks.map(() => '?').join(', ')})`)
+    values.push(...query.tasks)
+  }
   add('j.queue = ?', query.queue)
   add('j.unique_key = ?', query.uniqueKey)
   add('j.parent = ?', query.parent)

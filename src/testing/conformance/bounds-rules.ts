@@ -29,6 +29,7 @@ export const boundsRules: readonly Rule[] = [
     deadlineMs: (deadlineMs) => ({ deadlineMs }),
     keepCancelledMs: (keepCancelledMs) => ({ keepCancelledMs }),
     'the forMs of its unique key': (forMs) => ({ unique: unique('key', { forMs }) }),
+    'the maxWaitMs of its unique key': (maxWaitMs) => ({ unique: unique('key', { maxWaitMs }) }),
     'the leaseMs of its lease': (ms) => ({ lease: { worker: 'worker', leaseMs: ms } }),
   }).flatMap(([field, jobOf]) =>
     rulesOf('bounds', {
@@ -62,7 +63,7 @@ export const boundsRules: readonly Rule[] = [
         startWithinMs: longestMs,
         deadlineMs: longestMs,
         keepCancelledMs: longestMs,
-        unique: unique('key', { forMs: longestMs }),
+        unique: unique('key', { forMs: longestMs, maxWaitMs: longestMs }),
       })
       const now = await scene.now()
       await scene.store.insert([longest])

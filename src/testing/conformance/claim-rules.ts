@@ -15,7 +15,7 @@ export const claimRules: readonly Rule[] = rulesOf('claim', {
       parent: newJob().id,
       startWithinMs: minute,
       deadlineMs: hour,
-      unique: { key: 'k', during: ['ready'], forMs: null, onConflict: 'skip' },
+      unique: { key: 'k', during: ['ready'], forMs: null, onConflict: 'skip', maxWaitMs: null },
     })
     await scene.store.insert([job])
     const { now, jobs } = await scene.store.claim(claimOf({ worker: 'me' }))

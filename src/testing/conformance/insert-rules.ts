@@ -151,6 +151,7 @@ export const insertRules: readonly Rule[] = rulesOf('insert', {
         during: ['ready' as const],
         forMs: null,
         onConflict: 'skip' as const,
+        maxWaitMs: null,
       }
       const id = await scene.enqueue({ queue: name, task: name, unique })
       const job = await scene.claimOne({ worker: name, queues: [{ name, limit: 5 }] })

@@ -50,6 +50,7 @@ export function unique(key: string, over: Partial<UniqueRule> = {}): UniqueRule 
     during: ['blocked', 'scheduled', 'ready'],
     forMs: null,
     onConflict: 'skip',
+    maxWaitMs: null,
     ...over,
   }
 }

@@ -189,6 +189,7 @@ export const needsRules: readonly Rule[] = rulesOf('needs', {
       during: ['blocked' as const, 'ready' as const],
       forMs: null,
       onConflict: 'skip' as const,
+      maxWaitMs: null,
     }
     const need = await scene.running({ queue: 'needs' })
     await scene.enqueue({ unique, needs: [waitFor(need.id)] })

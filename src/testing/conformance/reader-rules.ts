@@ -64,7 +64,9 @@ export const readerRules: readonly Rule[] = rulesOf('read', {
       [{ states: ['completed'] }, ['b t1']],
       [{ states: [] }, []],
       [{ states: jobStates }, ['b t1', 'a t2', 'a t1']],
-      [{ task: 't1' }, ['b t1', 'a t1']],
+      [{ tasks: ['t1'] }, ['b t1', 'a t1']],
+      [{ tasks: ['t2', 'nobody', 't1'] }, ['b t1', 'a t2', 'a t1']],
+      [{ tasks: [] }, []],
       [{ queue: 'a' }, ['a t2', 'a t1']],
       [{ uniqueKey: 'k' }, ['a t2']],
       [{ parent }, ['b t1', 'a t2']],
@@ -74,7 +76,7 @@ export const readerRules: readonly Rule[] = rulesOf('read', {
       [{ finishedTo: start + 30_000 }, []],
       [{ finishedFrom: start + 30_000, finishedTo: start + hour }, ['b t1']],
       [{ parent, queue: 'a', states: ['ready'], createdFrom: start - hour }, ['a t2']],
-      [{ task: 'nobody' }, []],
+      [{ tasks: ['nobody', 't', '1', 't1 t2'] }, []],
     ]
     for (const [query, expected] of cases) {
       const jobs = await all(scene, { ...query, limit: 2 })
@@ -113,7 +115,7 @@ export const readerRules: readonly Rule[] = rulesOf('read', {
 
   'pages are filtered before they are cut': async (scene) => {
     for (let n = 0; n < 30; n += 1) await scene.enqueue({ task: n % 10 === 0 ? 'rare' : 'common' })
-    assert.equal((await all(scene, { task: 'rare', limit: 2 })).length, 3)
+    assert.equal((await all(scene, { tasks: ['rare'], limit: 2 })).length, 3)
   },
 
   'counts tell each queue and state that has jobs, and no other': async (scene) => {

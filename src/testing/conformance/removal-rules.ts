@@ -117,6 +117,23 @@ const pruneRules: readonly Rule[] = rulesOf('prune', {
     )
   },
 
+  'what was kept long enough is found among jobs of a thousand other lengths': async (scene) => {
+    const lengths = [...Array.from({ length: 1_001 }, (_, n) => 10 * hour + n), 9 * minute, null]
+    await scene.store.insert(lengths.map(() => newJob()))
+    const jobs = [...(await scene.claim()), ...(await scene.claim())]
+    const ids = jobs.map(({ id }) => id)
+    await scene.store.settle(jobs.map((job, n) => finish(job, { keepMs: lengths[n] ?? null })))
+    await scene.advance(10 * minute)
+    assert.equal((await scene.store.tend(workerOf())).prune, true)
+    assert.deepEqual(await scene.store.prune({ limit: 9, cap: 9_999 }), { removed: 1, more: false })
+    assert.deepEqual(await scene.store.get([ids[1_001] as string]), [null])
+    assert.equal((await scene.store.tend(workerOf())).prune, false)
+    await scene.advance(10 * hour)
+    assert.equal((await scene.store.prune({ limit: 1_000, cap: 9_999 })).removed, 1_000)
+    assert.equal((await scene.store.prune({ limit: 1_000, cap: 9_999 })).removed, 1)
+    await scene.shows(ids.at(-1) as string, { expiresAt: null })
+  },
+
   'prune works in chunks and tells whether to come back': async (scene) => {
     await scene.store.insert(Array.from({ length: 10 }, () => newJob()))
     await scene.store.settle((await scene.claim()).map((job) => finish(job, { keepMs: minute })))

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { noCounters } from '../../core/job.ts'
 import type { NewJob } from '../../store.ts'
 import type { Rule } from './harness.ts'
 import { again, counted, finish, hour, minute, newJob, unique } from './jobs.ts'
@@ -72,13 +73,79 @@ export const replaceRules: readonly Rule[] = rulesOf('unique', {
     assert.deepEqual(await scene.claimIds(), [id])
   },
 
-  'replace lines a ready job up anew': async (scene) => {
+  'replace of a job that is due keeps its place, however often, also in another queue': async (
+    scene,
+  ) => {
     const rule = unique(key, { onConflict: 'replace' })
+    const before = await scene.enqueue()
+    await scene.advance(1)
     const id = await scene.enqueue({ unique: rule })
+    await scene.advance(1)
+    const [after, second] = [await scene.enqueue(), await scene.enqueue({ queue: 'second' })]
+    for (const queue of ['queue', 'queue', 'second']) {
+      await scene.advance(1_000)
+      assert.equal(await scene.tryInsert({ unique: rule, queue }), 'replaced')
+    }
+    const queues = [{ name: 'second', limit: 5 }]
+    assert.deepEqual(await scene.claimIds({ queues }), [id, second])
+    assert.deepEqual(await scene.claimIds(), [before, after])
+  },
+
+  'replace of a job whose due time has come keeps its place, though nobody asked for jobs since':
+    async (scene) => {
+      const rule = unique(key, { onConflict: 'replace' })
+      const id = await scene.enqueue({ unique: rule, delayMs: 1_000 })
+      await scene.advance(2_000)
+      const other = await scene.enqueue()
+      await scene.advance(1_000)
+      await scene.tryInsert({ unique: rule })
+      assert.deepEqual(await scene.claimIds(), [id, other])
+    },
+
+  'replace of a job that is not due yet lines it up behind those that are': async (scene) => {
+    const rule = unique(key, { onConflict: 'replace' })
+    const id = await scene.enqueue({ unique: rule, delayMs: hour })
     const other = await scene.enqueue()
     await scene.advance(1_000)
     await scene.tryInsert({ unique: rule })
     assert.deepEqual(await scene.claimIds(), [other, id])
+  },
+
+  'replace keeps no place that the new priority does not have': async (scene) => {
+    const rule = unique(key, { onConflict: 'replace' })
+    const id = await scene.enqueue({ unique: rule })
+    await scene.advance(1)
+    const other = await scene.enqueue()
+    await scene.tryInsert({ unique: rule, priority: 1 })
+    assert.deepEqual(await scene.claimIds(), [other, id])
+  },
+
+  'replace puts a job off no further than maxWaitMs after its insert': async (scene) => {
+    const rule = unique(key, { onConflict: 'replace', maxWaitMs: 2 * minute })
+    const id = await scene.enqueue({ unique: rule, delayMs: minute })
+    const { createdAt } = await scene.job(id)
+    await scene.advance(minute / 2)
+    const startWithinMs = 10
+    await scene.tryInsert({ unique: rule, delayMs: minute })
+    await scene.shows(id, { dueAt: (await scene.now()) + minute })
+    await scene.advance(minute)
+    await scene.tryInsert({ unique: rule, delayMs: minute, startWithinMs })
+    const latest = createdAt + 2 * minute
+    await scene.shows(id, { state: 'scheduled', dueAt: latest, startBy: latest + startWithinMs })
+    await scene.tryInsert({ unique: rule, runAt: latest + hour })
+    await scene.shows(id, { state: 'scheduled', dueAt: latest })
+    await scene.advance(hour)
+    await scene.tryInsert({ unique: rule, delayMs: minute, startWithinMs })
+    const now = await scene.now()
+    await scene.shows(id, { state: 'ready', dueAt: now, startBy: now + startWithinMs })
+    await scene.tryInsert({ unique: { ...rule, maxWaitMs: null }, delayMs: minute })
+    await scene.shows(id, { state: 'scheduled', dueAt: (await scene.now()) + minute })
+  },
+
+  'maxWaitMs bounds those that replace, not the first': async (scene) => {
+    const rule = unique(key, { onConflict: 'replace', maxWaitMs: minute })
+    const id = await scene.enqueue({ unique: rule, delayMs: hour })
+    await scene.shows(id, { state: 'scheduled', dueAt: (await scene.now()) + hour })
   },
 
   'replace leaves a blocked job blocked': async (scene) => {
@@ -91,19 +158,33 @@ export const replaceRules: readonly Rule[] = rulesOf('unique', {
     assert.deepEqual(await scene.claimIds(), [id])
   },
 
-  'replace keeps what the job went through': async (scene) => {
+  'replace starts with fresh counters, and keeps errors, token and log': async (scene) => {
     const rule = unique(key, { onConflict: 'replace' })
     const job = await scene.running({ unique: rule })
-    const counters = counted({ attempts: 1, failures: 1 })
+    const { id, token } = job
+    await scene.store.note([{ id, token, kind: 'log', agoMs: 0, level: 'info', text: 'l' }])
+    const counters = counted({ attempts: 3, failures: 2, postpones: 1, interruptions: 1 })
     await scene.settle(again(job, { counters, error: '"e"', delayMs: hour, started: true }))
     assert.equal(await scene.tryInsert({ unique: rule, input: '2' }), 'replaced')
-    await scene.shows(job.id, {
+    await scene.shows(id, {
       input: '2',
-      counters,
+      counters: noCounters,
       errors: ['"e"'],
-      token: job.token,
+      token,
       state: 'ready',
     })
+    assert.equal((await scene.store.logs(id)).length, 1)
+    const claimed = await scene.claimOne()
+    assert.deepEqual([claimed.id, claimed.input, claimed.counters], [id, '2', noCounters])
+  },
+
+  'replace makes a suspect a job like any other': async (scene) => {
+    const rule = unique(key, { onConflict: 'replace' })
+    const job = await scene.running({ unique: rule })
+    await scene.makeSuspect(job)
+    assert.deepEqual(await scene.claim(), [])
+    assert.equal(await scene.tryInsert({ unique: rule, input: '2' }), 'replaced')
+    assert.deepEqual(await scene.claimIds(), [job.id])
   },
 
   'replace against a running or finished holder is a duplicate': async (scene) => {

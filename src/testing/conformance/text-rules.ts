@@ -63,7 +63,7 @@ export const textRules: readonly Rule[] = rulesOf('text', {
     )
     assert.equal(await scene.tryInsert(over), 'created')
     assert.equal(await scene.tryInsert(over), 'duplicate')
-    for (const filter of [{ task: name }, { queue: name }, { uniqueKey: name }]) {
+    for (const filter of [{ tasks: [name] }, { queue: name }, { uniqueKey: name }]) {
       const { jobs } = await scene.store.list({ limit: 10, ...filter })
       assert.equal(jobs.length, 2, JSON.stringify(filter))
     }
