@@ -114,7 +114,7 @@ async function apply<Answer extends string>(
   return client.call(async (store) => {
     const tally: Partial<Record<Answer, number>> = {}
     let done = 0
-    for await (const ids of chunksOf(store, target, verb)) {
+    for await (const ids of chunksOf(client, store, target, verb)) {
       options.signal?.throwIfAborted()
       for (const answer of await verb.act(store, ids)) tally[answer] = (tally[answer] ?? 0) + 1
       done += ids.length
@@ -125,6 +125,7 @@ async function apply<Answer extends string>(
 }
 
 function chunksOf(
+  client: Client,
   store: Store,
   target: JobTarget,
   verb: Verb<string>,
@@ -132,7 +133,7 @@ function chunksOf(
   if (typeof target === 'string') return chunksOfIds([target], verb.name)
   if (Array.isArray(target)) return chunksOfIds(target as readonly string[], verb.name)
   if (typeof target === 'object' && target !== null)
-    return pagesOf(store, target as JobFilter, verb)
+    return pagesOf(client, store, target as JobFilter, verb)
   throw new ErrandError(
     'invalid-option',
     `${verb.name} needs an id, a list of ids or a filter; {} fits all jobs.`,
@@ -147,6 +148,7 @@ function* chunksOfIds(ids: readonly string[], where: string): Generator<readonly
 
 /** A cursor goes by the order of inserts, so what the verb does to a page shifts no later one. */
 async function* pagesOf(
+  client: Client,
   store: Store,
   filter: JobFilter,
   verb: Verb<string>,
