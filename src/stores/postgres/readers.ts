@@ -3,7 +3,7 @@ import type { JobState, LogLevel, LogLine } from '../../core/job.ts'
 import type { ListQuery, Page, QueueCount, StoredJob } from '../../store.ts'
 import { nearestTime } from '../unreadable.ts'
 import type { Database } from './database.ts'
-import { readStored, storedColumns, storedSeq, uuids, type Value } from './rows.ts'
+import { readStored, storedColumns, storedSeq, uuids, type Row, type Value } from './rows.ts'
 import { codeOf, COMPLETED, RUNNING, stateOf } from './states.ts'
 
 /** How many jobs one page looks at, at most. */
@@ -96,13 +96,17 @@ export async function list(db: Database, query: ListQuery): Promise<Page> {
   const before = add(query.after === undefined ? Number.MAX_SAFE_INTEGER : Number(query.after))
   const candidates = candidatesOf(query, before, add)
   const conditions = conditionsOf(query, add)
-  const scanned = conditions === '' ? query.limit + 1 : scannedPerPage
-  const rows = await db.readOnce(
-    `WITH c AS MATERIALIZED (${candidates} ORDER BY seq DESC LIMIT ${scanned})
-     SELECT ${storedColumns.replace(/\bseq$/, 's.seq')}, (SELECT min(seq) FROM c HAVING count(*) = ${scanned})
-     FROM errand.stored_of(ARRAY(SELECT seq FROM c)) s ${conditions} ORDER BY s.seq DESC LIMIT ${query.limit + 1}`,
-    values,
-  )
+  const look = (scanned: number): Promise<readonly Row[]> =>
+    db.readOnce(
+      `WITH c AS MATERIALIZED (${candidates} ORDER BY seq DESC LIMIT ${scanned})
+       SELECT ${storedColumns.replace(/\bseq$/, 's.seq')}, (SELECT min(seq) FROM c HAVING count(*) = ${scanned})
+       FROM errand.stored_of(ARRAY(SELECT seq FROM c)) s ${conditions} ORDER BY s.seq DESC LIMIT ${query.limit + 1}`,
+      values,
+    )
+  // What most jobs are is found among the first, without looking at more.
+  let rows = await look(query.limit + 1)
+  const isShort = rows.length <= query.limit && rows[0]?.[storedSeq + 1] !== null
+  if (conditions !== '' && isShort) rows = await look(scannedPerPage)
   const page = rows.slice(0, query.limit)
   const last = page.at(-1)
   if (rows.length > page.length && last !== undefined)
