@@ -29,10 +29,11 @@ function made(info: Partial<StoreInfo> = {}) {
     })
   const settler = new Settler({ clock, settle, info } as unknown as Store, events, () => undefined)
   const done: string[] = []
-  const hand = (count: number, name: string): void => {
+  const hand = (count: number, name: string, output: string | null = null): void => {
     for (let n = 0; n < count; n++) {
       const id = `${name}${n}`
-      settler.settle({ id } as Settlement, () => done.push(id))
+      const settlement = { kind: 'finish', id, output, error: null, followUps: [] }
+      settler.settle(settlement as unknown as Settlement, () => done.push(id))
     }
   }
   return { clock, calls, pauses, settler, hand, done }
@@ -130,4 +131,27 @@ test('after giving up nothing is tried again', async () => {
   await clock.advance(60_000)
   assert.equal(calls.length, 1)
   assert.equal(clock.pending, 0)
+})
+
+test('a batch is bounded in characters, and so is all that waits', async () => {
+  const { clock, calls, settler, hand, done } = made()
+  const output = 'x'.repeat(1_000_000)
+  hand(40, 'a', output)
+  assert.ok(settler.isFull)
+  const ids: string[] = []
+  for (let n = 0; n < calls.length || ids.length < 40; n++) {
+    await clock.advance(0)
+    const call = calls[n]
+    assert.ok(call !== undefined && call.ids.length <= 4, `${call?.ids.length} of 1 MB at once`)
+    ids.push(...call.ids)
+    call.answer()
+    await clock.advance(0)
+  }
+  assert.deepEqual(ids, done)
+  assert.equal(done.length, 40)
+  assert.equal(settler.isFull, false)
+  hand(1, 'b', 'x'.repeat(5_000_000))
+  hand(1, 'c')
+  await clock.advance(0)
+  assert.deepEqual(calls.at(-1)?.ids, ['b0'])
 })

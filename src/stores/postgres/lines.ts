@@ -2,10 +2,12 @@
  * Where waiting jobs stand: `ready`, or `suspects` for those that were lost, or `scheduled`; and, for those that may not wait for
  * ever, `bounds` beside it. A blocked job stands in none but the last.
  */
+import { smallInputBytes } from '../../core/job.ts'
 
 /**
  * `line_up` adds a job to its line. `line_up_new` does so for a whole insert whose jobs are not all alike.
  * Losses that cannot be read must not keep a job out of its line: whoever claims it fails it.
+ * What is special is looked at by a claim job by job: jobs with a key, with bounds, or with an input whose size counts.
  * `bind` and `unbind` remember and forget when a waiting job will have waited too long.
  *
  * `take_out` takes a waiting job out of its line and answers the state that it had; a state of 3 or more is answered for one
@@ -34,6 +36,7 @@ END $$;
 
 CREATE FUNCTION errand.is_special(p_job errand.jobs) RETURNS bool LANGUAGE sql IMMUTABLE AS $$
   SELECT p_job.unique_key IS NOT NULL OR p_job.start_by IS NOT NULL OR p_job.deadline_at IS NOT NULL
+    OR octet_length(p_job.input) > ${smallInputBytes}
 $$;
 
 CREATE FUNCTION errand.line_up(p_job errand.jobs, p_state int) RETURNS void LANGUAGE plpgsql AS $$
@@ -54,11 +57,11 @@ CREATE FUNCTION errand.losses_of(p_counters text) RETURNS int LANGUAGE sql IMMUT
 $$;
 
 CREATE FUNCTION errand.line_up_new(p_seqs int8[], p_now int8) RETURNS void LANGUAGE sql AS $$
-  WITH new AS MATERIALIZED (SELECT seq, queue, priority, place, due_at FROM errand.jobs WHERE seq = ANY (p_seqs)),
+  WITH new AS MATERIALIZED (SELECT seq, queue, priority, place, due_at, octet_length(input) > ${smallInputBytes} AS large FROM errand.jobs WHERE seq = ANY (p_seqs)),
   later AS (INSERT INTO errand.scheduled (due_at, seq) SELECT due_at, seq FROM new WHERE due_at > p_now),
   runs AS (
     INSERT INTO errand.ready (queue, priority, place, first, last, special)
-    SELECT queue, priority, place, min(seq), max(seq), false
+    SELECT queue, priority, place, min(seq), max(seq), bool_or(large)
     FROM (SELECT *, seq - row_number() OVER (PARTITION BY queue, priority, place ORDER BY seq) AS stretch
           FROM new WHERE due_at <= p_now) n
     GROUP BY queue, priority, place, stretch ORDER BY min(seq))

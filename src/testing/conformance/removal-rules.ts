@@ -49,7 +49,15 @@ const removeRules: readonly Rule[] = rulesOf('remove and take', {
 
   'jobs in every state are removed by one call as each alone, and one named twice is missing then':
     async (scene) => {
-      const named = ['blocked', 'scheduled', 'completed', 'failed', 'suspect', 'ready', 'running'] as const
+      const named = [
+        'blocked',
+        'scheduled',
+        'completed',
+        'failed',
+        'suspect',
+        'ready',
+        'running',
+      ] as const
       const ids: string[] = []
       for (const name of named) ids.push((await situations[name].reach(scene, { queue: name })).id)
       const waiting = named.map((name) => name !== 'running')
