@@ -10,6 +10,8 @@ import { apartPatienceMs, planned } from './planned.ts'
  * on, and removes what is not to be kept. A dependant is locked before its needs are looked at, so that of two needs that end at
  * once the later one sees that it was the last. A dependant that is leased as overdue keeps a failed need until it is put back.
  *
+ * `drop_empty_batches` removes rows of history, with the outputs in them, of which these jobs were the last that were kept.
+ *
  * `weigh` looks at what a job needs by what the store knows now and strikes what is met, or failed and may fail.
  *
  * `recheck` weighs jobs anew whose insert may have passed the end of a need: it holds the needs still, then the job, in the order in which
@@ -50,6 +52,17 @@ BEGIN
   DELETE FROM errand.progress WHERE seq = ANY (p_seqs);
   DELETE FROM errand.log WHERE seq = ANY (p_seqs);
   DELETE FROM errand.needs WHERE seq = ANY (p_seqs);
+  PERFORM errand.drop_empty_batches(p_seqs);
+END $$;
+
+CREATE FUNCTION errand.drop_empty_batches(p_seqs int8[]) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+  DELETE FROM errand.batches WHERE ctid = ANY (ARRAY(
+    SELECT b.ctid FROM errand.batches b
+    WHERE b.seqs && (SELECT range_agg(int8range(seq, seq + 1)) FROM unnest(p_seqs) seq)
+      AND NOT EXISTS (SELECT 1 FROM unnest(b.seqs) s CROSS JOIN LATERAL (
+        SELECT 1 FROM errand.jobs WHERE seq >= lower(s) AND seq < upper(s) LIMIT 1) j)
+    FOR UPDATE OF b SKIP LOCKED));
 END $$;
 
 CREATE FUNCTION errand.erase(p_job errand.jobs, p_state int, p_keep_key bool, p_now int8) RETURNS void LANGUAGE plpgsql AS $$
@@ -62,6 +75,7 @@ BEGIN
   PERFORM errand.tallied(p_job.queue, p_state, NULL);
   PERFORM errand.drop_key(p_job.unique_key, p_job.id, p_keep_key, p_now);
   PERFORM errand.erased(p_now);
+  IF p_state = 4 THEN PERFORM errand.drop_empty_batches(ARRAY[p_job.seq]); END IF;
 END $$;
 
 CREATE FUNCTION errand.release(p_job errand.jobs, p_state int, p_keep int8, p_now int8) RETURNS void LANGUAGE plpgsql AS $$
