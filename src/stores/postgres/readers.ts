@@ -1,5 +1,5 @@
 /** Reading jobs. */
-import type { JobState, LogLevel, LogLine } from '../../core/job.ts'
+import { handedBytes, type JobState, type LogLevel, type LogLine } from '../../core/job.ts'
 import type { ListQuery, Page, QueueCount, StoredJob } from '../../store.ts'
 import { nearestTime } from '../unreadable.ts'
 import type { Database } from './database.ts'
@@ -99,17 +99,21 @@ export async function list(db: Database, query: ListQuery): Promise<Page> {
   const look = (scanned: number): Promise<readonly Row[]> =>
     db.readOnce(
       `WITH c AS MATERIALIZED (${candidates} ORDER BY seq DESC LIMIT ${scanned})
-       SELECT ${storedColumns.replace(/\bseq$/, 's.seq')}, (SELECT min(seq) FROM c HAVING count(*) = ${scanned})
-       FROM errand.stored_of(ARRAY(SELECT seq FROM c)) s ${conditions} ORDER BY s.seq DESC LIMIT ${query.limit + 1}`,
+       SELECT ${storedColumns}, (SELECT min(seq) FROM c HAVING count(*) = ${scanned}), found FROM (
+         SELECT *, sum(size) OVER (ORDER BY seq DESC) - size AS before, count(*) OVER ()::int AS found FROM (
+           SELECT *, octet_length(input) + coalesce(octet_length(output), 0) AS size
+           FROM errand.stored_of(ARRAY(SELECT seq FROM c)) s ${conditions} ORDER BY seq DESC LIMIT ${query.limit + 1}) sized) summed
+       WHERE before < ${handedBytes} ORDER BY seq DESC`,
       values,
     )
   // What most jobs are is found among the first, without looking at more.
   let rows = await look(query.limit + 1)
-  const isShort = rows.length <= query.limit && rows[0]?.[storedSeq + 1] !== null
+  const foundBy = (): number => (rows[0]?.[storedSeq + 2] as number | undefined) ?? 0
+  const isShort = foundBy() <= query.limit && rows[0]?.[storedSeq + 1] !== null
   if (conditions !== '' && isShort) rows = await look(scannedPerPage)
   const page = rows.slice(0, query.limit)
   const last = page.at(-1)
-  if (rows.length > page.length && last !== undefined)
+  if (foundBy() > page.length && last !== undefined)
     return { jobs: page.map(readStored), next: String(last[storedSeq]) }
   const lowest = rows.length > 0 ? rows[0]?.[storedSeq + 1] : await edgeOf(db, candidates, values)
   return {

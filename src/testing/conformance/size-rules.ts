@@ -1,9 +1,9 @@
 /** What one call hands out is bounded in bytes, and nothing is lost by that. */
 import assert from 'node:assert/strict'
 import { handedBytes } from '../../core/job.ts'
-import type { Claimed, NewJob } from '../../store.ts'
+import type { Claimed, NewJob, Page } from '../../store.ts'
 import type { Rule } from './harness.ts'
-import { claimOf, expiredOf, leaseMs, minute, newJob, unique } from './jobs.ts'
+import { claimOf, expiredOf, finish, leaseMs, minute, newJob, unique } from './jobs.ts'
 import { rulesOf } from './rule.ts'
 import { only, type Scene } from './scene.ts'
 
@@ -55,6 +55,34 @@ export const sizeRules: readonly Rule[] = [
       const next = await scene.enqueue()
       assert.equal(only((await scene.store.claim(claimOf())).jobs).input, input)
       assert.deepEqual(await scene.claimIds(), [next])
+    },
+
+    'a page ends at 8 MiB of inputs and outputs, and the next ones show the rest': async (scene) => {
+      const ids: string[] = []
+      for (let from = 0; from < many; from += 5) {
+        const jobs = Array.from({ length: 5 }, (_, at) => newJob(at < 2 ? {} : { input: large }))
+        await scene.store.insert(jobs)
+        ids.unshift(...jobs.map(({ id }) => id).toReversed())
+        const claimed = await scene.claim()
+        await scene.store.settle(
+          claimed.map((job) => finish(job, job.input === large ? {} : { output: large })),
+        )
+      }
+      for (const query of [{}, { states: ['completed'] }] as const) {
+        const seen: string[] = []
+        let pages = 0
+        for (let after: string | null = ''; after !== null; pages += 1) {
+          const asked = { ...query, limit: 100, ...(after === '' ? {} : { after }) }
+          const page: Page = await scene.store.list(asked)
+          const sizes = page.jobs.map(({ input, output }) => input.length + (output?.length ?? 0))
+          const size = sizes.reduce((sum, one) => sum + one, 0)
+          assert.ok(size - (sizes.at(-1) ?? 0) < handedBytes, `one page has ${size} bytes`)
+          seen.push(...page.jobs.map(({ id }) => id))
+          after = page.next
+        }
+        assert.deepEqual(seen, ids)
+        assert.ok(pages > 1)
+      }
     },
 
     'a sweep ends at 8 MiB of inputs and says so, and the next finds the rest': async (scene) => {
