@@ -3,6 +3,7 @@ import { handedBytes, type JobState, type LogLevel, type LogLine } from '../../c
 import type { ListQuery, Page, QueueCount, StoredJob } from '../../store.ts'
 import { nearestTime } from '../unreadable.ts'
 import type { Database } from './database.ts'
+import { planned } from './planned.ts'
 import { readStored, storedColumns, storedSeq, uuids, type Row, type Value } from './rows.ts'
 import { codeOf, COMPLETED, RUNNING, stateOf } from './states.ts'
 
@@ -42,10 +43,11 @@ LEFT JOIN LATERAL (
 LEFT JOIN errand.progress p ON p.seq = j.seq
 LEFT JOIN errand.cancels c ON c.seq = j.seq;
 
--- Compiling a statement over so many tables takes seconds, and while tables were not analysed yet, the planner thinks it worth that.
-CREATE FUNCTION errand.stored_of(p_seqs int8[]) RETURNS SETOF errand.stored LANGUAGE sql STABLE SET jit = off ROWS 100 AS $$
-  SELECT s.* FROM unnest(p_seqs) u (seq) CROSS JOIN LATERAL (SELECT * FROM errand.stored WHERE seq = u.seq OFFSET 0) s
-$$;
+-- Planning a statement over so many tables takes longer than running it, so the plan is kept; compiling it would take seconds.
+CREATE FUNCTION errand.stored_of(p_seqs int8[]) RETURNS SETOF errand.stored LANGUAGE plpgsql STABLE ROWS 100 ${planned} AS $$
+BEGIN
+  RETURN QUERY SELECT s.* FROM unnest(p_seqs) u (seq) CROSS JOIN LATERAL (SELECT * FROM errand.stored WHERE seq = u.seq OFFSET 0) s;
+END $$;
 
 -- The numbers of all jobs under shared leases.
 CREATE FUNCTION errand.leased_seqs() RETURNS SETOF int8 LANGUAGE sql STABLE SET jit = off ROWS 1000 AS $$
@@ -54,7 +56,7 @@ $$;
 `
 
 /** Walks the unique index of ids. */
-const GET = `SELECT ${storedColumns} FROM errand.stored WHERE id = ANY ($1::uuid[])`
+const GET = `SELECT ${storedColumns} FROM errand.stored_of(ARRAY(SELECT seq FROM errand.jobs WHERE id = ANY ($1::uuid[])))`
 const COUNTS = `SELECT queue, state, sum(count)::int8 FROM errand.tally GROUP BY queue, state HAVING sum(count) <> 0 ORDER BY queue, state`
 const LOGS = `SELECT at, level, text FROM errand.log WHERE seq = (SELECT seq FROM errand.jobs WHERE id = $1) ORDER BY line`
 

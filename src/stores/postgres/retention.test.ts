@@ -40,7 +40,9 @@ if (server !== null) {
     }
   })
 
-  const removals: Readonly<Record<string, (store: Store, ids: readonly string[]) => Promise<unknown>>> = {
+  const removals: Readonly<
+    Record<string, (store: Store, ids: readonly string[]) => Promise<unknown>>
+  > = {
     'the cap on finished jobs': async (store) => {
       while ((await store.prune({ limit: 40, cap: 30 })).more);
     },

@@ -57,7 +57,9 @@ export const sizeRules: readonly Rule[] = [
       assert.deepEqual(await scene.claimIds(), [next])
     },
 
-    'a page ends at 8 MiB of inputs and outputs, and the next ones show the rest': async (scene) => {
+    'a page ends at 8 MiB of inputs and outputs, and the next ones show the rest': async (
+      scene,
+    ) => {
       const ids: string[] = []
       for (let from = 0; from < many; from += 5) {
         const jobs = Array.from({ length: 5 }, (_, at) => newJob(at < 2 ? {} : { input: large }))
