@@ -181,6 +181,8 @@ export interface Claimed {
   /** The store's clock. */
   readonly now: number
   readonly jobs: readonly ClaimedJob[]
+  /** Whether it stopped since the inputs hold `handedBytes`, in bytes or characters: then there may be more jobs. */
+  readonly cut: boolean
 }
 
 /** Told wherever a worker may be about to rest, so that it rests until then and needs no call to learn of it. */

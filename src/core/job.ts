@@ -102,3 +102,9 @@ export const keptErrors = 10
 
 /** How many log lines a job keeps; later ones fall out. */
 export const keptLogLines = 1_000
+
+/** A call that hands out jobs takes no more once the inputs of those it has hold so many bytes; one job it always takes. */
+export const handedBytes = 8_388_608
+
+/** Inputs up to this length need not be counted: of these, as many as a claim asks for stay within `handedBytes`. */
+export const smallInputBytes = 4_096

@@ -3,7 +3,10 @@ import type { Counters, JobState, LogLine } from '../core/job.ts'
 
 export interface Readers {
   get(ids: readonly string[]): Promise<readonly (StoredJob | null)[]>
-  /** Newest first. A page may be short, even empty, while `next` is not null: the store bounds the work of one call. */
+  /**
+   * Newest first. A page may be short, even empty, while `next` is not null: the store bounds the work of one call, and ends a page
+   * once the inputs and outputs in it hold `handedBytes`.
+   */
   list(query: ListQuery): Promise<Page>
   counts(): Promise<readonly QueueCount[]>
   /** The log lines of one job, oldest first. */

@@ -13,7 +13,7 @@ import type { LeaseTable } from './lease-table.ts'
 import { buffer, type Buffered, type Line } from './line.ts'
 import { Lines, quarantineLosses, type Ask } from './lines.ts'
 import type { Renewer } from './renewer.ts'
-import { settlerBound, type Settler } from './settler.ts'
+import type { Settler } from './settler.ts'
 import type { Slots } from './slots.ts'
 import { answered, Loop } from './supervised.ts'
 import type { Ticks } from './time.ts'
@@ -43,6 +43,8 @@ export class Fetcher {
   /** A slot that is kept for a job that was lost: 1, else 0. */
   #reserved = 0
   #buffered = 0
+  /** Characters of their inputs. */
+  #bufferedChars = 0
   #quarantined = 0
   #dueAt = Infinity
   #pollAt = 0
@@ -114,7 +116,7 @@ export class Fetcher {
     for (const line of this.#lines.all) {
       const held = line.take(id, token)
       if (held === undefined) continue
-      this.#buffered--
+      this.#left(held)
       return held
     }
     return undefined
@@ -145,10 +147,10 @@ export class Fetcher {
   }
 
   #startNext(line: Line): boolean {
-    if (line.buffered === 0 || this.#options.settler.pending >= settlerBound) return false
+    if (line.buffered === 0 || this.#options.settler.isFull) return false
     const held = line.next()
     if (held === undefined) return false
-    this.#buffered--
+    this.#left(held)
     this.#begin(line, held)
     return true
   }
@@ -175,6 +177,7 @@ export class Fetcher {
   #mayClaim(): boolean {
     if (!this.#options.renewer.works) return false
     if (this.#isTurn()) return true
+    if (this.#bufferedChars >= buffer.mostChars) return false
     if (this.#buffered > 0 && this.#buffered > this.#lines.target / 2) return false
     return this.#lines.areLikely(this.#options.ticks())
   }
@@ -203,7 +206,7 @@ export class Fetcher {
 
   #ask(now: number): Ask | null {
     const { table, settler } = this.#options
-    if (settler.pending >= settlerBound) return null
+    if (settler.isFull) return null
     return this.#lines.ask({
       now,
       idleSlots: this.#idleSlots(),
@@ -235,7 +238,7 @@ export class Fetcher {
       heard(claimed.now)
       this.#dueAt = claimed.nextDueMs === null ? Infinity : now + claimed.nextDueMs
       if (this.#takeIn(claimed.jobs, now - from)) {
-        this.#lines.learn(ask, claimed.jobs, hints !== this.#hints)
+        this.#lines.learn(ask, claimed, hints !== this.#hints)
       }
       if (claimed.jobs.length === ask.limit) return
     } finally {
@@ -270,6 +273,7 @@ export class Fetcher {
       else {
         this.#lines.of(queue).add(ofQueue, tookMs)
         this.#buffered += ofQueue.length
+        for (const { job } of ofQueue) this.#bufferedChars += job.input.length
       }
     }
     this.#giveBackLater()
@@ -306,7 +310,13 @@ export class Fetcher {
 
   #giveBack(held: readonly Buffered[]): void {
     if (held.length === 0) return
-    this.#buffered -= held.length
+    for (const one of held) this.#left(one)
     this.#slots?.giveBack(held)
+  }
+
+  /** A job has left its buffer. */
+  #left({ job }: Buffered): void {
+    this.#buffered--
+    this.#bufferedChars -= job.input.length
   }
 }

@@ -8,7 +8,7 @@ import type { Held } from './endings.ts'
 /** Bounds of a buffer, in jobs and milliseconds. */
 export const buffer = {
   most: 2_000,
-  /** Their inputs together, in characters, by the average of the last claim. */
+  /** Their inputs together, in characters: by the average of the last claim, and no claim is sent while all buffers hold so many. */
   mostChars: 8_388_608,
   /** It lasts this long, and two round trips to the store longer, */
   aheadMs: 30,

@@ -14,10 +14,14 @@ function linesOf(
   return new Lines({ slots: 10, queues, open, slotsOf: (queue) => limits[queue] ?? null })
 }
 
-function jobsOf(counts: Record<string, number>): ClaimedJob[] {
-  return Object.entries(counts).flatMap(([queue, count]) =>
+function claimedOf(
+  counts: Record<string, number>,
+  cut = false,
+): { readonly jobs: ClaimedJob[]; readonly cut: boolean } {
+  const jobs = Object.entries(counts).flatMap(([queue, count]) =>
     Array.from({ length: count }, () => ({ queue, startedAt: null }) as ClaimedJob),
   )
+  return { jobs, cut }
 }
 
 function askedOf(lines: Lines, room: Partial<Room> = {}): Record<string, number> {
@@ -37,7 +41,7 @@ test('queues with work share a claim, and those without share one part of it', (
   assert.deepEqual(Object.values(askedOf(lines)), [2, 2, 2, 2, 2])
   const ask = lines.ask(roomy)
   assert.ok(ask !== null)
-  lines.learn(ask, jobsOf({ a: 2, b: 2 }), true)
+  lines.learn(ask, claimedOf({ a: 2, b: 2 }), true)
   const asked = askedOf(lines)
   assert.deepEqual([asked['a'], asked['b'], asked['c']], [4, 4, 4])
 })
@@ -50,7 +54,7 @@ test('the queue that was given something longest ago is asked first', () => {
     assert.ok(ask !== null)
     const first = ask.queues[0]?.name ?? ''
     order.push(first)
-    lines.learn(ask, jobsOf({ [first]: 1 }), true)
+    lines.learn(ask, claimedOf({ [first]: 1 }), true)
   }
   assert.deepEqual(order, ['a', 'b', 'c', 'a', 'b', 'c'])
 })
@@ -59,9 +63,17 @@ test('a queue that gave less than it was asked for is asked again only after new
   const lines = linesOf(['a', 'b'])
   const ask = lines.ask(roomy)
   assert.ok(ask !== null)
-  lines.learn(ask, jobsOf({ a: 5, b: 3 }), false)
+  lines.learn(ask, claimedOf({ a: 5, b: 3 }), false)
   assert.deepEqual(Object.keys(askedOf(lines)), ['a'])
   lines.mayHaveWork(roomy.now)
+  assert.deepEqual(Object.keys(askedOf(lines)).toSorted(), ['a', 'b'])
+})
+
+test('a queue of which a claim was cut for its size is asked again', () => {
+  const lines = linesOf(['a', 'b'])
+  const ask = lines.ask(roomy)
+  assert.ok(ask !== null)
+  lines.learn(ask, claimedOf({ a: 1 }, true), false)
   assert.deepEqual(Object.keys(askedOf(lines)).toSorted(), ['a', 'b'])
 })
 
@@ -77,7 +89,7 @@ test('a queue that a full claim did not come to has not been found empty', () =>
       { name: 'b', limit: 5 },
     ],
   }
-  lines.learn(ask, jobsOf({ a: 5 }), false)
+  lines.learn(ask, claimedOf({ a: 5 }), false)
   assert.deepEqual(Object.keys(askedOf(lines)).toSorted(), ['a', 'b'])
 })
 

@@ -1,5 +1,5 @@
 /** The queues of a worker as lines: which are worth asking, what to ask of each, and what an answer tells about them. */
-import type { ClaimedJob, ClaimRequest } from '../store.ts'
+import type { Claimed, ClaimRequest } from '../store.ts'
 import { Courtesy } from './courtesy.ts'
 import { buffer, Line } from './line.ts'
 
@@ -189,11 +189,11 @@ export class Lines {
   }
 
   /** A line that gave less than it was asked for has no more, unless there was news meanwhile. */
-  learn(ask: Ask, jobs: readonly ClaimedJob[], hasNews: boolean): void {
+  learn(ask: Ask, { jobs, cut }: Pick<Claimed, 'jobs' | 'cut'>, hasNews: boolean): void {
     this.#claims++
     const counts = new Map<string, number>()
     for (const { queue } of jobs) counts.set(queue, (counts.get(queue) ?? 0) + 1)
-    const isCut = jobs.length >= ask.limit
+    const isCut = cut || jobs.length >= ask.limit
     for (const { name, limit } of ask.queues) {
       const count = counts.get(name) ?? 0
       counts.delete(name)

@@ -29,11 +29,11 @@ function made(info: Partial<StoreInfo> = {}) {
     })
   const settler = new Settler({ clock, settle, info } as unknown as Store, events, () => undefined)
   const done: string[] = []
-  const hand = (count: number, name: string, chars = 0): void => {
-    const followUps = chars === 0 ? [] : [{ input: 'x'.repeat(chars) }]
+  const hand = (count: number, name: string, output: string | null = null): void => {
     for (let n = 0; n < count; n++) {
       const id = `${name}${n}`
-      settler.settle({ id, followUps } as unknown as Settlement, () => done.push(id))
+      const settlement = { kind: 'finish', id, output, error: null, followUps: [] }
+      settler.settle(settlement as unknown as Settlement, () => done.push(id))
     }
   }
   return { clock, calls, pauses, settler, hand, done }
@@ -99,21 +99,6 @@ test('a store that carries out one call after another has one batch at a time', 
   assert.equal(settler.pending, 0)
 })
 
-test('a batch ends where its texts would be too long for one call; one that is too long alone goes alone', async () => {
-  const { clock, calls, hand } = made({ serial: true })
-  hand(4, 'a', 7_000_000)
-  hand(1, 'b', 20_000_000)
-  hand(3, 'c')
-  for (let n = 0; n < 4; n++) {
-    await clock.advance(0)
-    calls[n]?.answer()
-  }
-  assert.deepEqual(
-    calls.map(({ ids }) => ids),
-    [['a0', 'a1'], ['a2', 'a3'], ['b0'], ['c0', 'c1', 'c2']],
-  )
-})
-
 test('batches that fail together share a pause, and one batch at a time tries again', async () => {
   const { clock, calls, pauses, settler, hand, done } = made()
   hand(1_200, 'a')
@@ -146,4 +131,27 @@ test('after giving up nothing is tried again', async () => {
   await clock.advance(60_000)
   assert.equal(calls.length, 1)
   assert.equal(clock.pending, 0)
+})
+
+test('a batch is bounded in characters, and so is all that waits', async () => {
+  const { clock, calls, settler, hand, done } = made()
+  const output = 'x'.repeat(1_000_000)
+  hand(40, 'a', output)
+  assert.ok(settler.isFull)
+  const ids: string[] = []
+  for (let n = 0; n < calls.length || ids.length < 40; n++) {
+    await clock.advance(0)
+    const call = calls[n]
+    assert.ok(call !== undefined && call.ids.length <= 4, `${call?.ids.length} of 1 MB at once`)
+    ids.push(...call.ids)
+    call.answer()
+    await clock.advance(0)
+  }
+  assert.deepEqual(ids, done)
+  assert.equal(done.length, 40)
+  assert.equal(settler.isFull, false)
+  hand(1, 'b', 'x'.repeat(5_000_000))
+  hand(1, 'c')
+  await clock.advance(0)
+  assert.deepEqual(calls.at(-1)?.ids, ['b0'])
 })

@@ -15,12 +15,13 @@ export type Verdict = Exclude<SettleAnswer, 'held'> | { readonly refused: unknow
 
 interface Item {
   readonly settlement: Settlement
+  /** Characters of its output, its error and the inputs of its follow-ups. */
+  readonly chars: number
   readonly done: (verdict: Verdict) => void
 }
 
-/** How many settlements travel in one call, and how long their texts are in all; one travels in any case. */
-const batch = 500
-const batchChars = 16_000_000
+/** Bounds of one batch; a settlement that has more characters goes alone. */
+const batch = { most: 500, mostChars: 4_000_000 } as const
 
 /** A store whose calls need not go one after another is kept at work by further batches, if they are worth a call of their own. */
 const further = { flights: 3, least: 100 } as const
@@ -28,8 +29,8 @@ const further = { flights: 3, least: 100 } as const
 /** The pauses between two tries of those that are held, doubled from the first, in ms. */
 const heldPauses = { firstMs: 25, mostMs: 1_000 } as const
 
-/** More settlements than this may wait only while the store is slow; then slots wait for it. */
-export const settlerBound = 2_000
+/** More settlements than this, or more characters in them, may wait only while the store is slow; then slots wait for it. */
+export const settlerBound = { most: 2_000, mostChars: 33_554_432 } as const
 
 export class Settler {
   readonly health: Health
@@ -44,6 +45,8 @@ export class Settler {
   #flights = 0
   #rest: Promise<void> | null = null
   #pending = 0
+  #pendingChars = 0
+  #waitingChars = 0
 
   /** `wrote` is called after each batch: what waited for room among the settlements may go on. */
   constructor(store: Store, events: EventHub, wrote: () => void) {
@@ -58,13 +61,21 @@ export class Settler {
     return this.#pending
   }
 
+  /** Whether slots wait until some are written. */
+  get isFull(): boolean {
+    return this.#pending >= settlerBound.most || this.#pendingChars >= settlerBound.mostChars
+  }
+
   /** Hands in a settlement; `done` is called once with what became of it, unless the worker gives up first. */
   settle(settlement: Settlement, done: (verdict: Verdict) => void): void {
+    const chars = charsOf(settlement)
     this.#pending++
-    this.#waiting.push({ settlement, done })
+    this.#pendingChars += chars
+    this.#waitingChars += chars
+    this.#waiting.push({ settlement, chars, done })
     if (!this.#mayFly()) return
     // A full batch need not wait for the end of this turn of the event loop: the store works while handlers go on.
-    if (this.#waiting.length >= batch) return this.#flush()
+    if (this.#isBatch()) return this.#flush()
     if (this.#scheduled) return
     this.#scheduled = true
     setImmediate(() => {
@@ -83,14 +94,21 @@ export class Settler {
     if (this.#gaveUp.signal.aborted) return false
     if (this.#flights === 0) return true
     if (this.health.failures > 0 || this.#flights >= this.#mostFlights) return false
-    return this.#waiting.length >= further.least
+    return this.#waiting.length >= further.least || this.#waitingChars >= batch.mostChars
+  }
+
+  /** Whether a whole batch waits. */
+  #isBatch(): boolean {
+    return this.#waiting.length >= batch.most || this.#waitingChars >= batch.mostChars
   }
 
   #flush(): void {
     while (this.#mayFly()) {
-      const count = batchLength(this.#waiting)
-      const taken = count === this.#waiting.length ? this.#waiting : this.#waiting.slice(0, count)
-      this.#waiting = taken === this.#waiting ? [] : this.#waiting.slice(count)
+      const count = this.#isBatch() ? countOf(this.#waiting) : this.#waiting.length
+      const isAll = count === this.#waiting.length
+      const taken = isAll ? this.#waiting : this.#waiting.slice(0, count)
+      this.#waiting = isAll ? [] : this.#waiting.slice(count)
+      this.#waitingChars -= isAll ? this.#waitingChars : sumOf(taken)
       void this.#fly(taken)
     }
   }
@@ -111,7 +129,7 @@ export class Settler {
     for (let pauseMs: number = heldPauses.firstMs; this.#held.length > 0;) {
       await sleep(this.#store.clock, pauseMs * (0.5 + Math.random()), this.#gaveUp.signal)
       if (this.#gaveUp.signal.aborted) return
-      await this.#fly(this.#held.splice(0, batch))
+      await this.#fly(this.#held.splice(0, countOf(this.#held)))
       pauseMs = Math.min(2 * pauseMs, heldPauses.mostMs)
     }
     this.#isSettlingHeld = false
@@ -125,6 +143,7 @@ export class Settler {
       if (this.#gaveUp.signal.aborted) return
       if (await isOfTheBatch(error, () => this.#call([]))) return this.#halve(items, error)
       this.#waiting = [...items, ...this.#waiting]
+      this.#waitingChars += sumOf(items)
       this.#rest ??= this.#restAfter(error)
       return this.#rest
     }
@@ -135,8 +154,7 @@ export class Settler {
         this.#held.push(item)
         continue
       }
-      this.#pending--
-      item.done(answer)
+      this.#answer(item, answer)
     }
     if (this.#held.length > 0 && !this.#isSettlingHeld) void this.#settleHeld()
   }
@@ -153,29 +171,40 @@ export class Settler {
   async #halve(items: readonly Item[], error: unknown): Promise<void> {
     const [only] = items
     if (items.length === 1 && only !== undefined) {
-      this.#pending--
-      return only.done({ refused: error })
+      return this.#answer(only, { refused: error })
     }
     const middle = Math.ceil(items.length / 2)
     await this.#write(items.slice(0, middle))
     await this.#write(items.slice(middle))
   }
-}
-
-/** How many of the first go together. */
-function batchLength(items: readonly Item[]): number {
-  const most = Math.min(items.length, batch)
-  let chars = 0
-  for (let n = 0; n < most; n += 1) {
-    chars += charsOf((items[n] as Item).settlement)
-    if (chars > batchChars) return Math.max(n, 1)
+  #answer(item: Item, verdict: Verdict): void {
+    this.#pending--
+    this.#pendingChars -= item.chars
+    item.done(verdict)
   }
-  return most
 }
 
-function charsOf(settlement: Settlement): number {
-  let chars = settlement.error?.length ?? 0
-  if (settlement.kind === 'finish') chars += settlement.output?.length ?? 0
-  for (const job of settlement.followUps) chars += job.input.length
+function charsOf(one: Settlement): number {
+  let chars = one.error?.length ?? 0
+  if (one.kind === 'finish' && one.output !== null) chars += one.output.length
+  for (const { input } of one.followUps) chars += input.length
   return chars
+}
+
+function sumOf(items: readonly Item[]): number {
+  let sum = 0
+  for (const { chars } of items) sum += chars
+  return sum
+}
+
+/** How many of those that wait, from the first, go with one batch. */
+function countOf(items: readonly Item[]): number {
+  let count = 0
+  let sum = 0
+  for (const { chars } of items) {
+    sum += chars
+    if (count > 0 && sum > batch.mostChars) break
+    if (++count === batch.most) break
+  }
+  return count
 }

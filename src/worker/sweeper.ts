@@ -128,21 +128,23 @@ export class Sweeper {
     const unbrokenMs = services.ticks() - (this.#contactSince ?? Infinity)
     const contactMs = Math.max(app.leaseMs / 3, leastContactMs)
     if (this.#mustRescue && unbrokenMs >= contactMs) {
-      await this.#inContact(() => this.#settleExpired())
-      this.#mustRescue = false
+      this.#mustRescue = await this.#inContact(() => this.#settleExpired())
     }
     return Infinity
   }
 
-  async #settleExpired(): Promise<void> {
+  /** Returns whether to go on once these jobs are settled: their inputs are all that it holds at once. */
+  async #settleExpired(): Promise<boolean> {
     const { app, registry, record } = this.#options
     const tasks = registry.names.filter((name) => registry.find(name)?.definition.handler)
     while (tasks.length > 0 && !this.#stop.signal.aborted && this.#rescuing < chunk.expired) {
       const request = { worker: record().id, tasks, limit: chunk.expired, leaseMs: app.leaseMs }
-      const { jobs, now } = await answered(app.store.clock, app.store.expired(request))
+      const { jobs, now, cut } = await answered(app.store.clock, app.store.expired(request))
       for (const job of jobs) this.#settle(job, outcomeOf(job, now))
-      if (jobs.length < chunk.expired) return
+      if (cut) return true
+      if (jobs.length < chunk.expired) return false
     }
+    return false
   }
 
   #settle(job: ClaimedJob, outcome: Outcome): void {
@@ -165,7 +167,7 @@ export class Sweeper {
     Promise.resolve(made).then(
       ({ settlement, decision }) =>
         settler.settle(settlement, (verdict) => {
-          this.#rescuing--
+          this.#rescued()
           if (verdict === 'cancel-asked') return this.#settle(job, { kind: 'cancelled' })
           if (verdict !== 'settled' || job.why === 'ready') return
           const to =
@@ -183,13 +185,18 @@ export class Sweeper {
           })
         }),
       (error: unknown) => {
-        this.#rescuing--
+        this.#rescued()
         app.events.emit('warning', {
           code: 'settlement-failed',
           message: `${job.task} ${job.id} is rescued later: ${errorText(error)}`,
         })
       },
     )
+  }
+
+  #rescued(): void {
+    this.#rescuing--
+    if (this.#rescuing === 0 && this.#mustRescue) this.loops[1].wake()
   }
 
   async #prune(): Promise<number> {

@@ -41,7 +41,7 @@ export function explainClaim(
     return lease(draft, job, request, given.get(job.shown.id), { why: 'ready', startedAt })
   })
   const shown = passed === null ? answer.jobs : inOrderOf(jobs, answer.jobs)
-  same('claim', { ...answer, jobs: shown }, { now: draft.now, jobs, nextDueMs: next })
+  same('claim', { ...answer, jobs: shown }, { now: draft.now, jobs, cut: false, nextDueMs: next })
 }
 
 /** The same jobs in the order of others; those that are not among these come first. */
@@ -128,7 +128,7 @@ export function explainExpired(
         })
     }
   })
-  same('expired', answer, { now: draft.now, jobs })
+  same('expired', answer, { now: draft.now, jobs, cut: false })
 }
 
 export function isLost({ shown }: ModelJob, now: number): boolean {

@@ -6,6 +6,7 @@ import { task } from '../../src/core/task.ts'
 import type { Store } from '../../src/store.ts'
 import { memory, MemoryDatabase } from '../../src/stores/memory/index.ts'
 import { VirtualClock } from '../../src/testing/virtual-clock.ts'
+import { handedBytes } from '../../src/core/job.ts'
 import { settlerBound } from '../../src/worker/settler.ts'
 import { faulty, noFault } from './faulty.ts'
 import { appOn, inMemory } from './harness.ts'
@@ -51,12 +52,12 @@ test('while settlements cannot be written, slots wait before too many of them ga
   const { client, work, pass, until, store } = appOn(t, one.store, { tasks: [quick], slots: 50 })
   const away = new ErrandError('store-unavailable', 'away')
   one.fault = (call) => (call === 'settle' ? away : null)
-  const count = settlerBound * 3
+  const count = settlerBound.most * 3
   await client.enqueueMany(Array.from({ length: count }, () => [quick, undefined] as const))
   await work()
   await pass(10_000)
   assert.ok(runs > 50, `${runs} runs`)
-  assert.ok(runs <= settlerBound + 50, `${runs} runs`)
+  assert.ok(runs <= settlerBound.most + 50, `${runs} runs`)
   one.fault = noFault
   await until('all to be completed', async () => {
     return (await store.counts()).every(({ state }) => state === 'completed')
@@ -108,9 +109,9 @@ test('slots that waited for settlements go on as soon as these are written', asy
   const quick = task({ name: 'quick', run: () => 'done' })
   const { client, work, until, store } = appOn(t, slow, {
     tasks: [quick],
-    slots: settlerBound / 2,
+    slots: settlerBound.most / 2,
   })
-  const count = settlerBound * 5
+  const count = settlerBound.most * 5
   await client.enqueueMany(Array.from({ length: count }, () => [quick, undefined] as const))
   await work()
   const from = store.clock.now()
@@ -141,4 +142,38 @@ test('workers remove finished jobs that have outlived their retention, and those
   await client.enqueueMany(Array.from({ length: 8 }, () => [quick, undefined] as const))
   await pass(65_000)
   assert.deepEqual(await store.counts(), [{ queue: 'default', state: 'completed', count: 3 }])
+})
+
+test('what a worker holds in its buffers is bounded in bytes, and all jobs run', async (t) => {
+  const inner = memory({ clock: new VirtualClock(), database: new MemoryDatabase() })
+  let held = 0
+  let most = 0
+  const input = 'x'.repeat(1_000_000)
+  const watched: Store = new Proxy(inner, {
+    get(target, name) {
+      const member: unknown = Reflect.get(target, name)
+      if (name !== 'claim') return member
+      return async (request: Parameters<Store['claim']>[0]) => {
+        const answer = await target.claim(request)
+        for (const job of answer.jobs) held += job.input.length
+        most = Math.max(most, held)
+        return answer
+      }
+    },
+  })
+  const quick = task({
+    name: 'quick',
+    run: (text: string) => void (held -= JSON.stringify(text).length),
+  })
+  const { client, work, until } = appOn(t, watched, { tasks: [quick], slots: 10 })
+  // Quick small ones let the buffer grow before the large ones come.
+  await client.enqueueMany(Array.from({ length: 5_000 }, () => [quick, ''] as const))
+  for (let n = 0; n < 60; n++) await client.enqueue(quick, input)
+  await work()
+  await until(
+    'all to be completed',
+    async () => (await inner.counts()).every(({ state }) => state === 'completed'),
+    5,
+  )
+  assert.ok(most < 3 * handedBytes, `${most} bytes held`)
 })

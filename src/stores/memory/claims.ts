@@ -1,4 +1,5 @@
 /** How jobs come under a lease: `claim` for ready ones, `expired` for those that were lost or waited too long. */
+import { handedBytes } from '../../core/job.ts'
 import type { Claimed, ClaimedJob, ClaimRequest, ExpiredRequest, NextDue } from '../../store.ts'
 import {
   inLine,
@@ -30,6 +31,7 @@ export function claim(db: MemoryDatabase, request: ClaimRequest, now: number): C
     token: db.nextToken(now),
   }
   const jobs: ClaimedJob[] = []
+  let size = 0
   for (const { name, limit } of asked(db, request)) {
     const queue = db.queues.get(name)
     if (queue === undefined || db.paused.has(name)) continue
@@ -40,15 +42,18 @@ export function claim(db: MemoryDatabase, request: ClaimRequest, now: number): C
       return {
         now,
         jobs: [run(db, suspect, lease, { startedAt: now }, 'ready', now)],
+        cut: false,
         nextDueMs: next,
       }
     for (let count = 0; count < most; count += 1) {
       const row = queue.ready.first()
       if (row === undefined) break
+      if (size >= handedBytes) return { now, jobs, cut: true, nextDueMs: next }
+      size += row.input.length
       jobs.push(run(db, row, lease, { startedAt: null }, 'ready', now))
     }
   }
-  return { now, jobs, nextDueMs: next }
+  return { now, jobs, cut: false, nextDueMs: next }
 }
 
 /** The queues of a request with their limits: the named ones in their order, then the others by name. */
@@ -79,14 +84,28 @@ export function expired(db: MemoryDatabase, request: ExpiredRequest, now: number
   const lost = [...db.running]
     .filter((row) => isLost(row, now) && tasks.has(row.task))
     .sort((a, b) => (a.leaseUntil ?? 0) - (b.leaseUntil ?? 0) || a.sequence - b.sequence)
-    .slice(0, request.limit)
-    .map((row) => run(db, row, lease, {}, row.overdue ? 'overdue' : 'lost', now))
   const overdue = [...db.bounded]
     .filter((row) => isOverdue(row, now) && tasks.has(row.task))
     .sort((a, b) => a.sequence - b.sequence)
-    .slice(0, request.limit - lost.length)
-    .map((row) => run(db, row, lease, { overdue: true, startedAt: null }, 'overdue', now))
-  return { now, jobs: [...lost, ...overdue] }
+  const asked = [...lost, ...overdue].slice(0, request.limit)
+  const rows = asked.slice(0, fitting(asked))
+  const jobs = rows.map((row) =>
+    row.leaseUntil === null
+      ? run(db, row, lease, { overdue: true, startedAt: null }, 'overdue', now)
+      : run(db, row, lease, {}, row.overdue ? 'overdue' : 'lost', now),
+  )
+  return { now, jobs, cut: jobs.length < asked.length }
+}
+
+/** How many of these, from the first, one call hands out. */
+function fitting(rows: readonly Row[]): number {
+  let size = 0
+  const end = rows.findIndex(({ input }) => {
+    if (size >= handedBytes) return true
+    size += input.length
+    return false
+  })
+  return end < 0 ? rows.length : end
 }
 
 /** Whether `expired` would find anything, were all tasks asked for. */

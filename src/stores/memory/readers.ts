@@ -1,5 +1,5 @@
 /** Reading jobs. What is handed out is a copy. */
-import type { LogLine } from '../../core/job.ts'
+import { handedBytes, type LogLine } from '../../core/job.ts'
 import type { ListQuery, Page, QueueCount, StoredJob } from '../../store.ts'
 import type { MemoryDatabase, Row } from './state.ts'
 
@@ -17,12 +17,23 @@ export function list(db: MemoryDatabase, query: ListQuery): Page {
     .reverse()
     .filter((row) => row.sequence < before && fits(row, query))
     .slice(0, query.limit + 1)
-  const page = found.slice(0, query.limit)
+  const page = found.slice(0, Math.min(query.limit, fitting(found)))
   const last = page.at(-1)
   return {
     jobs: page.map(shown),
     next: found.length > page.length && last !== undefined ? String(last.sequence) : null,
   }
+}
+
+/** How many of these, from the first, one page shows. */
+function fitting(rows: readonly Row[]): number {
+  let size = 0
+  const end = rows.findIndex(({ input, output }) => {
+    if (size >= handedBytes) return true
+    size += input.length + (output?.length ?? 0)
+    return false
+  })
+  return end < 0 ? rows.length : end
 }
 
 export function counts(db: MemoryDatabase): QueueCount[] {

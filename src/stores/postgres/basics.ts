@@ -59,10 +59,11 @@ BEGIN
   RETURN v_seqs;
 END $$;
 
-CREATE FUNCTION errand.tallied(p_queue text, p_from int, p_to int, p_count int8 DEFAULT 1) RETURNS void LANGUAGE sql AS $$
+CREATE FUNCTION errand.tallied(p_queue text, p_from int, p_to int, p_count int8 DEFAULT 1) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
   INSERT INTO errand.tally (queue, state, count)
-  SELECT p_queue, state, count FROM (VALUES (p_from::int2, -p_count), (p_to::int2, p_count)) t (state, count) WHERE state IS NOT NULL
-$$;
+  SELECT p_queue, state, count FROM (VALUES (p_from::int2, -p_count), (p_to::int2, p_count)) t (state, count) WHERE state IS NOT NULL;
+END $$;
 
 CREATE FUNCTION errand.fold_tally() RETURNS void LANGUAGE sql AS $$
   WITH gone AS (

@@ -1,6 +1,6 @@
-/** Handing jobs out: `claim` for those that are ready, `expired` for those that were lost or waited too long. */
-import type { Claimed, ClaimRequest, ExpiredRequest, NextDue } from '../../store.ts'
-import { lastTime } from '../unreadable.ts'
+/** Handing out jobs that are ready. */
+import { handedBytes } from '../../core/job.ts'
+import type { Claimed, ClaimRequest, NextDue } from '../../store.ts'
 import type { Database } from './database.ts'
 import { bounded, column, handedColumns, numbers, readClaimed, readHeader, texts } from './rows.ts'
 import { planned } from './planned.ts'
@@ -23,6 +23,9 @@ import { setTimeout } from '../../core/timers.ts'
  * its worker settles is stale. Whatever is written later (a start that must come before its run, an end) takes the claim to the disk with it.
  * A suspect's start is written by the claim itself, which is why that waits.
  *
+ * Inputs are counted only where a run is special, once its jobs are taken: `cut_to_size` puts those back that are too many, so that what
+ * travels is bounded.
+ *
  * The first row of an answer is no job: it tells the time, when the next job is due, how many dead rows the walk
  * stepped over, where it ended in each priority, and whether it passed by work that others held, or by a suspect.
  *
@@ -31,10 +34,6 @@ import { setTimeout } from '../../core/timers.ts'
  *
  * `p_after` names, for queues whose head is full of dead rows, places from which to look, one for each priority in which there is one: the
  * walk then goes from each place to where the next of these priorities begins. See `Heads`.
- *
- * `expired` hands out shared leases first, oldest first, then those of single jobs, then what waited too long. It waits for
- * shared leases, which no transaction of a user ever holds, so that sweepers share what is lost, and skips what else is locked. What is
- * due at a time that cannot be read waits for ever, too: such jobs are the end of `scheduled`.
  */
 export const claimFunctions: string = `
 CREATE TYPE errand.handed AS (
@@ -97,6 +96,7 @@ DECLARE
   v_places text[];
   v_place int;
   v_below int;
+  v_cut bool := false;
 BEGIN
   SELECT due_at INTO v_due FROM errand.scheduled ORDER BY due_at LIMIT 1;
   IF v_due <= v_now THEN
@@ -135,7 +135,7 @@ BEGIN
         INSERT INTO errand.running (seq, token, worker, lease_until, started_at)
         VALUES (v_suspect.seq, v_token, p_worker, v_now + p_lease_ms, v_now);
         PERFORM errand.tallied(v_suspect.queue, 2, 3);
-        RETURN NEXT errand.header(v_now, v_due, 0, false, '');
+        RETURN NEXT errand.header(v_now, v_due, 0, 0, '');
         SELECT * INTO v_job FROM errand.jobs WHERE seq = v_suspect.seq;
         PERFORM errand.unbind(v_job);
         PERFORM errand.rekey(v_job.unique_key, v_job.id, v_job.unique_during, v_job.unique_until, 3, v_now);
@@ -213,7 +213,12 @@ BEGIN
     END LOOP;
     v_walked := v_walked + pg_stat_get_xact_tuples_returned('errand.ready_line'::regclass);
   END LOOP;
-  RETURN NEXT errand.header(v_now, v_due, v_walked - v_seen, v_passed, v_ends);
+  IF v_special AND v_taken > 1 THEN
+    SELECT * INTO v_firsts, v_lasts, v_cut FROM errand.cut_to_size(v_firsts, v_lasts);
+    -- The walk goes on where it was cut, before these ends.
+    IF v_cut THEN v_ends := ''; END IF;
+  END IF;
+  RETURN NEXT errand.header(v_now, v_due, v_walked - v_seen, v_passed::int + 2 * v_cut::int, v_ends);
   IF v_taken = 0 THEN RETURN; END IF;
   PERFORM set_config('synchronous_commit', 'off', true);
   v_token := errand.new_token();
@@ -234,8 +239,42 @@ BEGIN
     CROSS JOIN LATERAL (SELECT * FROM errand.jobs WHERE seq BETWEEN u.f AND u.l ORDER BY seq) j ORDER BY u.o;
 END $$;
 
-CREATE FUNCTION errand.header(p_now int8, p_due int8, p_walk int8, p_passed bool, p_ends text) RETURNS errand.handed LANGUAGE sql AS $$
-  SELECT (NULL, NULL, p_walk, p_ends, '', p_passed::int::int2, NULL, NULL, NULL, NULL, NULL, p_now, coalesce(p_due, -1), NULL, NULL, NULL, NULL,
+CREATE FUNCTION errand.cut_to_size(p_firsts int8[], p_lasts int8[], OUT firsts int8[], OUT lasts int8[], OUT cut bool) LANGUAGE plpgsql AS $$
+DECLARE
+  v_size int8 := 0;
+  v_job record;
+BEGIN
+  firsts := p_firsts;
+  lasts := p_lasts;
+  cut := false;
+  FOR v_job IN
+    SELECT u.o, u.l, j.seq, j.size FROM unnest(p_firsts, p_lasts) WITH ORDINALITY u (f, l, o)
+    CROSS JOIN LATERAL (SELECT seq, octet_length(input) AS size FROM errand.jobs WHERE seq BETWEEN u.f AND u.l ORDER BY seq) j ORDER BY u.o, j.seq
+  LOOP
+    cut := v_size >= ${handedBytes};
+    EXIT WHEN cut;
+    v_size := v_size + v_job.size;
+  END LOOP;
+  IF NOT cut THEN RETURN; END IF;
+  WITH back AS MATERIALIZED (
+    SELECT CASE WHEN o = v_job.o THEN v_job.seq ELSE f END AS first, l AS last
+    FROM unnest(p_firsts, p_lasts) WITH ORDINALITY u (f, l, o) WHERE o >= v_job.o),
+  lined_up AS (
+    INSERT INTO errand.ready (queue, priority, place, first, last, special)
+    SELECT j.queue, j.priority, j.place, b.first, b.last, true FROM back b JOIN errand.jobs j ON j.seq = b.first
+    RETURNING queue, last - first + 1 AS count)
+  INSERT INTO errand.tally (queue, state, count)
+  SELECT queue, state, sum(CASE WHEN state = 2 THEN count ELSE -count END) FROM lined_up, unnest(ARRAY[2, 3]) state GROUP BY 1, 2;
+  firsts := p_firsts[:v_job.o];
+  lasts := p_lasts[:v_job.o - 1] || (v_job.seq - 1);
+  IF lasts[v_job.o] < firsts[v_job.o] THEN
+    firsts := p_firsts[:v_job.o - 1];
+    lasts := p_lasts[:v_job.o - 1];
+  END IF;
+END $$;
+
+CREATE FUNCTION errand.header(p_now int8, p_due int8, p_walk int8, p_flags int, p_ends text) RETURNS errand.handed LANGUAGE sql AS $$
+  SELECT (NULL, NULL, p_walk, p_ends, '', p_flags::int2, NULL, NULL, NULL, NULL, NULL, p_now, coalesce(p_due, -1), NULL, NULL, NULL, NULL,
     NULL, NULL)::errand.handed
 $$;
 
@@ -244,77 +283,9 @@ LANGUAGE sql AS $$
   SELECT (j.seq, j.id, p_token, j.task, j.queue, j.priority, j.input, j.codec, j.options, j.parent, j.unique_key, j.created_at,
     j.due_at, j.start_by, j.deadline_at, j.counters, p_started, p_asked, p_why)::errand.handed
 $$;
-
-CREATE FUNCTION errand.expired(p_worker text, p_tasks text[], p_limit int, p_lease_ms int8) RETURNS SETOF errand.handed
-LANGUAGE plpgsql ROWS 500 ${planned} AS $$
-DECLARE
-  v_now int8 := errand.now_ms();
-  v_token int8;
-  v_room int := p_limit;
-  v_lease errand.leases;
-  v_seqs int8[];
-  v_seq int8;
-  v_lost record;
-  v_job errand.jobs;
-  v_state int;
-BEGIN
-  RETURN NEXT errand.header(v_now, NULL, 0, false, '');
-  FOR v_lease IN SELECT * FROM errand.leases WHERE until <= v_now OR until > ${lastTime} ORDER BY until, token FOR UPDATE LOOP
-    EXIT WHEN v_room <= 0;
-    SELECT array_agg(seq ORDER BY seq) INTO v_seqs FROM (
-      SELECT j.seq FROM unnest(v_lease.held) r
-        CROSS JOIN LATERAL (SELECT seq, task FROM errand.jobs WHERE seq >= lower(r) AND seq < upper(r) ORDER BY seq) j
-      WHERE j.task = ANY (p_tasks) ORDER BY j.seq LIMIT v_room) s;
-    CONTINUE WHEN v_seqs IS NULL;
-    v_token := coalesce(v_token, errand.new_token());
-    PERFORM errand.shrink(v_lease.token, (SELECT range_agg(int8range(s, s + 1)) FROM unnest(v_seqs) s));
-    INSERT INTO errand.running (seq, token, worker, lease_until) SELECT s, v_token, p_worker, v_now + p_lease_ms FROM unnest(v_seqs) s;
-    FOR v_job IN SELECT * FROM errand.jobs WHERE seq = ANY (v_seqs) AND unique_key IS NOT NULL ORDER BY unique_key, seq LOOP
-      PERFORM errand.rekey(v_job.unique_key, v_job.id, v_job.unique_during, v_job.unique_until, 3, v_now);
-    END LOOP;
-    RETURN QUERY SELECT h.* FROM errand.jobs j LEFT JOIN errand.cancels c ON c.seq = j.seq,
-      LATERAL errand.handed_of(j, v_token, NULL, c.seq IS NOT NULL, 'lost') h WHERE j.seq = ANY (v_seqs) ORDER BY j.seq;
-    v_room := v_room - cardinality(v_seqs);
-  END LOOP;
-  FOR v_lost IN
-    SELECT r.*, c.seq IS NOT NULL AS asked FROM errand.running r
-      CROSS JOIN LATERAL (SELECT task FROM errand.jobs WHERE seq = r.seq OFFSET 0) j
-      LEFT JOIN errand.cancels c ON c.seq = r.seq
-    WHERE (r.lease_until <= v_now OR r.lease_until > ${lastTime}) AND r.token IS DISTINCT FROM v_token AND j.task = ANY (p_tasks)
-    ORDER BY r.lease_until, r.seq LIMIT greatest(v_room, 0) FOR UPDATE OF r SKIP LOCKED
-  LOOP
-    v_token := coalesce(v_token, errand.new_token());
-    UPDATE errand.running SET token = v_token, worker = p_worker, lease_until = v_now + p_lease_ms, born = false WHERE seq = v_lost.seq;
-    SELECT * INTO v_job FROM errand.jobs WHERE seq = v_lost.seq;
-    PERFORM errand.rekey(v_job.unique_key, v_job.id, v_job.unique_during, v_job.unique_until, 3, v_now);
-    RETURN NEXT errand.handed_of(v_job, v_token, v_lost.started_at, v_lost.asked, CASE WHEN v_lost.overdue THEN 'overdue' ELSE 'lost' END);
-    v_room := v_room - 1;
-  END LOOP;
-  IF v_room <= 0 THEN RETURN; END IF;
-  FOR v_seq IN
-    (SELECT seq FROM errand.bounds WHERE at <= v_now AND task = ANY (p_tasks) ORDER BY at, seq)
-    UNION ALL SELECT s.seq FROM errand.scheduled s JOIN errand.jobs j ON j.seq = s.seq WHERE s.due_at > ${lastTime} AND j.task = ANY (p_tasks)
-  LOOP
-    EXIT WHEN v_room <= 0;
-    SELECT * INTO v_job FROM errand.jobs WHERE seq = v_seq FOR UPDATE SKIP LOCKED;
-    -- An insert may just have replaced it.
-    CONTINUE WHEN NOT FOUND OR (least(v_job.start_by, v_job.deadline_at) <= v_now OR v_job.due_at > ${lastTime}) IS NOT TRUE;
-    -- The line before the bound, as a claim does.
-    v_state := errand.take_out(v_job);
-    PERFORM errand.unbind(v_job);
-    CONTINUE WHEN v_state > 2;
-    v_room := v_room - 1;
-    v_token := coalesce(v_token, errand.new_token());
-    INSERT INTO errand.running (seq, token, worker, lease_until, overdue) VALUES (v_job.seq, v_token, p_worker, v_now + p_lease_ms, true);
-    PERFORM errand.tallied(v_job.queue, v_state, 3);
-    PERFORM errand.rekey(v_job.unique_key, v_job.id, v_job.unique_during, v_job.unique_until, 3, v_now);
-    RETURN NEXT errand.handed_of(v_job, v_token, NULL, false, 'overdue');
-  END LOOP;
-END $$;
 `
 
 const CLAIM = `SELECT ${handedColumns} FROM errand.claim($1, $2, $3, $4, $5, $6, $7, $8)`
-const EXPIRED = `SELECT ${handedColumns} FROM errand.expired($1, $2, $3, $4)`
 
 /** How often and how long to look again when all work was just being taken by others. */
 const looks = 5
@@ -337,7 +308,7 @@ export async function claim(db: Database, request: ClaimRequest): Promise<Claime
       column(after, texts),
     ])
     if (header === undefined) throw new TypeError('claim answered nothing')
-    const { now, dueAt, dead, ends, passed } = readHeader(header)
+    const { now, dueAt, dead, ends, passed, cut } = readHeader(header)
     const restMs = db.heads.walked(names, after, dead, ends)
     if (rows.length === 0 && look < looks) {
       if (db.heads.mayLookBefore(names, after)) continue
@@ -352,18 +323,10 @@ export async function claim(db: Database, request: ClaimRequest): Promise<Claime
         db.leased.set(id, { seq: rows[at]?.[0] as number, queue })
     const dueMs = dueAt === null ? null : Math.max(0, dueAt - now)
     const nextDueMs = jobs.length > 0 || restMs === null ? dueMs : Math.min(dueMs ?? restMs, restMs)
-    return { now, jobs, nextDueMs }
+    return { now, jobs, cut, nextDueMs }
   }
 }
 
 function slept(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms))
-}
-
-/** Leases to the caller what other workers lost, oldest lease first, then what waited too long. */
-export async function expired(db: Database, request: ExpiredRequest): Promise<Claimed> {
-  const { worker, tasks, limit, leaseMs } = request
-  const [header, ...rows] = await db.write(EXPIRED, [worker, texts(tasks), bounded(limit), leaseMs])
-  if (header === undefined) throw new TypeError('expired answered nothing')
-  return { now: readHeader(header).now, jobs: readClaimed(rows) }
 }

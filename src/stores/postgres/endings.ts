@@ -4,10 +4,13 @@ import { ringDays } from './tables.ts'
 import { apartPatienceMs, planned } from './planned.ts'
 
 /**
- * `ending_of` answers how a job ended, from either table of history. `end_job` brings a job that is in no line any more into a final state, `release` must follow in the
+ * `ending_of` answers how a job ended, from either table of history. Like all that is called job by job it is written so that its plans are
+ * kept: a function in SQL is planned anew for each call, which takes half a millisecond for the partitions of history. `end_job` brings a job that is in no line any more into a final state, `release` must follow in the
  * same transaction: it settles the needs of the jobs that waited for an ended one, then of those that were cancelled for it, and so
  * on, and removes what is not to be kept. A dependant is locked before its needs are looked at, so that of two needs that end at
  * once the later one sees that it was the last. A dependant that is leased as overdue keeps a failed need until it is put back.
+ *
+ * `drop_empty_batches` removes rows of history, with the outputs in them, of which these jobs were the last that were kept.
  *
  * `weigh` looks at what a job needs by what the store knows now and strikes what is met, or failed and may fail.
  *
@@ -20,10 +23,11 @@ CREATE FUNCTION errand.bucket_of(p_now int8, p_keep int8) RETURNS int2 LANGUAGE 
   SELECT CASE WHEN p_keep IS NULL THEN -1 ELSE (p_now + greatest(least(p_keep, ${longestMs}), 0)) / 86400000 % ${ringDays} END::int2
 $$;
 
-CREATE FUNCTION errand.ending_of(p_seq int8, OUT state int2, OUT token int8) RETURNS SETOF record LANGUAGE sql VOLATILE AS $$
-  SELECT state, token FROM errand.finished WHERE seq = p_seq
-  UNION ALL SELECT 4::int2, token FROM errand.batches WHERE seqs @> p_seq
-$$;
+CREATE FUNCTION errand.ending_of(p_seq int8, OUT state int2, OUT token int8) RETURNS SETOF record LANGUAGE plpgsql AS $$
+BEGIN
+  RETURN QUERY SELECT 4::int2, b.token FROM errand.batches b WHERE b.seqs @> p_seq;
+  IF NOT FOUND THEN RETURN QUERY SELECT f.state, f.token FROM errand.finished f WHERE f.seq = p_seq; END IF;
+END $$;
 
 CREATE FUNCTION errand.end_job(p_job errand.jobs, p_from int, p_to int, p_output text, p_reason text, p_keep int8,
   p_token int8, p_worker text, p_started int8, p_counters text, p_now int8) RETURNS void LANGUAGE plpgsql AS $$
@@ -41,6 +45,26 @@ BEGIN
   PERFORM errand.end_job(p_job, p_from, 6, NULL, p_reason, p_job.keep_cancelled_ms, p_job.token, p_job.worker, NULL, p_job.counters, p_now);
 END $$;
 
+CREATE FUNCTION errand.erase_all_of(p_seqs int8[]) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+  DELETE FROM errand.finished WHERE seq = ANY (p_seqs);
+  DELETE FROM errand.jobs WHERE seq = ANY (p_seqs);
+  DELETE FROM errand.progress WHERE seq = ANY (p_seqs);
+  DELETE FROM errand.log WHERE seq = ANY (p_seqs);
+  DELETE FROM errand.needs WHERE seq = ANY (p_seqs);
+  PERFORM errand.drop_empty_batches(p_seqs);
+END $$;
+
+CREATE FUNCTION errand.drop_empty_batches(p_seqs int8[]) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+  DELETE FROM errand.batches WHERE ctid = ANY (ARRAY(
+    SELECT b.ctid FROM errand.batches b
+    WHERE b.seqs && (SELECT range_agg(int8range(seq, seq + 1)) FROM unnest(p_seqs) seq)
+      AND NOT EXISTS (SELECT 1 FROM unnest(b.seqs) s CROSS JOIN LATERAL (
+        SELECT 1 FROM errand.jobs WHERE seq >= lower(s) AND seq < upper(s) LIMIT 1) j)
+    FOR UPDATE OF b SKIP LOCKED));
+END $$;
+
 CREATE FUNCTION errand.erase(p_job errand.jobs, p_state int, p_keep_key bool, p_now int8) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
   IF p_state > 3 THEN DELETE FROM errand.finished WHERE seq = p_job.seq; END IF;
@@ -51,6 +75,7 @@ BEGIN
   PERFORM errand.tallied(p_job.queue, p_state, NULL);
   PERFORM errand.drop_key(p_job.unique_key, p_job.id, p_keep_key, p_now);
   PERFORM errand.erased(p_now);
+  IF p_state = 4 THEN PERFORM errand.drop_empty_batches(ARRAY[p_job.seq]); END IF;
 END $$;
 
 CREATE FUNCTION errand.release(p_job errand.jobs, p_state int, p_keep int8, p_now int8) RETURNS void LANGUAGE plpgsql AS $$
@@ -112,10 +137,11 @@ BEGIN
   PERFORM errand.rekey(p_job.unique_key, p_job.id, p_job.unique_during, p_job.unique_until, v_state, p_now);
 END $$;
 
-CREATE FUNCTION errand.need_state(p_need uuid, p_seq int8) RETURNS int LANGUAGE sql VOLATILE AS $$
-  SELECT (SELECT coalesce((SELECT state FROM errand.ending_of(j.seq)), -1) FROM errand.jobs j
-          WHERE j.id = p_need AND j.seq IS DISTINCT FROM p_seq)
-$$;
+CREATE FUNCTION errand.need_state(p_need uuid, p_seq int8) RETURNS int LANGUAGE plpgsql AS $$
+BEGIN
+  RETURN (SELECT coalesce((SELECT state FROM errand.ending_of(j.seq)), -1) FROM errand.jobs j
+          WHERE j.id = p_need AND j.seq IS DISTINCT FROM p_seq);
+END $$;
 
 CREATE FUNCTION errand.weigh(p_seq int8) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE

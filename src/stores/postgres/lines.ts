@@ -2,32 +2,41 @@
  * Where waiting jobs stand: `ready`, or `suspects` for those that were lost, or `scheduled`; and, for those that may not wait for
  * ever, `bounds` beside it. A blocked job stands in none but the last.
  */
+import { smallInputBytes } from '../../core/job.ts'
 
 /**
  * `line_up` adds a job to its line. `line_up_new` does so for a whole insert whose jobs are not all alike.
  * Losses that cannot be read must not keep a job out of its line: whoever claims it fails it.
+ * What is special is looked at by a claim job by job: jobs with a key, with bounds, or with an input whose size counts.
  * `bind` and `unbind` remember and forget when a waiting job will have waited too long.
  *
  * `take_out` takes a waiting job out of its line and answers the state that it had; a state of 3 or more is answered for one
  * that does not wait, and nothing is changed. The caller holds the lock on the job. Since claim and promotion need no such lock,
- * it looks again when the job has just moved.
+ * it looks again when the job has just moved. History is looked at last: its many partitions cost more than all lines together.
+ *
+ * `take_out_all` does so for many jobs, run by run, and returns those that it found with their states: not those that are leased, blocked
+ * or suspects, nor one whose run another call has just divided. What has ended it returns, too.
  *
  * `promote` makes up to 1,000 due jobs ready: walks the head of scheduled, skips what is locked. Neighbours that are due together
  * become one run.
  */
 export const lineFunctions = `
-CREATE FUNCTION errand.bind(p_job errand.jobs) RETURNS void LANGUAGE sql AS $$
+CREATE FUNCTION errand.bind(p_job errand.jobs) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+  IF p_job.start_by IS NULL AND p_job.deadline_at IS NULL THEN RETURN; END IF;
   INSERT INTO errand.bounds (at, seq, task)
-  SELECT least(p_job.start_by, p_job.deadline_at), p_job.seq, p_job.task
-  WHERE least(p_job.start_by, p_job.deadline_at) IS NOT NULL ON CONFLICT DO NOTHING
-$$;
+  VALUES (least(p_job.start_by, p_job.deadline_at), p_job.seq, p_job.task) ON CONFLICT DO NOTHING;
+END $$;
 
-CREATE FUNCTION errand.unbind(p_job errand.jobs) RETURNS void LANGUAGE sql AS $$
-  DELETE FROM errand.bounds WHERE at = least(p_job.start_by, p_job.deadline_at) AND seq = p_job.seq
-$$;
+CREATE FUNCTION errand.unbind(p_job errand.jobs) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+  IF p_job.start_by IS NULL AND p_job.deadline_at IS NULL THEN RETURN; END IF;
+  DELETE FROM errand.bounds WHERE at = least(p_job.start_by, p_job.deadline_at) AND seq = p_job.seq;
+END $$;
 
 CREATE FUNCTION errand.is_special(p_job errand.jobs) RETURNS bool LANGUAGE sql IMMUTABLE AS $$
   SELECT p_job.unique_key IS NOT NULL OR p_job.start_by IS NOT NULL OR p_job.deadline_at IS NOT NULL
+    OR octet_length(p_job.input) > ${smallInputBytes}
 $$;
 
 CREATE FUNCTION errand.line_up(p_job errand.jobs, p_state int) RETURNS void LANGUAGE plpgsql AS $$
@@ -48,11 +57,11 @@ CREATE FUNCTION errand.losses_of(p_counters text) RETURNS int LANGUAGE sql IMMUT
 $$;
 
 CREATE FUNCTION errand.line_up_new(p_seqs int8[], p_now int8) RETURNS void LANGUAGE sql AS $$
-  WITH new AS MATERIALIZED (SELECT seq, queue, priority, place, due_at FROM errand.jobs WHERE seq = ANY (p_seqs)),
+  WITH new AS MATERIALIZED (SELECT seq, queue, priority, place, due_at, octet_length(input) > ${smallInputBytes} AS large FROM errand.jobs WHERE seq = ANY (p_seqs)),
   later AS (INSERT INTO errand.scheduled (due_at, seq) SELECT due_at, seq FROM new WHERE due_at > p_now),
   runs AS (
     INSERT INTO errand.ready (queue, priority, place, first, last, special)
-    SELECT queue, priority, place, min(seq), max(seq), false
+    SELECT queue, priority, place, min(seq), max(seq), bool_or(large)
     FROM (SELECT *, seq - row_number() OVER (PARTITION BY queue, priority, place ORDER BY seq) AS stretch
           FROM new WHERE due_at <= p_now) n
     GROUP BY queue, priority, place, stretch ORDER BY min(seq))
@@ -66,17 +75,17 @@ DECLARE
   v_run record;
 BEGIN
   FOR attempt IN 1..200 LOOP
-    PERFORM 1 FROM errand.running WHERE seq = p_job.seq;
-    IF FOUND THEN RETURN 3; END IF;
-    SELECT state INTO v_state FROM errand.ending_of(p_job.seq);
-    IF FOUND THEN RETURN v_state; END IF;
-    PERFORM 1 FROM errand.leases WHERE held @> p_job.seq;
-    IF FOUND THEN RETURN 3; END IF;
-    DELETE FROM errand.scheduled WHERE due_at = p_job.due_at AND seq = p_job.seq;
-    IF FOUND THEN RETURN 1; END IF;
-    PERFORM 1 FROM errand.needs WHERE seq = p_job.seq;
-    IF FOUND THEN RETURN 0; END IF;
-    IF p_job.suspect THEN
+    SELECT CASE
+      WHEN EXISTS (SELECT 1 FROM errand.running WHERE seq = p_job.seq) OR EXISTS (SELECT 1 FROM errand.leases WHERE held @> p_job.seq) THEN 3
+      WHEN EXISTS (SELECT 1 FROM errand.scheduled WHERE due_at = p_job.due_at AND seq = p_job.seq) THEN 1
+      WHEN EXISTS (SELECT 1 FROM errand.needs WHERE seq = p_job.seq) THEN 0
+    END INTO v_state;
+    IF v_state = 1 THEN
+      DELETE FROM errand.scheduled WHERE due_at = p_job.due_at AND seq = p_job.seq;
+      IF FOUND THEN RETURN 1; END IF;
+    ELSIF v_state IS NOT NULL THEN
+      RETURN v_state;
+    ELSIF p_job.suspect THEN
       DELETE FROM errand.suspects
       WHERE queue = p_job.queue AND priority = p_job.priority AND place = p_job.place AND seq = p_job.seq;
       IF FOUND THEN RETURN 2; END IF;
@@ -97,8 +106,50 @@ BEGIN
         RETURN 2;
       END IF;
     END IF;
+    SELECT state INTO v_state FROM errand.ending_of(p_job.seq);
+    IF FOUND THEN RETURN v_state; END IF;
   END LOOP;
   RAISE serialization_failure USING MESSAGE = 'job ' || p_job.id || ' keeps moving';
+END $$;
+
+CREATE TYPE errand.taken_out AS (seqs int8[], states int2[]);
+
+CREATE FUNCTION errand.take_out_all(p_seqs int8[]) RETURNS errand.taken_out LANGUAGE plpgsql AS $$
+DECLARE
+  v_asked int8multirange;
+  v_seqs int8[];
+  v_states int2[];
+  v_group record;
+  v_run record;
+  v_part int8multirange;
+BEGIN
+  SELECT coalesce(range_agg(int8range(seq, seq + 1)), '{}') INTO v_asked FROM unnest(p_seqs) seq;
+  SELECT array_agg(seq), array_agg(state) INTO v_seqs, v_states FROM (
+    SELECT seq, state FROM errand.finished WHERE seq = ANY (p_seqs)
+    UNION ALL SELECT generate_series(lower(r), upper(r) - 1), 4::int2
+    FROM errand.batches b, unnest(b.seqs * v_asked) r WHERE b.seqs && v_asked) ended;
+  WITH gone AS (
+    DELETE FROM errand.scheduled s USING errand.jobs j
+    WHERE j.seq = ANY (p_seqs) AND s.due_at = j.due_at AND s.seq = j.seq RETURNING s.seq)
+  SELECT v_seqs || array_agg(seq), v_states || array_agg(1::int2) INTO v_seqs, v_states FROM gone;
+  FOR v_group IN
+    SELECT queue, priority, place, min(seq) AS least, max(seq) AS most FROM errand.jobs WHERE seq = ANY (p_seqs) GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
+  LOOP
+    FOR v_run IN
+      SELECT ctid, * FROM errand.ready WHERE queue = v_group.queue AND priority = v_group.priority AND place = v_group.place
+        AND last >= v_group.least AND first <= v_group.most ORDER BY last FOR UPDATE
+    LOOP
+      v_part := int8multirange(int8range(v_run.first, v_run.last + 1)) * v_asked;
+      CONTINUE WHEN isempty(v_part);
+      DELETE FROM errand.ready WHERE ctid = v_run.ctid;
+      INSERT INTO errand.ready (queue, priority, place, first, last, special)
+      SELECT v_run.queue, v_run.priority, v_run.place, lower(r), upper(r) - 1, v_run.special
+      FROM unnest(int8multirange(int8range(v_run.first, v_run.last + 1)) - v_part) r;
+      v_seqs := v_seqs || ARRAY(SELECT generate_series(lower(r), upper(r) - 1) FROM unnest(v_part) r);
+      v_states := v_states || array_fill(2::int2, ARRAY[coalesce(cardinality(v_seqs), 0) - coalesce(cardinality(v_states), 0)]);
+    END LOOP;
+  END LOOP;
+  RETURN (v_seqs, v_states)::errand.taken_out;
 END $$;
 
 CREATE FUNCTION errand.promote(p_now int8) RETURNS void LANGUAGE plpgsql AS $$

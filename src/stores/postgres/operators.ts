@@ -15,19 +15,19 @@ import { patienceMs, planned } from './planned.ts'
  * `cancel` waits for a lease that is just being settled, so that both know who came first, but not for one that somebody's transaction
  * holds: that one is asked.
  *
+ * `remove` takes its jobs out of their lines together, and one by one what `take_out_all` leaves; it erases them, and only then settles
+ * the needs of others.
+ *
  * Of several jobs, `in_order` locks the rows before, in the order of their numbers, so that no two calls wait for each other. A
  * `cancel` does so for those that wait, after the leases of the others; and one `cancel` of several goes after the other, since what
  * it writes for a running job is no row that could be locked before.
  */
 export const operatorFunctions: string = `
 CREATE FUNCTION errand.in_order(p_ids uuid[]) RETURNS void LANGUAGE plpgsql AS $$
-DECLARE
-  v_seq int8;
 BEGIN
   IF cardinality(p_ids) < 2 THEN RETURN; END IF;
-  FOR v_seq IN SELECT j.seq FROM unnest(p_ids) u (id) JOIN errand.jobs j ON j.id = u.id ORDER BY 1 LOOP
-    PERFORM 1 FROM errand.jobs WHERE seq = v_seq FOR UPDATE;
-  END LOOP;
+  PERFORM 1 FROM errand.jobs WHERE seq = ANY (ARRAY(SELECT j.seq FROM unnest(p_ids) u (id) JOIN errand.jobs j ON j.id = u.id))
+  ORDER BY seq FOR UPDATE;
 END $$;
 
 CREATE FUNCTION errand.cancel_in_order(p_ids uuid[]) RETURNS void LANGUAGE plpgsql AS $$
@@ -151,29 +151,43 @@ END $$;
 CREATE FUNCTION errand.remove(p_ids uuid[]) RETURNS text LANGUAGE plpgsql ${planned} AS $$
 DECLARE
   v_now int8 := errand.now_ms();
-  v_id uuid;
-  v_job errand.jobs;
+  v_all int8[];
+  v_out errand.taken_out;
   v_state int;
-  v_answers text := '';
+  v_job errand.jobs;
+  v_taken int8multirange;
+  v_needed errand.jobs[];
+  v_answers text;
 BEGIN
   PERFORM set_config('lock_timeout', errand.call_patience(), true);
-  PERFORM errand.in_order(p_ids);
-  FOREACH v_id IN ARRAY p_ids LOOP
-    SELECT * INTO v_job FROM errand.jobs WHERE id = v_id FOR UPDATE;
-    IF NOT FOUND THEN
-      v_answers := v_answers || '2';
-      CONTINUE;
-    END IF;
+  WITH held AS MATERIALIZED (
+    SELECT seq FROM errand.jobs WHERE seq = ANY (ARRAY(SELECT j.seq FROM unnest(p_ids) u (id) JOIN errand.jobs j ON j.id = u.id))
+    ORDER BY seq FOR UPDATE)
+  SELECT coalesce(array_agg(seq), '{}') INTO v_all FROM held;
+  v_out := errand.take_out_all(v_all);
+  SELECT coalesce(range_agg(int8range(seq, seq + 1)), '{}') INTO v_taken FROM unnest(v_out.seqs) seq;
+  FOR v_job IN SELECT * FROM errand.jobs WHERE seq = ANY (v_all) AND NOT v_taken @> seq ORDER BY seq LOOP
     v_state := errand.take_out(v_job);
-    IF v_state = 3 THEN
-      v_answers := v_answers || '1';
-      CONTINUE;
-    END IF;
-    IF v_state < 3 THEN PERFORM errand.unbind(v_job); END IF;
-    PERFORM errand.erase(v_job, v_state, false, v_now);
-    PERFORM errand.release(v_job, NULL, NULL, v_now);
-    v_answers := v_answers || '0';
+    CONTINUE WHEN v_state = 3;
+    v_out.seqs := v_out.seqs || v_job.seq;
+    v_out.states := v_out.states || v_state::int2;
+    v_taken := v_taken + int8multirange(int8range(v_job.seq, v_job.seq + 1));
   END LOOP;
+  SELECT string_agg(CASE WHEN j.seq IS NULL OR (v_taken @> j.seq AND turn > 1) THEN '2' WHEN v_taken @> j.seq THEN '0' ELSE '1' END, '' ORDER BY o)
+  INTO v_answers FROM (SELECT id, o, row_number() OVER (PARTITION BY id ORDER BY o) AS turn FROM unnest(p_ids) WITH ORDINALITY u (id, o)) u
+  LEFT JOIN errand.jobs j ON j.id = u.id;
+  IF isempty(v_taken) THEN RETURN v_answers; END IF;
+  DELETE FROM errand.bounds b USING errand.jobs j
+  WHERE j.seq = ANY (v_out.seqs) AND b.at = least(j.start_by, j.deadline_at) AND b.seq = j.seq;
+  FOR v_job IN SELECT * FROM errand.jobs WHERE seq = ANY (v_out.seqs) AND unique_key IS NOT NULL ORDER BY unique_key LOOP
+    PERFORM errand.drop_key(v_job.unique_key, v_job.id, false, v_now);
+  END LOOP;
+  INSERT INTO errand.tally (queue, state, count)
+  SELECT j.queue, u.state, -count(*) FROM unnest(v_out.seqs, v_out.states) u (seq, state) JOIN errand.jobs j ON j.seq = u.seq GROUP BY 1, 2;
+  v_needed := ARRAY(SELECT j FROM errand.jobs j WHERE seq = ANY (v_out.seqs) AND EXISTS (SELECT 1 FROM errand.needs WHERE need = j.id) ORDER BY seq);
+  PERFORM errand.erase_all_of(v_out.seqs);
+  PERFORM errand.erased(v_now);
+  FOREACH v_job IN ARRAY v_needed LOOP PERFORM errand.release(v_job, NULL, NULL, v_now); END LOOP;
   RETURN v_answers;
 END $$;
 

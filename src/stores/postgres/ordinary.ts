@@ -1,4 +1,5 @@
 /** New jobs of the ordinary kind: without keys, bounds, needs and leases of their own. */
+import { smallInputBytes } from '../../core/job.ts'
 import type { NewJob } from '../../store.ts'
 import type { Again, Database } from './database.ts'
 import { forgottenState } from './errors.ts'
@@ -14,7 +15,8 @@ import { column, joined, joint, numbers, texts, uuids } from './rows.ts'
  */
 export const ordinaryFunctions: string = `
 CREATE FUNCTION errand.add(p_ids uuid[], p_tasks text[], p_queues text[], p_priorities int2[], p_inputs text[], p_keeps int8[],
-  p_codecs text[], p_options text[], p_parents uuid[], p_delays int8[], p_run_ats int8[], p_run_firsts int[], p_run_counts int[])
+  p_codecs text[], p_options text[], p_parents uuid[], p_delays int8[], p_run_ats int8[], p_run_firsts int[], p_run_counts int[],
+  p_special bool)
 RETURNS void LANGUAGE plpgsql ${planned} AS $$
 DECLARE
   v_now int8 := errand.now_ms();
@@ -47,7 +49,7 @@ BEGIN
   PERFORM errand.refuse_repeats(p_ids, v_seqs);
   WITH runs AS (
     INSERT INTO errand.ready (queue, priority, place, first, last, special)
-    SELECT coalesce(v_queue, p_queues[f]), coalesce(v_priority, p_priorities[f]), v_now, v_first + f - 1, v_first + f + c - 2, false
+    SELECT coalesce(v_queue, p_queues[f]), coalesce(v_priority, p_priorities[f]), v_now, v_first + f - 1, v_first + f + c - 2, p_special
     FROM unnest(p_run_firsts, p_run_counts) u (f, c)
     RETURNING queue, last - first + 1 AS count)
   INSERT INTO errand.tally (queue, state, count) SELECT queue, 2, sum(count) FROM runs GROUP BY queue;
@@ -73,14 +75,14 @@ const ADD_ONE = `WITH at AS MATERIALIZED (SELECT errand.now_ms() AS now, nextval
   job AS (
     INSERT INTO errand.jobs (seq, id, created_at, due_at, place, task, queue, priority, input, keep_cancelled_ms, codec, options, parent)
     SELECT seq, $1::uuid, now, now, now, $2, $3, $4::int2, $5, $6::int8, $7, $8, $9::uuid FROM at
-    ON CONFLICT (id) DO NOTHING RETURNING seq, place, queue, priority),
+    ON CONFLICT (id) DO NOTHING RETURNING seq, place, queue, priority, octet_length(input) > ${smallInputBytes} AS special),
   lined_up AS (
-    INSERT INTO errand.ready (queue, priority, place, first, last, special) SELECT queue, priority, place, seq, seq, false FROM job)
+    INSERT INTO errand.ready (queue, priority, place, first, last, special) SELECT queue, priority, place, seq, seq, special FROM job)
   INSERT INTO errand.tally (queue, state, count)
   SELECT queue, 2, CASE WHEN $10 <> '' THEN num_nonnulls(pg_notify('errand.hints', $10)) ELSE 1 END FROM job
   WHERE errand.refuse_repeats(ARRAY[$1::uuid], ARRAY[seq])`
 /** Inputs come joined where they may be, which the server takes apart in a third of the time that an array takes. */
-const ADD = `SELECT errand.add($1, $2, $3, $4, coalesce(string_to_array($5, ${joint.sql}), $6::text[]), $7, $8, $9, $10, $11, $12, $13, $14)`
+const ADD = `SELECT errand.add($1, $2, $3, $4, coalesce(string_to_array($5, ${joint.sql}), $6::text[]), $7, $8, $9, $10, $11, $12, $13, $14, $15)`
 
 export function isOrdinary(job: NewJob): boolean {
   return (
@@ -144,7 +146,13 @@ function batchOf(jobs: readonly NewJob[]): unknown[] {
     ),
     numbers(runs.map(({ first }) => first)),
     numbers(runs.map(({ count }) => count)),
+    inputs.some(isLarge),
   ]
+}
+
+/** Whether an input may have more bytes than are small. */
+function isLarge(input: string): boolean {
+  return input.length * 3 > smallInputBytes && Buffer.byteLength(input) > smallInputBytes
 }
 
 /** One value where all are the same. */

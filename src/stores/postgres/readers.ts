@@ -1,9 +1,10 @@
 /** Reading jobs. */
-import type { JobState, LogLevel, LogLine } from '../../core/job.ts'
+import { handedBytes, type JobState, type LogLevel, type LogLine } from '../../core/job.ts'
 import type { ListQuery, Page, QueueCount, StoredJob } from '../../store.ts'
 import { nearestTime } from '../unreadable.ts'
 import type { Database } from './database.ts'
-import { readStored, storedColumns, storedSeq, uuids, type Value } from './rows.ts'
+import { planned } from './planned.ts'
+import { readStored, storedColumns, storedSeq, uuids, type Row, type Value } from './rows.ts'
 import { codeOf, COMPLETED, RUNNING, stateOf } from './states.ts'
 
 /** How many jobs one page looks at, at most. */
@@ -42,10 +43,11 @@ LEFT JOIN LATERAL (
 LEFT JOIN errand.progress p ON p.seq = j.seq
 LEFT JOIN errand.cancels c ON c.seq = j.seq;
 
--- Compiling a statement over so many tables takes seconds, and while tables were not analysed yet, the planner thinks it worth that.
-CREATE FUNCTION errand.stored_of(p_seqs int8[]) RETURNS SETOF errand.stored LANGUAGE sql STABLE SET jit = off ROWS 100 AS $$
-  SELECT s.* FROM unnest(p_seqs) u (seq) CROSS JOIN LATERAL (SELECT * FROM errand.stored WHERE seq = u.seq OFFSET 0) s
-$$;
+-- Planning a statement over so many tables takes longer than running it, so the plan is kept; compiling it would take seconds.
+CREATE FUNCTION errand.stored_of(p_seqs int8[]) RETURNS SETOF errand.stored LANGUAGE plpgsql STABLE ROWS 100 ${planned} AS $$
+BEGIN
+  RETURN QUERY SELECT s.* FROM unnest(p_seqs) u (seq) CROSS JOIN LATERAL (SELECT * FROM errand.stored WHERE seq = u.seq OFFSET 0) s;
+END $$;
 
 -- The numbers of all jobs under shared leases.
 CREATE FUNCTION errand.leased_seqs() RETURNS SETOF int8 LANGUAGE sql STABLE SET jit = off ROWS 1000 AS $$
@@ -54,7 +56,7 @@ $$;
 `
 
 /** Walks the unique index of ids. */
-const GET = `SELECT ${storedColumns} FROM errand.stored WHERE id = ANY ($1::uuid[])`
+const GET = `SELECT ${storedColumns} FROM errand.stored_of(ARRAY(SELECT seq FROM errand.jobs WHERE id = ANY ($1::uuid[])))`
 const COUNTS = `SELECT queue, state, sum(count)::int8 FROM errand.tally GROUP BY queue, state HAVING sum(count) <> 0 ORDER BY queue, state`
 const LOGS = `SELECT at, level, text FROM errand.log WHERE seq = (SELECT seq FROM errand.jobs WHERE id = $1) ORDER BY line`
 
@@ -96,16 +98,24 @@ export async function list(db: Database, query: ListQuery): Promise<Page> {
   const before = add(query.after === undefined ? Number.MAX_SAFE_INTEGER : Number(query.after))
   const candidates = candidatesOf(query, before, add)
   const conditions = conditionsOf(query, add)
-  const scanned = conditions === '' ? query.limit + 1 : scannedPerPage
-  const rows = await db.readOnce(
-    `WITH c AS MATERIALIZED (${candidates} ORDER BY seq DESC LIMIT ${scanned})
-     SELECT ${storedColumns.replace(/\bseq$/, 's.seq')}, (SELECT min(seq) FROM c HAVING count(*) = ${scanned})
-     FROM errand.stored_of(ARRAY(SELECT seq FROM c)) s ${conditions} ORDER BY s.seq DESC LIMIT ${query.limit + 1}`,
-    values,
-  )
+  const look = (scanned: number): Promise<readonly Row[]> =>
+    db.readOnce(
+      `WITH c AS MATERIALIZED (${candidates} ORDER BY seq DESC LIMIT ${scanned})
+       SELECT ${storedColumns}, (SELECT min(seq) FROM c HAVING count(*) = ${scanned}), found FROM (
+         SELECT *, sum(size) OVER (ORDER BY seq DESC) - size AS before, count(*) OVER ()::int AS found FROM (
+           SELECT *, octet_length(input) + coalesce(octet_length(output), 0) AS size
+           FROM errand.stored_of(ARRAY(SELECT seq FROM c)) s ${conditions} ORDER BY seq DESC LIMIT ${query.limit + 1}) sized) summed
+       WHERE before < ${handedBytes} ORDER BY seq DESC`,
+      values,
+    )
+  // What most jobs are is found among the first, without looking at more.
+  let rows = await look(query.limit + 1)
+  const foundBy = (): number => (rows[0]?.[storedSeq + 2] as number | undefined) ?? 0
+  const isShort = foundBy() <= query.limit && rows[0]?.[storedSeq + 1] !== null
+  if (conditions !== '' && isShort) rows = await look(scannedPerPage)
   const page = rows.slice(0, query.limit)
   const last = page.at(-1)
-  if (rows.length > page.length && last !== undefined)
+  if (foundBy() > page.length && last !== undefined)
     return { jobs: page.map(readStored), next: String(last[storedSeq]) }
   const lowest = rows.length > 0 ? rows[0]?.[storedSeq + 1] : await edgeOf(db, candidates, values)
   return {

@@ -63,6 +63,7 @@ BEGIN
   DELETE FROM errand.jobs WHERE seq = ANY (v_seqs);
   DELETE FROM errand.progress WHERE seq = ANY (v_seqs);
   DELETE FROM errand.log WHERE seq = ANY (v_seqs);
+  PERFORM errand.drop_empty_batches(v_seqs);
   PERFORM errand.erased(p_now);
   RETURN coalesce(cardinality(v_seqs), 0);
 END $$;

@@ -170,6 +170,8 @@ export interface Header {
   readonly dead: number
   readonly ends: string
   readonly passed: boolean
+  /** Whether it stopped for the size of its inputs. */
+  readonly cut: boolean
 }
 
 export function readHeader(row: Row): Header {
@@ -179,7 +181,8 @@ export function readHeader(row: Row): Header {
     dueAt: dueAt < 0 || dueAt > lastTime ? null : dueAt,
     dead: token,
     ends: row[2] as string,
-    passed: priority === 1,
+    passed: (priority & 1) === 1,
+    cut: priority >= 2,
   }
 }
 

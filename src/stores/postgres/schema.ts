@@ -5,6 +5,7 @@
 import { ErrandError } from '../../core/errors.ts'
 import { basicFunctions } from './basics.ts'
 import { claimFunctions } from './claims.ts'
+import { expiredFunctions } from './expired.ts'
 import { coordinationFunctions } from './coordination.ts'
 import type { DurabilitySettings } from './durability.ts'
 import { endingFunctions } from './endings.ts'
@@ -39,6 +40,7 @@ const migrations: readonly string[] = [
     leaseFunctions,
     endingFunctions,
     claimFunctions,
+    expiredFunctions,
     ordinaryFunctions,
     intakeFunctions,
     finishingFunctions,

@@ -10,7 +10,8 @@ import {
   checkSettlements,
   withLease,
 } from '../bounds.ts'
-import { claim, expired } from './claims.ts'
+import { claim } from './claims.ts'
+import { expired } from './expired.ts'
 import {
   pausedQueues,
   registerTasks,

@@ -94,14 +94,28 @@ worker, leaseMs = nextArg(), tonumber(nextArg())
 local limit, others, losses = min(MOST, tonumber(nextArg())), tonumber(nextArg()), tonumber(nextArg())
 local nextDue = promote()
 local ids, records = {}, {}
-local looked = 0
+local looked, size, cut = 0, 0, false
+
+-- How many of these entries, from the first, go before the call has enough for their size: those whose size counts have an 'x'.
+local function fitting(entries)
+  local sum = size
+  for n = 1, #entries do
+    if sum >= HANDED then return n - 1 end
+    if sub(entries[n], IDLENGTH + 1, IDLENGTH + 1) == 'x' then sum = sum + call('STRLEN', keyOf(sub(entries[n], 1, IDLENGTH))) end
+  end
+  return #entries
+end
 
 -- Entries of the head of a line that are still their jobs' own, up to a number; drops the others from its head.
 local function takeLine(queue, most)
   local line = root .. 'line:' .. queue
   while most > 0 and looked < 2 * MOST do
-    local entries = call('LPOP', line, most)
-    if not entries then return end
+    local entries = call('LRANGE', line, 0, most - 1)
+    if #entries == 0 then return end
+    local fits = fitting(entries)
+    cut = fits < #entries
+    if fits == 0 then return end
+    entries = call('LPOP', line, fits)
     looked = looked + #entries
     local keys = {}
     for n = 1, #entries do keys[n] = keyOf(sub(entries[n], 1, IDLENGTH)) end
@@ -111,6 +125,7 @@ local function takeLine(queue, most)
       local ticket = sub(entry, IDLENGTH + 1) .. '\t'
       if record and sub(record, 2, #ticket + 1) == ticket then
         ids[#ids + 1], records[#records + 1] = sub(entry, 1, IDLENGTH), record
+        size = size + #record
         most = most - 1
       else call('SREM', root .. 'ghosts:' .. queue, entry) end
     end
@@ -124,6 +139,8 @@ local function headOf(queue, most)
   while looked < 2 * MOST do
     local entries = call('LRANGE', line, 0, most - 1)
     if #entries == 0 then return {} end
+    local fits = max(1, fitting(entries))
+    for n = #entries, fits + 1, -1 do entries[n] = nil end
     looked = looked + #entries
     local keys = {}
     for n = 1, #entries do keys[n] = keyOf(sub(entries[n], 1, IDLENGTH)) end
@@ -152,6 +169,10 @@ local function takeMerged(queue, most)
   local e, h, popped = 1, 1, 0
   local taken = {}
   while most > 0 do
+    if size >= HANDED then
+      cut = true
+      break
+    end
     if h > #head and popped > 0 then
       -- Jobs had left some of what was read: there may be more behind it.
       call('LTRIM', line, popped, -1)
@@ -162,6 +183,7 @@ local function takeMerged(queue, most)
     local score = member and tonumber(early[e + 1])
     if one and (not member or score > 0 or (score == 0 and one.place < sub(member, 1, 28))) then
       ids[#ids + 1], records[#records + 1] = one.id, one.record
+      size = size + #one.record
       popped = one.upTo
       if #one.left > 0 then call('SREM', ghosts, unpack(one.left)) end
       h = h + 1
@@ -172,6 +194,7 @@ local function takeMerged(queue, most)
       local record = call('GET', keyOf(id))
       if record then
         ids[#ids + 1], records[#records + 1] = id, record
+        size = size + #record
         most = most - 1
       end
       e = e + 2
@@ -216,7 +239,7 @@ local function claimQueue(queue, most)
   local before = #ids
   if call('EXISTS', root .. 'early:' .. queue) == 1 then takeMerged(queue, most) else takeLine(queue, most) end
   local taken = #ids - before
-  if taken == 0 then return false end
+  if taken == 0 then return cut end
   local untilAt = now + leaseMs
   local lease = concat({ newToken(), text(untilAt), '', '', worker, '', '' }, '\t')
   local leases, scores = {}, {}
@@ -235,7 +258,7 @@ local function claimQueue(queue, most)
   tally[queue] = counts
   counts[READY] = (counts[READY] or 0) - taken
   counts[RUNNING] = (counts[RUNNING] or 0) + taken
-  return false
+  return cut
 end
 
 local paused = {}
@@ -269,7 +292,7 @@ if others > 0 and not done and #ids < limit then
   end
 end
 local hinted = close()
-return { hinted, now, nextDue or -1, token or '0', started, concat(ids), records }
+return { hinted, now, nextDue or -1, token or '0', started, concat(ids), records, cut and 1 or 0 }
 `,
 )
 
@@ -286,6 +309,8 @@ type ClaimReply = readonly [
   startedAt: string,
   ids: string,
   records: readonly string[],
+  /** Not there where sizes were not counted. */
+  cut?: number,
 ]
 
 /**
@@ -305,7 +330,7 @@ export async function claim(
   ]
   for (const { name, limit } of request.queues) args.push(escape(name), String(limit))
   const reply = (await partition.runPair(CLAIM, args, () => args)) as ClaimReply
-  const [hinted, now, nextDueMs, token, startedAt, ids, records] = reply
+  const [hinted, now, nextDueMs, token, startedAt, ids, records, cut] = reply
   const handed = {
     token: Number(token),
     why: 'ready',
@@ -315,5 +340,5 @@ export async function claim(
   const jobs = records.map((record, n) =>
     readClaimed(unpackId(ids, n * packedLength), record, handed),
   )
-  return { hinted, answer: { now, jobs, nextDueMs: readNextDue(nextDueMs) } }
+  return { hinted, answer: { now, jobs, cut: cut === 1, nextDueMs: readNextDue(nextDueMs) } }
 }

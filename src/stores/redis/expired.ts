@@ -1,4 +1,5 @@
 /** Handing out jobs that were lost or waited too long. */
+import { handedBytes } from '../../core/job.ts'
 import type { Claimed, ClaimedJob, ExpiredRequest } from '../../store.ts'
 import { escape, nullable, whole } from './fields.ts'
 import { jobsLua } from './fragments.ts'
@@ -18,10 +19,12 @@ worker, leaseMs = nextArg(), tonumber(nextArg())
 local limit, pastLeases, pastBounds = min(MOST, tonumber(nextArg())), tonumber(nextArg()), tonumber(nextArg())
 local tasks = {}
 while at < #ARGV do tasks[nextArg()] = true end
-local answers = {}
+local answers, size = {}, 0
 local function hand(r, startedAt, flags)
   answers[#answers + 1] = { r.id, recordOf(r), startedAt, flags }
+  size = size + #r.texts
 end
+local function isEnough() return #answers >= limit or size >= HANDED end
 
 -- Of a claim whose end has come each lease ends by itself from now on: one claim a call, the first one first.
 local claimed = call('ZRANGE', root .. 'claims', '-inf', now, 'BYSCORE', 'LIMIT', 0, 1)[1]
@@ -45,7 +48,7 @@ end
 local leases, moreLeases = window('leases', pastLeases)
 local passedLeases = 0
 for _, id in ipairs(leases) do
-  if #answers >= limit then break end
+  if isEnough() then break end
   local r = load(id)
   if r and tasks[r.task] then
     local lease = leaseOf(id)
@@ -60,7 +63,7 @@ end
 local bounds, moreBounds = window('bounds', pastBounds)
 local passedBounds = 0
 for _, member in ipairs(bounds) do
-  if #answers >= limit then break end
+  if isEnough() then break end
   local r = load(sub(member, 13))
   if r and tasks[r.task] then
     leaseWaiting(r, stateOf(r), 'o', '')
@@ -69,18 +72,19 @@ for _, member in ipairs(bounds) do
 end
 -- What is due at a time that cannot be read.
 for _, member in ipairs(call('ZRANGE', root .. 'scheduled', '(' .. text(LAST), '+inf', 'BYSCORE', 'LIMIT', 0, MOST)) do
-  if #answers >= limit then break end
+  if isEnough() then break end
   local r = load(sub(member, 13))
   if r and tasks[r.task] then
     leaseWaiting(r, SCHEDULED, 'o', '')
     hand(r, '', 'o')
   end
 end
-local more = #answers < limit and (moreLeases or moreBounds)
+local more = not isEnough() and (moreLeases or moreBounds)
 local hinted = close()
 return {
   hinted, now, token or '0', answers,
   more and { pastLeases + (moreLeases and passedLeases or 0), pastBounds + (moreBounds and passedBounds or 0) } or false,
+  size >= HANDED and 1 or 0,
 }
 `,
 )
@@ -91,6 +95,8 @@ type ExpiredReply = readonly [
   token: string,
   jobs: readonly (readonly [id: string, record: string, startedAt: string, flags: string])[],
   next: readonly [leases: number, bounds: number] | null,
+  /** Not there where a claim was only taken apart. */
+  cut?: number,
 ]
 
 /** Leases to the caller what other workers lost, oldest lease first, then what waited too long. */
@@ -109,7 +115,7 @@ export async function expired(
       ...past.map(String),
       ...request.tasks.map(escape),
     ])) as ExpiredReply
-    const [hinted, now, token, found, next] = reply
+    const [hinted, now, token, found, next, enough] = reply
     hints |= hinted
     for (const [id, record, startedAt, flags] of found) {
       jobs.push(
@@ -122,7 +128,13 @@ export async function expired(
       )
     }
     past = next
-    if (past === null || jobs.length >= request.limit)
-      return { hinted: hints, answer: { now, jobs } }
+    const cut = enough === 1 || sizeOf(jobs) >= handedBytes
+    if (past === null || cut || jobs.length >= request.limit)
+      return { hinted: hints, answer: { now, jobs, cut } }
   }
+}
+
+/** The bytes of their inputs. */
+export function sizeOf(jobs: readonly ClaimedJob[]): number {
+  return jobs.reduce((bytes, { input }) => bytes + Buffer.byteLength(input), 0)
 }

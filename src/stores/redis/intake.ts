@@ -160,8 +160,10 @@ end
 
 -- Adds a plain job of priority 0 that is due now under the given rank. Lines it up with the next flush.
 local function insertPlain(id, queue, fixed, seq)
-  local ticket = text(seq)
-  if not call('SET', keyOf(id), 'P' .. ticket .. '\t\t' .. text(now) .. '\n' .. fixed, 'NX') then
+  -- Claims count the size of large ones, which they know by the letter.
+  local large = #fixed > SMALL
+  local ticket = (large and 'x' or '') .. text(seq)
+  if not call('SET', keyOf(id), 'P' .. ticket .. '\t' .. (large and text(seq) or '') .. '\t' .. text(now) .. '\n' .. fixed, 'NX') then
     freshIds[#freshIds + 1] = id
     forgetRank(seq)
     return known(id)
@@ -223,7 +225,7 @@ local count, made = tonumber(ARGV[4]), root .. 'c:' .. ARGV[7]
 local byQueue, order, met = {}, {}, {}
 for n = 8, 7 + 3 * count, 3 do
   local queue = ARGV[n + 1]
-  if #ARGV[n] ~= IDLENGTH or sub(queue, 1, 1) == '\t' or met[ARGV[n]] then return false end
+  if #ARGV[n] ~= IDLENGTH or sub(queue, 1, 1) == '\t' or met[ARGV[n]] or #ARGV[n + 2] > SMALL then return false end
   met[ARGV[n]] = true
   if not byQueue[queue] then
     byQueue[queue] = { n = 0 }

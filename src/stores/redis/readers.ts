@@ -79,7 +79,7 @@ local function glance(id)
   return parse(id, start)
 end
 
-local found, looked, next = {}, 0, nil
+local found, looked, size, next = {}, 0, 0, nil
 local function look(ids)
   local rows, met = {}, {}
   for _, id in ipairs(ids) do
@@ -94,8 +94,10 @@ end
 
 local function add(r)
   if not fits(r) then return true end
-  if #found == limit then return false end
-  found[#found + 1] = show(r.id, call('GET', keyOf(r.id)))
+  if #found == limit or size >= HANDED then return false end
+  local record = call('GET', keyOf(r.id))
+  size = size + #record
+  found[#found + 1] = show(r.id, record)
   found[#found][7] = r.seq
   next = r.seq
   return true
@@ -105,7 +107,7 @@ if states and states % 32 == 0 then
   -- Neither waiting, running nor completed: those alone are in 'others'.
   local ids = call('ZRANGE', root .. 'others', before == math.huge and '+inf' or '(' .. text(before), '-inf', 'BYSCORE', 'REV', 'LIMIT', 0, MOST)
   for _, r in ipairs(look(ids)) do
-    if not add(r) then return { found, text(next) } end
+    if not add(r) then return { found, text(next), size >= HANDED and 1 or 0 } end
   end
   if #ids < MOST then return { found, '' } end
   return { found, call('ZSCORE', root .. 'others', ids[#ids]) }
@@ -117,7 +119,7 @@ while true do
   if not chunk then return { found, '' } end
   if looked >= MOST - CHUNK then return { found, text((tonumber(chunk) + 1) * CHUNK) } end
   for _, r in ipairs(look(call('LRANGE', root .. 'log:' .. chunk, 0, -1))) do
-    if floor(r.seq / CHUNK) == tonumber(chunk) and not add(r) then return { found, text(next) } end
+    if floor(r.seq / CHUNK) == tonumber(chunk) and not add(r) then return { found, text(next), size >= HANDED and 1 or 0 } end
   end
   from = '(' .. chunk
 end
@@ -161,6 +163,8 @@ export async function counts(partition: Partition): Promise<QueueCount[]> {
 export interface PartPage {
   readonly jobs: readonly { readonly job: StoredJob; readonly rank: number }[]
   readonly next: number | null
+  /** Whether it ended for the size of what it shows. */
+  readonly cut: boolean
 }
 
 /** Lists jobs of a partition by insertion, newest first, and looks at a bounded number of them. */
@@ -182,13 +186,18 @@ export async function list(
       time === undefined ? '' : String(time),
     ),
   ]
-  const [found, next] = (await partition.run(LIST, args)) as [(readonly unknown[])[], string]
+  const [found, next, cut] = (await partition.run(LIST, args)) as [
+    (readonly unknown[])[],
+    string,
+    number?,
+  ]
   return {
     jobs: found.map((one) => ({
       job: readStored(one as unknown as Shown),
       rank: Number(one[6]),
     })),
     next: next === '' ? null : Number(next),
+    cut: cut === 1,
   }
 }
 

@@ -126,9 +126,9 @@ local function has(r, mark) return find(r.marks, mark, 1, true) ~= nil end
 local function mark(r, one) if not has(r, one) then r.marks = r.marks .. one end end
 local function unmark(r, one) r.marks = string.gsub(r.marks, one, '') end
 
--- Names a place in a list: of a job that claims may hand out unseen, or with 'x' of one with a key, bounds or marks.
+-- Names a place in a list: of a job that claims may hand out unseen, or with 'x' of one with a key, bounds, marks or a size that counts.
 local function newTicket(r)
-  local letter = (r.key or r.startBy or r.deadlineAt or r.marks ~= '') and 'x' or 't'
+  local letter = (r.key or r.startBy or r.deadlineAt or r.marks ~= '' or #r.texts > SMALL) and 'x' or 't'
   return letter .. call('HINCRBY', root .. 'meta', 'ticket', 1)
 end
 

@@ -11,6 +11,7 @@
  * A script says in its first line that it writes, even if it only reads: a node that became a replica then refuses it, instead of
  * telling of what was. The first three arguments are the same for all: see `headLua`.
  */
+import { handedBytes, smallInputBytes } from '../../core/job.ts'
 import { createHash } from 'node:crypto'
 import { packedLength } from './ids.ts'
 
@@ -44,6 +45,7 @@ local call = redis.call
 local sub, find, match, gmatch, format = string.sub, string.find, string.match, string.gmatch, string.format
 local concat, sort, floor, max, min = table.concat, table.sort, math.floor, math.max, math.min
 local MOST, CHUNK, IDLENGTH = 1000, 500, ${packedLength}
+local HANDED, SMALL = ${handedBytes}, ${smallInputBytes}
 local clock = call('TIME')
 local micros = clock[1] * 1000000 + clock[2]
 local now = floor(micros / 1000)

@@ -1,7 +1,8 @@
 /** Claims over several partitions: each call begins with another one, and goes on to the rest while it has room. */
+import { handedBytes } from '../../core/job.ts'
 import type { Claimed, ClaimedJob, ClaimRequest, ExpiredRequest, NextDue } from '../../store.ts'
 import { claim } from './claims.ts'
-import { expired } from './expired.ts'
+import { expired, sizeOf } from './expired.ts'
 import type { Answered, Partition } from './partition.ts'
 import type { Spread } from './spread.ts'
 import { performance } from '../../core/timers.ts'
@@ -57,6 +58,7 @@ export async function claimSpread(
   let nextDueMs: number | null = null
   let suspects = request.suspects
   let alone = false
+  let cut = false
   for (const partition of turns.next(spread)) {
     const left = leftOf(request, jobs)
     const ask = alone || left.limit <= 0 ? { ...left, limit: 0 } : left
@@ -71,9 +73,10 @@ export async function claimSpread(
     // A suspect comes alone; once other jobs were taken, none may come.
     if (answer.jobs.some((job) => job.startedAt !== null)) alone = true
     if (jobs.length > 0) suspects = -1
-    if (request.limit > 0 && jobs.length >= request.limit) break
+    cut ||= answer.cut
+    if (cut || (request.limit > 0 && jobs.length >= request.limit)) break
   }
-  return { hinted, answer: { now, jobs, nextDueMs } }
+  return { hinted, answer: { now, jobs, cut, nextDueMs } }
 }
 
 /** What a request has left to ask for. */
@@ -103,6 +106,7 @@ export async function expiredSpread(
   const jobs: ClaimedJob[] = []
   let hinted = 0
   let now = 0
+  let cut = false
   for (const partition of turns.next(spread)) {
     const limit = request.limit - jobs.length
     const call = (): Promise<Answered<Claimed>> => expired(partition, { ...request, limit })
@@ -112,9 +116,10 @@ export async function expiredSpread(
     hinted |= bits
     now = Math.max(now, answer.now)
     jobs.push(...answer.jobs)
-    if (jobs.length >= request.limit) break
+    cut = sizeOf(jobs) >= handedBytes || answer.cut
+    if (cut || jobs.length >= request.limit) break
   }
-  return { hinted, answer: { now, jobs } }
+  return { hinted, answer: { now, jobs, cut } }
 }
 
 /** The smaller of two times of which either may be missing. */

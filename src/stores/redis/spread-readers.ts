@@ -52,7 +52,7 @@ export async function listSpread(spread: Spread, query: ListQuery): Promise<Page
 
 type Cursor = number | 'new' | 'done'
 
-interface Part extends PartPage {
+interface Part extends Omit<PartPage, 'cut'> {
   /** Where the page began. */
   readonly before: Cursor
 }
@@ -61,14 +61,14 @@ async function fill(
   partition: Partition,
   query: ListQuery,
   before: number | null,
-): Promise<PartPage> {
+): Promise<Omit<PartPage, 'cut'>> {
   const jobs: PartPage['jobs'][number][] = []
   let next = before
   for (let looks = 0; looks < mostLooks; looks += 1) {
     const page = await list(partition, { ...query, limit: query.limit - jobs.length }, next)
     jobs.push(...page.jobs)
     next = page.next
-    if (next === null || jobs.length >= query.limit) break
+    if (next === null || page.cut || jobs.length >= query.limit) break
   }
   return { jobs, next }
 }

@@ -1,4 +1,5 @@
 /** Handing jobs out: `claim` for those that are ready, `expired` for those that were lost or waited too long. */
+import { handedBytes, smallInputBytes } from '../../core/job.ts'
 import type { Claimed, ClaimedJob, ClaimRequest, ExpiredRequest, NextDue } from '../../store.ts'
 import { checkLease } from '../bounds.ts'
 import { lastTime } from '../unreadable.ts'
@@ -20,6 +21,11 @@ import { rekey } from './uniques.ts'
 /** The head of a queue with its jobs: walks the primary key of errand_ready, then rowids. */
 const HEAD = `SELECT ${claimedColumns}, r.place FROM errand_ready r CROSS JOIN errand_jobs j ON j.seq = r.seq
   WHERE r.queue = ? ORDER BY r.priority, r.place, r.seq LIMIT ?`
+/** Whether a queue has, or had, jobs whose inputs must be counted: one step in an index that holds no others. */
+const HAS_LARGE = `SELECT 1 FROM errand_jobs WHERE queue = ? AND octet_length(input) > ${smallInputBytes} LIMIT 1`
+/** How large the inputs of the head are, which reads none of them. */
+const SIZES = `SELECT octet_length(j.input) FROM errand_ready r CROSS JOIN errand_jobs j ON j.seq = r.seq
+  WHERE r.queue = ? ORDER BY r.priority, r.place, r.seq LIMIT ?`
 /** Leases the same head. */
 const LEASE_HEAD = `INSERT INTO errand_running (seq, token, worker, lease_until)
   SELECT seq, ?, ?, ? FROM errand_ready WHERE queue = ? ORDER BY priority, place, seq LIMIT ?`
@@ -38,9 +44,12 @@ const ADD_RUNNING = `INSERT INTO errand_running (seq, token, worker, lease_until
 const CLAIMED_BY_SEQ = `SELECT ${claimedColumns} FROM errand_jobs j WHERE j.seq = ?`
 
 /** Expired leases of known tasks: scans errand_running, which holds only what runs now. */
-const LOST = `SELECT ${claimedColumns}, r.started_at, r.cancel_asked, r.overdue
-  FROM errand_running r CROSS JOIN errand_jobs j ON j.seq = r.seq
+const lost = (
+  columns: string,
+): string => `SELECT ${columns} FROM errand_running r CROSS JOIN errand_jobs j ON j.seq = r.seq
   WHERE (r.lease_until <= ? OR r.lease_until > ${lastTime}) AND j.task IN (SELECT value FROM json_each(?)) ORDER BY r.lease_until, r.seq LIMIT ?`
+const LOST = lost(`${claimedColumns}, r.started_at, r.cancel_asked, r.overdue`)
+const LOST_SIZES = lost('octet_length(j.input)')
 const RELEASE_LEASE = `UPDATE errand_running SET token = ?, worker = ?, lease_until = ?, born = 0 WHERE seq = ?`
 /** Waiting jobs that waited too long, in the order of their insertion: walks a range of the primary key of errand_overdue. */
 const OVERDUE = `SELECT seq FROM errand_overdue
@@ -77,13 +86,16 @@ export function claim(tx: Transaction, request: ClaimRequest): Claimed & NextDue
         return {
           now: tx.now,
           jobs: [leaseSuspect(tx, seq, request)],
+          cut: false,
           nextDueMs: nextDueMs(tx),
         }
       }
     }
-    leaseHead(tx, name, most, request, jobs)
+    const fits = fitting(tx, name, most, jobs)
+    leaseHead(tx, name, fits, request, jobs)
+    if (fits < most) return { now: tx.now, jobs, cut: true, nextDueMs: nextDueMs(tx) }
   }
-  return { now: tx.now, jobs, nextDueMs: nextDueMs(tx) }
+  return { now: tx.now, jobs, cut: false, nextDueMs: nextDueMs(tx) }
 }
 
 /** The queues of a request with their limits: the named ones in their order, then the others that have work, by name. */
@@ -111,6 +123,33 @@ export function pausedOf(connection: Connection): string[] {
   return connection.rows(PAUSED).map(([queue]) => queue as string)
 }
 
+/** How many jobs of the head may go with those of a claim for their size; `most` when the queue ends before. */
+function fitting(
+  tx: Transaction,
+  queue: string,
+  most: number,
+  jobs: readonly ClaimedJob[],
+): number {
+  if (most === 1 && jobs.length === 0) return most
+  if (tx.row(HAS_LARGE, queue) === undefined) return most
+  return countOf(tx.rows(SIZES, queue, most), sizeOf(jobs)) ?? most
+}
+
+/** How many of these sizes go before it is enough; null for all. */
+function countOf(sizes: readonly Row[], before: number): number | null {
+  let size = before
+  const end = sizes.findIndex(([one]) => {
+    if (size >= handedBytes) return true
+    size += one as number
+    return false
+  })
+  return end < 0 ? null : end
+}
+
+function sizeOf(jobs: readonly ClaimedJob[]): number {
+  return jobs.reduce((size, { input }) => size + input.length, 0)
+}
+
 function leaseHead(
   tx: Transaction,
   queue: string,
@@ -118,6 +157,7 @@ function leaseHead(
   request: ClaimRequest,
   jobs: ClaimedJob[],
 ): void {
+  if (most === 0) return
   const rows = tx.rows(HEAD, queue, most)
   const last = rows.at(-1)
   if (last === undefined) return
@@ -205,8 +245,9 @@ function leaseWaiting(
 export function expired(tx: Transaction, request: ExpiredRequest): Claimed {
   checkLease(request.leaseMs)
   const tasks = JSON.stringify(request.tasks)
-  const lost = tx.rows(LOST, tx.now, tasks, request.limit)
-  const jobs = lost.map((row) => {
+  const fits = countOf(tx.rows(LOST_SIZES, tx.now, tasks, request.limit), 0)
+  const found = tx.rows(LOST, tx.now, tasks, fits ?? request.limit)
+  const jobs = found.map((row) => {
     const token = tx.token()
     tx.run(RELEASE_LEASE, token, request.worker, tx.now + request.leaseMs, row[0] as number)
     rekey(tx, keyOf(row), RUNNING)
@@ -219,14 +260,23 @@ export function expired(tx: Transaction, request: ExpiredRequest): Claimed {
       row[claimedWidth + 1] === 1,
     )
   })
+  if (fits !== null) return { now: tx.now, jobs, cut: true }
+  let size = sizeOf(jobs)
+  let cut = false
   const lease = (rows: readonly Row[]): void => {
-    for (const [seq] of rows)
-      jobs.push(leaseWaiting(tx, seq as number, { ...request, why: 'overdue' }))
+    for (const [seq] of rows) {
+      cut = size >= handedBytes
+      if (cut) return
+      const job = leaseWaiting(tx, seq as number, { ...request, why: 'overdue' })
+      size += job.input.length
+      jobs.push(job)
+    }
   }
   if (jobs.length < request.limit)
     lease(tx.rows(OVERDUE, tx.now, tasks, request.limit - jobs.length))
-  if (jobs.length < request.limit) lease(tx.rows(NEVER_DUE, tasks, request.limit - jobs.length))
-  return { now: tx.now, jobs }
+  if (jobs.length < request.limit && !cut)
+    lease(tx.rows(NEVER_DUE, tasks, request.limit - jobs.length))
+  return { now: tx.now, jobs, cut }
 }
 
 /** Whether `expired` would find anything, were all tasks asked for. */

@@ -1,5 +1,5 @@
 /** Reading jobs. */
-import type { JobState, LogLevel, LogLine } from '../../core/job.ts'
+import { handedBytes, type JobState, type LogLevel, type LogLine } from '../../core/job.ts'
 import type { ListQuery, Page, QueueCount, StoredJob } from '../../store.ts'
 import { nearestTime } from '../unreadable.ts'
 import type { Connection, Row, Value } from './connection.ts'
@@ -59,12 +59,16 @@ export function list(connection: Connection, query: ListQuery): Page {
     ...values,
     ...wanted,
   )
-  const page = found.slice(0, query.limit).map(([seq]) => seq as number)
-  const next = found.length > page.length ? (page.at(-1) ?? null) : lowest
-  return {
-    jobs: page.map((seq) => readStored(connection.row(GET_BY_SEQ, seq) as Row)),
-    next: next === null ? null : String(next),
+  const jobs: StoredJob[] = []
+  let size = 0
+  for (const [seq] of found.slice(0, query.limit)) {
+    if (size >= handedBytes) break
+    const job = readStored(connection.row(GET_BY_SEQ, seq as number) as Row)
+    size += job.input.length + (job.output?.length ?? 0)
+    jobs.push(job)
   }
+  const next = found.length > jobs.length ? (found[jobs.length - 1]?.[0] ?? null) : lowest
+  return { jobs, next: next === null ? null : String(next) }
 }
 
 /** The rowids among which all answers lie, as a statement without order, with its values. */

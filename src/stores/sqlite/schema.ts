@@ -5,6 +5,7 @@
  * `errand_suspects`, `errand_scheduled`, `errand_needs` (blocked), `errand_running`, `errand_finished`. `errand_jobs` holds what
  * was inserted and is not written by claim and finish; the others are narrow, so that a claim and a finish touch few pages.
  */
+import { smallInputBytes } from '../../core/job.ts'
 import { ErrandError } from '../../core/errors.ts'
 import type { Connection } from './connection.ts'
 
@@ -40,6 +41,7 @@ const migrations: readonly string[] = [
      input TEXT NOT NULL
    );
    CREATE INDEX errand_jobs_parent ON errand_jobs (parent) WHERE parent IS NOT NULL;
+   CREATE INDEX errand_jobs_large ON errand_jobs (queue) WHERE octet_length(input) > ${smallInputBytes};
    CREATE INDEX errand_jobs_key ON errand_jobs (unique_key) WHERE unique_key IS NOT NULL;
 
    CREATE TABLE errand_ready (

@@ -29,6 +29,7 @@ import { againRules } from './again-rules.ts'
 import { boundsRules } from './bounds-rules.ts'
 import { claimRaceRules } from './claim-race-rules.ts'
 import { claimRules } from './claim-rules.ts'
+import { sizeRules } from './size-rules.ts'
 import { coordinationRules } from './coordination-rules.ts'
 import { crashRules } from './crash-rules.ts'
 import { expiredRules } from './expired-rules.ts'
@@ -67,6 +68,7 @@ export const storeRules: readonly Rule[] = [
   ...uniqueRules,
   ...replaceRules,
   ...claimRules,
+  ...sizeRules,
   ...suspectRules,
   ...settleRules,
   ...againRules,

@@ -47,6 +47,48 @@ const removeRules: readonly Rule[] = rulesOf('remove and take', {
     assert.equal(await scene.settle(finish(job)), 'settled')
   },
 
+  'jobs in every state are removed by one call as each alone, and one named twice is missing then':
+    async (scene) => {
+      const named = [
+        'blocked',
+        'scheduled',
+        'completed',
+        'failed',
+        'suspect',
+        'ready',
+        'running',
+      ] as const
+      const ids: string[] = []
+      for (const name of named) ids.push((await situations[name].reach(scene, { queue: name })).id)
+      const waiting = named.map((name) => name !== 'running')
+      assert.deepEqual(await scene.store.remove([...ids, ...ids]), [
+        ...waiting.map((isRemoved) => (isRemoved ? 'removed' : 'running')),
+        ...waiting.map((isRemoved) => (isRemoved ? 'missing' : 'running')),
+      ])
+      const left = await scene.store.get(ids)
+      assert.deepEqual(
+        left.map((job) => job === null),
+        waiting,
+      )
+    },
+
+  'jobs removed from the middle of a line leave the others in their order': async (scene) => {
+    const jobs = Array.from({ length: 30 }, (_, at) => newJob({ priority: at < 20 ? 0 : 1 }))
+    await scene.store.insert(jobs)
+    const ids = jobs.map(({ id }) => id)
+    const isGone = (at: number): boolean => at % 7 === 0 || (at > 10 && at < 24)
+    const gone = ids.filter((_, at) => isGone(at))
+    assert.deepEqual(
+      await scene.store.remove(gone),
+      gone.map(() => 'removed'),
+    )
+    assert.deepEqual(
+      await scene.claimIds(),
+      ids.filter((_, at) => !isGone(at)),
+    )
+    assert.deepEqual(await scene.store.counts(), [{ queue: 'queue', state: 'running', count: 14 }])
+  },
+
   'take reads a finished job as it was and removes it': async (scene) => {
     const job = await scene.running()
     await scene.settle(finish(job, { output: '{"a":1}' }))
