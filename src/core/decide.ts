@@ -73,7 +73,7 @@ export type Decision =
 const second = 1_000
 
 /** How long a job of an unknown task is put aside: 1 s, then growing to 5 min. */
-export const deferral = { firstMs: second, maxMs: 300 * second } as const
+export const deferral = { firstMs: 1_000, maxMs: 300_000 } as const
 
 /** A lost job waits up to this long, drawn evenly, doubled with each loss. */
 const lossDelay = { firstMs: 2 * second, maxMs: 30 * second }

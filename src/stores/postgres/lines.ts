@@ -20,7 +20,7 @@ import { smallInputBytes } from '../../core/job.ts'
  * `promote` makes up to 1,000 due jobs ready: walks the head of scheduled, skips what is locked. Neighbours that are due together
  * become one run.
  */
-export const lineFunctions = `
+export const lineFunctions: string = `
 CREATE FUNCTION errand.bind(p_job errand.jobs) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
   IF p_job.start_by IS NULL AND p_job.deadline_at IS NULL THEN RETURN; END IF;

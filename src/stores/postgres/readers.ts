@@ -14,7 +14,7 @@ const scannedPerPage = 5_000
  * A job with its state, from the tables that hold it. What runs under a shared lease is found by a scan of `leases`, which holds a
  * row for each claim under way; what ended together with others, by the index of `batches`.
  */
-export const readerViews = `
+export const readerViews: string = `
 CREATE VIEW errand.stored AS
 SELECT j.seq, j.id, j.task, j.queue,
   CASE
