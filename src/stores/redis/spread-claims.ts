@@ -73,7 +73,7 @@ export async function claimSpread(
     // A suspect comes alone; once other jobs were taken, none may come.
     if (answer.jobs.some((job) => job.startedAt !== null)) alone = true
     if (jobs.length > 0) suspects = -1
-    cut ||= answer.cut
+    cut = sizeOf(jobs) >= handedBytes || answer.cut
     if (cut || (request.limit > 0 && jobs.length >= request.limit)) break
   }
   return { hinted, answer: { now, jobs, cut, nextDueMs } }

@@ -1,4 +1,5 @@
 /** Reading over several partitions. */
+import { handedBytes } from '../../core/job.ts'
 import type { ListQuery, Page, QueueCount, StoredJob } from '../../store.ts'
 import type { Partition } from './partition.ts'
 import { counts, get, list, type PartPage } from './readers.ts'
@@ -73,11 +74,12 @@ async function fill(
   return { jobs, next }
 }
 
-/** Merges the partitions' pages, and stops where one has more than was looked at. */
+/** Merges the partitions' pages, and stops where one has more than was looked at, or with as many bytes as one call gives. */
 function merge(parts: readonly Part[], limit: number): Page {
   const taken = parts.map(() => 0)
   const jobs: StoredJob[] = []
-  while (jobs.length < limit) {
+  let size = 0
+  while (jobs.length < limit && size < handedBytes) {
     let newest = -1
     let isBlind = false
     for (const [n, part] of parts.entries()) {
@@ -91,7 +93,10 @@ function merge(parts: readonly Part[], limit: number): Page {
     }
     if (newest < 0 || isBlind) break
     const job = parts[newest]?.jobs[taken[newest] ?? 0]?.job
-    if (job !== undefined) jobs.push(job)
+    if (job !== undefined) {
+      jobs.push(job)
+      size += job.input.length + (job.output?.length ?? 0)
+    }
     taken[newest] = (taken[newest] ?? 0) + 1
   }
   const cursors = parts.map((part, n) => cursorAfter(part, taken[n] ?? 0))
