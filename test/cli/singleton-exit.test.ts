@@ -47,7 +47,7 @@ interface Row {
   /** Commands that come before and whose end is awaited. */
   readonly before?: readonly (readonly string[])[]
   readonly meanwhile?: (running: Running, folder: string) => Promise<void>
-  readonly code: 0 | 1 | 2 | 4 | 130 | 143
+  readonly code: 0 | 1 | 2 | 4 | 129 | 130 | 143
   /** What stderr says; nothing unless it is told. */
   readonly says?: RegExp
 }
@@ -91,6 +91,11 @@ const rows: Readonly<Record<string, Row>> = {
     args: ['run', 'deaf'],
     meanwhile: signalled('SIGTERM', 'SIGTERM'),
     code: 143,
+  },
+  'a second SIGHUP': {
+    args: ['run', 'deaf'],
+    meanwhile: signalled('SIGHUP', 'SIGHUP'),
+    code: 129,
   },
   'a second SIGINT': {
     args: ['run', 'deaf', '--once'],
