@@ -343,7 +343,7 @@ for (const [how, thrown] of [
       const job = await reach((await client.enqueue(later, undefined)).id, 'failed')
       assert.deepEqual([job.reason, job.failures, job.postpones], ['error', 1, 0])
       assert.equal(job.errors[0]?.code, 'invalid-option')
-      const given = typeof delay === 'string' ? JSON.stringify(delay) : String(delay)
+      const given = shownValue(delay)
       const message = job.errors[0]?.message ?? ''
       assert.ok(
         message.startsWith(`The delay of ${how} must be`) && message.includes(given),
