@@ -82,13 +82,13 @@ for (const [what, bad] of [...Object.entries(noTexts), ['a line break', 'a\nb']]
     for (const define of [
       () => task({ name: bad }),
       () => task({ name: 'a', aliases: [bad] }),
-      () => task({ name: 'a', queue: bad }),
-      () => task({ name: 'a', codec }),
       () => task({ name: 'a', onSuccess: bad }),
       () => task({ name: 'a' }).onFailure(bad),
     ])
       assert.throws(define, { code: 'invalid-task' })
     for (const configure of [
+      () => task({ name: 'a', queue: bad }),
+      () => task({ name: 'a', codec }),
       () => onSqlite(t, { queues: { [bad]: {} } }),
       () => onSqlite(t, { codec }),
       () => worker({ queues: [bad] }),

@@ -121,10 +121,9 @@ test('a listener, a unique key and log fields that throw what throws reach nothi
   await work()
   const { id } = await reach((await client.enqueue(say, undefined)).id, 'completed')
   const lines = (await jobs.logs(id)).map(({ text }) => text)
-  assert.deepEqual(lines, [
-    'with fields (a value that cannot be shown)',
-    'a value that cannot be shown',
-  ])
+  assert.equal(lines.length, 2)
+  assert.match(lines[0] ?? '', /^with fields \(.+\)$/)
+  assert.equal(lines[1], 'a value that cannot be shown')
   await until(
     'the follow-up',
     async () => (await jobs.list({ task: 'follower', state: 'completed' })).jobs.length === 1,
