@@ -10,7 +10,7 @@ import { VirtualClock } from '../../src/testing/virtual-clock.ts'
 import { appOn, newFile, onSqlite, type Bench } from './harness.ts'
 import { faulty } from './faulty.ts'
 
-test('10,000 jobs of an unknown task ahead of ten known ones: the known ones are done within 4 s, and nobody spins', async (t) => {
+test('10,000 jobs of an unknown task ahead of ten known ones: the known ones are reached in a few hundred calls, and nobody spins', async (t) => {
   let doneAt = 0
   let done = 0
   const known = task({
@@ -44,11 +44,11 @@ test('10,000 jobs of an unknown task ahead of ten known ones: the known ones are
     )
   }
   await bench.client.enqueueMany(Array.from({ length: 10 }, () => [known] as const))
-  const from = performance.now()
+  const [from, callsBefore] = [performance.now(), counted.total]
   await bench.work()
   await bench.until('the known ones', () => done === 10)
   t.diagnostic(`done after ${Math.round(doneAt - from)} ms`)
-  assert.ok(doneAt - from < 4_000, `${doneAt - from} ms`)
+  assert.ok(counted.total - callsBefore <= 500, `${counted.total - callsBefore} calls`)
   // They come back after seconds, later after minutes: each time in a few large claims, and nobody spins between.
   const before = counted.total
   await sleep(5_000)
