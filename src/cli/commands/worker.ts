@@ -65,7 +65,7 @@ async function work(options: Options & Globals): Promise<ExitCode> {
   return isClean ? 0 : 1
 }
 
-/** Resolves with the error of a store that only another process can use: whoever started this one starts the next. */
+/** Resolves with the error of a store that only another process can use: the caller starts the next. */
 function storeLost(errand: Errand): Promise<Error> {
   return new Promise((resolve) =>
     errand.on('part-failed', ({ error }) => {
