@@ -1,6 +1,6 @@
 /** The public face of an app, and how one is made. */
-import { App, type ErrandConfig } from './client/app.ts'
-import { callerFolder } from './client/caller.ts'
+import { App, type ErrandConfig } from './app/app.ts'
+import { callerFolder } from './app/caller.ts'
 import { Client } from './client/client.ts'
 import { createJobs } from './client/jobs.ts'
 import type {
@@ -16,7 +16,7 @@ import { createQueues } from './client/queues.ts'
 import { listWorkers } from './client/workers.ts'
 import type { EnqueueOptions } from './core/enqueue-options.ts'
 import { ErrandError } from './core/errors.ts'
-import type { EnqueueRest } from './core/handler.ts'
+import type { EnqueueRest } from './core/running-job.ts'
 import type { AnyTask, OutputOf } from './core/task.ts'
 import { refuseUnknownKeys } from './core/nearest.ts'
 import { readFunction, readText } from './core/read.ts'
@@ -25,7 +25,7 @@ import type { RegisteredTask, Store } from './store.ts'
 import { singletonsOf, type Singletons } from './singleton/singletons.ts'
 import type { AnySingleton, SingletonRun } from './singleton/singleton.ts'
 import { createInlineRunner } from './worker/inline.ts'
-import type { Worker, WorkerOptions } from './worker/public.ts'
+import type { Worker, WorkerOptions } from './worker/worker-options.ts'
 import { ErrandWorker } from './worker/worker.ts'
 
 /** What `createErrand` takes: the app, and its singletons. */

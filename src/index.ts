@@ -1,5 +1,5 @@
 /** `errand`: background jobs for TypeScript. */
-export type { ErrandConfig, QueueOptions, TaskSource } from './client/app.ts'
+export type { ErrandConfig, QueueOptions, TaskSource } from './app/app.ts'
 export type {
   BulkOptions,
   EnqueuedJob,
@@ -28,7 +28,7 @@ export type { Codec } from './core/codec.ts'
 export type { Duration } from './core/duration.ts'
 export type { EnqueueOptions, FailureReport } from './core/enqueue-options.ts'
 export { ErrandError, isErrandError, type ErrandErrorCode } from './core/errors.ts'
-export type { FollowUpOptions, Handler, JobLog, RunningJob } from './core/handler.ts'
+export type { FollowUpOptions, Handler, JobLog, RunningJob } from './core/running-job.ts'
 export { Discard, Postpone, RetryAfter, Unrecoverable } from './core/instructions.ts'
 export type {
   Counters,
@@ -81,4 +81,4 @@ export {
 } from './singleton/singleton.ts'
 export type { RunSingletonOptions, Singletons } from './singleton/singletons.ts'
 export type * from './store.ts'
-export type { StopOptions, Worker, WorkerOptions, WorkerStatus } from './worker/public.ts'
+export type { StopOptions, Worker, WorkerOptions, WorkerStatus } from './worker/worker-options.ts'

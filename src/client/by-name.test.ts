@@ -10,9 +10,9 @@ import type { Store } from '../store.ts'
 import { memory } from '../stores/memory/index.ts'
 import { spying } from '../testing/by-hand.ts'
 import { VirtualClock } from '../testing/virtual-clock.ts'
-import { App } from './app.ts'
+import { App } from '../app/app.ts'
 import { Client } from './client.ts'
-import { describeTask } from './registered-tasks.ts'
+import { describeTask } from '../app/registered-tasks.ts'
 
 const resize = task({
   name: 'images.resize',

@@ -21,7 +21,7 @@ import {
   type InsertBatch,
   type Pending,
 } from './insert-batch.ts'
-import { keepAlive } from './keep-alive.ts'
+import { keepAlive } from '../loops/keep-alive.ts'
 
 /** Gathers single inserts into batches. */
 export class Coalescer {

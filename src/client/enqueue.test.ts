@@ -11,7 +11,7 @@ import { memory } from '../stores/memory/index.ts'
 import { claimByHand, spying } from '../testing/by-hand.ts'
 import { again } from '../testing/conformance/jobs.ts'
 import { VirtualClock } from '../testing/virtual-clock.ts'
-import type { ErrandConfig } from './app.ts'
+import type { ErrandConfig } from '../app/app.ts'
 
 const resize = task({
   name: 'images.resize',

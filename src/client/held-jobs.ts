@@ -7,7 +7,7 @@ import { formatMs } from '../core/duration.ts'
 import { ErrandError } from '../core/errors.ts'
 import type { NewJob } from '../store.ts'
 import { countOf, type Pending } from './insert-batch.ts'
-import { keepAlive } from './keep-alive.ts'
+import { keepAlive } from '../loops/keep-alive.ts'
 import { performance } from '../core/timers.ts'
 
 /** The pauses between two tries, doubled from the first, and for how long a caller waits, in ms. */

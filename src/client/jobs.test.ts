@@ -7,8 +7,8 @@ import type { Store } from '../store.ts'
 import { memory } from '../stores/memory/index.ts'
 import { claimByHand, endByHand } from '../testing/by-hand.ts'
 import { VirtualClock } from '../testing/virtual-clock.ts'
-import { App } from './app.ts'
-import { describeTask } from './registered-tasks.ts'
+import { App } from '../app/app.ts'
+import { describeTask } from '../app/registered-tasks.ts'
 
 const work = task<number>({ name: 'work' })
 const other = task<number>({ name: 'other', queue: 'aside' })

@@ -10,7 +10,7 @@ import type { ListQuery, Store } from '../store.ts'
 import type { Client } from './client.ts'
 import { filterKeys, readFilter, statesFor, type FilterQuery } from './job-filter.ts'
 import type { BulkOptions, JobFilter, Jobs, JobTarget, Tally } from './public.ts'
-import { toRecord } from './records.ts'
+import { toRecord } from './job-record.ts'
 
 /** Most jobs of one page, and of one call of a verb. */
 const jobsBounds = { page: 1_000, defaultPage: 100, chunk: 500 } as const

@@ -2,7 +2,7 @@
 import type { Duration } from '../core/duration.ts'
 import type { EnqueueOptions } from '../core/enqueue-options.ts'
 import type { Counters, JobState, KeptError, LogLine } from '../core/job.ts'
-import type { EnqueueRest } from '../core/handler.ts'
+import type { EnqueueRest } from '../core/running-job.ts'
 import type { AnyTask, OutputOf } from '../core/task.ts'
 import type { CancelAnswer, QueueCount, RemoveAnswer, RetryAnswer } from '../store.ts'
 

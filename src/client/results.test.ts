@@ -8,7 +8,7 @@ import type { Store } from '../store.ts'
 import { memory, MemoryDatabase } from '../stores/memory/index.ts'
 import { claimByHand, endByHand, spying } from '../testing/by-hand.ts'
 import { VirtualClock } from '../testing/virtual-clock.ts'
-import { attemptScope, type AttemptScope } from './attempt-scope.ts'
+import { attemptScope, type AttemptScope } from '../app/attempt-scope.ts'
 
 const add = task<{ a: number; b: number }, number>({ name: 'add' })
 const input = { a: 1, b: 2 }

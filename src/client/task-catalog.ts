@@ -1,14 +1,14 @@
 /** Finds what is known of a task: from its definition, from the app, or from the tasks registry in the store. */
 import { ErrandError } from '../core/errors.ts'
-import { unknownTask } from '../core/registry.ts'
+import { unknownTask } from '../core/task-list.ts'
 import { isTask, type AnyTask } from '../core/task.ts'
 import { errorText } from '../core/kept-error.ts'
 import type { RegisteredTask } from '../store.ts'
-import type { App } from './app.ts'
-import { compileSchema, type JsonCheck } from './json-schema.ts'
-import type { TaskFacts } from './new-job.ts'
-import { validate } from './payload.ts'
-import { readRegistered } from './registered-tasks.ts'
+import type { App } from '../app/app.ts'
+import { compileSchema, type JsonCheck } from '../app/json-schema.ts'
+import type { TaskFacts } from '../app/new-job.ts'
+import { validate } from '../app/payload.ts'
+import { readRegistered } from '../app/registered-tasks.ts'
 
 /** A task that jobs can be made of. */
 export interface KnownTask {

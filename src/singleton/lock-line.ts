@@ -1,7 +1,7 @@
 /** How a keeper of a lock reaches its hold loop: directly, or in a thread. */
 import type { Worker as Thread } from 'node:worker_threads'
 import { ErrandError, type ErrandErrorCode } from '../core/errors.ts'
-import { stopThread } from '../worker/thread.ts'
+import { stopThread } from '../loops/thread.ts'
 import type { HoldLoop, HoldReport } from './hold-loop.ts'
 import type { FromLockThread, ToLockThread } from './lock-thread.ts'
 import type { HoldAnswer } from './lock.ts'

@@ -2,8 +2,8 @@
 import { parentPort, workerData } from 'node:worker_threads'
 import { HoldLoop, type HoldReport } from './hold-loop.ts'
 import type { HoldAnswer, Locks } from './lock.ts'
-import { openInThread, type Ready, type ThreadStart } from '../worker/in-thread.ts'
-import { machineTicks } from '../worker/time.ts'
+import { openInThread, type Ready, type ThreadStart } from '../loops/in-thread.ts'
+import { machineTicks } from '../loops/time.ts'
 
 /** What the keeper hands to the thread at its start, beside what every thread is given. */
 export interface LockThreadData {

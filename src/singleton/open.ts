@@ -1,6 +1,6 @@
 /** Makes what a singleton's settings name, and runs its loop. */
 import { ErrandError } from '../core/errors.ts'
-import type { JobLog } from '../core/handler.ts'
+import type { JobLog } from '../core/running-job.ts'
 import type { LogLevel } from '../core/job.ts'
 import type { EventHub } from '../observe/events.ts'
 import type { Store } from '../store.ts'

@@ -2,7 +2,7 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec'
 import type { Duration } from '../core/duration.ts'
 import { ErrandError } from '../core/errors.ts'
-import type { JobLog } from '../core/handler.ts'
+import type { JobLog } from '../core/running-job.ts'
 import { refuseUnknownKeys } from '../core/nearest.ts'
 import { readFlag, readShape } from '../core/read.ts'
 import type { Liveness } from './liveness/liveness.ts'

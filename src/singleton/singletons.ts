@@ -1,7 +1,7 @@
 /** The singletons of an app: run, looked at, woken. */
 import { randomUUID } from 'node:crypto'
 import { ErrandError } from '../core/errors.ts'
-import { refuseInThread } from '../worker/in-thread.ts'
+import { refuseInThread } from '../loops/in-thread.ts'
 import { nearest, refuseUnknownKeys } from '../core/nearest.ts'
 import { readList, readMs, readSignal, refuseValue } from '../core/read.ts'
 import { checkBeats, type Verdict } from './liveness/check.ts'

@@ -6,7 +6,7 @@ import { refuseUnknownKeys } from '../core/nearest.ts'
 import { readChoice, readShape } from '../core/read.ts'
 import { performance, setTimeout } from '../core/timers.ts'
 import type { Errand } from '../errand.ts'
-import type { Worker } from '../worker/public.ts'
+import type { Worker } from '../worker/worker-options.ts'
 import { passing } from './test-errand.ts'
 import { VirtualClock } from './virtual-clock.ts'
 

@@ -1,8 +1,8 @@
 /** Runs one task's handler once, as a worker would, without a worker and without storing anything. */
-import { App, readCount } from '../client/app.ts'
+import { App, readCount } from '../app/app.ts'
 import { Client, leased } from '../client/client.ts'
-import { keepAlive } from '../client/keep-alive.ts'
-import { decodePayload } from '../client/payload.ts'
+import { keepAlive } from '../loops/keep-alive.ts'
+import { decodePayload } from '../app/payload.ts'
 import { toMs, type Duration } from '../core/duration.ts'
 import type { Outcome } from '../core/decide.ts'
 import { ErrandError } from '../core/errors.ts'

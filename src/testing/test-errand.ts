@@ -1,6 +1,6 @@
 /** An app for tests: in memory, with a clock that stands still until the test moves it. */
-import type { ErrandConfig } from '../client/app.ts'
-import { callerFolder } from '../client/caller.ts'
+import type { ErrandConfig } from '../app/app.ts'
+import { callerFolder } from '../app/caller.ts'
 import { refuseValue } from '../core/read.ts'
 import { createErrandIn, type Errand } from '../errand.ts'
 import { memory } from '../stores/memory/index.ts'

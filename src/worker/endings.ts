@@ -2,11 +2,11 @@
  * What becomes of jobs that leave a worker's hands: makes their settlements, hands them to the settler, lets go of their
  * leases when the store has answered, and tells the world.
  */
-import type { App } from '../client/app.ts'
+import type { App } from '../app/app.ts'
 import { sleep } from '../core/clock.ts'
 import type { Outcome } from '../core/decide.ts'
 import { ErrandError } from '../core/errors.ts'
-import type { TaskRegistry } from '../core/registry.ts'
+import type { TaskRegistry } from '../core/task-list.ts'
 import { errorText } from '../core/kept-error.ts'
 import type { Events } from '../observe/events.ts'
 import type { ClaimedJob } from '../store.ts'
@@ -17,7 +17,7 @@ import type { Notes } from './notes.ts'
 import { rulesOf, type HeldRules } from './rules.ts'
 import { makeSettlement, type Settled } from './settlement.ts'
 import type { Settler, Verdict } from './settler.ts'
-import { answered, mayPass } from './supervised.ts'
+import { answered, mayPass } from '../loops/supervised.ts'
 
 export interface EndingsOptions {
   readonly app: App

@@ -7,16 +7,16 @@
  * Jobs that were lost are claimed alone and never buffered: a claim may ask for one only while a slot is kept free for it.
  * Under full load no slot is free when a claim is made, so after a while the next one that frees is kept for such a claim.
  */
-import type { App } from '../client/app.ts'
+import type { App } from '../app/app.ts'
 import type { Claimed, ClaimedJob, Tended } from '../store.ts'
 import type { LeaseTable } from './lease-table.ts'
-import { buffer, type Buffered, type Line } from './line.ts'
-import { Lines, quarantineLosses, type Ask } from './lines.ts'
+import { buffer, type Buffered, type Line } from './served-queue.ts'
+import { Lines, quarantineLosses, type Ask } from './served-queues.ts'
 import type { Renewer } from './renewer.ts'
 import type { Settler } from './settler.ts'
 import type { Slots } from './slots.ts'
-import { answered, Loop } from './supervised.ts'
-import type { Ticks } from './time.ts'
+import { answered, Loop } from '../loops/supervised.ts'
+import type { Ticks } from '../loops/time.ts'
 
 export interface FetcherOptions {
   readonly app: App

@@ -2,12 +2,12 @@
  * The chore that a process with inline runs alone would leave undone, for want of a worker: pruning finished jobs. A round follows an
  * inline run now and then, in the background, so that nobody waits for it, and ends after a bounded number of jobs.
  */
-import type { App } from '../client/app.ts'
+import type { App } from '../app/app.ts'
 import { sleep } from '../core/clock.ts'
 import { errorText } from '../core/kept-error.ts'
-import { inRootContext } from './root-context.ts'
-import { answered } from './supervised.ts'
-import { ticksOf, type Ticks } from './time.ts'
+import { inRootContext } from '../loops/root-context.ts'
+import { answered } from '../loops/supervised.ts'
+import { ticksOf, type Ticks } from '../loops/time.ts'
 
 /** A round comes at most so often, and prunes so many jobs in each of so many calls, with a pause between them. */
 const bounds = { everyMs: 5_000, chunk: 1_000, chunks: 10, pauseMs: 20 } as const

@@ -1,7 +1,7 @@
 /** Runs jobs in the process that enqueues them: one attempt, no retries, the outcome stored like any other. */
-import type { App } from '../client/app.ts'
+import type { App } from '../app/app.ts'
 import type { InlineRunner } from '../client/inline-runner.ts'
-import { readStoredOptions } from '../client/new-job.ts'
+import { readStoredOptions } from '../app/new-job.ts'
 import { sleep } from '../core/clock.ts'
 import type { Outcome } from '../core/decide.ts'
 import { formatMs } from '../core/duration.ts'
@@ -17,7 +17,7 @@ import { Notes } from './notes.ts'
 import { RenewLoop } from './renew-loop.ts'
 import { makeSettlement } from './settlement.ts'
 import { abortGraceMs } from './slots.ts'
-import { ticksOf } from './time.ts'
+import { ticksOf } from '../loops/time.ts'
 
 /** The pause between two tries of a settlement that is held, in ms. */
 const heldPauseMs = 250

@@ -1,15 +1,15 @@
 /** The job as its handler sees it. */
 import type { Client } from '../client/client.ts'
-import { encodePayload } from '../client/payload.ts'
+import { encodePayload } from '../app/payload.ts'
 import { ErrandError } from '../core/errors.ts'
-import type { FollowUpOptions, JobLog, RunningJob } from '../core/handler.ts'
+import type { FollowUpOptions, JobLog, RunningJob } from '../core/running-job.ts'
 import { followUpId } from '../core/id.ts'
 import { toJson } from '../core/json.ts'
 import type { LogLevel } from '../core/job.ts'
 import { messageOf } from '../core/kept-error.ts'
 import type { AnyTask } from '../core/task.ts'
 import type { Attempt } from './attempt.ts'
-import type { Ticks } from './time.ts'
+import type { Ticks } from '../loops/time.ts'
 
 /** What a view asks of its worker. */
 export interface ViewServices {

@@ -8,8 +8,8 @@ import { cutText } from '../core/text.ts'
 import type { EventHub } from '../observe/events.ts'
 import type { Note, NoteAnswer, Store } from '../store.ts'
 import type { Attempt } from './attempt.ts'
-import { answered, Health, isOfTheBatch, mayPass } from './supervised.ts'
-import type { Ticks } from './time.ts'
+import { answered, Health, isOfTheBatch, mayPass } from '../loops/supervised.ts'
+import type { Ticks } from '../loops/time.ts'
 
 /** Where attempts leave their notes. */
 export interface JobNotes {

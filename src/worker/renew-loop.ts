@@ -9,9 +9,9 @@
 import type { Clock } from '../core/clock.ts'
 import { isErrandError } from '../core/errors.ts'
 import type { LeaseRef, Note, Store } from '../store.ts'
-import { answered } from './supervised.ts'
+import { answered } from '../loops/supervised.ts'
 import { entryState, LeaseReader, type SharedLeases } from './lease-table.ts'
-import type { Ticks } from './time.ts'
+import type { Ticks } from '../loops/time.ts'
 
 /** What the loop tells the worker. */
 export type RenewReport =

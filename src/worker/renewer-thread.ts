@@ -1,10 +1,10 @@
 /** The thread of the renewer: opens the store anew and runs the renew loop on it. */
 import { parentPort, workerData } from 'node:worker_threads'
 import type { Store } from '../store.ts'
-import { openInThread, type Ready, type ThreadStart } from './in-thread.ts'
+import { openInThread, type Ready, type ThreadStart } from '../loops/in-thread.ts'
 import type { SharedLeases } from './lease-table.ts'
 import { RenewLoop, type RenewReport } from './renew-loop.ts'
-import { machineTicks } from './time.ts'
+import { machineTicks } from '../loops/time.ts'
 
 /** What the worker hands to the thread at its start, beside what every thread is given. */
 export interface RenewerData {

@@ -10,9 +10,9 @@ import type { Connector, LeaseRef, Store } from '../store.ts'
 import { LeaseTable } from './lease-table.ts'
 import { RenewLoop, type RenewReport } from './renew-loop.ts'
 import type { RenewerData, ToThread } from './renewer-thread.ts'
-import { Health } from './supervised.ts'
-import { sayNoThread, startThread, stopThread, whyNoThread } from './thread.ts'
-import { ticksOf } from './time.ts'
+import { Health } from '../loops/supervised.ts'
+import { sayNoThread, startThread, stopThread, whyNoThread } from '../loops/thread.ts'
+import { ticksOf } from '../loops/time.ts'
 
 export interface RenewerOptions {
   readonly store: Store

@@ -1,8 +1,8 @@
 /** What holds for a job here: its task, its policy, and what its call said. */
-import type { App } from '../client/app.ts'
-import { readStoredOptions, type StoredOptions } from '../client/new-job.ts'
+import type { App } from '../app/app.ts'
+import { readStoredOptions, type StoredOptions } from '../app/new-job.ts'
 import type { Policy } from '../core/options.ts'
-import type { TaskRegistry } from '../core/registry.ts'
+import type { TaskRegistry } from '../core/task-list.ts'
 import type { Definition } from '../core/task.ts'
 import type { ClaimedJob } from '../store.ts'
 

@@ -1,8 +1,8 @@
 /** From an outcome to the settlement that carries it: decision, error, follow-ups, all encoded. */
-import type { App } from '../client/app.ts'
+import type { App } from '../app/app.ts'
 import type { Client } from '../client/client.ts'
-import { depthOf, makeJob, mostFollowUps } from '../client/new-job.ts'
-import { encodedBy, payloadBounds } from '../client/payload.ts'
+import { depthOf, makeJob, mostFollowUps } from '../app/new-job.ts'
+import { encodedBy, payloadBounds } from '../app/payload.ts'
 import type { Codec } from '../core/codec.ts'
 import { decide, type Decision, type Outcome } from '../core/decide.ts'
 import type { FailureReport } from '../core/enqueue-options.ts'

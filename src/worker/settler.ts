@@ -7,7 +7,7 @@
 import { sleep } from '../core/clock.ts'
 import type { EventHub } from '../observe/events.ts'
 import type { SettleAnswer, Settlement, Store } from '../store.ts'
-import { answered, Health, isOfTheBatch } from './supervised.ts'
+import { answered, Health, isOfTheBatch } from '../loops/supervised.ts'
 import { setImmediate } from '../core/timers.ts'
 
 /** What became of one settlement; `refused` could never be written, for the given error. */

@@ -2,8 +2,8 @@
  * The slots of a worker: starts attempts and watches their time. A slot is taken from the start of an attempt until its
  * handler has ended, whatever becomes of its lease.
  */
-import type { App } from '../client/app.ts'
-import { depthOf, mostFollowUps } from '../client/new-job.ts'
+import type { App } from '../app/app.ts'
+import { depthOf, mostFollowUps } from '../app/new-job.ts'
 import { deferral, overdue } from '../core/decide.ts'
 import { ErrandError } from '../core/errors.ts'
 import { errorText } from '../core/kept-error.ts'
@@ -14,7 +14,7 @@ import type { ViewServices } from './job-view.ts'
 import type { LeaseTable } from './lease-table.ts'
 import type { Notes } from './notes.ts'
 import type { HeldRules } from './rules.ts'
-import { answered } from './supervised.ts'
+import { answered } from '../loops/supervised.ts'
 
 /** How long an aborted handler may take before it counts as stuck and its lease is let go; a stop may give it longer. */
 export const abortGraceMs = 5_000

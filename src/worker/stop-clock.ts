@@ -2,8 +2,8 @@
 import { sleep, type Clock } from '../core/clock.ts'
 import { toMs } from '../core/duration.ts'
 import { refuseUnknownKeys } from '../core/nearest.ts'
-import type { StopOptions } from './public.ts'
-import type { Ticks } from './time.ts'
+import type { StopOptions } from './worker-options.ts'
+import type { Ticks } from '../loops/time.ts'
 
 /** Bounds of a stop, in milliseconds. */
 export const stopDefaults = { graceMs: 25_000, abortGraceMs: 5_000, closeMs: 300 } as const

@@ -5,16 +5,16 @@
  * silent, it rescues nobody before one renew interval of unbroken contact, so that live workers can renew first.
  */
 import { sleep } from '../core/clock.ts'
-import type { App } from '../client/app.ts'
+import type { App } from '../app/app.ts'
 import { overdue, type Outcome } from '../core/decide.ts'
-import type { TaskRegistry } from '../core/registry.ts'
+import type { TaskRegistry } from '../core/task-list.ts'
 import { errorText } from '../core/kept-error.ts'
 import type { ClaimedJob, Tended, WorkerRecord } from '../store.ts'
 import type { ViewServices } from './job-view.ts'
 import { rulesOf } from './rules.ts'
 import { makeSettlement } from './settlement.ts'
 import type { Settler } from './settler.ts'
-import { answered, Loop } from './supervised.ts'
+import { answered, Loop } from '../loops/supervised.ts'
 
 /** Jobs in one call of `expired`, finished jobs in one call of `prune`. */
 const chunk = { expired: 200, prune: 1_000 } as const

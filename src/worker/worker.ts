@@ -5,21 +5,21 @@
  * aborted, then are left) → stopped.
  */
 import { v7 as uuidv7 } from 'uuid'
-import type { App } from '../client/app.ts'
-import { readCount } from '../client/app.ts'
+import type { App } from '../app/app.ts'
+import { readCount } from '../app/app.ts'
 import type { Client } from '../client/client.ts'
 import { sleep } from '../core/clock.ts'
 import { toMs } from '../core/duration.ts'
 import { ErrandError } from '../core/errors.ts'
 import { refuseUnknownKeys } from '../core/nearest.ts'
-import { refuseInThread } from './in-thread.ts'
+import { refuseInThread } from '../loops/in-thread.ts'
 import { errorText } from '../core/kept-error.ts'
 import { readList, readQueueName } from '../core/read.ts'
-import { Parts } from './parts.ts'
-import type { StopOptions, Worker, WorkerOptions, WorkerStatus } from './public.ts'
-import { inRootContext } from './root-context.ts'
+import { Parts } from './wiring.ts'
+import type { StopOptions, Worker, WorkerOptions, WorkerStatus } from './worker-options.ts'
+import { inRootContext } from '../loops/root-context.ts'
 import { stopDefaults, StopClock } from './stop-clock.ts'
-import { ticksOf, type Ticks } from './time.ts'
+import { ticksOf, type Ticks } from '../loops/time.ts'
 import { clearInterval, setInterval } from '../core/timers.ts'
 
 /** The most slots of one worker: each running job holds a lease in a table of fixed size. */

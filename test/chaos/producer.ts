@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createErrand } from 'errand'
 import { isErrandError } from '../../src/core/errors.ts'
-import { mayPass } from '../../src/worker/supervised.ts'
+import { mayPass } from '../../src/loops/supervised.ts'
 import { openStore } from '../../src/cli/open-store.ts'
 import { askedToStop, configOf, readPart, tellUp } from './parts.ts'
 import { randomOf } from './random.ts'

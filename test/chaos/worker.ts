@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createErrand, type StopOptions, type Worker } from 'errand'
 import { openStore } from '../../src/cli/open-store.ts'
-import { mayPass } from '../../src/worker/supervised.ts'
+import { mayPass } from '../../src/loops/supervised.ts'
 import { askedToStop, configOf, readPart, tellUp } from './parts.ts'
 import { keepingLedger, withoutFencing } from './watched-store.ts'
 

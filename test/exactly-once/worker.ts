@@ -1,6 +1,6 @@
 /** A process of the run: a worker whose handler writes in the transaction that completes its job, and which may be cut off on the way. */
 import { isErrandError } from '../../src/core/errors.ts'
-import type { RunningJob } from '../../src/core/handler.ts'
+import type { RunningJob } from '../../src/core/running-job.ts'
 import { constant, createErrand, task } from '../../src/index.ts'
 import { openEffects } from './effects.ts'
 import { leaseMs, taskName, type Order, type Part, type Place, type Report } from './part.ts'

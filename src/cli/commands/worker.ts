@@ -2,7 +2,7 @@
 import type { Command } from 'commander'
 import type { Duration } from '../../core/duration.ts'
 import type { Errand } from '../../errand.ts'
-import type { StopOptions, Worker, WorkerOptions } from '../../worker/public.ts'
+import type { StopOptions, Worker, WorkerOptions } from '../../worker/worker-options.ts'
 import { action, type Globals } from '../action.ts'
 import { needsRestart, type ExitCode } from '../exit.ts'
 import { examples } from '../help.ts'

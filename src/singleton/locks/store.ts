@@ -1,7 +1,7 @@
 /** The locks of a store, for singletons. */
 import { ownModule } from '../../core/own-module.ts'
 import type { Connector, Store } from '../../store.ts'
-import { openConnector } from '../../worker/in-thread.ts'
+import { openConnector } from '../../loops/in-thread.ts'
 import type { Locks } from '../lock.ts'
 import { setImmediate } from '../../core/timers.ts'
 

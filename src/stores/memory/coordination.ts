@@ -1,6 +1,6 @@
 /** What workers and operators share beside jobs: queues, workers, tasks. */
 import type { RegisteredTask, Tended, WorkerRecord } from '../../store.ts'
-import { needsSweep } from './claims.ts'
+import { needsSweep } from './claim.ts'
 import { needsPrune } from './operators.ts'
 import { nextDueMs, promote, type MemoryDatabase } from './state.ts'
 

@@ -1,7 +1,7 @@
 /** What people do to jobs: cancel, retry, remove, take, prune. */
 import { isFinal, noCounters } from '../../core/job.ts'
 import type { CancelAnswer, RemoveAnswer, RetryAnswer, StoredJob } from '../../store.ts'
-import { finish, release } from './endings.ts'
+import { finish, release } from './needs.ts'
 import { shown } from './readers.ts'
 import { erase, move, type MemoryDatabase, type Row } from './state.ts'
 import { holderOf, pruneKeys } from './uniques.ts'

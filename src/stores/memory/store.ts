@@ -12,14 +12,14 @@ import {
   checkSettlements,
   withLease,
 } from '../bounds.ts'
-import { claim, expired } from './claims.ts'
+import { claim, expired } from './claim.ts'
 import { registerTasks, setPaused, taskList, tend, workerList } from './coordination.ts'
-import { insert } from './intake.ts'
+import { insert } from './insert.ts'
 import { note, renew } from './leases.ts'
 import { hold, putRecord, release } from './locks.ts'
 import { cancel, prune, remove, retry, take } from './operators.ts'
 import { counts, get, list, logs } from './readers.ts'
-import { settle } from './settling.ts'
+import { settle } from './settle.ts'
 import type { MemoryDatabase } from './state.ts'
 
 /**

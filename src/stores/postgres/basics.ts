@@ -1,5 +1,5 @@
 /** Functions that all others build on: time, numbers, counts. */
-import { callPatienceMs } from './planned.ts'
+import { callPatienceMs } from './plan-settings.ts'
 
 import { longestMs } from '../../core/duration.ts'
 

@@ -3,7 +3,7 @@ import type { RegisteredTask, Tended, WorkerRecord } from '../../store.ts'
 import { lastTime } from '../unreadable.ts'
 import type { Database } from './database.ts'
 import { texts } from './rows.ts'
-import { patienceMs, planned } from './planned.ts'
+import { patienceMs, planned } from './plan-settings.ts'
 
 /**
  * `tend` writes a worker's heartbeat and tells it what there is to do; it promotes what is due, sums up the counts, and weighs jobs anew

@@ -16,7 +16,7 @@ import {
 import { Heads } from './heads.ts'
 import { Apart } from './held.ts'
 import type { Hints } from './hints.ts'
-import { Leased } from './leased.ts'
+import { Leased } from './claimed-numbers.ts'
 import type { Row, Value } from './rows.ts'
 import { inSchema, migrate, type Runner } from './schema.ts'
 import { performance, setTimeout } from '../../core/timers.ts'

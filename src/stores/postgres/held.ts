@@ -4,7 +4,7 @@
  */
 import { isErrandError } from '../../core/errors.ts'
 import { performance, setTimeout } from '../../core/timers.ts'
-import { heldMs } from './planned.ts'
+import { heldMs } from './plan-settings.ts'
 
 const pauseMs = 100
 /** For how long calls go apart after one that met a held row, in ms. */

@@ -5,7 +5,7 @@ import { findPostgres, query } from '../../../test/postgres-server.ts'
 import { tcpProxy } from '../../../test/tcp-proxy.ts'
 import type { NewJob } from '../../store.ts'
 import { claimOf, finish, newJob, unique } from '../../testing/conformance/jobs.ts'
-import { packJob } from './intake.ts'
+import { packJob } from './insert.ts'
 import { postgres } from './index.ts'
 
 const server = await findPostgres()

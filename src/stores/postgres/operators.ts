@@ -2,10 +2,10 @@
 import { isFinal } from '../../core/job.ts'
 import type { CancelAnswer, RemoveAnswer, RetryAnswer, StoredJob } from '../../store.ts'
 import type { Database } from './database.ts'
-import { recheckNeeding } from './intake.ts'
+import { recheckNeeding } from './insert.ts'
 import { readStored, storedColumns, uuids } from './rows.ts'
 import { patiently } from './held.ts'
-import { patienceMs, planned } from './planned.ts'
+import { patienceMs, planned } from './plan-settings.ts'
 
 /**
  * Each takes its jobs one after the other and locks the job, then the table that holds it. Answers are digits: the places of the

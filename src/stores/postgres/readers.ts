@@ -3,7 +3,7 @@ import { handedBytes, type JobState, type LogLevel, type LogLine } from '../../c
 import type { ListQuery, Page, QueueCount, StoredJob } from '../../store.ts'
 import { nearestTime } from '../unreadable.ts'
 import type { Database } from './database.ts'
-import { planned } from './planned.ts'
+import { planned } from './plan-settings.ts'
 import { readStored, storedColumns, storedSeq, uuids, type Row, type Value } from './rows.ts'
 import { codeOf, COMPLETED, RUNNING, stateOf } from './states.ts'
 

@@ -3,7 +3,7 @@ import { COMPLETED } from './states.ts'
 import type { Database } from './database.ts'
 import { bounded } from './rows.ts'
 import { ringDays } from './tables.ts'
-import { planned } from './planned.ts'
+import { planned } from './plan-settings.ts'
 
 const workerKeptMs = 24 * 60 * 60 * 1_000
 /** How many keys that were left over one call removes. */

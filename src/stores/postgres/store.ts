@@ -10,8 +10,8 @@ import {
   checkSettlements,
   withLease,
 } from '../bounds.ts'
-import { claim } from './claims.ts'
-import { expired } from './expired.ts'
+import { claim } from './claim.ts'
+import { expired } from './rescue.ts'
 import {
   pausedQueues,
   registerTasks,
@@ -24,14 +24,14 @@ import { Database, type DatabaseOptions } from './database.ts'
 import { durabilityOf } from './durability.ts'
 import { closedError } from './errors.ts'
 import { Hints } from './hints.ts'
-import { insert } from './intake.ts'
+import { insert } from './insert.ts'
 import { note, renew } from './leases.ts'
 import { Listener, type ListenerTimes } from './listener.ts'
 import { getRecord, hold, lockOwner, putRecord, release } from './locks.ts'
 import { cancel, remove, retry, take } from './operators.ts'
 import { counts, get, list, logs } from './readers.ts'
 import { prune } from './retention.ts'
-import { settle } from './settling.ts'
+import { settle } from './settle.ts'
 import { callerOf, type Caller } from './transactions.ts'
 import { warningsOf } from './warnings.ts'
 

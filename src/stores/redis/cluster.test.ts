@@ -10,8 +10,8 @@ import { claimOf, finish, newJob, unique, workerOf } from '../../testing/conform
 import type { ClaimedJob, Store } from '../../store.ts'
 import { Connection } from './connection.ts'
 import { redis, type RedisClient } from './index.ts'
-import { Partition } from './partition.ts'
-import { Spread } from './spread.ts'
+import { Partition } from './partitions/partition.ts'
+import { Spread } from './partitions/place.ts'
 
 /** Rules that compare the order of jobs: order holds per partition, so their jobs get ids of one. */
 const ofOneLine: ReadonlySet<string> = new Set([

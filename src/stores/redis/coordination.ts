@@ -1,8 +1,8 @@
 /** What workers and operators share beside jobs: queues, workers, tasks. */
 import type { RegisteredTask, Tended, WorkerRecord } from '../../store.ts'
-import { escape, unescape } from './fields.ts'
+import { escape, unescape } from './encoding.ts'
 import { jobsLua } from './fragments.ts'
-import type { Answered, Partition } from './partition.ts'
+import type { Answered, Partition } from './partitions/partition.ts'
 import { retentionLua } from './retention.ts'
 import { scriptOf } from './script.ts'
 

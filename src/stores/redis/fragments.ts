@@ -1,7 +1,7 @@
 /** The fragments that almost every script is made of, in the order of their needs. */
-import { endingsLua } from './endings.ts'
+import { endingsLua } from './needs.ts'
 import { linesLua } from './lines.ts'
-import { outboxLua } from './outbox.ts'
+import { outboxLua } from './partitions/outbox.ts'
 import { rowsLua } from './rows.ts'
 import { statesLua } from './states.ts'
 import { uniquesLua } from './uniques.ts'

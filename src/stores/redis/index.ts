@@ -7,7 +7,7 @@ import { encodeAdvice, isTorn, maybeUnset, shownUrl, shownValue } from '../../co
 import type { Store } from '../../store.ts'
 import { isClient, type RedisClient } from './client.ts'
 import type { Target } from './connection.ts'
-import { mostPartitions } from './partition.ts'
+import { mostPartitions } from './partitions/partition.ts'
 import { redisStore } from './store.ts'
 
 export type { RedisClient }

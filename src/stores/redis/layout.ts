@@ -4,7 +4,7 @@
  */
 import { ErrandError } from '../../core/errors.ts'
 import { lostError } from './errors.ts'
-import type { Partition } from './partition.ts'
+import type { Partition } from './partitions/partition.ts'
 import { layoutScriptOf } from './script.ts'
 
 /** The newest layout that this code knows. */

@@ -1,10 +1,10 @@
 /** What a worker says about jobs while they run: `renew` and `note`. */
 import { keptLogLines } from '../../core/job.ts'
 import type { LeaseRef, Note, NoteAnswer, RenewAnswer } from '../../store.ts'
-import { whole } from './fields.ts'
+import { whole } from './encoding.ts'
 import { jobsLua } from './fragments.ts'
 import { packId } from './ids.ts'
-import type { Partition } from './partition.ts'
+import type { Partition } from './partitions/partition.ts'
 import { scriptOf } from './script.ts'
 
 const RENEW = scriptOf(

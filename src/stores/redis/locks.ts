@@ -1,6 +1,6 @@
 /** Named locks and records, in the first partition. */
 import type { HoldAnswer, Holding, HoldRequest, LockOwner } from '../../core/lock.ts'
-import type { Partition } from './partition.ts'
+import type { Partition } from './partitions/partition.ts'
 import { scriptOf } from './script.ts'
 
 /** A lock is a hash, which stays while the lock is free: its token, and who holds it until when. */

@@ -1,9 +1,9 @@
 /** What people do to jobs: cancel, retry, remove, take. */
 import type { CancelAnswer, RemoveAnswer, RetryAnswer, StoredJob } from '../../store.ts'
-import { nullable } from './fields.ts'
+import { nullable } from './encoding.ts'
 import { jobsLua } from './fragments.ts'
 import { packId } from './ids.ts'
-import type { Answered, Partition } from './partition.ts'
+import type { Answered, Partition } from './partitions/partition.ts'
 import { readStored, type Shown } from './rows.ts'
 import { scriptOf } from './script.ts'
 import { showLua } from './readers.ts'

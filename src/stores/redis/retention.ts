@@ -1,6 +1,6 @@
 /** Which finished jobs have been kept long enough, and their removal in chunks. */
 import { jobsLua } from './fragments.ts'
-import type { Partition } from './partition.ts'
+import type { Partition } from './partitions/partition.ts'
 import { scriptOf } from './script.ts'
 
 const workerKeptMs = 24 * 60 * 60 * 1_000

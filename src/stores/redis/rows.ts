@@ -14,7 +14,7 @@
  */
 import { longestMs } from '../../core/duration.ts'
 import type { ClaimedJob, StoredJob } from '../../store.ts'
-import { readCounters, readNullable, readNumber, unescape } from './fields.ts'
+import { readCounters, readNullable, readNumber, unescape } from './encoding.ts'
 import { unpackId } from './ids.ts'
 import { handedOut, lastTime, shown } from '../unreadable.ts'
 import { stateOf } from './states.ts'

@@ -1,6 +1,6 @@
 /** What workers and operators share beside jobs: queues, workers, tasks. */
 import type { RegisteredTask, Tended, WorkerRecord } from '../../store.ts'
-import { busyQueues, needsSweep, pausedOf } from './claims.ts'
+import { busyQueues, needsSweep, pausedOf } from './claim.ts'
 import type { Connection } from './connection.ts'
 import { nextDueMs, promote } from './lines.ts'
 import { needsPrune } from './retention.ts'

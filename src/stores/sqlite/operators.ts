@@ -1,6 +1,6 @@
 /** What people do to jobs: cancel, retry, remove, take. */
 import type { CancelAnswer, RemoveAnswer, RetryAnswer, StoredJob } from '../../store.ts'
-import { cancelWaiting, dropProgress, erase, release, unfinish } from './endings.ts'
+import { cancelWaiting, dropProgress, erase, release, unfinish } from './needs.ts'
 import { bind, lineUp, stepOut, unbind } from './lines.ts'
 import { get } from './readers.ts'
 import { readRecord, RECORD_BY_ID, type JobRecord } from './rows.ts'

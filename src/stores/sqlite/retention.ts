@@ -1,6 +1,6 @@
 /** Which finished jobs have been kept long enough, and their removal in chunks. */
 import type { Row, Value } from './connection.ts'
-import { erase } from './endings.ts'
+import { erase } from './needs.ts'
 import type { StoredTime } from './rows.ts'
 import { COMPLETED } from './states.ts'
 import type { Transaction } from './transaction.ts'

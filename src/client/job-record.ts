@@ -1,0 +1,63 @@
+/** From jobs as they lie in a store to jobs as people read them. */
+import type { KeptError } from '../core/job.ts'
+import type { StoredJob } from '../store.ts'
+import type { App } from '../app/app.ts'
+import { decodePayload } from '../app/payload.ts'
+import type { JobRecord } from './public.ts'
+
+/** Decodes a job. Never throws: what cannot be decoded here is left undefined, or left out. */
+export function toRecord(app: App, job: StoredJob): JobRecord {
+  const { counters, codec } = job
+  return {
+    id: job.id,
+    task: job.task,
+    queue: job.queue,
+    state: job.state,
+    priority: job.priority,
+    input: decodeOrNot(app, job.input, codec),
+    output: job.output === null ? undefined : decodeOrNot(app, job.output, codec),
+    errors: decodeErrors(app, job),
+    reason: job.reason,
+    attempt: counters.attempts + (job.state === 'running' ? 1 : 0),
+    attempts: counters.attempts,
+    failures: counters.failures,
+    postpones: counters.postpones,
+    losses: counters.losses,
+    interruptions: counters.interruptions,
+    deferrals: counters.deferrals,
+    token: job.token,
+    key: job.uniqueKey,
+    parent: job.parent,
+    worker: job.worker,
+    progress: job.progress === null ? undefined : decodeOrNot(app, job.progress, null),
+    cancelAsked: job.cancelAsked,
+    createdAt: new Date(job.createdAt),
+    dueAt: new Date(job.dueAt),
+    startBy: toDate(job.startBy),
+    deadlineAt: toDate(job.deadlineAt),
+    startedAt: toDate(job.startedAt),
+    finishedAt: toDate(job.finishedAt),
+    expiresAt: toDate(job.expiresAt),
+    leaseUntil: toDate(job.leaseUntil),
+    codec,
+  }
+}
+
+/** The errors that can be decoded here, oldest first. */
+export function decodeErrors(app: App, job: StoredJob): readonly KeptError[] {
+  return job.errors
+    .map((text) => decodeOrNot(app, text, job.codec) as KeptError | undefined)
+    .filter((error) => error !== undefined)
+}
+
+function decodeOrNot(app: App, text: string, codec: string | null): unknown {
+  try {
+    return decodePayload(app, text, codec, 'payload')
+  } catch {
+    return undefined
+  }
+}
+
+function toDate(time: number | null): Date | null {
+  return time === null ? null : new Date(time)
+}

@@ -1,0 +1,68 @@
+/** `settle`: writes what a worker decided about its jobs, if the jobs are still its own. */
+import { keptErrors } from '../../core/job.ts'
+import type { Again, SettleAnswer, Settlement } from '../../store.ts'
+import { cancelForNeed, finish, release, weighNeeds } from './needs.ts'
+import { insert } from './insert.ts'
+import { move, type MemoryDatabase, type Row } from './state.ts'
+
+export function settle(
+  db: MemoryDatabase,
+  settlements: readonly Settlement[],
+  now: number,
+): SettleAnswer[] {
+  return settlements.map((settlement) => settleOne(db, settlement, now))
+}
+
+function settleOne(db: MemoryDatabase, settlement: Settlement, now: number): SettleAnswer {
+  const row = db.jobs.get(settlement.id)
+  if (row === undefined) return 'stale'
+  if (row.state !== 'running' || row.token !== settlement.token) {
+    // Tokens start at 1, so that a job that was never settled matches none.
+    return row.settledToken !== 0 && row.settledToken === settlement.token ? 'settled' : 'stale'
+  }
+  if (settlement.yieldsToCancel && row.cancelAsked) return 'cancel-asked'
+
+  row.settledToken = settlement.token
+  row.counters = { ...settlement.counters }
+  if (settlement.error !== null) row.errors = [...row.errors, settlement.error].slice(-keptErrors)
+  switch (settlement.kind) {
+    case 'finish': {
+      const reason =
+        settlement.reason ?? (settlement.state === 'cancelled' ? row.cancelReason : null)
+      const { startedAgoMs } = settlement
+      row.startedAt ??= startedAgoMs === null ? null : now - startedAgoMs
+      finish(db, row, { ...settlement, reason }, now)
+      insert(db, settlement.followUps, now)
+      release(db, row, now)
+      break
+    }
+    case 'again':
+      putBack(db, row, settlement, now)
+      insert(db, settlement.followUps, now)
+      // A need that failed while the job was leased as overdue is answered now.
+      if (weighNeeds(db, row) === 'cancel') {
+        cancelForNeed(db, row, now)
+        release(db, row, now)
+      }
+      break
+  }
+  return 'settled'
+}
+
+function putBack(db: MemoryDatabase, row: Row, again: Again, now: number): void {
+  const dueAt = now + again.delayMs
+  const state =
+    weighNeeds(db, row) !== 'met' ? 'blocked' : again.delayMs > 0 ? 'scheduled' : 'ready'
+  const change: Partial<Row> = {
+    dueAt,
+    place: again.place === 'keep' ? row.place : dueAt,
+    startBy: again.started ? null : row.startBy,
+    suspect: row.suspect || again.suspect,
+    leaseUntil: null,
+    startedAt: null,
+    cancelAsked: false,
+    cancelReason: null,
+    overdue: false,
+  }
+  move(db, row, state, change, now)
+}

@@ -1,0 +1,228 @@
+/** How a job ends, and what that means for the jobs that need it. */
+import { longestMs } from '../../core/duration.ts'
+import { ringDays } from './tables.ts'
+import { apartPatienceMs, planned } from './plan-settings.ts'
+
+/**
+ * `ending_of` answers how a job ended, from either table of history. Like all that is called job by job it is written so that its plans are
+ * kept: a function in SQL is planned anew for each call, which takes half a millisecond for the partitions of history. `end_job` brings a job that is in no line any more into a final state, `release` must follow in the
+ * same transaction: it settles the needs of the jobs that waited for an ended one, then of those that were cancelled for it, and so
+ * on, and removes what is not to be kept. A dependant is locked before its needs are looked at, so that of two needs that end at
+ * once the later one sees that it was the last. A dependant that is leased as overdue keeps a failed need until it is put back.
+ *
+ * `drop_empty_batches` removes rows of history, with the outputs in them, of which these jobs were the last that were kept.
+ *
+ * `weigh` looks at what a job needs by what the store knows now and strikes what is met, or failed and may fail.
+ *
+ * `recheck` weighs jobs anew whose insert may have passed the end of a need: it holds the needs still, then the job, in the order in which
+ * an ending locks them. It holds some while it asks for others, so it waits for none: where anything is locked it leaves the doubt standing and
+ * answers false. Nor does it wait for long where a job is cancelled and others that need it are held: that job stays in doubt.
+ */
+export const endingFunctions: string = `
+CREATE FUNCTION errand.bucket_of(p_now int8, p_keep int8) RETURNS int2 LANGUAGE sql IMMUTABLE AS $$
+  SELECT CASE WHEN p_keep IS NULL THEN -1 ELSE (p_now + greatest(least(p_keep, ${longestMs}), 0)) / 86400000 % ${ringDays} END::int2
+$$;
+
+CREATE FUNCTION errand.ending_of(p_seq int8, OUT state int2, OUT token int8) RETURNS SETOF record LANGUAGE plpgsql AS $$
+BEGIN
+  RETURN QUERY SELECT 4::int2, b.token FROM errand.batches b WHERE b.seqs @> p_seq;
+  IF NOT FOUND THEN RETURN QUERY SELECT f.state, f.token FROM errand.finished f WHERE f.seq = p_seq; END IF;
+END $$;
+
+CREATE FUNCTION errand.end_job(p_job errand.jobs, p_from int, p_to int, p_output text, p_reason text, p_keep int8,
+  p_token int8, p_worker text, p_started int8, p_counters text, p_now int8) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+  INSERT INTO errand.finished (bucket, seq, state, finished_at, keep_ms, token, worker, started_at, counters, reason, output)
+  VALUES (errand.bucket_of(p_now, p_keep), p_job.seq, p_to, p_now, p_keep, p_token, p_worker, p_started, p_counters, p_reason, p_output);
+  PERFORM errand.tallied(p_job.queue, p_from, p_to);
+  DELETE FROM errand.needs WHERE seq = p_job.seq;
+  PERFORM errand.rekey(p_job.unique_key, p_job.id, p_job.unique_during, p_job.unique_until, p_to, p_now);
+END $$;
+
+CREATE FUNCTION errand.cancel_waiting(p_job errand.jobs, p_from int, p_reason text, p_now int8) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+  PERFORM errand.unbind(p_job);
+  PERFORM errand.end_job(p_job, p_from, 6, NULL, p_reason, p_job.keep_cancelled_ms, p_job.token, p_job.worker, NULL, p_job.counters, p_now);
+END $$;
+
+CREATE FUNCTION errand.erase_all_of(p_seqs int8[]) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+  DELETE FROM errand.finished WHERE seq = ANY (p_seqs);
+  DELETE FROM errand.jobs WHERE seq = ANY (p_seqs);
+  DELETE FROM errand.progress WHERE seq = ANY (p_seqs);
+  DELETE FROM errand.log WHERE seq = ANY (p_seqs);
+  DELETE FROM errand.needs WHERE seq = ANY (p_seqs);
+  PERFORM errand.drop_empty_batches(p_seqs);
+END $$;
+
+CREATE FUNCTION errand.drop_empty_batches(p_seqs int8[]) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+  DELETE FROM errand.batches WHERE ctid = ANY (ARRAY(
+    SELECT b.ctid FROM errand.batches b
+    WHERE b.seqs && (SELECT range_agg(int8range(seq, seq + 1)) FROM unnest(p_seqs) seq)
+      AND NOT EXISTS (SELECT 1 FROM unnest(b.seqs) s CROSS JOIN LATERAL (
+        SELECT 1 FROM errand.jobs WHERE seq >= lower(s) AND seq < upper(s) LIMIT 1) j)
+    FOR UPDATE OF b SKIP LOCKED));
+END $$;
+
+CREATE FUNCTION errand.erase(p_job errand.jobs, p_state int, p_keep_key bool, p_now int8) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+  IF p_state > 3 THEN DELETE FROM errand.finished WHERE seq = p_job.seq; END IF;
+  DELETE FROM errand.jobs WHERE seq = p_job.seq;
+  DELETE FROM errand.progress WHERE seq = p_job.seq;
+  DELETE FROM errand.log WHERE seq = p_job.seq;
+  DELETE FROM errand.needs WHERE seq = p_job.seq;
+  PERFORM errand.tallied(p_job.queue, p_state, NULL);
+  PERFORM errand.drop_key(p_job.unique_key, p_job.id, p_keep_key, p_now);
+  PERFORM errand.erased(p_now);
+  IF p_state = 4 THEN PERFORM errand.drop_empty_batches(ARRAY[p_job.seq]); END IF;
+END $$;
+
+CREATE FUNCTION errand.release(p_job errand.jobs, p_state int, p_keep int8, p_now int8) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+  v_jobs errand.jobs[] := ARRAY[p_job];
+  v_states int[] := ARRAY[p_state];
+  v_keeps int8[] := ARRAY[p_keep];
+  v_ended errand.jobs;
+  v_state int;
+  v_keep int8;
+  v_need record;
+  v_job errand.jobs;
+  v_last int;
+BEGIN
+  LOOP
+    v_last := cardinality(v_jobs);
+    EXIT WHEN v_last = 0;
+    v_ended := v_jobs[v_last];
+    v_state := v_states[v_last];
+    v_keep := v_keeps[v_last];
+    v_jobs := trim_array(v_jobs, 1);
+    v_states := trim_array(v_states, 1);
+    v_keeps := trim_array(v_keeps, 1);
+    FOR v_need IN SELECT seq, runs_anyway FROM errand.needs WHERE need = v_ended.id ORDER BY seq LOOP
+      SELECT * INTO v_job FROM errand.jobs WHERE seq = v_need.seq FOR UPDATE;
+      CONTINUE WHEN NOT FOUND;
+      PERFORM 1 FROM errand.needs WHERE need = v_ended.id AND seq = v_need.seq;
+      CONTINUE WHEN NOT FOUND;
+      IF v_state IS DISTINCT FROM 4 AND NOT v_need.runs_anyway THEN
+        CONTINUE WHEN errand.is_leased(v_job.seq);
+        PERFORM errand.cancel_waiting(v_job, 0, 'need-failed', p_now);
+        v_jobs := v_jobs || v_job;
+        v_states := v_states || 6;
+        v_keeps := v_keeps || v_job.keep_cancelled_ms;
+        CONTINUE;
+      END IF;
+      DELETE FROM errand.needs WHERE need = v_ended.id AND seq = v_need.seq;
+      PERFORM errand.unblock(v_job, p_now);
+    END LOOP;
+    IF v_state IS NOT NULL AND v_keep <= 0 THEN PERFORM errand.erase(v_ended, v_state, true, p_now); END IF;
+  END LOOP;
+END $$;
+
+CREATE FUNCTION errand.is_leased(p_seq int8) RETURNS bool LANGUAGE sql VOLATILE AS $$
+  SELECT EXISTS (SELECT 1 FROM errand.running WHERE seq = p_seq) OR EXISTS (SELECT 1 FROM errand.leases WHERE held @> p_seq)
+$$;
+
+CREATE FUNCTION errand.unblock(p_job errand.jobs, p_now int8) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+  v_state int := CASE WHEN p_job.due_at > p_now THEN 1 ELSE 2 END;
+  v_job errand.jobs := p_job;
+BEGIN
+  PERFORM 1 FROM errand.needs WHERE seq = p_job.seq;
+  IF FOUND OR errand.is_leased(p_job.seq) THEN RETURN; END IF;
+  v_job.place := greatest(p_job.due_at, p_now);
+  IF v_job.place <> p_job.place THEN UPDATE errand.jobs SET place = v_job.place WHERE seq = p_job.seq; END IF;
+  PERFORM errand.line_up(v_job, v_state);
+  PERFORM errand.tallied(p_job.queue, 0, v_state);
+  PERFORM errand.rekey(p_job.unique_key, p_job.id, p_job.unique_during, p_job.unique_until, v_state, p_now);
+END $$;
+
+CREATE FUNCTION errand.need_state(p_need uuid, p_seq int8) RETURNS int LANGUAGE plpgsql AS $$
+BEGIN
+  RETURN (SELECT coalesce((SELECT state FROM errand.ending_of(j.seq)), -1) FROM errand.jobs j
+          WHERE j.id = p_need AND j.seq IS DISTINCT FROM p_seq);
+END $$;
+
+CREATE FUNCTION errand.weigh(p_seq int8) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+  v_need record;
+  v_state int;
+  v_open bool := false;
+BEGIN
+  FOR v_need IN SELECT need, runs_anyway FROM errand.needs WHERE seq = p_seq ORDER BY need LOOP
+    v_state := errand.need_state(v_need.need, p_seq);
+    IF v_state = -1 THEN
+      v_open := true;
+    ELSIF v_state IS DISTINCT FROM 4 AND NOT v_need.runs_anyway THEN
+      RETURN 'cancel';
+    ELSE
+      DELETE FROM errand.needs WHERE need = v_need.need AND seq = p_seq;
+    END IF;
+  END LOOP;
+  RETURN CASE WHEN v_open THEN 'open' ELSE 'met' END;
+END $$;
+
+CREATE FUNCTION errand.recheck(p_ids uuid[]) RETURNS bool LANGUAGE plpgsql ${planned} AS $$
+DECLARE
+  v_now int8 := errand.now_ms();
+  v_seqs int8[] := CASE WHEN p_ids IS NULL THEN ARRAY(SELECT seq FROM errand.doubts ORDER BY seq LIMIT 1000)
+    ELSE ARRAY(SELECT seq FROM errand.jobs WHERE id = ANY (p_ids) ORDER BY seq) END;
+  v_seq int8;
+  v_need record;
+  v_sure bool;
+  v_all bool := true;
+  v_waits_until timestamptz := clock_timestamp() + interval '${apartPatienceMs} ms';
+BEGIN
+  FOREACH v_seq IN ARRAY v_seqs LOOP
+    CONTINUE WHEN NOT EXISTS (SELECT 1 FROM errand.doubts WHERE seq = v_seq);
+    PERFORM 1 FROM errand.doubts WHERE seq = v_seq FOR UPDATE SKIP LOCKED;
+    v_sure := FOUND;
+    FOR v_need IN SELECT j.seq FROM errand.needs n JOIN errand.jobs j ON j.id = n.need WHERE n.seq = v_seq ORDER BY j.seq LOOP
+      v_sure := v_sure AND errand.hold_still(v_need.seq);
+    END LOOP;
+    v_sure := v_sure AND errand.lock_free(v_seq);
+    v_all := v_all AND v_sure;
+    CONTINUE WHEN NOT v_sure;
+    v_all := errand.weigh_anew(v_seq, v_now, errand.ms_until(v_waits_until)) AND v_all;
+  END LOOP;
+  RETURN v_all;
+END $$;
+
+CREATE FUNCTION errand.weigh_anew(p_seq int8, p_now int8, p_patience_ms int) RETURNS bool LANGUAGE plpgsql
+SET lock_timeout = ${apartPatienceMs} AS $$
+DECLARE
+  v_job errand.jobs;
+BEGIN
+  PERFORM set_config('lock_timeout', p_patience_ms::text, true);
+  SELECT * INTO v_job FROM errand.jobs WHERE seq = p_seq;
+  DELETE FROM errand.doubts WHERE seq = p_seq;
+  IF NOT EXISTS (SELECT 1 FROM errand.needs WHERE seq = p_seq) OR errand.is_leased(p_seq) THEN RETURN true; END IF;
+  CASE errand.weigh(p_seq)
+    WHEN 'cancel' THEN
+      PERFORM errand.cancel_waiting(v_job, 0, 'need-failed', p_now);
+      PERFORM errand.release(v_job, 6, v_job.keep_cancelled_ms, p_now);
+    WHEN 'met' THEN PERFORM errand.unblock(v_job, p_now);
+    ELSE NULL;
+  END CASE;
+  RETURN true;
+EXCEPTION WHEN lock_not_available THEN RETURN false;
+END $$;
+
+CREATE FUNCTION errand.lock_free(p_seq int8) RETURNS bool LANGUAGE plpgsql AS $$
+BEGIN
+  PERFORM 1 FROM errand.jobs WHERE seq = p_seq FOR UPDATE SKIP LOCKED;
+  RETURN FOUND OR NOT EXISTS (SELECT 1 FROM errand.jobs WHERE seq = p_seq);
+END $$;
+
+CREATE FUNCTION errand.hold_still(p_seq int8) RETURNS bool LANGUAGE plpgsql AS $$
+DECLARE
+  v_lease errand.leases;
+BEGIN
+  IF NOT errand.lock_free(p_seq) THEN RETURN false; END IF;
+  SELECT * INTO v_lease FROM errand.leases WHERE held @> p_seq FOR UPDATE SKIP LOCKED;
+  IF FOUND AND v_lease.held @> p_seq THEN PERFORM errand.unshare(v_lease, p_seq); END IF;
+  IF EXISTS (SELECT 1 FROM errand.leases WHERE held @> p_seq) THEN RETURN false; END IF;
+  PERFORM 1 FROM errand.running WHERE seq = p_seq FOR UPDATE SKIP LOCKED;
+  RETURN FOUND OR NOT EXISTS (SELECT 1 FROM errand.running WHERE seq = p_seq);
+END $$;
+`

@@ -1,0 +1,165 @@
+/** Inserts and settlements over several partitions: where each new job belongs. */
+import type { Inserted, NewJob, SettleAnswer, Settlement } from '../../../store.ts'
+import { workBit, type Announcement, type Hints } from '../hints.ts'
+import { insert } from '../insert.ts'
+import { pack, type Packed } from '../new-job-encoding.ts'
+import type { Answered, Partition } from './partition.ts'
+import { relay } from './relay.ts'
+import { settle, type PackedSettlement } from '../settle.ts'
+import type { Spread } from './place.ts'
+
+interface Place {
+  readonly job: NewJob
+  readonly partition: Partition
+}
+
+/** Adds jobs, each in the partition where it belongs. */
+export async function insertSpread(
+  spread: Spread,
+  jobs: readonly NewJob[],
+  hints: Hints,
+): Promise<Answered<Inserted[]>> {
+  const packed = spread.isSingle
+    ? jobs.map((job) => ({ job: pack(job), partition: spread.at(0) }))
+    : await packPlaced(spread, jobs)
+  let hinted = 0
+  // Of jobs in several partitions others are told when all are there.
+  const announcement: Announcement =
+    spread.isSingle && jobs.length > 0 ? hints.announce(workBit) : ['', '']
+  const answer = await spread.share(
+    packed,
+    ({ partition }) => partition,
+    async (partition, share) => {
+      const part = await insert(
+        partition,
+        share.map(({ job }) => job),
+        announcement,
+      )
+      hinted |= part.hinted
+      return part.answer
+    },
+  )
+  return { hinted, told: announcement[0] === '' ? 0 : workBit, answer }
+}
+
+async function packPlaced(
+  spread: Spread,
+  jobs: readonly NewJob[],
+): Promise<{ readonly job: Packed; readonly partition: Partition }[]> {
+  const known = await locateNeeds(spread, jobs)
+  const places = new Map<string, Partition>(known)
+  const placed = jobs.map((job): Place => {
+    const partition = placeOf(spread, job, places)
+    places.set(job.id, partition)
+    return { job, partition }
+  })
+  return placed.map(({ job, partition }) => ({
+    job: pack(job, elsewhere(places, partition)),
+    partition,
+  }))
+}
+
+/** Where jobs with needs and what they need lie already. */
+async function locateNeeds(
+  spread: Spread,
+  jobs: readonly NewJob[],
+): Promise<Map<string, Partition>> {
+  const dependants = jobs.filter((job) => job.needs.length > 0)
+  return spread.locate(dependants.flatMap((job) => [job.id, ...job.needs.map(({ id }) => id)]))
+}
+
+function placeOf(spread: Spread, job: NewJob, places: ReadonlyMap<string, Partition>): Partition {
+  if (job.unique !== null) return spread.ofText(job.unique.key)
+  const [need] = job.needs
+  if (need === undefined) return spread.ofId(job.id)
+  return places.get(job.id) ?? places.get(need.id) ?? spread.ofId(need.id)
+}
+
+/** Tells in which other partition a needed job lies. */
+function elsewhere(
+  places: ReadonlyMap<string, Partition>,
+  own: Partition,
+): (need: string) => number | null {
+  return (need) => {
+    const partition = places.get(need)
+    return partition === undefined || partition === own ? null : partition.index
+  }
+}
+
+/** Settles jobs where they lie. Follow-ups go along, but for unique ones whose key belongs elsewhere: those go through the outbox. */
+export async function settleSpread(
+  spread: Spread,
+  settlements: readonly Settlement[],
+): Promise<Answered<SettleAnswer[]>> {
+  if (spread.isSingle) return settlePacked(spread, settlements.map(packAll))
+  const packed = await packFollowUps(spread, settlements)
+  const answer: SettleAnswer[] = []
+  let hinted = 0
+  for (const part of partsOf(spread, packed)) {
+    // A follow-up of the part before must be known to wait where the job that it needs now ends.
+    if (hinted !== 0) hinted = await relay(spread, hinted)
+    const settled = await settlePacked(spread, part)
+    hinted |= settled.hinted
+    answer.push(...settled.answer)
+  }
+  return { hinted, answer }
+}
+
+async function settlePacked(
+  spread: Spread,
+  packed: readonly PackedSettlement[],
+): Promise<Answered<SettleAnswer[]>> {
+  let hinted = 0
+  const answer = await spread.share(
+    packed,
+    ({ settlement }) => spread.ofToken(settlement.token),
+    async (partition, share) => {
+      const part = await settle(partition, share)
+      hinted |= part.hinted
+      return part.answer
+    },
+  )
+  return { hinted, answer }
+}
+
+/** Divides a call after each settlement whose follow-ups need a job that ends later in the call in another partition; few do. */
+function partsOf(spread: Spread, packed: readonly PackedSettlement[]): PackedSettlement[][] {
+  const placeOfEnd = new Map(packed.map(({ settlement }, n) => [settlement.id, n]))
+  const endsElsewhere = (id: string, from: number): boolean => {
+    const n = placeOfEnd.get(id) ?? -1
+    const [own, other] = [packed[from], packed[n]]
+    if (n <= from || own === undefined || other === undefined) return false
+    return spread.ofToken(own.settlement.token) !== spread.ofToken(other.settlement.token)
+  }
+  const parts: PackedSettlement[][] = [[]]
+  for (const [n, one] of packed.entries()) {
+    parts.at(-1)?.push(one)
+    const needs = one.settlement.followUps.flatMap((job) => job.needs)
+    if (needs.some(({ id }) => endsElsewhere(id, n))) parts.push([])
+  }
+  return parts
+}
+
+function packAll(settlement: Settlement): PackedSettlement {
+  const { followUps } = settlement
+  return { settlement, followUps: followUps.length === 0 ? [] : followUps.map((job) => pack(job)) }
+}
+
+async function packFollowUps(
+  spread: Spread,
+  settlements: readonly Settlement[],
+): Promise<PackedSettlement[]> {
+  const all = settlements.flatMap(({ followUps }) => followUps)
+  const known = await locateNeeds(spread, all)
+  return settlements.map((settlement) => {
+    const own = spread.ofToken(settlement.token)
+    const places = new Map(known).set(settlement.id, own)
+    const followUps = settlement.followUps.map((job): Packed => {
+      const partition = job.unique === null ? own : spread.ofText(job.unique.key)
+      places.set(job.id, partition)
+      const one = pack(job, elsewhere(places, partition))
+      return partition === own ? one : { ...one, id: `${one.id}${partition.index}` }
+    })
+    return { settlement, followUps }
+  })
+}

@@ -1,0 +1,182 @@
+/** `settle`: writes what a worker decided about its jobs, if the jobs are still its own. */
+import { keptErrors } from '../../core/job.ts'
+import type { Again, Finish, SettleAnswer, Settlement } from '../../store.ts'
+import { checkSettlements } from '../bounds.ts'
+import { readTexts } from '../unreadable.ts'
+import type { Row } from './connection.ts'
+import { cancelWaiting, finish, release, weighNeeds, type Endable } from './needs.ts'
+import { insert } from './insert.ts'
+import { bind, lineUp } from './lines.ts'
+import { packCounters, readRecord, RECORD_BY_ID, RECORD_BY_SEQ } from './rows.ts'
+import { BLOCKED, CANCELLED, codeOf, READY, RUNNING, SCHEDULED } from './states.ts'
+import type { Transaction } from './transaction.ts'
+import { rekey } from './uniques.ts'
+
+/** The leases of jobs: for each walks the unique index of ids, then two rowids. */
+const LEASES = `SELECT j.id, j.seq, j.queue, j.unique_key, j.unique_during, j.unique_until,
+  r.token, r.worker, r.started_at, r.cancel_asked, r.cancel_reason
+  FROM json_each(?) e CROSS JOIN errand_jobs j ON j.id = e.value CROSS JOIN errand_running r ON r.seq = j.seq`
+/** Ends leases: walks rowids. */
+const DROP_LEASES = `DELETE FROM errand_running WHERE seq IN (SELECT value FROM json_each(?))`
+const READ_ERRORS = `SELECT errors FROM errand_jobs WHERE seq = ?`
+const WRITE_ERRORS = `UPDATE errand_jobs SET errors = ? WHERE seq = ?`
+const PUT_BACK = `UPDATE errand_jobs SET due_at = ?, place = ?, start_by = ?, suspect = ?, counters = ?, token = ?, worker = ?
+  WHERE seq = ?`
+
+/** A lease that still holds, with what must be known to end it. */
+interface Lease extends Endable {
+  readonly token: number
+  readonly worker: string
+  readonly startedAt: number | null
+  readonly cancelAsked: boolean
+  readonly cancelReason: string | null
+  /** Whether an earlier settlement of the same call has ended it. */
+  isSettled: boolean
+}
+
+interface Accepted {
+  readonly settlement: Settlement
+  readonly lease: Lease
+}
+
+export function settle(tx: Transaction, settlements: readonly Settlement[]): SettleAnswer[] {
+  checkSettlements(settlements, tx.now)
+  const leases = leasesOf(tx, settlements)
+  const accepted: Accepted[] = []
+  const answers = settlements.map((settlement): SettleAnswer => {
+    const lease = leases.get(settlement.id)
+    if (lease?.token !== settlement.token) return answerRepeat(tx, settlement)
+    if (settlement.yieldsToCancel && lease.cancelAsked && !lease.isSettled) return 'cancel-asked'
+    if (!lease.isSettled) accepted.push({ settlement, lease })
+    lease.isSettled = true
+    return 'settled'
+  })
+  for (const stretch of stretchesOf(tx, accepted)) {
+    tx.run(DROP_LEASES, `[${stretch.map(({ lease }) => lease.seq).join()}]`)
+    for (const one of stretch) write(tx, one)
+    for (const one of stretch) follow(tx, one)
+  }
+  return answers
+}
+
+/** Settlements that may be written at one go: each stretch ends with the first one that changes other jobs too. */
+function* stretchesOf(tx: Transaction, accepted: readonly Accepted[]): Generator<Accepted[]> {
+  let stretch: Accepted[] = []
+  for (const one of accepted) {
+    stretch.push(one)
+    const { settlement, lease } = one
+    const removesKey = lease.key !== null && settlement.kind === 'finish' && settlement.keepMs === 0
+    if (settlement.followUps.length === 0 && !removesKey && !tx.anyNeeds()) continue
+    yield stretch
+    stretch = []
+  }
+  if (stretch.length > 0) yield stretch
+}
+
+function leasesOf(tx: Transaction, settlements: readonly Settlement[]): Map<string, Lease> {
+  const ids = JSON.stringify(settlements.map(({ id }) => id))
+  return new Map(tx.rows(LEASES, ids).map((row) => [row[0] as string, readLease(row)]))
+}
+
+function readLease(row: Row): Lease {
+  return {
+    id: row[0] as string,
+    seq: row[1] as number,
+    queue: row[2] as string,
+    key: row[3] as string | null,
+    during: (row[4] as number | null) ?? 0,
+    until: (row[5] as number | null) ?? 0,
+    token: row[6] as number,
+    worker: row[7] as string,
+    startedAt: row[8] as number | null,
+    cancelAsked: row[9] === 1,
+    cancelReason: row[10] as string | null,
+    isSettled: false,
+  }
+}
+
+/** Tokens start at 1, so that a job that was never settled matches none. */
+function answerRepeat(tx: Transaction, settlement: Settlement): SettleAnswer {
+  const row = tx.row(RECORD_BY_ID, settlement.id)
+  if (row === undefined || settlement.token === 0) return 'stale'
+  return readRecord(row).settledToken === settlement.token ? 'settled' : 'stale'
+}
+
+/** Brings the job into its new state. */
+function write(tx: Transaction, { settlement, lease }: Accepted): void {
+  if (settlement.error !== null) appendError(tx, lease.seq, settlement.error)
+  switch (settlement.kind) {
+    case 'finish':
+      end(tx, settlement, lease)
+      break
+    case 'again':
+      putBack(tx, settlement, lease)
+      break
+  }
+}
+
+/** Inserts follow-ups and answers the jobs that need this one. */
+function follow(tx: Transaction, { settlement, lease }: Accepted): void {
+  if (settlement.followUps.length > 0) insert(tx, settlement.followUps)
+  switch (settlement.kind) {
+    case 'finish':
+      release(tx, lease, codeOf(settlement.state), settlement.keepMs)
+      break
+    case 'again':
+      cancelIfNeedFailed(tx, lease.seq)
+      break
+  }
+}
+
+function end(tx: Transaction, finishing: Finish, lease: Lease): void {
+  const { output, keepMs, token, counters, startedAgoMs } = finishing
+  const state = codeOf(finishing.state)
+  const reason = finishing.reason ?? (state === CANCELLED ? lease.cancelReason : null)
+  const { worker } = lease
+  const startedAt = lease.startedAt ?? (startedAgoMs === null ? null : tx.now - startedAgoMs)
+  const packed = packCounters(counters) ?? 0
+  finish(tx, lease, RUNNING, {
+    state,
+    output,
+    reason,
+    keepMs,
+    token,
+    worker,
+    startedAt,
+    counters: packed,
+  })
+}
+
+function putBack(tx: Transaction, again: Again, { seq, worker }: Lease): void {
+  const row = readRecord(tx.row(RECORD_BY_SEQ, seq) as Row)
+  const dueAt = tx.now + again.delayMs
+  const state = weighNeeds(tx, seq) !== 'met' ? BLOCKED : again.delayMs > 0 ? SCHEDULED : READY
+  const job = {
+    ...row,
+    dueAt,
+    place: again.place === 'keep' ? row.place : dueAt,
+    startBy: again.started ? null : row.startBy,
+    suspect: row.suspect || again.suspect,
+    counters: packCounters(again.counters),
+  }
+  const { place, startBy, suspect, counters } = job
+  tx.run(PUT_BACK, dueAt, place, startBy, suspect ? 1 : 0, counters, again.token, worker, seq)
+  lineUp(tx, job, state)
+  bind(tx, job)
+  tx.moved(job.queue, RUNNING, state)
+  rekey(tx, job, state)
+}
+
+/** A need that failed while the job was leased as overdue is answered once it is put back. */
+function cancelIfNeedFailed(tx: Transaction, seq: number): void {
+  if (weighNeeds(tx, seq) !== 'cancel') return
+  const job = readRecord(tx.row(RECORD_BY_SEQ, seq) as Row)
+  cancelWaiting(tx, job, 'need-failed')
+  release(tx, job, CANCELLED, job.keepCancelledMs)
+}
+
+function appendError(tx: Transaction, seq: number, error: string): void {
+  const kept = tx.row(READ_ERRORS, seq)?.[0] as string | null
+  const errors = kept === null ? [] : readTexts(kept)
+  tx.run(WRITE_ERRORS, JSON.stringify([...errors, error].slice(-keptErrors)), seq)
+}
