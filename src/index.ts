@@ -61,13 +61,13 @@ export {
   type TaskMaker,
   type TaskOptions,
 } from './core/task.ts'
-export type { HoldAnswer, Holding, HoldRequest, Locking, LockOwner } from './core/lock.ts'
+export type { HoldAnswer, Holding, HoldRequest, LockCalls, LockOwner } from './store/locks.ts'
 export { createErrand, type Configuration, type Errand } from './errand.ts'
 export type { EventName, Events } from './observe/events.ts'
 export type { Log } from './observe/log.ts'
 export type { Verdict } from './singleton/liveness/check.ts'
 export type { Beat, Beats, Liveness } from './singleton/liveness/liveness.ts'
-export type { Locks } from './singleton/lock.ts'
+export type { Locks } from './store/locks.ts'
 export type { Round, RoundStatus } from './singleton/loop.ts'
 export type { Metrics, Point } from './singleton/metrics/metrics.ts'
 export type { OptionSpec, OptionSpecs, OptionValues } from './singleton/options.ts'
@@ -80,5 +80,7 @@ export {
   type SingletonRun,
 } from './singleton/singleton.ts'
 export type { RunSingletonOptions, Singletons } from './singleton/singletons.ts'
-export type * from './store.ts'
+export type { QueueCount } from './store/readers.ts'
+export type { CancelAnswer, RemoveAnswer, RetryAnswer } from './store/operators.ts'
+export type { Store } from './store/store.ts'
 export type { StopOptions, Worker, WorkerOptions, WorkerStatus } from './worker/worker-options.ts'

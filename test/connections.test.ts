@@ -5,7 +5,7 @@ import { Redis } from 'ioredis'
 import { createErrand, task } from 'errand'
 import { postgres } from 'errand/postgres'
 import { redis } from 'errand/redis'
-import type { Store } from '../src/store.ts'
+import type { Store } from '../src/store/store.ts'
 import { findPostgres, query } from './postgres-server.ts'
 import { findRedis } from './redis-server.ts'
 

@@ -1,6 +1,6 @@
 /** PostgreSQL stores for rules: one schema for all of a file's, emptied between them, with a time that stands still until it is moved. */
 import pg from 'pg'
-import type { Store } from '../src/store.ts'
+import type { Store } from '../src/store/store.ts'
 import { postgres, type PostgresOptions } from '../src/stores/postgres/index.ts'
 import type { Spoiled, TransactionHarness } from '../src/testing/conformance/index.ts'
 import { virtualStart } from '../src/testing/virtual-clock.ts'

@@ -2,7 +2,7 @@
 import { Cluster, Redis } from 'ioredis'
 import { packId } from '../src/stores/redis/ids.ts'
 import { redis } from '../src/stores/redis/index.ts'
-import type { Store } from '../src/store.ts'
+import type { Store } from '../src/store/store.ts'
 import type { Spoiled, StoreHarness } from '../src/testing/conformance/index.ts'
 
 let made = 0

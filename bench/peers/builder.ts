@@ -38,7 +38,8 @@ async function finish(store: Store): Promise<void> {
     others: 0,
     limit: batch,
     leaseMs,
-    suspects: -1,
+    maxLosses: null,
+    id: null,
   })
   await store.settle(
     jobs.map(({ id, token, counters }) => ({
@@ -52,7 +53,7 @@ async function finish(store: Store): Promise<void> {
       startedAgoMs: null,
       yieldsToCancel: false,
       counters: { ...counters, attempts: 1 },
-      error: null,
+      attempt: null,
       followUps: [],
     })),
   )

@@ -26,7 +26,8 @@ function claimedAmong(others: number): Measure {
           others: 0,
           limit,
           leaseMs: 600_000,
-          suspects: -1,
+          maxLosses: null,
+          id: null,
         })
         ms.push(ticks() - since)
         if (jobs.length !== limit) throw new Error(`claimed ${jobs.length} of ${limit}`)

@@ -19,7 +19,7 @@ import { readCodec, readFunction, readList, readQueueName, refuseValue } from '.
 import { shownValue } from '../core/shown.ts'
 import { EventHub } from '../observe/events.ts'
 import { logEvents, readLog, type Log } from '../observe/log.ts'
-import type { Store } from '../store.ts'
+import type { Store } from '../store/store.ts'
 import { ContextHolder } from './context.ts'
 import { loadTasks } from './load-tasks.ts'
 

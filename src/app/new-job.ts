@@ -3,12 +3,13 @@ import type { Codec } from '../core/codec.ts'
 import { longestMs, toMs } from '../core/duration.ts'
 import { callOptionNames, type EnqueueOptions, type FollowUps } from '../core/enqueue-options.ts'
 import { ErrandError } from '../core/errors.ts'
+import { readLabels, type Labels } from '../core/labels.ts'
 import { normalise, type Layer } from '../core/options.ts'
 import { readFlag, readQueueName } from '../core/read.ts'
 import { checkName } from '../core/text.ts'
 import { readFollowUps } from '../core/task.ts'
 import { keyName, normaliseUnique, uniqueKey, type UniqueLayer } from '../core/unique.ts'
-import type { NewJob, UniqueRule } from '../store.ts'
+import type { JobFacts, NewJob, UniqueRule } from '../store/job.ts'
 import type { App } from './app.ts'
 import { newId } from './new-id.ts'
 import { encodePayload } from './payload.ts'
@@ -47,6 +48,8 @@ export interface JobOrigin {
   readonly parent?: string
   /** The place of a follow-up in its row, from 1. */
   readonly depth?: number
+  /** The job whose group and headers this one inherits. */
+  readonly of?: Pick<JobFacts, 'group' | 'headers'>
   /** Inserts the job as running under a lease of this worker. */
   readonly worker?: string
 }
@@ -71,6 +74,7 @@ export function makeJob(
   if (queue !== task.queue) app.checkQueue(queue)
   const policy = app.policy(call?.layer ?? null, task, queue)
   const codec = task.codec ?? app.codec
+  const labels = readLabels(options, 'enqueue()', inheritedFrom(origin))
   return {
     id: origin.id ?? newId(),
     task: task.name,
@@ -80,6 +84,7 @@ export function makeJob(
     codec: codec?.name ?? null,
     options: call?.stored ?? depthText(origin),
     parent: origin.parent ?? null,
+    ...labels,
     delayMs: call?.delayMs ?? 0,
     runAt: call?.runAt ?? null,
     startWithinMs: policy.startWithinMs,
@@ -87,8 +92,17 @@ export function makeJob(
     keepCancelledMs: policy.keepMs.cancelled,
     unique: makeUnique(app, call?.unique, task, queue, input),
     needs: [],
-    lease: origin.worker === undefined ? null : { worker: origin.worker, leaseMs: app.leaseMs },
+    entry:
+      origin.worker === undefined
+        ? null
+        : { kind: 'running', worker: origin.worker, leaseMs: app.leaseMs },
   }
+}
+
+function inheritedFrom({ of }: JobOrigin): Labels {
+  if (of === undefined) return {}
+  const { group, headers } = of
+  return group === null ? { headers } : { group, headers }
 }
 
 interface Call {

@@ -4,7 +4,7 @@ import { ErrandError } from '../core/errors.ts'
 import type { Layer } from '../core/options.ts'
 import type { AnyTask } from '../core/task.ts'
 import type { UniqueLayer } from '../core/unique.ts'
-import type { RegisteredTask } from '../store.ts'
+import type { RegisteredTask } from '../store/registry.ts'
 import type { App } from './app.ts'
 import type { TaskFacts } from './new-job.ts'
 

@@ -2,7 +2,7 @@
 import { ErrandError } from '../core/errors.ts'
 import { nearest } from '../core/nearest.ts'
 import { encodeAdvice, isTorn, shownUrl } from '../core/shown.ts'
-import type { Store } from '../store.ts'
+import type { Store } from '../store/store.ts'
 
 type Open = (url: string) => Promise<Store>
 

@@ -6,12 +6,14 @@ import { noCounters } from '../core/job.ts'
 import { refuseUnknownKeys } from '../core/nearest.ts'
 import { readList } from '../core/read.ts'
 import type { AnyTask } from '../core/task.ts'
-import type { ClaimedJob, InsertAnswer, Inserted, NewJob, Store } from '../store.ts'
+import type { ClaimedJob, NewJob } from '../store/job.ts'
+import type { InsertAnswer, Inserted } from '../store/intake.ts'
+import type { Store } from '../store/store.ts'
 import type { App } from '../app/app.ts'
 import { answered } from '../loops/call-deadline.ts'
 import { Coalescer } from './coalescer.ts'
 import type { InlineRunner } from './inline-runner.ts'
-import { withId } from './insert-batch.ts'
+import { isStored, withId } from './insert-batch.ts'
 import { bareFacts, makeJob, type JobOrigin, type TaskFacts } from '../app/new-job.ts'
 import type { EnqueuedJob, Entry } from './public.ts'
 import { Results } from './results.ts'
@@ -233,7 +235,8 @@ export class Client {
     const job = await this.#make(known, input, once, { worker: this.#inlineWorker })
     const inserted = await this.#coalescer.add(job)
     if (inserted.token !== null) {
-      await this.#inline.run(leased(job, inserted.token, this.app.store.clock.now()), task)
+      const claimed = leased(job, inserted.token, this.app.store.clock.now())
+      await this.#inline.run(claimed, this.#inlineWorker, task)
     }
     return this.#enqueued(inserted)
   }
@@ -263,7 +266,7 @@ function insert(
   jobs: readonly NewJob[],
   tx?: unknown,
 ): Promise<readonly InsertAnswer[]> {
-  return answered(store.clock, store.insert(jobs, tx), 'unknown-outcome')
+  return answered(store.clock, store.insert(jobs, { tx }), 'unknown-outcome')
 }
 
 async function insertOne(store: Store, job: NewJob, tx: unknown): Promise<Inserted> {
@@ -274,10 +277,6 @@ async function insertOne(store: Store, job: NewJob, tx: unknown): Promise<Insert
   } catch (error) {
     throw isErrandError(error, 'unknown-outcome') ? withId(error, job) : error
   }
-}
-
-function isStored(answer: InsertAnswer): answer is Inserted {
-  return answer.status !== 'held'
 }
 
 function nothingAnswered(): ErrandError {
@@ -318,37 +317,20 @@ function partlyStored(error: unknown, stored: number, all: number): unknown {
 
 /** A job under the lease that it was inserted with. */
 export function leased(job: NewJob, token: number, now: number): ClaimedJob {
-  const {
-    id,
-    task,
-    queue,
-    priority,
-    input,
-    codec,
-    options,
-    parent,
-    unique,
-    startWithinMs,
-    deadlineMs,
-  } = job
+  const { id, task, queue, priority, input, codec, options, parent, group, tags, headers } = job
+  const { unique, startWithinMs, deadlineMs } = job
   return {
-    id,
-    token,
-    task,
-    queue,
-    priority,
-    input,
-    codec,
-    options,
-    parent,
+    ...{ id, task, queue, priority, input, codec, options, parent, group, tags, headers },
     uniqueKey: unique?.key ?? null,
     createdAt: now,
     dueAt: now,
     startBy: startWithinMs === null ? null : now + startWithinMs,
     deadlineAt: deadlineMs === null ? null : now + deadlineMs,
     counters: noCounters,
+    token,
     startedAt: now,
     cancelAsked: false,
     why: 'ready',
+    lostBy: null,
   }
 }

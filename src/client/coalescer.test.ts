@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { ErrandError } from '../core/errors.ts'
-import type { Inserted, NewJob } from '../store.ts'
+import type { Inserted } from '../store/intake.ts'
+import type { NewJob } from '../store/job.ts'
 import { systemClock as clock } from '../stores/system-clock.ts'
 import { Coalescer } from './coalescer.ts'
 import { coalescerBounds } from './insert-batch.ts'
@@ -16,6 +17,9 @@ function job(id: string, change: Partial<NewJob> = {}): NewJob {
     codec: null,
     options: null,
     parent: null,
+    group: null,
+    tags: [],
+    headers: {},
     delayMs: 0,
     runAt: null,
     startWithinMs: null,
@@ -23,7 +27,7 @@ function job(id: string, change: Partial<NewJob> = {}): NewJob {
     keepCancelledMs: null,
     unique: null,
     needs: [],
-    lease: null,
+    entry: null,
     ...change,
   }
 }

@@ -12,7 +12,8 @@
 import type { Clock } from '../core/clock.ts'
 import { ErrandError } from '../core/errors.ts'
 import { setImmediate } from '../core/timers.ts'
-import type { Inserted, NewJob } from '../store.ts'
+import type { Inserted } from '../store/intake.ts'
+import type { NewJob } from '../store/job.ts'
 import { HeldJobs } from './held-jobs.ts'
 import {
   coalescerBounds,

@@ -6,10 +6,11 @@ import { ErrandError, isErrandError } from '../core/errors.ts'
 import { isJobId } from '../core/id.ts'
 import { task } from '../core/task.ts'
 import { createErrand, type Errand } from '../errand.ts'
-import type { NewJob, Store } from '../store.ts'
+import type { NewJob } from '../store/job.ts'
+import type { Store } from '../store/store.ts'
 import { memory } from '../stores/memory/index.ts'
 import { claimByHand, spying } from '../testing/by-hand.ts'
-import { again } from '../testing/conformance/jobs.ts'
+import { requeue } from '../testing/conformance/jobs.ts'
 import { VirtualClock } from '../testing/virtual-clock.ts'
 import type { ErrandConfig } from '../app/app.ts'
 
@@ -287,7 +288,7 @@ describe('enqueue', () => {
     const inner = memory()
     const store = {
       ...inner,
-      insert: (jobs: readonly NewJob[], tx?: unknown) => {
+      insert: (jobs: readonly NewJob[], tx?: InsertOptions) => {
         seen.push([jobs.length, tx])
         return inner.insert(jobs)
       },
@@ -342,7 +343,7 @@ describe('unique jobs', () => {
       const { id } = await errand.enqueue(plain, 1, { unique })
       const [job] = await claimByHand(store)
       assert.equal((await errand.enqueue(plain, 1, { unique })).inserted, whileItRuns)
-      await store.settle([again(job!, { delayMs: 60_000 })])
+      await store.settle([requeue(job!, { delayMs: 60_000 })])
       const held = (await errand.enqueue(plain, 1, { unique })).inserted
       assert.equal(held, whileItRuns === 'created' ? 'replaced' : 'duplicate')
       await errand.jobs.remove(id)

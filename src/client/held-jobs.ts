@@ -5,7 +5,7 @@
 import { sleep, type Clock } from '../core/clock.ts'
 import { formatMs } from '../core/duration.ts'
 import { ErrandError } from '../core/errors.ts'
-import type { NewJob } from '../store.ts'
+import type { NewJob } from '../store/job.ts'
 import { countOf, type Pending } from './insert-batch.ts'
 import { keepAlive } from '../loops/keep-alive.ts'
 import { performance } from '../core/timers.ts'

@@ -1,6 +1,7 @@
 /** A batch of jobs whose callers wait, each for its own answer. */
 import { ErrandError, isErrandError, type ErrandErrorCode } from '../core/errors.ts'
-import type { InsertAnswer, Inserted, NewJob } from '../store.ts'
+import type { InsertAnswer, Inserted } from '../store/intake.ts'
+import type { NewJob } from '../store/job.ts'
 
 /** Bounds of one batch, and of all that may wait. */
 export const coalescerBounds = {
@@ -60,8 +61,13 @@ export async function insertBatch<One extends Pending>(
   }
 }
 
-function answer(pending: Pending, inserted: Inserted | undefined): void {
-  if (inserted !== undefined) pending.resolve(inserted)
+/** Whether an answer is that of a job which is stored. `stale` is never the answer to a call without advances. */
+export function isStored(answer: InsertAnswer): answer is Inserted {
+  return answer.status !== 'held' && answer.status !== 'stale'
+}
+
+function answer(pending: Pending, inserted: InsertAnswer | undefined): void {
+  if (inserted !== undefined && isStored(inserted)) pending.resolve(inserted)
   else
     pending.reject(
       new ErrandError('store-corrupt', 'The store answered fewer jobs than it was given.'),

@@ -2,10 +2,12 @@
 import { ErrandError } from '../core/errors.ts'
 import type { JobState } from '../core/job.ts'
 import { refuseUnknownKeys } from '../core/nearest.ts'
+import { canonicalJson, fromJson, toJson } from '../core/json.ts'
 import { readStates } from '../core/options.ts'
+import { readChoice, readList } from '../core/read.ts'
 import { isPlain } from '../core/text.ts'
-import type { ListQuery } from '../store.ts'
-import type { JobFilter } from './public.ts'
+import type { ListQuery, Search } from '../store/readers.ts'
+import type { JobFilter, JobSearch } from './public.ts'
 
 export const filterKeys: readonly string[] = [
   'state',
@@ -13,6 +15,9 @@ export const filterKeys: readonly string[] = [
   'queue',
   'key',
   'parent',
+  'group',
+  'tag',
+  'search',
   'created',
   'finished',
 ]
@@ -42,6 +47,9 @@ export function readFilter(filter: JobFilter, where: string): FilterQuery {
     ...text('task', filter.task, where),
     ...text('queue', filter.queue, where),
     ...text('parent', filter.parent, where),
+    ...text('group', filter.group, where),
+    ...text('tag', filter.tag, where),
+    ...readSearch(filter.search, `${where}.search`),
     ...rename(text('key', filter.key, where)),
     ...span('created', filter.created, where),
     ...span('finished', filter.finished, where),
@@ -69,6 +77,20 @@ function text<Key extends string>(
     )
   }
   return { [key]: value } as { readonly [key in Key]?: string }
+}
+
+function readSearch(search: JobSearch | undefined, where: string): { readonly search?: Search } {
+  if (search === undefined) return {}
+  refuseUnknownKeys(search, ['in', 'path', 'equals'], where)
+  const { in: side = 'input', path, equals } = search
+  const keys = readList(path, `${where}.path`, 'keys and indexes')
+  return {
+    search: {
+      in: readChoice(side, ['input', 'output'], `${where}.in`),
+      path: keys.map(String),
+      equals: canonicalJson(fromJson(toJson(equals, `${where}.equals`), `${where}.equals`)),
+    },
+  }
 }
 
 function rename({ key }: { readonly key?: string }): { readonly uniqueKey?: string } {

@@ -1,9 +1,10 @@
 /** From jobs as they lie in a store to jobs as people read them. */
-import type { KeptError } from '../core/job.ts'
-import type { StoredJob } from '../store.ts'
+import { keptAttempts, type KeptError } from '../core/job.ts'
+import type { StoredJob } from '../store/job.ts'
 import type { App } from '../app/app.ts'
+import { decodeAttempts } from '../app/attempts.ts'
 import { decodePayload } from '../app/payload.ts'
-import type { JobRecord } from './public.ts'
+import type { JobRecord, RunRecord } from './public.ts'
 
 /** Decodes a job. Never throws: what cannot be decoded here is left undefined, or left out. */
 export function toRecord(app: App, job: StoredJob): JobRecord {
@@ -17,6 +18,7 @@ export function toRecord(app: App, job: StoredJob): JobRecord {
     input: decodeOrNot(app, job.input, codec),
     output: job.output === null ? undefined : decodeOrNot(app, job.output, codec),
     errors: decodeErrors(app, job),
+    runs: runsOf(app, job),
     reason: job.reason,
     attempt: counters.attempts + (job.state === 'running' ? 1 : 0),
     attempts: counters.attempts,
@@ -28,6 +30,9 @@ export function toRecord(app: App, job: StoredJob): JobRecord {
     token: job.token,
     key: job.uniqueKey,
     parent: job.parent,
+    group: job.group,
+    tags: job.tags,
+    headers: job.headers,
     worker: job.worker,
     progress: job.progress === null ? undefined : decodeOrNot(app, job.progress, null),
     cancelAsked: job.cancelAsked,
@@ -43,11 +48,30 @@ export function toRecord(app: App, job: StoredJob): JobRecord {
   }
 }
 
-/** The errors that can be decoded here, oldest first. */
+/** The errors of a job's kept attempts that can be decoded here, oldest first. */
 export function decodeErrors(app: App, job: StoredJob): readonly KeptError[] {
-  return job.errors
-    .map((text) => decodeOrNot(app, text, job.codec) as KeptError | undefined)
-    .filter((error) => error !== undefined)
+  return decodeAttempts(app, job.attempts, job.codec).flatMap(({ error }) => error ?? [])
+}
+
+/** The runs of a job, oldest first. One that completed the job, or still runs, is told by the job itself. */
+function runsOf(app: App, job: StoredJob): readonly RunRecord[] {
+  const kept = decodeAttempts(app, job.attempts, job.codec).map((run) => ({
+    ...run,
+    startedAt: toDate(run.startedAt),
+    endedAt: new Date(run.endedAt),
+  }))
+  const { token, worker, startedAt, finishedAt } = job
+  if (job.state !== 'completed' || worker === null || finishedAt === null) return kept
+  const last = {
+    attempt: job.counters.attempts,
+    token,
+    worker,
+    startedAt: toDate(startedAt),
+    endedAt: new Date(finishedAt),
+    outcome: 'completed',
+    error: null,
+  } as const
+  return [...kept, last].slice(-keptAttempts)
 }
 
 function decodeOrNot(app: App, text: string, codec: string | null): unknown {

@@ -2,7 +2,7 @@
 import { formatMs } from '../core/duration.ts'
 import { ErrandError } from '../core/errors.ts'
 import type { KeptError } from '../core/job.ts'
-import type { StoredJob } from '../store.ts'
+import type { StoredJob } from '../store/job.ts'
 import type { App } from '../app/app.ts'
 import type { AttemptScope } from '../app/attempt-scope.ts'
 import { decodePayload } from '../app/payload.ts'

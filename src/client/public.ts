@@ -1,10 +1,11 @@
 /** What callers of an app hold: jobs, records, filters, operators' calls. Times in records are `Date`s, by the store's clock. */
 import type { Duration } from '../core/duration.ts'
 import type { EnqueueOptions } from '../core/enqueue-options.ts'
-import type { Counters, JobState, KeptError, LogLine } from '../core/job.ts'
+import type { AttemptOutcome, Counters, JobState, KeptError, LogLine } from '../core/job.ts'
 import type { EnqueueRest } from '../core/running-job.ts'
 import type { AnyTask, OutputOf } from '../core/task.ts'
-import type { CancelAnswer, QueueCount, RemoveAnswer, RetryAnswer } from '../store.ts'
+import type { CancelAnswer, RemoveAnswer, RetryAnswer } from '../store/operators.ts'
+import type { QueueCount } from '../store/readers.ts'
 
 /** Options of one entry of `enqueueMany`. */
 export type EntryOptions = Omit<EnqueueOptions, 'tx' | 'inline'>
@@ -54,6 +55,8 @@ export interface JobRecord extends Counters {
   /** Decoded output of a completed job. */
   readonly output: unknown
   readonly errors: readonly KeptError[]
+  /** Its last runs, oldest first, at most 10. */
+  readonly runs: readonly RunRecord[]
   /** Why it failed, was cancelled or discarded. */
   readonly reason: string | null
   /** The number of its current or last attempt; 0 before the first. */
@@ -61,6 +64,9 @@ export interface JobRecord extends Counters {
   readonly token: number
   readonly key: string | null
   readonly parent: string | null
+  readonly group: string | null
+  readonly tags: readonly string[]
+  readonly headers: Readonly<Record<string, string>>
   readonly worker: string | null
   readonly progress: unknown
   readonly cancelAsked: boolean
@@ -75,6 +81,19 @@ export interface JobRecord extends Counters {
   readonly codec: string | null
 }
 
+/** One run of a job that has ended. */
+export interface RunRecord {
+  /** The number of the attempt, from 1; a run that was postponed or interrupted shares it with the next. */
+  readonly attempt: number
+  readonly token: number
+  readonly worker: string
+  /** Null when it ended before its start was written. */
+  readonly startedAt: Date | null
+  readonly endedAt: Date
+  readonly outcome: AttemptOutcome
+  readonly error: KeptError | null
+}
+
 /** Which jobs. Without anything: all. */
 export interface JobFilter {
   readonly state?: JobState | readonly JobState[]
@@ -83,8 +102,22 @@ export interface JobFilter {
   /** The unique key as `key` of a record shows it. */
   readonly key?: string
   readonly parent?: string
+  readonly group?: string
+  readonly tag?: string
+  /** A value inside the JSON of the input, or of the output with `in: 'output'`; jobs with a codec match nothing. */
+  readonly search?: JobSearch
   readonly created?: { readonly from?: Date; readonly to?: Date }
   readonly finished?: { readonly from?: Date; readonly to?: Date }
+}
+
+/** Finds jobs by a value inside their payload. */
+export interface JobSearch {
+  /** Default `'input'`. */
+  readonly in?: 'input' | 'output'
+  /** Keys of objects and indexes of arrays, from the outside in, such as `['order', 'lines', 0, 'sku']`. */
+  readonly path: readonly (string | number)[]
+  /** Any JSON. */
+  readonly equals: unknown
 }
 
 /** One id, several, or a filter. Verbs on a filter work in chunks and report after each. */

@@ -12,7 +12,7 @@ import { ErrandError, isErrandError, type ErrandErrorCode } from '../core/errors
 import { isFinal } from '../core/job.ts'
 import { refuseUnknownKeys } from '../core/nearest.ts'
 import { readFlag, readSignal } from '../core/read.ts'
-import type { StoredJob } from '../store.ts'
+import type { StoredJob } from '../store/job.ts'
 import type { App } from '../app/app.ts'
 import { attemptScope, type AttemptScope } from '../app/attempt-scope.ts'
 import { answered } from '../loops/call-deadline.ts'

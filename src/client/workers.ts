@@ -1,5 +1,5 @@
 /** The workers registry as people read it. */
-import type { WorkerRecord } from '../store.ts'
+import type { WorkerRecord } from '../store/registry.ts'
 import type { Client } from './client.ts'
 import type { WorkerInfo } from './public.ts'
 

@@ -54,7 +54,7 @@ type Row = readonly [
   given: Given,
   decision:
     | Partial<Extract<Decision, { kind: 'finish' }>>
-    | Partial<Extract<Decision, { kind: 'again' }>>,
+    | Partial<Extract<Decision, { kind: 'requeue' }>>,
   counted?: Partial<Counters>,
 ]
 
@@ -88,7 +88,7 @@ const table: readonly Row[] = [
     'a throw is retried after its backoff',
     { outcome: failed },
     {
-      kind: 'again',
+      kind: 'requeue',
       delayMs: 7_000,
       place: 'due',
       started: true,
@@ -100,13 +100,13 @@ const table: readonly Row[] = [
   [
     'a timeout is retried like a throw',
     { outcome: { kind: 'failed', error, reason: 'timeout' } },
-    { kind: 'again', delayMs: 7_000 },
+    { kind: 'requeue', delayMs: 7_000 },
     { attempts: 1, failures: 1 },
   ],
   [
     'the last retry is within the limit',
     { outcome: failed, counters: { failures: 4 } },
-    { kind: 'again' },
+    { kind: 'requeue' },
     { attempts: 1, failures: 5 },
   ],
   [
@@ -128,12 +128,12 @@ const table: readonly Row[] = [
   [
     'a limit of none retries for ever',
     { outcome: failed, counters: { failures: 9_999 }, policy: { retryLimit: null } },
-    { kind: 'again' },
+    { kind: 'requeue' },
   ],
   [
     'postpones, losses and interruptions use up no retries',
     { outcome: failed, counters: { postpones: 9, losses: 2, interruptions: 9, attempts: 9 } },
-    { kind: 'again' },
+    { kind: 'requeue' },
     { attempts: 10, failures: 1, postpones: 9, losses: 2, interruptions: 9 },
   ],
   [
@@ -144,13 +144,13 @@ const table: readonly Row[] = [
   [
     'a predicate that throws forbids nothing',
     { outcome: failed, policy: { retryWhen: () => assert.fail() } },
-    { kind: 'again' },
+    { kind: 'requeue' },
   ],
 
   [
     'a custom backoff decides',
     { outcome: failed, policy: { backoff: () => '3s' } },
-    { kind: 'again', delayMs: 3_000 },
+    { kind: 'requeue', delayMs: 3_000 },
   ],
   [
     'a custom backoff can fail the job',
@@ -165,27 +165,27 @@ const table: readonly Row[] = [
   [
     'a custom backoff that throws leaves it to the default',
     { outcome: failed, policy: { backoff: () => assert.fail() } },
-    { kind: 'again', delayMs: 2_500 },
+    { kind: 'requeue', delayMs: 2_500 },
   ],
   [
     'a custom backoff that answers nonsense leaves it to the default',
     { outcome: failed, policy: { backoff: (() => 'soon') as unknown as CustomBackoff } },
-    { kind: 'again', delayMs: 2_500 },
+    { kind: 'requeue', delayMs: 2_500 },
   ],
   ...[-1, NaN, -Infinity, null, true, '-5s', undefined].map((answer): Row => [
     `a custom backoff that answers ${String(answer)} leaves it to the default`,
     { outcome: failed, policy: { backoff: (() => answer) as unknown as CustomBackoff } },
-    { kind: 'again', delayMs: 2_500 },
+    { kind: 'requeue', delayMs: 2_500 },
   ]),
   ...[1e18, Infinity, '300000y', longestMs + 1].map((answer): Row => [
     `a custom backoff that answers ${answer} is cut to 100 years`,
     { outcome: failed, policy: { backoff: (() => answer) as unknown as CustomBackoff } },
-    { kind: 'again', delayMs: longestMs },
+    { kind: 'requeue', delayMs: longestMs },
   ]),
   [
     'a stored backoff beyond 100 years is cut to that',
     { outcome: failed, policy: { backoff: { kind: 'constant', delayMs: 1e300 } } },
-    { kind: 'again', delayMs: longestMs },
+    { kind: 'requeue', delayMs: longestMs },
   ],
   [
     'a stored retention beyond 100 years is cut to that',
@@ -198,7 +198,7 @@ const table: readonly Row[] = [
   [
     'a stored delay of postponements beyond 100 years is cut to that',
     { outcome: { kind: 'postponed', delayMs: null }, policy: { postponeDelayMs: 1e300 } },
-    { kind: 'again', delayMs: longestMs },
+    { kind: 'requeue', delayMs: longestMs },
   ],
   [
     'a job that cannot be read is failed, nothing counted, whatever was asked of it',
@@ -210,7 +210,7 @@ const table: readonly Row[] = [
   [
     'RetryAfter sets the delay',
     { outcome: { kind: 'retry-after', error, delayMs: 30 } },
-    { kind: 'again', delayMs: 30, place: 'due', started: true },
+    { kind: 'requeue', delayMs: 30, place: 'due', started: true },
     { attempts: 1, failures: 1 },
   ],
   [
@@ -224,13 +224,13 @@ const table: readonly Row[] = [
       outcome: { kind: 'retry-after', error, delayMs: 30 },
       policy: { retryWhen: () => false },
     },
-    { kind: 'again', delayMs: 30 },
+    { kind: 'requeue', delayMs: 30 },
     { attempts: 1, failures: 1 },
   ],
   [
     'a retry that ends before the deadline runs',
     { outcome: failed, deadlineAt: now + 7_001 },
-    { kind: 'again', delayMs: 7_000 },
+    { kind: 'requeue', delayMs: 7_000 },
   ],
   [
     'a retry that could only start too late is none',
@@ -257,18 +257,18 @@ const table: readonly Row[] = [
   [
     'a postponement runs the same job again and burns no attempt',
     { outcome: { kind: 'postponed', delayMs: null } },
-    { kind: 'again', delayMs: 5_000, place: 'due', started: true, suspect: false },
+    { kind: 'requeue', delayMs: 5_000, place: 'due', started: true, suspect: false },
     { postpones: 1 },
   ],
   [
     'a postponement may set its delay',
     { outcome: { kind: 'postponed', delayMs: 9 } },
-    { kind: 'again', delayMs: 9 },
+    { kind: 'requeue', delayMs: 9 },
   ],
   [
     'the last postponement is within the limit',
     { outcome: { kind: 'postponed', delayMs: null }, counters: { postpones: 14 } },
-    { kind: 'again' },
+    { kind: 'requeue' },
     { postpones: 15 },
   ],
   [
@@ -284,31 +284,31 @@ const table: readonly Row[] = [
       counters: { postpones: 999 },
       policy: { postponeLimit: null },
     },
-    { kind: 'again' },
+    { kind: 'requeue' },
   ],
 
   [
     'a loss before the start counts nothing, but the job is watched',
     { outcome: lost, started: false },
-    { kind: 'again', delayMs: 0, place: 'keep', started: false, suspect: true },
+    { kind: 'requeue', delayMs: 0, place: 'keep', started: false, suspect: true },
     {},
   ],
   [
     'a loss after the start counts as one and waits a little',
     { outcome: lost },
-    { kind: 'again', delayMs: 1_000, place: 'keep', started: true, suspect: true },
+    { kind: 'requeue', delayMs: 1_000, place: 'keep', started: true, suspect: true },
     { attempts: 1, losses: 1 },
   ],
   [
     'the wait after a loss doubles',
     { outcome: lost, counters: { losses: 2 } },
-    { kind: 'again', delayMs: 4_000 },
+    { kind: 'requeue', delayMs: 4_000 },
     { attempts: 1, losses: 3 },
   ],
   [
     'the wait after a loss is bounded',
     { outcome: lost, counters: { losses: 40 }, policy: { losses: null } },
-    { kind: 'again', delayMs: 15_000 },
+    { kind: 'requeue', delayMs: 15_000 },
   ],
   [
     'a loss beyond the limit is poison',
@@ -325,32 +325,32 @@ const table: readonly Row[] = [
   [
     'losses 0 lets a run that never began go again',
     { outcome: lost, started: false, policy: { losses: 0 } },
-    { kind: 'again' },
+    { kind: 'requeue' },
     {},
   ],
 
   [
     'an interruption burns no attempt and keeps its place',
     { outcome: { kind: 'interrupted' } },
-    { kind: 'again', delayMs: 0, place: 'keep', suspect: false },
+    { kind: 'requeue', delayMs: 0, place: 'keep', suspect: false },
     { interruptions: 1 },
   ],
   [
     'a job given back unstarted counts nothing and keeps its place',
     { outcome: { kind: 'unstarted' }, started: false },
-    { kind: 'again', delayMs: 0, place: 'keep', started: false, suspect: false },
+    { kind: 'requeue', delayMs: 0, place: 'keep', started: false, suspect: false },
     {},
   ],
   [
     'an unknown task is put aside for a second',
     { outcome: { kind: 'unknown' }, started: false },
-    { kind: 'again', delayMs: 1_000, place: 'keep', started: false, suspect: false },
+    { kind: 'requeue', delayMs: 1_000, place: 'keep', started: false, suspect: false },
     { deferrals: 1 },
   ],
   [
     'an unknown task is put aside for twice as long each time',
     { outcome: { kind: 'unknown' }, started: false, counters: { deferrals: 5 } },
-    { kind: 'again', delayMs: 32_000 },
+    { kind: 'requeue', delayMs: 32_000 },
     { deferrals: 6 },
   ],
   [
@@ -362,7 +362,7 @@ const table: readonly Row[] = [
       startBy: now + 10_000,
       deadlineAt: now + 60_000,
     },
-    { kind: 'again', delayMs: 5_000 },
+    { kind: 'requeue', delayMs: 5_000 },
     { deferrals: 6 },
   ],
   [
@@ -373,7 +373,7 @@ const table: readonly Row[] = [
       counters: { deferrals: 5 },
       deadlineAt: now + 1_200,
     },
-    { kind: 'again', delayMs: 1_000 },
+    { kind: 'requeue', delayMs: 1_000 },
     { deferrals: 6 },
   ],
   [
@@ -384,13 +384,13 @@ const table: readonly Row[] = [
       counters: { deferrals: 5 },
       deadlineAt: now - 1,
     },
-    { kind: 'again', delayMs: 32_000 },
+    { kind: 'requeue', delayMs: 32_000 },
     { deferrals: 6 },
   ],
   [
     'an unknown task is put aside for five minutes at most',
     { outcome: { kind: 'unknown' }, started: false, counters: { deferrals: 60 } },
-    { kind: 'again', delayMs: 300_000 },
+    { kind: 'requeue', delayMs: 300_000 },
     { deferrals: 61 },
   ],
   [
@@ -450,7 +450,7 @@ describe('what becomes of a job', () => {
             const old = before[name as keyof Counters]
             assert.ok(value === old || value === old + 1, name)
           }
-          if (decision.kind === 'again')
+          if (decision.kind === 'requeue')
             assert.ok(
               Number.isInteger(decision.delayMs) &&
                 decision.delayMs >= 0 &&

@@ -61,7 +61,7 @@ export type Decision =
       readonly yieldsToCancel: boolean
     }
   | {
-      readonly kind: 'again'
+      readonly kind: 'requeue'
       readonly delayMs: number
       readonly place: 'keep' | 'due'
       readonly started: boolean
@@ -249,5 +249,5 @@ function again(
   suspect: boolean,
   counters: Counters,
 ): Decision {
-  return { kind: 'again', delayMs, place, started, suspect, counters, yieldsToCancel: true }
+  return { kind: 'requeue', delayMs, place, started, suspect, counters, yieldsToCancel: true }
 }

@@ -1,9 +1,10 @@
 /** The options of one call of `enqueue`. */
 import type { Duration } from './duration.ts'
+import { labelNames, type Labels } from './labels.ts'
 import type { StorableOptions, Unique } from './options.ts'
 import type { AnyTask } from './task.ts'
 
-export interface EnqueueOptions extends StorableOptions {
+export interface EnqueueOptions extends StorableOptions, Labels {
   /** Due this long after the enqueue, by the store's clock. */
   readonly delay?: Duration
   /** Due at this time. Not together with `delay`. */
@@ -33,6 +34,7 @@ export const callOptionNames = [
   'onFailure',
   'tx',
   'inline',
+  ...labelNames,
 ] as const
 
 /** What `onFailure` tasks get as input. */

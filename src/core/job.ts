@@ -74,6 +74,28 @@ export interface KeptError {
   readonly at: number
 }
 
+/** What a run came to, as its record says. */
+export type AttemptOutcome =
+  | 'completed'
+  | 'failed'
+  | 'postponed'
+  | 'discarded'
+  | 'cancelled'
+  | 'lost'
+  | 'interrupted'
+
+/** One run of a job, as the job's history keeps it. */
+export interface KeptAttempt {
+  /** The number of the attempt, from 1. */
+  readonly attempt: number
+  readonly token: number
+  readonly worker: string
+  readonly startedAt: number | null
+  readonly endedAt: number
+  readonly outcome: AttemptOutcome
+  readonly error: KeptError | null
+}
+
 /** One line that a handler wrote with `job.log`. */
 export interface LogLine {
   readonly at: number
@@ -96,9 +118,13 @@ export type FailureReason =
   | 'invalid-output'
   | 'not-committed'
   | 'unreadable'
+  | 'need-failed'
 
-/** How many errors a job keeps; older ones fall out first. */
-export const keptErrors = 10
+/** How many attempts a job keeps, with their errors; older ones fall out first. */
+export const keptAttempts = 10
+
+/** How many tags a job has at most. */
+export const mostTags = 20
 
 /** How many log lines a job keeps; later ones fall out. */
 export const keptLogLines = 1_000

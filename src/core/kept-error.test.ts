@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { createContext, runInContext } from 'node:vm'
 import { test } from 'node:test'
 import { errorText, keepError, keptErrorBytes, messageOf } from './kept-error.ts'
-import { keptErrors } from './job.ts'
+import { keptAttempts } from './job.ts'
 
 function kept(thrown: unknown): ReturnType<typeof keepError> {
   return keepError(thrown, 1, 0)
@@ -106,7 +106,7 @@ for (const [what, make] of Object.entries(hostile)) {
 }
 
 test('all the errors of a job fit into 64 KiB', () => {
-  assert.ok(keptErrorBytes * keptErrors <= 64 * 1_024)
+  assert.ok(keptErrorBytes * keptAttempts <= 64 * 1_024)
 })
 
 test('an error of another realm is kept like one of this', () => {

@@ -5,7 +5,7 @@
 import type { KeptError } from './job.ts'
 import { cutText } from './text.ts'
 
-/** Bounds of one kept error, in bytes of JSON; `keptErrors` of them stay within 64 KiB. */
+/** Bounds of one kept error, in bytes of JSON; `keptAttempts` of them stay within 64 KiB. */
 export const keptErrorBytes = 6_400
 const shares = { type: 100, code: 100, message: 2_000, rest: 100 } as const
 /** The longest reason that is kept of why a job was discarded or cancelled. */

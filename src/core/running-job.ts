@@ -22,6 +22,9 @@ export interface RunningJob<Context = unknown, Output = unknown> {
   readonly token: number
   /** The id of the job that this one followed from. */
   readonly parent: string | null
+  readonly group: string | null
+  readonly tags: readonly string[]
+  readonly headers: Readonly<Record<string, string>>
   readonly createdAt: Date
   readonly dueAt: Date
   /** Aborts on timeout, cancel, stop and loss of the lease. `signal.reason` is an `ErrandError` that tells which. */

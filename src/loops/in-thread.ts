@@ -1,7 +1,7 @@
 /** What a thread of Errand's own does first: it opens once more what the program works with. */
 import { ErrandError } from '../core/errors.ts'
 import { version } from '../core/version.ts'
-import type { Connector } from '../store.ts'
+import type { Connector } from '../store/store.ts'
 
 /** What every thread is given. */
 export interface ThreadStart {

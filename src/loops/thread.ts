@@ -10,7 +10,7 @@ import { ErrandError } from '../core/errors.ts'
 import { ownModule } from '../core/own-module.ts'
 import { version } from '../core/version.ts'
 import type { EventHub } from '../observe/events.ts'
-import type { Connector } from '../store.ts'
+import type { Connector } from '../store/store.ts'
 import type { Ready, ThreadStart } from './in-thread.ts'
 import { clearTimeout, setTimeout } from '../core/timers.ts'
 

@@ -1,5 +1,5 @@
 /** Time inside a worker: one that no change of the wall clock moves, shared by all threads of a process. */
-import type { Store } from '../store.ts'
+import type { Store } from '../store/store.ts'
 import { performance } from '../core/timers.ts'
 
 /** Milliseconds on a scale of its own, for measuring only. */

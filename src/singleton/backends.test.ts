@@ -225,7 +225,7 @@ void describe('on the wire', () => {
     const made = await locksNamed('consul', env)
     t.after(() => made.close())
     const from = performance.now()
-    await assert.rejects(made.owner('a'), { code: 'server-unavailable' })
+    await assert.rejects(made.lockOwner('a'), { code: 'server-unavailable' })
     // The default is five seconds.
     assert.ok(performance.now() - from < 4_500)
   })
@@ -236,7 +236,7 @@ void describe('on the wire', () => {
     const asked = async (more: Record<string, string>): Promise<number> => {
       const before = proxy.requests.length
       const made = await locksNamed('consul', { ...env, ...more })
-      await assert.rejects(made.owner('a'), { code: 'server-unavailable' })
+      await assert.rejects(made.lockOwner('a'), { code: 'server-unavailable' })
       await made.close()
       return proxy.requests.length - before
     }

@@ -8,7 +8,7 @@
  */
 import { isErrandError } from '../core/errors.ts'
 import { longestTimerMs } from '../core/clock.ts'
-import type { HoldAnswer, Holding, Locks } from './lock.ts'
+import type { HoldAnswer, Holding, Locks } from '../store/locks.ts'
 import { clearTimeout, setTimeout } from '../core/timers.ts'
 
 /** Where the loop writes until when its process may believe in the lock, on the machine's monotonic clock, for all threads to read. */

@@ -4,7 +4,7 @@ import { ErrandError, type ErrandErrorCode } from '../core/errors.ts'
 import { stopThread } from '../loops/thread.ts'
 import type { HoldLoop, HoldReport } from './hold-loop.ts'
 import type { FromLockThread, ToLockThread } from './lock-thread.ts'
-import type { HoldAnswer } from './lock.ts'
+import type { HoldAnswer } from '../store/locks.ts'
 import { clearTimeout, setTimeout } from '../core/timers.ts'
 
 export type LineAnswer = HoldAnswer | boolean | null

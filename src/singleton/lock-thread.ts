@@ -1,7 +1,7 @@
 /** The thread of a lock's keeper: opens the locks anew and runs the hold loop on them. */
 import { parentPort, workerData } from 'node:worker_threads'
 import { HoldLoop, type HoldReport } from './hold-loop.ts'
-import type { HoldAnswer, Locks } from './lock.ts'
+import type { HoldAnswer, Locks } from '../store/locks.ts'
 import { openInThread, type Ready, type ThreadStart } from '../loops/in-thread.ts'
 import { machineTicks } from '../loops/time.ts'
 

@@ -7,7 +7,7 @@ import { refuseUnknownKeys } from '../core/nearest.ts'
 import { readFlag, readShape } from '../core/read.ts'
 import type { Liveness } from './liveness/liveness.ts'
 import { checkName } from '../core/text.ts'
-import type { Locks } from './lock.ts'
+import type { Locks } from '../store/locks.ts'
 import type { Metrics } from './metrics/metrics.ts'
 import { checkOptionSpecs, type OptionSpecs, type OptionValues } from './options.ts'
 

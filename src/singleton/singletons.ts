@@ -6,7 +6,7 @@ import { nearest, refuseUnknownKeys } from '../core/nearest.ts'
 import { readList, readMs, readSignal, refuseValue } from '../core/read.ts'
 import { checkBeats, type Verdict } from './liveness/check.ts'
 import type { Beats, Liveness } from './liveness/liveness.ts'
-import type { LockOwner, Locks } from './lock.ts'
+import type { LockOwner, Locks } from '../store/locks.ts'
 import type { Round } from './loop.ts'
 import type { Metrics } from './metrics/metrics.ts'
 import type { Opened, SingletonHost } from './open.ts'
@@ -101,7 +101,7 @@ export function singletonsOf(host: SingletonHost, singletons: readonly AnySingle
     async owner(wanted, sources) {
       const { settings, close } = await opened(wanted, sources)
       try {
-        return (await settings.locks?.owner(settings.name)) ?? null
+        return (await settings.locks?.lockOwner(settings.name)) ?? null
       } finally {
         await close()
       }
@@ -120,7 +120,7 @@ export function singletonsOf(host: SingletonHost, singletons: readonly AnySingle
     },
     async trigger(name) {
       const { triggerKey } = await import('./trigger.ts')
-      await host.store.putRecord(triggerKey(find(name).name), randomUUID())
+      await host.store.putRecords([{ key: triggerKey(find(name).name), text: randomUUID() }])
     },
     async close() {
       const backends = new Set<{ close(ms: number): Promise<void> }>()

@@ -1,5 +1,5 @@
 /** Ends a singleton's rest from anywhere: a record of the store that its loop watches while it rests. */
-import type { Store } from '../store.ts'
+import type { Store } from '../store/store.ts'
 
 /** The key of the record. */
 export function triggerKey(name: string): string {
@@ -11,7 +11,8 @@ export async function triggersOf(
   store: Store,
   name: string,
 ): Promise<(wake: () => void) => () => void> {
-  const read = (): Promise<string | null> => store.getRecord(triggerKey(name))
+  const read = async (): Promise<string | null> =>
+    (await store.getRecords([triggerKey(name)]))[0] ?? null
   // A store that is away wakes nobody; the rest ends by its time.
   let seen = await read().catch(() => null)
   return (wake) => {

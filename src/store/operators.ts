@@ -1,21 +1,28 @@
-/** The part of the contract with which people change jobs. */
-import type { StoredJob } from './readers.ts'
+/** What people do to jobs. */
+import type { StoredJob } from './job.ts'
 
-/** What people do to jobs. Callers send at most 1,000 ids a call. */
+/** Callers send at most 1,000 ids a call. */
 export interface Operators {
   /** Cancels waiting jobs at once and asks running ones to end. */
   cancel(ids: readonly string[], reason: string | null): Promise<readonly CancelAnswer[]>
-  /** Makes failed, cancelled and discarded jobs ready again: counters and clocks start anew, errors are kept. */
+  /** Makes failed, cancelled and discarded jobs ready again: counters and clocks start anew, attempts are kept. */
   retry(ids: readonly string[]): Promise<readonly RetryAnswer[]>
-  /** Removes jobs that are not running, with their unique key and log. */
+  /** Removes jobs that are not running, with their unique key, log and records of runs. */
   remove(ids: readonly string[]): Promise<readonly RemoveAnswer[]>
   /** Reads jobs and removes those that are final, in one step: of two takers one gets the job. */
   take(ids: readonly string[]): Promise<readonly (StoredJob | null)[]>
   /** Removes up to `limit` finished jobs beyond their retention or beyond the newest `cap`, and stale worker records. */
-  prune(request: {
-    readonly limit: number
-    readonly cap: number
-  }): Promise<{ readonly removed: number; readonly more: boolean }>
+  prune(request: PruneRequest): Promise<Pruned>
+}
+
+export interface PruneRequest {
+  readonly limit: number
+  readonly cap: number
+}
+
+export interface Pruned {
+  readonly removed: number
+  readonly more: boolean
 }
 
 export type CancelAnswer = 'cancelled' | 'asked' | 'final' | 'missing'

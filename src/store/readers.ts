@@ -1,5 +1,6 @@
-/** The part of the contract that reads jobs. */
-import type { Counters, JobState, LogLine } from '../core/job.ts'
+/** What reads jobs. */
+import type { JobState, LogLine } from '../core/job.ts'
+import type { StoredJob } from './job.ts'
 
 export interface Readers {
   get(ids: readonly string[]): Promise<readonly (StoredJob | null)[]>
@@ -9,43 +10,12 @@ export interface Readers {
    */
   list(query: ListQuery): Promise<Page>
   counts(): Promise<readonly QueueCount[]>
+  /** How each queue with jobs stands, for charts and alarms; by name. */
+  stats(): Promise<readonly QueueStats[]>
   /** The log lines of one job, oldest first. */
   logs(id: string): Promise<readonly LogLine[]>
-}
-
-/** A job as it lies in the store, its texts still encoded. */
-export interface StoredJob {
-  readonly id: string
-  readonly task: string
-  readonly queue: string
-  readonly state: JobState
-  readonly priority: number
-  readonly input: string
-  readonly codec: string | null
-  readonly options: string | null
-  readonly parent: string | null
-  readonly uniqueKey: string | null
-  readonly createdAt: number
-  readonly dueAt: number
-  readonly startBy: number | null
-  readonly deadlineAt: number | null
-  readonly counters: Counters
-  /** The last token, 0 before the first claim. */
-  readonly token: number
-  /** The worker that runs it, or ran it last. */
-  readonly worker: string | null
-  readonly leaseUntil: number | null
-  readonly startedAt: number | null
-  readonly finishedAt: number | null
-  /** When retention ends; null for ever, and for jobs that are not final. */
-  readonly expiresAt: number | null
-  readonly cancelAsked: boolean
-  /** JSON of the last progress. */
-  readonly progress: string | null
-  /** Encoded errors, oldest first, at most `keptErrors`. */
-  readonly errors: readonly string[]
-  readonly output: string | null
-  readonly reason: string | null
+  /** The records of a job's runs by name, in the order of their names; at most `limit` of those after `after`. */
+  recorded(query: RecordedQuery): Promise<readonly Recorded[]>
 }
 
 export interface ListQuery {
@@ -55,6 +25,9 @@ export interface ListQuery {
   readonly queue?: string
   readonly uniqueKey?: string
   readonly parent?: string
+  readonly group?: string
+  readonly tag?: string
+  readonly search?: Search
   readonly createdFrom?: number
   readonly createdTo?: number
   readonly finishedFrom?: number
@@ -62,6 +35,15 @@ export interface ListQuery {
   /** `next` of the page before. */
   readonly after?: string
   readonly limit: number
+}
+
+/** Finds jobs by what their plain JSON holds. A payload with a codec matches nothing. */
+export interface Search {
+  readonly in: 'input' | 'output'
+  /** Keys of objects and indexes of arrays, from the outside in; none for the whole payload. */
+  readonly path: readonly string[]
+  /** The value there, as canonical JSON. */
+  readonly equals: string
 }
 
 export interface Page {
@@ -73,4 +55,23 @@ export interface QueueCount {
   readonly queue: string
   readonly state: JobState
   readonly count: number
+}
+
+export interface QueueStats {
+  readonly queue: string
+  readonly counts: Readonly<Partial<Record<JobState, number>>>
+  /** When the ready job that has been due for longest was due; null when none is ready. */
+  readonly oldestReadyAt: number | null
+}
+
+export interface RecordedQuery {
+  readonly id: string
+  /** The last name of the page before; null from the first. */
+  readonly after: string | null
+  readonly limit: number
+}
+
+export interface Recorded {
+  readonly name: string
+  readonly text: string
 }

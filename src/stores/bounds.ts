@@ -5,13 +5,18 @@
 import { isMs, longestMs } from '../core/duration.ts'
 import { ErrandError } from '../core/errors.ts'
 import type { Counters } from '../core/job.ts'
-import type { HoldRequest } from '../core/lock.ts'
-import type { NewJob, Note, Settlement } from '../store.ts'
+import type { HoldRequest } from '../store/locks.ts'
+import type { Advance } from '../store/intake.ts'
+import type { NewJob } from '../store/job.ts'
+import type { Note, Settlement } from '../store/worker-calls.ts'
+
+/** How long the record of a worker is kept after it was last seen. */
+export const workerRecordKeptMs: number = 24 * 60 * 60 * 1_000
 
 /** Refuses new jobs with times out of bounds. `now` is the time, as far as this process knows it. */
 export function checkJobs(jobs: readonly NewJob[], now: number): void {
   for (const job of jobs) {
-    const { id, delayMs, runAt, startWithinMs, deadlineMs, keepCancelledMs, unique, lease } = job
+    const { id, delayMs, runAt, startWithinMs, deadlineMs, keepCancelledMs, unique, entry } = job
     if (!isMs(delayMs)) throw refused(id, 'delayMs', delayMs)
     if (runAt !== null && !isNear(runAt, now)) throw refused(id, 'runAt', runAt)
     if (!isMsOrNull(startWithinMs)) throw refused(id, 'startWithinMs', startWithinMs)
@@ -22,9 +27,33 @@ export function checkJobs(jobs: readonly NewJob[], now: number): void {
       if (!isMsOrNull(forMs)) throw refused(id, 'forMs', forMs)
       if (!isMsOrNull(maxWaitMs)) throw refused(id, 'maxWaitMs', maxWaitMs)
     }
-    if (lease !== null && !isMs(lease.leaseMs)) throw refused(id, 'leaseMs', lease.leaseMs)
+    if (entry?.kind === 'running' && !isMs(entry.leaseMs))
+      throw refused(id, 'leaseMs', entry.leaseMs)
+    if (entry?.kind === 'failed' && !isMsOrNull(entry.keepMs))
+      throw refused(id, 'keepMs', entry.keepMs)
+    if (entry !== null && job.needs.length > 0)
+      throw new ErrandError('invalid-option', `${id} has needs, so it cannot enter ${entry.kind}.`)
     if (!isPriority(job.priority)) throw refused(id, 'priority', job.priority)
   }
+}
+
+/** Refuses advances that no call can carry out: without jobs, with jobs that are not of the call, or two of one record or job. */
+export function checkAdvances(jobs: readonly NewJob[], advances: readonly Advance[]): void {
+  if (advances.length === 0) return
+  const left = new Set(jobs.map(({ id }) => id))
+  const keys = new Set<string>()
+  for (const { key, jobs: ids } of advances) {
+    if (ids.length === 0) throw wrongAdvance(key, 'carries no job; move it alone by putRecords')
+    if (keys.has(key)) throw wrongAdvance(key, 'stands twice in the call')
+    keys.add(key)
+    for (const id of ids)
+      if (!left.delete(id))
+        throw wrongAdvance(key, `carries ${id}, which is no job of the call or is carried twice`)
+  }
+}
+
+function wrongAdvance(key: string, what: string): ErrandError {
+  return new ErrandError('invalid-option', `The advance of ${key} ${what}.`, { details: { key } })
 }
 
 /** Refuses settlements with times or counters out of bounds, and those with such follow-ups. */
@@ -33,7 +62,7 @@ export function checkSettlements(settlements: readonly Settlement[], now: number
     const { id, counters, followUps } = settlement
     if (!areCounters(counters)) throw refused(id, 'counters', JSON.stringify(counters))
     switch (settlement.kind) {
-      case 'again':
+      case 'requeue':
         if (!isMs(settlement.delayMs)) throw refused(id, 'delayMs', settlement.delayMs)
         break
       case 'finish':

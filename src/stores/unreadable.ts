@@ -3,7 +3,7 @@
  * no other, so it is handed out and shown with values that can be read in place of those that cannot, and whoever gets it fails it.
  */
 import type { Counters } from '../core/job.ts'
-import type { ClaimedJob, StoredJob } from '../store.ts'
+import type { ClaimedJob, StoredJob } from '../store/job.ts'
 import { areCounters, isPriority } from './bounds.ts'
 
 /** The last millisecond that a `Date` holds. What is due later is never due: sweepers find it. */

@@ -1,6 +1,8 @@
 /** Runs jobs by hand, in tests of what needs a store but no worker. */
 import { noCounters, type FinalState, type KeptError } from '../core/job.ts'
-import type { ClaimedJob, SettleAnswer, Store } from '../store.ts'
+import type { ClaimedJob } from '../store/job.ts'
+import type { SettleAnswer } from '../store/worker-calls.ts'
+import type { Store } from '../store/store.ts'
 
 /** Claims the next jobs of all queues. */
 export async function claimByHand(store: Store, limit = 1): Promise<readonly ClaimedJob[]> {
@@ -10,7 +12,8 @@ export async function claimByHand(store: Store, limit = 1): Promise<readonly Cla
     others: limit,
     limit,
     leaseMs: 30_000,
-    suspects: -1,
+    maxLosses: null,
+    id: null,
   })
   return claimed.jobs
 }
@@ -34,7 +37,7 @@ export async function endByHand(
       token,
       yieldsToCancel: false,
       counters: { ...noCounters, attempts: 1 },
-      error: end.error === undefined ? null : JSON.stringify(end.error),
+      attempt: end.error === undefined ? null : JSON.stringify(end.error),
       followUps: [],
       state: end.state ?? 'completed',
       output: end.output === undefined ? null : JSON.stringify(end.output),

@@ -13,7 +13,7 @@ import { instructionOf } from '../core/instructions.ts'
 import type { Policy } from '../core/options.ts'
 import type { Definition } from '../core/task.ts'
 import type { StoredOptions } from '../app/new-job.ts'
-import type { ClaimedJob, NewJob } from '../store.ts'
+import type { ClaimedJob, NewJob } from '../store/job.ts'
 import type { JobNotes } from './notes.ts'
 import { JobView, type ViewServices } from './job-view.ts'
 

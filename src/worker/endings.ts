@@ -9,7 +9,7 @@ import { ErrandError } from '../core/errors.ts'
 import type { TaskRegistry } from '../core/task-list.ts'
 import { errorText } from '../core/kept-error.ts'
 import type { Events } from '../observe/events.ts'
-import type { ClaimedJob } from '../store.ts'
+import type { ClaimedJob } from '../store/job.ts'
 import type { Attempt, Ended } from './attempt.ts'
 import type { ViewServices } from './job-view.ts'
 import type { LeaseTable } from './lease-table.ts'
@@ -92,6 +92,7 @@ export class Endings {
         value,
         enqueued,
         now: storeNow(),
+        worker: this.#options.worker,
         client: services.client,
       })
     this.#making(
@@ -121,6 +122,7 @@ export class Endings {
         value: undefined,
         enqueued: [],
         now: storeNow(),
+        worker: this.#options.worker,
         client: services.client,
       })
     const over = (verdict: Verdict): void => {
@@ -201,7 +203,7 @@ export class Endings {
     if (decision.kind === 'finish') return this.#over(attempt, decision.state, error, null)
     const isInterrupted = decision.counters.interruptions > attempt.job.counters.interruptions
     const outcome =
-      settlement.error !== null ? 'retry' : isInterrupted ? 'interrupted' : 'postponed'
+      settlement.attempt !== null ? 'retry' : isInterrupted ? 'interrupted' : 'postponed'
     this.#over(attempt, outcome, error, decision.delayMs)
   }
 

@@ -8,7 +8,8 @@
  * Under full load no slot is free when a claim is made, so after a while the next one that frees is kept for such a claim.
  */
 import type { App } from '../app/app.ts'
-import type { Claimed, ClaimedJob, Tended } from '../store.ts'
+import type { Claimed, Tended } from '../store/worker-calls.ts'
+import type { ClaimedJob } from '../store/job.ts'
 import type { LeaseTable } from './lease-table.ts'
 import { buffer, type Buffered, type Line } from './served-queue.ts'
 import { Lines, quarantineLosses, type Ask } from './served-queues.ts'
@@ -228,9 +229,9 @@ export class Fetcher {
     const { app, worker, heard, ticks } = this.#options
     const hints = this.#hints
     const from = ticks()
-    this.#reserve(ask, ask.suspects >= 0 ? 1 : 0)
+    this.#reserve(ask, ask.maxLosses === null ? 0 : 1)
     try {
-      const call = app.store.claim({ ...ask, worker, leaseMs: app.leaseMs })
+      const call = app.store.claim({ ...ask, id: null, worker, leaseMs: app.leaseMs })
       // What the claim before brought runs while the store works at this one.
       this.dispatch()
       const claimed = await answered(app.store.clock, call, (late) => this.#takeLate(late))

@@ -8,7 +8,8 @@ import { formatMs } from '../core/duration.ts'
 import { ErrandError } from '../core/errors.ts'
 import type { Policy } from '../core/options.ts'
 import type { AnyTask } from '../core/task.ts'
-import type { ClaimedJob, SettleAnswer, Settlement } from '../store.ts'
+import type { ClaimedJob } from '../store/job.ts'
+import type { SettleAnswer, Settlement } from '../store/worker-calls.ts'
 import { Attempt, type Ended } from './attempt.ts'
 import { InlineChores } from './inline-chores.ts'
 import type { ViewServices } from './job-view.ts'
@@ -28,7 +29,8 @@ type TaskClient = ViewServices['client']
 export function createInlineRunner(app: App, client: TaskClient): InlineRunner {
   const chores = new InlineChores(app)
   return {
-    run: (job, task) => runInline(app, client, job, task).finally(() => chores.begin()),
+    run: (job, worker, task) =>
+      runInline(app, client, job, worker, task).finally(() => chores.begin()),
     stop: () => chores.stop(),
   }
 }
@@ -37,6 +39,7 @@ async function runInline(
   app: App,
   client: TaskClient,
   job: ClaimedJob,
+  worker: string,
   task: AnyTask,
 ): Promise<void> {
   const { store } = app
@@ -87,7 +90,7 @@ async function runInline(
   try {
     const ended = await attempt.run()
     await notes.flush(attempt)
-    await settle(attempt, ended)
+    await settle(attempt, ended, worker)
   } finally {
     stopTimer()
     unwatch()
@@ -98,7 +101,7 @@ async function runInline(
   }
 }
 
-async function settle(attempt: Attempt, ended: Ended): Promise<void> {
+async function settle(attempt: Attempt, ended: Ended, worker: string): Promise<void> {
   const { job, parts, enqueued } = attempt
   const { app } = parts
   const { settlement } = await makeSettlement({
@@ -110,12 +113,13 @@ async function settle(attempt: Attempt, ended: Ended): Promise<void> {
     ranMs: null,
     enqueued,
     now: app.store.clock.now(),
+    worker,
     client: parts.services.client,
   })
   const answer = await settleOne(app, settlement)
   if (answer === 'cancel-asked') {
     const outcome: Outcome = { kind: 'cancelled' }
-    return settle(attempt, { outcome, output: null, value: undefined })
+    return settle(attempt, { outcome, output: null, value: undefined }, worker)
   }
   if (answer === 'stale') {
     throw new ErrandError(

@@ -38,6 +38,9 @@ export class JobView implements RunningJob {
   readonly attempt: number
   readonly token: number
   readonly parent: string | null
+  readonly group: string | null
+  readonly tags: readonly string[]
+  readonly headers: Readonly<Record<string, string>>
   readonly #attempt: Attempt
   #log: JobLog | null = null
   #edges = 0
@@ -52,6 +55,9 @@ export class JobView implements RunningJob {
     this.attempt = job.counters.attempts + 1
     this.token = job.token
     this.parent = job.parent
+    this.group = job.group
+    this.tags = job.tags
+    this.headers = job.headers
   }
 
   get createdAt(): Date {
@@ -99,7 +105,7 @@ export class JobView implements RunningJob {
     const { client } = attempt.parts.services
     this.#refuseWhenOver('enqueue')
     const id = followUpId(this.id, this.token, `enqueue-${this.#edges++}`)
-    const job = await client.prepare(task, input, options, { id, parent: this.id })
+    const job = await client.prepare(task, input, options, { id, parent: this.id, of: attempt.job })
     this.#refuseWhenOver('enqueue')
     if (attempt.enqueued.length >= mostEnqueued) {
       throw new ErrandError(

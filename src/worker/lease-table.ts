@@ -5,7 +5,7 @@
  * The reader takes no lock. An entry that changes hands gets another token, so what was read is one lease's if its token was the
  * same before and after.
  */
-import type { LeaseRef } from '../store.ts'
+import type { LeaseRef } from '../store/worker-calls.ts'
 
 /** What an entry stands for. */
 export const entryState = { free: 0, held: 1, running: 2, ended: 3 } as const

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { ErrandError } from '../core/errors.ts'
-import type { LeaseRef, Note, RenewAnswer } from '../store.ts'
+import type { LeaseRef, Note, RenewAnswer } from '../store/worker-calls.ts'
 import { VirtualClock } from '../testing/virtual-clock.ts'
 import { LeaseTable } from './lease-table.ts'
 import { RenewLoop, type RenewReport } from './renew-loop.ts'

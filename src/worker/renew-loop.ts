@@ -8,7 +8,8 @@
  */
 import type { Clock } from '../core/clock.ts'
 import { isErrandError } from '../core/errors.ts'
-import type { LeaseRef, Note, Store } from '../store.ts'
+import type { LeaseRef, Note } from '../store/worker-calls.ts'
+import type { Store } from '../store/store.ts'
 import { answered } from '../loops/supervised.ts'
 import { entryState, LeaseReader, type SharedLeases } from './lease-table.ts'
 import type { Ticks } from '../loops/time.ts'

@@ -1,6 +1,6 @@
 /** The thread of the renewer: opens the store anew and runs the renew loop on it. */
 import { parentPort, workerData } from 'node:worker_threads'
-import type { Store } from '../store.ts'
+import type { Store } from '../store/store.ts'
 import { openInThread, type Ready, type ThreadStart } from '../loops/in-thread.ts'
 import type { SharedLeases } from './lease-table.ts'
 import { RenewLoop, type RenewReport } from './renew-loop.ts'

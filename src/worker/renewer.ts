@@ -6,7 +6,8 @@
  */
 import type { Worker as Thread } from 'node:worker_threads'
 import { EventHub } from '../observe/events.ts'
-import type { Connector, LeaseRef, Store } from '../store.ts'
+import type { Connector, Store } from '../store/store.ts'
+import type { LeaseRef } from '../store/worker-calls.ts'
 import { LeaseTable } from './lease-table.ts'
 import { RenewLoop, type RenewReport } from './renew-loop.ts'
 import type { RenewerData, ToThread } from './renewer-thread.ts'

@@ -4,7 +4,7 @@ import { readStoredOptions, type StoredOptions } from '../app/new-job.ts'
 import type { Policy } from '../core/options.ts'
 import type { TaskRegistry } from '../core/task-list.ts'
 import type { Definition } from '../core/task.ts'
-import type { ClaimedJob } from '../store.ts'
+import type { ClaimedJob } from '../store/job.ts'
 
 export interface Rules {
   /** Null for a task that is not known here. */

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { ClaimedJob } from '../store.ts'
+import type { ClaimedJob } from '../store/job.ts'
 import { Lines, type Room } from './served-queues.ts'
 import type { Buffered, Line } from './served-queue.ts'
 
@@ -83,7 +83,7 @@ test('a queue that a full claim did not come to has not been found empty', () =>
     ...lines.ask(roomy),
     limit: 5,
     others: 0,
-    suspects: -1,
+    maxLosses: null,
     queues: [
       { name: 'a', limit: 5 },
       { name: 'b', limit: 5 },
@@ -113,8 +113,8 @@ test('paused queues are not asked', () => {
 test('lost jobs are asked for only with an idle slot, at most twice lost ones beside none of their kind', () => {
   const lines = linesOf(['a'])
   lines.of('a').add([{ at: 0 } as Buffered], 0)
-  assert.equal(lines.ask({ ...roomy, idleSlots: 1 })?.suspects, Number.MAX_SAFE_INTEGER)
-  assert.equal(lines.ask({ ...roomy, quarantined: true })?.suspects, 1)
+  assert.equal(lines.ask({ ...roomy, idleSlots: 1 })?.maxLosses, Number.MAX_SAFE_INTEGER)
+  assert.equal(lines.ask({ ...roomy, quarantined: true })?.maxLosses, 1)
 })
 
 test('a line whose lost jobs were not asked for during a second keeps its next place for them', () => {
@@ -131,7 +131,7 @@ test('a line whose lost jobs were not asked for during a second keeps its next p
   assert.equal(lines.haveTurn(2_000), true)
   assert.equal(line.next(), undefined, 'no other job takes it')
   const ask = lines.ask({ ...roomy, idleSlots: 1, buffered: 1, now: 2_001 })
-  assert.deepEqual([ask?.limit, ask?.suspects], [1, Number.MAX_SAFE_INTEGER])
+  assert.deepEqual([ask?.limit, ask?.maxLosses], [1, Number.MAX_SAFE_INTEGER])
   assert.equal(line.turnDue, false)
   assert.notEqual(line.next(), undefined)
 })

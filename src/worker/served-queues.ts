@@ -1,5 +1,5 @@
 /** The queues of a worker as lines: which are worth asking, what to ask of each, and what an answer tells about them. */
-import type { Claimed, ClaimRequest } from '../store.ts'
+import type { Claimed, ClaimRequest } from '../store/worker-calls.ts'
 import { Courtesy } from './courtesy.ts'
 import { buffer, Line } from './served-queue.ts'
 
@@ -35,7 +35,7 @@ export interface Room {
 }
 
 /** A claim without what is the same in all. */
-export type Ask = Pick<ClaimRequest, 'queues' | 'others' | 'limit' | 'suspects'>
+export type Ask = Pick<ClaimRequest, 'queues' | 'others' | 'limit' | 'maxLosses'>
 
 export class Lines {
   #all: Line[] = []
@@ -162,30 +162,30 @@ export class Lines {
       ({ name, courtesy }) => !this.#paused.has(name) && !courtesy.isResting(room.now),
     )
     const asksOthers = this.#othersLikely && !this.#othersCourtesy.isResting(room.now)
-    const suspects = mostLosses(served, room)
+    const maxLosses = mostLosses(served, room)
     const asked = served.filter(
       (line) =>
-        (line.turnDue || (line.likely && line.wanted > 0)) && (suspects < 0 || line.hasRoom),
+        (line.turnDue || (line.likely && line.wanted > 0)) && (maxLosses === null || line.hasRoom),
     )
     // The one that was given something longest ago comes first: the claim may end before it comes to the others.
     asked.sort((one, other) => one.givenIn - other.givenIn)
     const isAsked = new Set(asked)
     const isEmpty = asked.length === 0 && !asksOthers
-    for (const line of served) line.turn(suspects >= 0 && isAsked.has(line), room.now)
+    for (const line of served) line.turn(maxLosses !== null && isAsked.has(line), room.now)
     const free = room.idleSlots - room.buffered + Math.min(this.target, buffer.most)
-    const limit = Math.min(suspects < 0 ? free : Math.max(free, 1), room.leases, largestClaim)
+    const limit = Math.min(maxLosses === null ? free : Math.max(free, 1), room.leases, largestClaim)
     if (limit <= 0 || isEmpty) return null
     const share = shareOf(limit, asked)
     const queues = asked.map(({ name, wanted }) => ({
       name,
       limit: Math.max(1, Math.min(wanted, share)),
     }))
-    if (!asksOthers || !open) return { queues, others: 0, limit, suspects }
+    if (!asksOthers || !open) return { queues, others: 0, limit, maxLosses }
     // Every line is named, or else it would count as one of the others.
     for (const line of this.all) {
       if (!isAsked.has(line)) queues.push({ name: line.name, limit: 0 })
     }
-    return { queues, others: Math.min(slotsOf('*') ?? slots, slots), limit, suspects }
+    return { queues, others: Math.min(slotsOf('*') ?? slots, slots), limit, maxLosses }
   }
 
   /** A line that gave less than it was asked for has no more, unless there was news meanwhile. */
@@ -217,13 +217,13 @@ export class Lines {
 }
 
 /**
- * The highest loss count that a claim may ask for. −1 without an idle slot; and while lines at their limit want more for
+ * The highest loss count that a claim may ask for. Null without an idle slot; and while lines at their limit want more for
  * their buffers, since a claim that asks for lost jobs leaves those lines out: then only when others have waited for a turn.
  */
-function mostLosses(served: readonly Line[], room: Room): number {
-  if (room.idleSlots <= 0) return -1
+function mostLosses(served: readonly Line[], room: Room): number | null {
+  if (room.idleSlots <= 0) return null
   const isCrowded = served.some((line) => line.likely && !line.hasRoom && line.wanted > 0)
-  if (isCrowded && !served.some((line) => line.hasRoom && line.waitsForTurn(room.now))) return -1
+  if (isCrowded && !served.some((line) => line.hasRoom && line.waitsForTurn(room.now))) return null
   return room.quarantined ? quarantineLosses - 1 : Number.MAX_SAFE_INTEGER
 }
 

@@ -2,16 +2,18 @@
 import type { App } from '../app/app.ts'
 import type { Client } from '../client/client.ts'
 import { depthOf, makeJob, mostFollowUps } from '../app/new-job.ts'
-import { encodedBy, payloadBounds } from '../app/payload.ts'
+import { decodeAttempts, encodeAttempt } from '../app/attempts.ts'
+import { payloadBounds } from '../app/payload.ts'
 import type { Codec } from '../core/codec.ts'
 import { decide, type Decision, type Outcome } from '../core/decide.ts'
 import type { FailureReport } from '../core/enqueue-options.ts'
 import { followUpId } from '../core/id.ts'
 import { fromJson } from '../core/json.ts'
-import type { KeptError } from '../core/job.ts'
-import { errorText, keepError, keptErrorBytes } from '../core/kept-error.ts'
+import { keptAttempts, type AttemptOutcome, type KeptError } from '../core/job.ts'
+import { errorText, keepError } from '../core/kept-error.ts'
 import type { AnyTask } from '../core/task.ts'
-import type { ClaimedJob, NewJob, Settlement } from '../store.ts'
+import type { ClaimedJob, NewJob } from '../store/job.ts'
+import type { Settlement } from '../store/worker-calls.ts'
 import type { Rules } from './rules.ts'
 
 /** All that a settlement is made from. */
@@ -31,6 +33,8 @@ export interface Settling {
   readonly enqueued: readonly NewJob[]
   /** The store's time. */
   readonly now: number
+  /** The worker that ran the attempt, or settles what it did not run. */
+  readonly worker: string
   readonly client: Pick<Client, 'taskFacts'>
 }
 
@@ -77,9 +81,9 @@ function assemble(
   followUps: readonly NewJob[],
 ): Settled {
   const { id, token } = given.job
-  const encoded = kept === null ? null : encodeError(kept, error, codecOf(given))
-  if (decision.kind === 'again')
-    return { settlement: { id, token, error: encoded, followUps, ...decision }, decision, error }
+  const attempt = attemptOf(given, kept, error)
+  if (decision.kind === 'requeue')
+    return { settlement: { id, token, attempt, followUps, ...decision }, decision, error }
   const { kind, state, reason, counters, keepMs, yieldsToCancel } = decision
   const settlement: Settlement = {
     kind,
@@ -90,12 +94,53 @@ function assemble(
     counters,
     keepMs,
     yieldsToCancel,
-    error: encoded,
+    attempt,
     followUps,
     output: state === 'completed' ? given.output : null,
     startedAgoMs: given.ranMs === null ? null : Math.max(0, Math.round(given.ranMs)),
   }
   return { settlement, decision, error }
+}
+
+/** The encoded attempt for the job's history; null where there was no run, and for one that completed the job, which the job itself tells. */
+function attemptOf(given: Settling, error: KeptError | null, thrown: unknown): string | null {
+  const { job, now, ranMs } = given
+  const outcome = recordedAs(given.outcome)
+  if (outcome === 'completed' || (error === null && (outcome === null || !given.begun))) return null
+  const { worker, token } = job.lostBy ?? { worker: given.worker, token: job.token }
+  const startedAt = ranMs === null ? job.startedAt : Math.round(now - ranMs)
+  const attempt = job.counters.attempts + 1
+  const run = {
+    attempt,
+    token,
+    worker,
+    startedAt,
+    endedAt: now,
+    outcome: outcome ?? 'failed',
+    error,
+  }
+  return encodeAttempt(run, thrown, codecOf(given))
+}
+
+function recordedAs({ kind }: Outcome): AttemptOutcome | null {
+  switch (kind) {
+    case 'completed':
+    case 'postponed':
+    case 'discarded':
+    case 'cancelled':
+    case 'lost':
+    case 'interrupted':
+    case 'failed':
+      return kind
+    case 'unrecoverable':
+    case 'retry-after':
+      return 'failed'
+    case 'unstarted':
+    case 'unknown':
+    case 'overdue':
+    case 'unreadable':
+      return null
+  }
 }
 
 /** What a handler enqueued goes with an attempt that did its work, or chose not to; not with one that failed. */
@@ -163,7 +208,7 @@ async function followUp(
 ): Promise<NewJob> {
   const { app, job } = given
   const depth = depthOf(given.rules.stored) + 1
-  const origin = { id: followUpId(job.id, job.token, edge), parent: job.id, depth }
+  const origin = { id: followUpId(job.id, job.token, edge), parent: job.id, depth, of: job }
   const known = await given.client.taskFacts(task)
   const facts = known.codec === null ? { ...known, codec: codecOf(given) } : known
   try {
@@ -191,10 +236,10 @@ async function failureReport(
   const { app, job } = given
   const { counters } = decision
   const [record] = job.counters.failures > 0 ? await app.store.get([job.id]) : []
-  const earlier = (record?.errors ?? []).map((text) => decodeError(app, text, job.codec))
-  const errors = [...earlier, kept]
+  const earlier = decodeAttempts(app, record?.attempts ?? [], job.codec)
+  const errors = [...earlier.map(({ error }) => error), kept]
     .filter((error) => error !== null)
-    .slice(-10)
+    .slice(-keptAttempts)
     .map((error) => ({ ...error, at: new Date(error.at).toISOString() }))
   const input = readInput(app, job)
   const report: FailureReport = {
@@ -244,24 +289,4 @@ function readInput(app: App, job: ClaimedJob): unknown {
 
 function codecOf(given: Settling): Codec | null {
   return given.job.codec === null ? null : (given.app.findCodec(given.job.codec) ?? null)
-}
-
-/** What a codec makes longer than may be kept is made of a shorter record. */
-function encodeError(kept: KeptError, thrown: unknown, codec: Codec | null): string {
-  if (codec === null) return JSON.stringify(kept)
-  const encoded = encodedBy(codec, JSON.stringify(kept))
-  const bytes = Buffer.byteLength(encoded)
-  if (bytes <= keptErrorBytes) return encoded
-  const room = Math.floor((keptErrorBytes / bytes) * keptErrorBytes * codecSlack)
-  return encodedBy(codec, JSON.stringify(keepError(thrown, kept.attempt, kept.at, room)))
-}
-
-function decodeError(app: App, text: string, codecName: string | null): KeptError | null {
-  try {
-    const codec = codecName === null ? null : app.findCodec(codecName)
-    const error = JSON.parse(codec ? codec.decode(text) : text) as KeptError
-    return Number.isNaN(new Date(error.at).getTime()) ? null : error
-  } catch {
-    return null
-  }
 }

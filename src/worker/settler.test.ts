@@ -2,7 +2,8 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { ErrandError } from '../core/errors.ts'
 import { EventHub } from '../observe/events.ts'
-import type { SettleAnswer, Settlement, Store, StoreInfo } from '../store.ts'
+import type { SettleAnswer, Settlement } from '../store/worker-calls.ts'
+import type { Store, StoreInfo } from '../store/store.ts'
 import { VirtualClock } from '../testing/virtual-clock.ts'
 import { Settler } from './settler.ts'
 
@@ -32,7 +33,7 @@ function made(info: Partial<StoreInfo> = {}) {
   const hand = (count: number, name: string, output: string | null = null): void => {
     for (let n = 0; n < count; n++) {
       const id = `${name}${n}`
-      const settlement = { kind: 'finish', id, output, error: null, followUps: [] }
+      const settlement = { kind: 'finish', id, output, attempt: null, followUps: [] }
       settler.settle(settlement as unknown as Settlement, () => done.push(id))
     }
   }

@@ -6,7 +6,8 @@
  */
 import { sleep } from '../core/clock.ts'
 import type { EventHub } from '../observe/events.ts'
-import type { SettleAnswer, Settlement, Store } from '../store.ts'
+import type { SettleAnswer, Settlement } from '../store/worker-calls.ts'
+import type { Store } from '../store/store.ts'
 import { answered, Health, isOfTheBatch } from '../loops/supervised.ts'
 import { setImmediate } from '../core/timers.ts'
 
@@ -185,7 +186,7 @@ export class Settler {
 }
 
 function charsOf(one: Settlement): number {
-  let chars = one.error?.length ?? 0
+  let chars = one.attempt?.length ?? 0
   if (one.kind === 'finish' && one.output !== null) chars += one.output.length
   for (const { input } of one.followUps) chars += input.length
   return chars

@@ -9,7 +9,9 @@ import type { App } from '../app/app.ts'
 import { overdue, type Outcome } from '../core/decide.ts'
 import type { TaskRegistry } from '../core/task-list.ts'
 import { errorText } from '../core/kept-error.ts'
-import type { ClaimedJob, Tended, WorkerRecord } from '../store.ts'
+import type { ClaimedJob } from '../store/job.ts'
+import type { Tended } from '../store/worker-calls.ts'
+import type { WorkerRecord } from '../store/registry.ts'
 import type { ViewServices } from './job-view.ts'
 import { rulesOf } from './rules.ts'
 import { makeSettlement } from './settlement.ts'
@@ -17,7 +19,7 @@ import type { Settler } from './settler.ts'
 import { answered, Loop } from '../loops/supervised.ts'
 
 /** Jobs in one call of `expired`, finished jobs in one call of `prune`. */
-const chunk = { expired: 200, prune: 1_000 } as const
+const chunk = { rescue: 200, prune: 1_000 } as const
 
 /** Contact counts as unbroken after one renew interval, and after this long for short leases: clients take a moment to come back, too. */
 const leastContactMs = 1_000
@@ -94,9 +96,9 @@ export class Sweeper {
     if (this.#stop.signal.aborted) return 0
     const tended = await this.#inContact(() => this.#tend())
     const [, rescue, prune] = this.loops
-    this.#mustRescue = tended.sweep
-    if (tended.sweep) rescue.wake()
-    this.#mustPrune ||= tended.prune || services.ticks() - this.#cappedAt >= capEveryMs
+    this.#mustRescue = tended.sweepDue
+    if (tended.sweepDue) rescue.wake()
+    this.#mustPrune ||= tended.pruneDue || services.ticks() - this.#cappedAt >= capEveryMs
     if (this.#mustPrune) prune.wake()
     return this.#sweepMs
   }
@@ -137,12 +139,12 @@ export class Sweeper {
   async #settleExpired(): Promise<boolean> {
     const { app, registry, record } = this.#options
     const tasks = registry.names.filter((name) => registry.find(name)?.definition.handler)
-    while (tasks.length > 0 && !this.#stop.signal.aborted && this.#rescuing < chunk.expired) {
-      const request = { worker: record().id, tasks, limit: chunk.expired, leaseMs: app.leaseMs }
-      const { jobs, now, cut } = await answered(app.store.clock, app.store.expired(request))
+    while (tasks.length > 0 && !this.#stop.signal.aborted && this.#rescuing < chunk.rescue) {
+      const request = { worker: record().id, tasks, limit: chunk.rescue, leaseMs: app.leaseMs }
+      const { jobs, now, cut } = await answered(app.store.clock, app.store.rescue(request))
       for (const job of jobs) this.#settle(job, outcomeOf(job, now))
       if (cut) return true
-      if (jobs.length < chunk.expired) return false
+      if (jobs.length < chunk.rescue) return false
     }
     return false
   }
@@ -161,6 +163,7 @@ export class Sweeper {
       value: undefined,
       enqueued: [],
       now: storeNow(),
+      worker: this.#options.record().id,
       client: services.client,
     })
     this.#rescuing++

@@ -5,7 +5,10 @@ import type { Client } from '../client/client.ts'
 import { describeTask } from '../app/registered-tasks.ts'
 import { ErrandError } from '../core/errors.ts'
 import type { TaskRegistry } from '../core/task-list.ts'
-import type { ClaimedJob, Hint, Store, Tended, Unwatch, WorkerRecord } from '../store.ts'
+import type { ClaimedJob } from '../store/job.ts'
+import type { Hint, Tended, Unwatch } from '../store/worker-calls.ts'
+import type { Store } from '../store/store.ts'
+import type { WorkerRecord } from '../store/registry.ts'
 import { version } from '../core/version.ts'
 import type { Attempt } from './attempt.ts'
 import { Endings } from './endings.ts'
@@ -272,6 +275,7 @@ export class Parts {
       value,
       enqueued,
       now: this.#storeNow(),
+      worker: this.#options.worker,
       client: parts.services.client,
     })
     const [answer] = await store.settle([settlement], tx)

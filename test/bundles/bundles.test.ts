@@ -118,7 +118,7 @@ test('a store whose connector leads to the program begins nothing in its thread'
   } as const
   await Promise.all([
     run('itself', process.execPath, [app], itself),
-    run('again', process.execPath, [app], again),
+    run('requeue', process.execPath, [app], again),
   ])
 })
 

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { followUpId } from '../../src/core/id.ts'
 import { noCounters } from '../../src/core/job.ts'
-import type { StoredJob } from '../../src/store.ts'
+import type { StoredJob } from '../../src/store/job.ts'
 import { check } from './check.ts'
 import { historyOf } from './history.ts'
 import type { Entry, Line } from './ledger.ts'
@@ -37,7 +37,7 @@ function cleanRun(): Evidence {
       line('producer-1', { kind: 'ack', key, id, status: 'created' }),
       ...run('worker-1', 1),
       line('worker-2', { kind: 'handed', id, token: 2, why: 'lost', askedAt: 2 }),
-      line('worker-2', { kind: 'verdict', id, token: 2, decision: 'again', answer: 'settled' }),
+      line('worker-2', { kind: 'verdict', id, token: 2, decision: 'requeue', answer: 'settled' }),
       ...run('worker-2', 3),
       line('worker-2', { kind: 'verdict', id, token: 3, decision: 'completed', answer: 'settled' }),
       line('worker-1', { kind: 'verdict', id, token: 1, decision: 'completed', answer: 'stale' }),
@@ -67,6 +67,9 @@ function job(given: Partial<StoredJob> & { id: string; task: string }): StoredJo
     codec: null,
     options: null,
     parent: null,
+    group: null,
+    tags: [],
+    headers: {},
     uniqueKey: null,
     createdAt: 1,
     dueAt: 1,
@@ -81,7 +84,7 @@ function job(given: Partial<StoredJob> & { id: string; task: string }): StoredJo
     expiresAt: null,
     cancelAsked: false,
     progress: null,
-    errors: [],
+    attempts: [],
     output: null,
     reason: null,
     ...given,
@@ -123,7 +126,7 @@ const offences: Readonly<Record<string, (evidence: Evidence) => void>> = {
   },
   'one lease settles once': ({ lines }) => {
     lines.push(
-      line('worker-2', { kind: 'verdict', id, token: 3, decision: 'again', answer: 'settled' }),
+      line('worker-2', { kind: 'verdict', id, token: 3, decision: 'requeue', answer: 'settled' }),
     )
   },
   'no job is handed out after its end': ({ lines }) => {

@@ -1,6 +1,6 @@
 /** The rules that a run must have kept. Each answers what broke it; the check is all of them. */
 import { isFinal } from '../../src/core/job.ts'
-import type { StoredJob } from '../../src/store.ts'
+import type { StoredJob } from '../../src/store/job.ts'
 import { wrongFollowUps } from './follow-ups.ts'
 import { acceptedEnds, keyOfJob, linesOf, type History, type Story } from './history.ts'
 import { kindOf } from './scenario.ts'

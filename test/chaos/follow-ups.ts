@@ -1,6 +1,6 @@
 /** Which follow-ups a job must have, by how it ended and by the table of kinds. */
 import { followUpId } from '../../src/core/id.ts'
-import type { StoredJob } from '../../src/store.ts'
+import type { StoredJob } from '../../src/store/job.ts'
 import { linesOf, type Story } from './history.ts'
 import { kindOf, type Kind } from './scenario.ts'
 

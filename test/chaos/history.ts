@@ -1,6 +1,7 @@
 /** The evidence of a run, sorted by job: what the ledger tells of each, and how it lies in the store at the end. */
 import { finalStates, type FinalState } from '../../src/core/job.ts'
-import type { Store, StoredJob } from '../../src/store.ts'
+import type { Store } from '../../src/store/store.ts'
+import type { StoredJob } from '../../src/store/job.ts'
 import type { Entry, Line } from './ledger.ts'
 import { keyOf } from './scenario.ts'
 
@@ -91,5 +92,5 @@ export async function readJobs(store: Store): Promise<readonly StoredJob[]> {
 
 /** Hundreds of thousands of jobs are held at once: what no rule reads is let go. */
 function withoutBulk(job: StoredJob): StoredJob {
-  return { ...job, options: null, output: null, errors: job.errors.slice(-1) }
+  return { ...job, options: null, output: null, attempts: job.attempts.slice(-1) }
 }

@@ -5,7 +5,10 @@
 import { closeSync, openSync, readdirSync, readFileSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import type { FinalState } from '../../src/core/job.ts'
-import type { CancelAnswer, ClaimedJob, Inserted, SettleAnswer } from '../../src/store.ts'
+import type { CancelAnswer } from '../../src/store/operators.ts'
+import type { ClaimedJob } from '../../src/store/job.ts'
+import type { Inserted } from '../../src/store/intake.ts'
+import type { SettleAnswer } from '../../src/store/worker-calls.ts'
 
 /** How a handler ended: what it was about to return or throw. */
 export type Ending = 'returns' | 'throws' | 'gives-up' | 'postpones' | 'discards' | 'is-aborted'
@@ -50,7 +53,7 @@ export type Entry =
       readonly kind: 'verdict'
       readonly id: string
       readonly token: number
-      readonly decision: FinalState | 'again'
+      readonly decision: FinalState | 'requeue'
       readonly answer: SettleAnswer
     }
   /** The run was told to its worker's listeners as refused. */

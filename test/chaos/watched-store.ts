@@ -1,5 +1,6 @@
 /** Stores as the workers of a run see them: one that keeps the ledger, and one that breaks a rule on purpose. */
-import type { Claimed, Runs, Store } from '../../src/store.ts'
+import type { Claimed, WorkerCalls } from '../../src/store/worker-calls.ts'
+import type { Store } from '../../src/store/store.ts'
 import type { Ledger } from './ledger.ts'
 
 /** Writes to the ledger what the store hands out and what it answers to settlements, before the worker hears of it. */
@@ -16,13 +17,13 @@ export function keepingLedger(store: Store, ledger: Ledger): Store {
   }
   return withVerbs(store, {
     claim: (request) => handed(() => store.claim(request)),
-    expired: (request) => handed(() => store.expired(request)),
+    rescue: (request) => handed(() => store.rescue(request)),
     settle: async (settlements, tx) => {
       const answers = await store.settle(settlements, tx)
       ledger.write(
         ...settlements.map((settlement, i) => {
           const { id, token } = settlement
-          const decision = settlement.kind === 'finish' ? settlement.state : 'again'
+          const decision = settlement.kind === 'finish' ? settlement.state : 'requeue'
           return { kind: 'verdict', id, token, decision, answer: answers[i]! } as const
         }),
       )
@@ -42,10 +43,10 @@ export function withoutFencing(store: Store): Store {
   })
 }
 
-function withVerbs(store: Store, verbs: Partial<Runs>): Store {
+function withVerbs(store: Store, verbs: Partial<WorkerCalls>): Store {
   return new Proxy(store, {
     get(target, name) {
-      if (name in verbs) return verbs[name as keyof Runs]
+      if (name in verbs) return verbs[name as keyof WorkerCalls]
       const member: unknown = Reflect.get(target, name)
       return typeof member === 'function' ? member.bind(target) : member
     },

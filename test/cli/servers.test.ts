@@ -168,7 +168,7 @@ if (canStartPostgres()) {
   })
 
   test('PostgreSQL: a server that is stopped and started again is used by the next command', async () => {
-    const store = await withQueue('again')
+    const store = await withQueue('requeue')
     assert.equal((await errand(['queues', 'pause', 'mail', '--store', store], { cwd })).code, 0)
     await server.kill()
     await fails(store, 2, /nothing listens there|starting up or shutting down/)

@@ -26,8 +26,8 @@ suite('what jobs say reaches no terminal as commands', () => {
     folder = await mkdtemp(join(tmpdir(), 'errand-terminal-'))
     // Errand takes no such names any more; what others wrote into a store may have them.
     const store = sqlite(join(folder, 'errand.db'))
-    const lease = { worker: 'worker', leaseMs: 60_000 }
-    const job = newJob({ task: evil, queue: evil, input: JSON.stringify({ [evil]: evil }), lease })
+    const entry = { kind: 'running', worker: 'worker', leaseMs: 60_000 } as const
+    const job = newJob({ task: evil, queue: evil, input: JSON.stringify({ [evil]: evil }), entry })
     ;({ id } = job)
     const [born] = await store.insert([job])
     const held = { id, token: born?.token ?? 0 }
@@ -37,7 +37,7 @@ suite('what jobs say reaches no terminal as commands', () => {
     ])
     const error = { type: evil, message: evil, stack: evil, code: null, attempt: 1, at: Date.now() }
     await store.settle([
-      finish(held, { state: 'failed', reason: evil, error: JSON.stringify(error), output: null }),
+      finish(held, { state: 'failed', reason: evil, attempt: JSON.stringify(error), output: null }),
     ])
     const waiting = newJob({
       task: evil,

@@ -1,5 +1,5 @@
 /** The store of a run, by its URL. */
-import type { Store } from '../../src/store.ts'
+import type { Store } from '../../src/store/store.ts'
 import { postgres } from '../../src/stores/postgres/index.ts'
 import { sqlite } from '../../src/stores/sqlite/index.ts'
 

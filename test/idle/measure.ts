@@ -64,6 +64,9 @@ async function fill(file: string, finished: number, queues: number): Promise<voi
         codec: null,
         options: null,
         parent: null,
+        group: null,
+        tags: [],
+        headers: {},
         delayMs: 0,
         runAt: null,
         startWithinMs: null,
@@ -71,7 +74,7 @@ async function fill(file: string, finished: number, queues: number): Promise<voi
         keepCancelledMs: null,
         unique: null,
         needs: [],
-        lease: null,
+        entry: null,
       })),
     )
     const { jobs } = await store.claim({
@@ -80,7 +83,8 @@ async function fill(file: string, finished: number, queues: number): Promise<voi
       others: batch,
       limit: batch,
       leaseMs: 60_000,
-      suspects: -1,
+      maxLosses: null,
+      id: null,
     })
     await store.settle(
       jobs.map(({ id, token }) => ({
@@ -89,7 +93,7 @@ async function fill(file: string, finished: number, queues: number): Promise<voi
         token,
         yieldsToCancel: false,
         counters: { ...noCounters, attempts: 1 },
-        error: null,
+        attempt: null,
         followUps: [],
         state: 'completed',
         output: '{"ok":true}',

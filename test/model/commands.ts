@@ -4,7 +4,8 @@
  */
 import fc from 'fast-check'
 import type { JobState } from '../../src/core/job.ts'
-import type { Again, Keep } from '../../src/store.ts'
+import type { Requeue } from '../../src/store/worker-calls.ts'
+import type { Keep } from '../../src/store/job.ts'
 
 export const clients = 3
 
@@ -26,7 +27,7 @@ export type What =
       readonly others: number
       readonly limit: number
       readonly leaseMs: number
-      readonly suspects: number
+      readonly maxLosses: number | null
     }
   | { readonly kind: 'settle'; readonly settlements: readonly SettlePlan[] }
   | { readonly kind: 'renew'; readonly leases: readonly LeasePlan[]; readonly leaseMs: number }
@@ -109,7 +110,9 @@ export interface SettlePlan {
   readonly delayMs: number
   readonly startedAgoMs: number | null
   /** Fields of a return that no policy decides so, to see that a store carries out whatever it is told. */
-  readonly odd: Partial<FieldsOf<Again, 'place' | 'started' | 'suspect' | 'yieldsToCancel'>> | null
+  readonly odd: Partial<
+    FieldsOf<Requeue, 'place' | 'started' | 'suspect' | 'yieldsToCancel'>
+  > | null
   readonly followUps: readonly JobPlan[]
 }
 
@@ -286,7 +289,7 @@ const what: fc.Arbitrary<What> = fc.oneof(
         others: mostly(1, 2, 0),
         limit: mostly(4, 5, 1, 2, 0),
         leaseMs,
-        suspects: mostly(3, 99, -1, 0, 1),
+        maxLosses: mostly(3, 99, null, 0, 1),
       }),
     ],
     settle: [40, fc.record({ settlements: fc.array(settlePlan, { minLength: 1, maxLength: 3 }) })],

@@ -7,7 +7,7 @@
 import { AssertionError } from 'node:assert'
 import { inspect, isDeepStrictEqual } from 'node:util'
 import { isFinal, type FinalState, type JobState } from '../../src/core/job.ts'
-import type { Keep, StoredJob } from '../../src/store.ts'
+import type { Keep, StoredJob } from '../../src/store/job.ts'
 import type { Edge } from './edges.ts'
 import type { ModelJob, ModelState } from './state.ts'
 

@@ -1,5 +1,5 @@
 /** The rows of the table of states, each with a name, and how to tell which one a settlement took. */
-import type { Again, Finish, Settlement } from '../../src/store.ts'
+import type { Requeue, Finish, Settlement } from '../../src/store/worker-calls.ts'
 import type { ModelJob } from './state.ts'
 
 export const edges = [
@@ -68,7 +68,7 @@ function endingOf(job: ModelJob, { state, reason }: Finish): Edge | null {
   }
 }
 
-function returnOf({ shown: { counters: before } }: ModelJob, again: Again): Edge | null {
+function returnOf({ shown: { counters: before } }: ModelJob, again: Requeue): Edge | null {
   const { counters: after, delayMs } = again
   if (after.losses > before.losses) return 'running, lost after its start → ready after a delay'
   if (after.postpones > before.postpones && delayMs > 0) return 'running, postponed → scheduled'

@@ -1,28 +1,25 @@
 /** A call to a store as plain data, and the same with its answer: what the model explains. */
 import { AssertionError } from 'node:assert'
 import type { LogLine } from '../../src/core/job.ts'
+import type { CancelAnswer, RemoveAnswer, RetryAnswer } from '../../src/store/operators.ts'
 import type {
-  CancelAnswer,
   Claimed,
   ClaimRequest,
-  ExpiredRequest,
-  InsertAnswer,
+  RescueRequest,
   LeaseRef,
-  ListQuery,
-  NewJob,
   NextDue,
   Note,
   NoteAnswer,
-  RemoveAnswer,
   RenewAnswer,
-  RetryAnswer,
   SettleAnswer,
   Settlement,
-  Store,
-  StoredJob,
   Tended,
-  WorkerRecord,
-} from '../../src/store.ts'
+} from '../../src/store/worker-calls.ts'
+import type { InsertAnswer } from '../../src/store/intake.ts'
+import type { ListQuery } from '../../src/store/readers.ts'
+import type { NewJob, StoredJob } from '../../src/store/job.ts'
+import type { Store } from '../../src/store/store.ts'
+import type { WorkerRecord } from '../../src/store/registry.ts'
 
 export type Call =
   | { readonly verb: 'insert'; readonly jobs: readonly NewJob[] }
@@ -30,7 +27,7 @@ export type Call =
   | { readonly verb: 'settle'; readonly settlements: readonly Settlement[] }
   | { readonly verb: 'renew'; readonly leases: readonly LeaseRef[]; readonly leaseMs: number }
   | { readonly verb: 'note'; readonly notes: readonly Note[] }
-  | { readonly verb: 'expired'; readonly request: ExpiredRequest }
+  | { readonly verb: 'expired'; readonly request: RescueRequest }
   | { readonly verb: 'tend'; readonly worker: WorkerRecord }
   | { readonly verb: 'cancel'; readonly ids: readonly string[]; readonly reason: string | null }
   | { readonly verb: 'retry'; readonly ids: readonly string[] }
@@ -84,7 +81,7 @@ export async function perform(store: Store, call: Call): Promise<Exchange> {
     case 'note':
       return { ...call, answer: await store.note(call.notes) }
     case 'expired':
-      return { ...call, answer: await store.expired(call.request) }
+      return { ...call, answer: await store.rescue(call.request) }
     case 'tend':
       return { ...call, answer: await store.tend(call.worker) }
     case 'cancel':

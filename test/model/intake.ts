@@ -1,6 +1,7 @@
 /** What an insert does: new jobs, repeats, keys that are taken. */
 import { noCounters } from '../../src/core/job.ts'
-import type { Inserted, NewJob } from '../../src/store.ts'
+import type { Inserted } from '../../src/store/intake.ts'
+import type { NewJob } from '../../src/store/job.ts'
 import { alter, difference, enter, holderOf, weigh, type Draft } from './draft.ts'
 import type { ModelJob } from './state.ts'
 
@@ -11,14 +12,14 @@ import type { ModelJob } from './state.ts'
 export function insertOne(draft: Draft, job: NewJob, token: number | null): Inserted {
   const known = draft.jobs.get(job.id)
   if (known !== undefined) {
-    const isTold = job.lease !== null || token !== null
+    const isTold = job.entry !== null || token !== null
     return { id: job.id, status: 'created', token: isTold ? leaseOfBirth(known) : null }
   }
   const holder = job.unique === null ? null : holderOf(draft, job.unique.key)
   if (holder !== null) return meetHolder(draft, job, holder)
 
   draft.inserted += 1
-  if (job.lease !== null) return insertRunning(draft, job, job.lease, token)
+  if (job.entry?.kind === 'running') return insertRunning(draft, job, job.entry, token)
   const fresh = freshJob(draft, job)
   const isDue = fresh.shown.dueAt <= draft.now
   if (job.needs.length === 0) {
@@ -45,7 +46,7 @@ function insertNeedy(draft: Draft, fresh: ModelJob, { needs, id }: NewJob): void
 function insertRunning(
   draft: Draft,
   job: NewJob,
-  { worker, leaseMs }: NonNullable<NewJob['lease']>,
+  { worker, leaseMs }: Extract<NewJob['entry'], { kind: 'running' }>,
   token: number | null,
 ): Inserted {
   if (token === null || token <= 0) throw difference(`token of inline ${job.id}`, token, 'a token')
@@ -66,7 +67,7 @@ function meetHolder(draft: Draft, job: NewJob, holder: string): Inserted {
     held !== undefined && ['blocked', 'scheduled', 'ready'].includes(held.shown.state)
   if (!isWaiting || job.unique?.onConflict !== 'replace')
     return { id: holder, status: 'duplicate', token: null }
-  const { input, codec, options, priority, queue } = job
+  const { input, codec, options, priority, queue, group, tags, headers } = job
   const { shown, ...hidden } = clocksOf(job, draft.now, held.shown.createdAt)
   const isDue = shown.dueAt <= draft.now
   const waits = isDue ? 'ready' : 'scheduled'
@@ -76,7 +77,10 @@ function meetHolder(draft: Draft, job: NewJob, holder: string): Inserted {
     keepCancelledMs: job.keepCancelledMs,
     unique: job.unique,
     isSuspect: false,
-    shown: { ...shown, input, codec, options, priority, queue, counters: noCounters },
+    shown: {
+      ...{ ...shown, input, codec, options, priority, queue, group, tags, headers },
+      counters: noCounters,
+    },
   }
   enter(draft, held, held.shown.state === 'blocked' ? 'blocked' : waits, change)
   return { id: holder, status: 'replaced', token: null }
@@ -111,6 +115,7 @@ type ClockField = 'place' | 'startWithinMs' | 'deadlineMs' | 'keyUntil'
 
 function freshJob(draft: Draft, job: NewJob): ModelJob {
   const { id, task, queue, priority, input, codec, options, parent, unique } = job
+  const { group, tags, headers } = job
   const { shown, ...hidden } = clocksOf(job, draft.now, null)
   return {
     ...hidden,
@@ -137,6 +142,9 @@ function freshJob(draft: Draft, job: NewJob): ModelJob {
       codec,
       options,
       parent,
+      group,
+      tags,
+      headers,
       uniqueKey: unique?.key ?? null,
       createdAt: draft.now,
       counters: noCounters,
@@ -148,7 +156,7 @@ function freshJob(draft: Draft, job: NewJob): ModelJob {
       expiresAt: null,
       cancelAsked: false,
       progress: null,
-      errors: [],
+      attempts: [],
       output: null,
       reason: null,
       ...shown,

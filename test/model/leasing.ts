@@ -1,5 +1,6 @@
 /** How jobs come under a lease: what a claim must hand out, and what a sweep may. */
-import type { Claimed, ClaimedJob, ClaimRequest, ExpiredRequest, NextDue } from '../../src/store.ts'
+import type { Claimed, ClaimRequest, RescueRequest, NextDue } from '../../src/store/worker-calls.ts'
+import type { ClaimedJob } from '../../src/store/job.ts'
 import { difference, enter, same, type Draft } from './draft.ts'
 import type { ModelJob } from './state.ts'
 
@@ -69,7 +70,7 @@ function pick(
     if (room <= 0 || draft.paused.has(name)) continue
     const line = lineOf(draft, name).filter(({ shown }) => !passed.has(shown.id))
     const startable = line.filter(
-      ({ isSuspect, shown }) => !isSuspect || shown.counters.losses <= request.suspects,
+      ({ isSuspect, shown }) => !isSuspect || shown.counters.losses <= (request.maxLosses ?? -1),
     )
     const [first] = startable
     if (first?.isSuspect === true && picked.length === 0) return [first]
@@ -87,7 +88,7 @@ function lineOf(draft: Draft, queue: string): readonly ModelJob[] {
 /** Holds a sweep to what was lost and what waited too long. Which of them come first is the store's affair. */
 export function explainExpired(
   draft: Draft,
-  request: ExpiredRequest,
+  request: RescueRequest,
   answer: Claimed,
   passed: ReadonlySet<string> | null,
 ): void {
@@ -157,12 +158,14 @@ function lease(
   const leaseUntil = draft.now + request.leaseMs
   const shown = { worker: request.worker, leaseUntil, token: token ?? 0, startedAt }
   const tokens = [...job.tokens, token ?? 0]
-  return claimedOf(enter(draft, job, 'running', { shown, tokens, why }))
+  const lostBy = why === 'lost' ? { worker: job.shown.worker ?? '', token: last } : null
+  return { ...claimedOf(enter(draft, job, 'running', { shown, tokens, why })), lostBy }
 }
 
-function claimedOf({ shown, why }: ModelJob): ClaimedJob {
+function claimedOf({ shown, why }: ModelJob): Omit<ClaimedJob, 'lostBy'> {
   const { id, token, task, queue, priority, input, codec, options, parent, uniqueKey } = shown
   const { createdAt, dueAt, startBy, deadlineAt, counters, startedAt, cancelAsked } = shown
+  const { group, tags, headers } = shown
   return {
     id,
     token,
@@ -173,6 +176,9 @@ function claimedOf({ shown, why }: ModelJob): ClaimedJob {
     codec,
     options,
     parent,
+    group,
+    tags,
+    headers,
     uniqueKey,
     createdAt,
     dueAt,

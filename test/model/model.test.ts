@@ -4,7 +4,8 @@
  */
 import assert from 'node:assert/strict'
 import test from 'node:test'
-import type { Settlement, Store } from '../../src/store.ts'
+import type { Settlement } from '../../src/store/worker-calls.ts'
+import type { Store } from '../../src/store/store.ts'
 import { groundOf, storeNames, type Ground } from './places.ts'
 import { search } from './search.ts'
 
@@ -48,8 +49,8 @@ const faults: Readonly<Record<string, (store: Store) => Partial<Store>>> = {
     },
   }),
   'sweeps no overdue jobs': (store) => ({
-    async expired(request) {
-      const swept = await store.expired(request)
+    async rescue(request) {
+      const swept = await store.rescue(request)
       return { ...swept, jobs: swept.jobs.filter(({ why }) => why === 'lost') }
     },
   }),

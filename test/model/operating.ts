@@ -1,6 +1,7 @@
 /** What people do to jobs: cancel, retry, remove, take; and what becomes of those that are kept no longer. */
 import { isFinal, noCounters } from '../../src/core/job.ts'
-import type { CancelAnswer, RemoveAnswer, RetryAnswer, StoredJob } from '../../src/store.ts'
+import type { CancelAnswer, RemoveAnswer, RetryAnswer } from '../../src/store/operators.ts'
+import type { StoredJob } from '../../src/store/job.ts'
 import { alter, difference, drop, end, enter, holderOf, settleNeeds, type Draft } from './draft.ts'
 import type { ModelJob } from './state.ts'
 

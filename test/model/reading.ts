@@ -1,6 +1,9 @@
 /** What readers and workers are told. */
 import { isFinal } from '../../src/core/job.ts'
-import type { ListQuery, QueueCount, StoredJob, Tended, WorkerRecord } from '../../src/store.ts'
+import type { ListQuery, QueueCount } from '../../src/store/readers.ts'
+import type { StoredJob } from '../../src/store/job.ts'
+import type { Tended } from '../../src/store/worker-calls.ts'
+import type { WorkerRecord } from '../../src/store/registry.ts'
 import { same, type Draft } from './draft.ts'
 import { isLost, isOverdue, nextDueMs, promote } from './leasing.ts'
 import { isOutlived } from './operating.ts'

@@ -2,7 +2,8 @@
 import { decide, type Outcome } from '../../src/core/decide.ts'
 import { isFinal, type JobState } from '../../src/core/job.ts'
 import { defaultPolicy, type Policy } from '../../src/core/options.ts'
-import type { LeaseRef, NewJob, Settlement } from '../../src/store.ts'
+import type { LeaseRef, Settlement } from '../../src/store/worker-calls.ts'
+import type { NewJob } from '../../src/store/job.ts'
 import { newJob, workerOf } from '../../src/testing/conformance/jobs.ts'
 import type { JobPlan, LeasePlan, NotePlan, Pick, SettlePlan, What } from './commands.ts'
 import type { Call } from './exchange.ts'
@@ -28,7 +29,7 @@ export function resolve(what: What, client: number, known: Known): Call | null {
       return { verb: 'insert', jobs: jobsOf(what.jobs, known, null) }
     case 'claim': {
       const { kind: _, ...request } = what
-      return { verb: 'claim', request: { worker, ...request } }
+      return { verb: 'claim', request: { worker, id: null, ...request } }
     }
     case 'settle': {
       const settlements = what.settlements.map((plan) => settlementOf(plan, known))
@@ -139,7 +140,8 @@ function jobOf(
     keepCancelledMs,
   })
   const isInline = parent === null && (tie.kind === 'lease' || (tie.kind === 'unique' && tie.lease))
-  const inline = { lease: { worker: 'inline', leaseMs: 10_000 }, delayMs: 0, runAt: null }
+  const entry = { kind: 'running', worker: 'inline', leaseMs: 10_000 } as const
+  const inline = { entry, delayMs: 0, runAt: null }
   switch (tie.kind) {
     case 'none':
       return job
@@ -163,7 +165,7 @@ function jobOf(
       const byId = new Map(tie.needs.map((need) => [at(pool, need.number), need.onFailed]))
       byId.delete(id)
       const needs = [...byId].flatMap(([need, onFailed]) =>
-        need === undefined ? [] : [{ id: need, onFailed }],
+        need === undefined ? [] : [{ kind: 'job' as const, id: need, onFailed }],
       )
       const during = ['blocked', 'scheduled', 'ready'] as const
       const { key } = tie
@@ -276,8 +278,8 @@ function settlementOf(plan: SettlePlan, known: Known): Settlement | null {
   const odd = plan.odd ?? {}
   const followUps = jobsOf(plan.followUps, known, id)
   const isError = ['failed', 'unrecoverable', 'lost'].includes(outcome.kind)
-  const common = { id, token, error: isError ? `"${token}"` : null, followUps }
-  return decision.kind === 'again'
+  const common = { id, token, attempt: isError ? `"${token}"` : null, followUps }
+  return decision.kind === 'requeue'
     ? { ...decision, ...odd, ...common }
     : {
         ...decision,

@@ -1,7 +1,8 @@
 /** One run: a list of commands against a store, with the model beside it. */
 import { AssertionError } from 'node:assert'
 import { isDeepStrictEqual } from 'node:util'
-import type { NewJob, Store } from '../../src/store.ts'
+import type { NewJob } from '../../src/store/job.ts'
+import type { Store } from '../../src/store/store.ts'
 import type { Command } from './commands.ts'
 import { same } from './draft.ts'
 import type { Edge } from './edges.ts'

@@ -1,7 +1,7 @@
 /** What the holder of a lease says: settlements, renewals, notes. */
-import { keptErrors, keptLogLines } from '../../src/core/job.ts'
+import { keptAttempts, keptLogLines } from '../../src/core/job.ts'
 import type {
-  Again,
+  Requeue,
   Finish,
   LeaseRef,
   Note,
@@ -9,7 +9,7 @@ import type {
   RenewAnswer,
   SettleAnswer,
   Settlement,
-} from '../../src/store.ts'
+} from '../../src/store/worker-calls.ts'
 import { alter, end, enter, runningUnder, settleNeeds, type Draft } from './draft.ts'
 import { edgeOf } from './edges.ts'
 import { insertOne } from './intake.ts'
@@ -27,11 +27,12 @@ export function settleOne(draft: Draft, settlement: Settlement): readonly Settle
   if (edge !== null) draft.edges.push(edge)
   for (const token of [...job.settled, settlement.token])
     draft.settledHere.add(`${settlement.id} ${token}`)
-  const { counters, error } = settlement
-  const errors = [...job.shown.errors, ...(error === null ? [] : [error])].slice(-keptErrors)
+  const { counters, attempt } = settlement
+  const kept = attempt === null ? [] : [attempt]
+  const attempts = [...job.shown.attempts, ...kept].slice(-keptAttempts)
   const written = alter(draft, job, {
     settled: [...job.settled, settlement.token],
-    shown: { counters, errors },
+    shown: { counters, attempts },
   })
   if (settlement.kind === 'finish') finish(draft, written, settlement)
   else putBack(draft, written, settlement)
@@ -68,7 +69,7 @@ function finish(draft: Draft, job: ModelJob, settlement: Finish): void {
   end(draft, begun, state, { output, reason, keepMs })
 }
 
-function putBack(draft: Draft, job: ModelJob, again: Again): void {
+function putBack(draft: Draft, job: ModelJob, again: Requeue): void {
   const dueAt = draft.now + again.delayMs
   const waits = again.delayMs > 0 ? 'scheduled' : 'ready'
   enter(draft, job, job.needs.length > 0 ? 'blocked' : waits, {

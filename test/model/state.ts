@@ -1,13 +1,7 @@
 /** What the model remembers of a store: plain values that nobody changes. */
 import type { JobState, LogLine } from '../../src/core/job.ts'
-import type {
-  ClaimedJob,
-  Keep,
-  Need,
-  StoredJob,
-  UniqueRule,
-  WorkerRecord,
-} from '../../src/store.ts'
+import type { ClaimedJob, Keep, Need, StoredJob, UniqueRule } from '../../src/store/job.ts'
+import type { WorkerRecord } from '../../src/store/registry.ts'
 
 /** A job as readers see it, and what the contract lets it remember beside. */
 export interface ModelJob {

@@ -5,7 +5,8 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
-import type { NewJob, Store } from '../../src/store.ts'
+import type { NewJob } from '../../src/store/job.ts'
+import type { Store } from '../../src/store/store.ts'
 import { postgres } from '../../src/stores/postgres/index.ts'
 import { claimOf, finish, newJob } from '../../src/testing/conformance/jobs.ts'
 import { query } from '../postgres-server.ts'

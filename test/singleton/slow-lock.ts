@@ -1,7 +1,7 @@
 /** A lock server of one's own, for `--lock ./slow-lock.ts`: that of a SQLite file, but slow, and telling on stdout what it is at. */
 import { writeSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Locks } from '../../src/singleton/lock.ts'
+import type { Locks } from '../../src/store/locks.ts'
 import { storeLocks } from '../../src/singleton/locks/store.ts'
 import { sqlite } from '../../src/stores/sqlite/index.ts'
 

@@ -123,7 +123,7 @@ test('a release that is told while a stand-by asks is not missed', async (t) => 
       return { status: 'taken', owner: null, freeInMs: 60_000 }
     },
     release: async () => 'stale',
-    owner: async () => null,
+    lockOwner: async () => null,
     watch: (_, on) => {
       tell = on
       const first = setImmediate(on)

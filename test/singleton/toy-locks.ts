@@ -1,11 +1,5 @@
 /** The smallest lock server there is: a map. For tests of what runs under locks, and as an example of the interface. */
-import type {
-  HoldAnswer,
-  Holding,
-  HoldRequest,
-  LockOwner,
-  Locks,
-} from '../../src/singleton/lock.ts'
+import type { HoldAnswer, Holding, HoldRequest, LockOwner, Locks } from '../../src/store/locks.ts'
 
 interface Row extends Holding {
   readonly until: number
@@ -61,7 +55,7 @@ export function toyLocks(server: ToyServer): Locks {
       server.free(name)
       return 'released'
     },
-    owner: async (name) => {
+    lockOwner: async (name) => {
       check()
       return live(name)?.owner ?? null
     },

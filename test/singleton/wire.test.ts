@@ -116,7 +116,7 @@ void describe('Consul', { skip: consul === null }, () => {
     const refused = await locks.hold(request)
     assert.equal(refused.status, 'taken')
     assert.deepEqual({ ...refused.owner, token: null }, owner)
-    assert.deepEqual({ ...(await locks.owner('example')), token: null }, owner)
+    assert.deepEqual({ ...(await locks.lockOwner('example')), token: null }, owner)
     assert.equal(await raw('/v1/kv/jobs/shared/lock?raw'), text)
     await put(`/v1/kv/jobs/shared/lock?release=${session.ID}`, '')
     await comesUp('the lock', async () => assert.equal((await locks.hold(request)).status, 'held'))

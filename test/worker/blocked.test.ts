@@ -18,7 +18,7 @@ const request = { worker: 'rival', tasks: ['block'], limit: 10, leaseMs: workerD
 import(workerData.module).then(async ({ sqlite }) => {
   const store = sqlite(workerData.file)
   for (;;) {
-    const { jobs } = await store.expired(request)
+    const { jobs } = await store.rescue(request)
     Atomics.add(answers, 0, 1)
     Atomics.add(answers, 1, jobs.length)
     parentPort.postMessage(jobs.length)

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test, type TestContext } from 'node:test'
 import { task, type AnyTask } from '../../src/core/task.ts'
-import type { Store } from '../../src/store.ts'
+import type { Store } from '../../src/store/store.ts'
 import { memory, MemoryDatabase } from '../../src/stores/memory/index.ts'
 import { sqlite } from '../../src/stores/sqlite/index.ts'
 import { VirtualClock } from '../../src/testing/virtual-clock.ts'

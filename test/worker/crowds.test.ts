@@ -32,6 +32,9 @@ test('10,000 jobs of an unknown task ahead of ten known ones: the known ones are
         codec: null,
         options: null,
         parent: null,
+        group: null,
+        tags: [],
+        headers: {},
         delayMs: 0,
         runAt: null,
         startWithinMs: null,
@@ -39,7 +42,7 @@ test('10,000 jobs of an unknown task ahead of ten known ones: the known ones are
         keepCancelledMs: null,
         unique: null,
         needs: [],
-        lease: null,
+        entry: null,
       })),
     )
   }

@@ -1,7 +1,7 @@
 /** Opens a SQLite store for the renewer's thread, and ends the thread as the test says: one word for each thread, in turn, the last for all that follow. */
 import { readFileSync, writeFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Store } from '../../src/store.ts'
+import type { Store } from '../../src/store/store.ts'
 import { sqlite } from '../../src/stores/sqlite/index.ts'
 
 /** What becomes of a thread: it exits, throws or hangs before it has opened the store, throws some time later, or lives. */

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { ErrandError, isErrandError } from '../../src/core/errors.ts'
 import { task } from '../../src/core/task.ts'
-import type { Settlement } from '../../src/store.ts'
+import type { Settlement } from '../../src/store/worker-calls.ts'
 import { MemoryDatabase, memory } from '../../src/stores/memory/index.ts'
 import { VirtualClock } from '../../src/testing/virtual-clock.ts'
 import { appOn, gate, type Config } from './harness.ts'
@@ -95,7 +95,8 @@ test('after an outage a dead worker is rescued only after one renew interval of 
     others: 0,
     limit: 1,
     leaseMs: 30_000,
-    suspects: -1,
+    maxLosses: null,
+    id: null,
   })
   assert.equal(claimed.jobs[0]?.id, id)
   await raw.note([{ kind: 'start', id, token: claimed.jobs[0]?.token ?? 0, agoMs: 0 }])
@@ -193,7 +194,7 @@ test('a stale settlement is refused, told, and changes nothing; its handler hear
   await a.pass(1_000)
   one.fault = () => new ErrandError('store-unavailable', 'cut off')
   await a.pass(31_000)
-  const taken = await raw.expired({ worker: 'other', tasks: ['job'], limit: 9, leaseMs: 60_000 })
+  const taken = await raw.rescue({ worker: 'other', tasks: ['job'], limit: 9, leaseMs: 60_000 })
   assert.equal(taken.jobs[0]?.id, id)
   assert.deepEqual(reasons, [], 'silence aborts nobody')
   one.fault = noFault
@@ -219,7 +220,7 @@ test('a settlement that turns out stale before the handler was told is told as s
   one.fault = (call) => (call === 'renew' ? new ErrandError('store-busy', 'no') : null)
   await raw.pause(['default'])
   await a.pass(30_500)
-  const stolen = await raw.expired({ worker: 'other', tasks: ['job'], limit: 9, leaseMs: 60_000 })
+  const stolen = await raw.rescue({ worker: 'other', tasks: ['job'], limit: 9, leaseMs: 60_000 })
   open.resolve()
   await a.pass(100)
   // Either the other was first, or the sweeper of this very worker: both refuse the run that lost its lease.
@@ -238,7 +239,7 @@ for (const hung of ['prune', 'expired'] as const) {
     one.fault = (call) => (call === hung ? 'hang' : null)
     const { id } = await a.client.enqueue(brief, undefined)
     await a.client.enqueue(brief, undefined, { queue: 'elsewhere' })
-    const dead = { worker: 'dead', others: 0, limit: 1, leaseMs: 1_000, suspects: -1 }
+    const dead = { worker: 'dead', others: 0, limit: 1, leaseMs: 1_000, maxLosses: null, id: null }
     const { jobs } = await raw.claim({ ...dead, queues: [{ name: 'elsewhere', limit: 1 }] })
     await a.pass(35_000)
     const [record] = await raw.workers()

@@ -1,5 +1,5 @@
 /** A store whose calls can be made to fail, to hang or to go wrong one by one. */
-import type { Store } from '../../src/store.ts'
+import type { Store } from '../../src/store/store.ts'
 
 /** What a call is to do: go on, reject with this error, or never answer. */
 export type Fault = null | Error | 'hang'

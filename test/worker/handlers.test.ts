@@ -6,7 +6,7 @@ import { test } from 'node:test'
 import type { Codec } from '../../src/core/codec.ts'
 import { Postpone } from '../../src/core/instructions.ts'
 import { task, tasksWith } from '../../src/core/task.ts'
-import type { NewJob } from '../../src/store.ts'
+import type { NewJob } from '../../src/store/job.ts'
 import { MemoryDatabase, memory } from '../../src/stores/memory/index.ts'
 import { sqlite } from '../../src/stores/sqlite/index.ts'
 import { VirtualClock } from '../../src/testing/virtual-clock.ts'
@@ -29,6 +29,9 @@ function foreign(given: Partial<NewJob>): NewJob {
     codec: null,
     options: null,
     parent: null,
+    group: null,
+    tags: [],
+    headers: {},
     delayMs: 0,
     runAt: null,
     startWithinMs: null,
@@ -36,7 +39,7 @@ function foreign(given: Partial<NewJob>): NewJob {
     keepCancelledMs: null,
     unique: null,
     needs: [],
-    lease: null,
+    entry: null,
     ...given,
   }
 }

@@ -14,7 +14,15 @@ test('the job of a dead worker is run elsewhere within its lease, a sweep and a 
   })
   const { id } = await client.enqueue('job', undefined)
   const queues = [{ name: 'default', limit: 1 }]
-  const request = { worker: 'dead', queues, others: 0, limit: 1, leaseMs: 30_000, suspects: -1 }
+  const request = {
+    worker: 'dead',
+    queues,
+    others: 0,
+    limit: 1,
+    leaseMs: 30_000,
+    maxLosses: null,
+    id: null,
+  }
   const [claimed] = (await store.claim(request)).jobs
   await store.note([{ kind: 'start', id, token: claimed?.token ?? 0, agoMs: 0 }])
   await work()
@@ -74,7 +82,7 @@ test('a signal that a handler looks at for the first time after its lease was lo
   await pass(1_000)
   one.fault = () => new ErrandError('store-unavailable', 'cut off')
   await pass(31_000)
-  await raw.expired({ worker: 'other', tasks: ['late'], limit: 9, leaseMs: 60_000 })
+  await raw.rescue({ worker: 'other', tasks: ['late'], limit: 9, leaseMs: 60_000 })
   one.fault = noFault
   await pass(15_000)
   open.resolve()

@@ -2,7 +2,8 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { noCounters } from '../../src/core/job.ts'
 import { task } from '../../src/core/task.ts'
-import type { ClaimRequest, Store } from '../../src/store.ts'
+import type { ClaimRequest } from '../../src/store/worker-calls.ts'
+import type { Store } from '../../src/store/store.ts'
 import { MemoryDatabase, memory } from '../../src/stores/memory/index.ts'
 import { VirtualClock } from '../../src/testing/virtual-clock.ts'
 import { appOn, gate, inMemory, onSqlite } from './harness.ts'
@@ -15,17 +16,18 @@ async function lose(store: Store, count: number, losses: number): Promise<void> 
     others: count,
     limit: count,
     leaseMs: 30_000,
-    suspects: -1,
+    maxLosses: null,
+    id: null,
   })
   assert.equal(jobs.length, count)
   await store.settle(
     jobs.map(({ id, token }) => ({
-      kind: 'again',
+      kind: 'requeue',
       id,
       token,
       yieldsToCancel: true,
       counters: { ...noCounters, losses, attempts: losses },
-      error: null,
+      attempt: null,
       followUps: [],
       delayMs: 0,
       place: 'keep',
@@ -174,7 +176,8 @@ test('a worker that dies before it has written a start loses nothing for its job
     others: 9,
     limit: 9,
     leaseMs: 30_000,
-    suspects: -1,
+    maxLosses: null,
+    id: null,
   })
   await bench.work()
   const record = await bench.reach(id, 'completed')

@@ -217,7 +217,7 @@ test('a reason of a discard is kept in bounds, and an error stays so when a code
   assert.ok(reason !== null && Buffer.byteLength(reason) <= 1_000 && reason.isWellFormed())
   assert.match(reason, /^half �half /)
   const { id, errors } = await reach((await client.enqueue(toss, 'fail')).id, 'failed')
-  const [stored] = (await store.get([id]))[0]?.errors ?? []
+  const [stored] = (await store.get([id]))[0]?.attempts ?? []
   assert.ok(stored !== undefined && Buffer.byteLength(stored) <= keptErrorBytes)
   assert.match(errors[0]?.message ?? '', /^x+… /)
   assert.match(errors[0]?.stack ?? '', /thrown\.test/)

@@ -24,7 +24,8 @@ export async function measureClaims({ setup, jobs: claims }: JobsPart): Promise<
         others: 0,
         limit,
         leaseMs: 600_000,
-        suspects: -1,
+        maxLosses: null,
+        id: null,
       })
       ms.push(ticks() - since)
       if (jobs.length !== limit) throw new Error(`claimed ${jobs.length} of ${limit}`)

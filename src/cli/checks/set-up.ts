@@ -101,7 +101,7 @@ export const checkClock: Check<Errand> = async ({ store, jobs }) => {
   const askedAt = Date.now()
   // A sweep for no task changes nothing and tells the store's time; a store that cannot be written to does not even do that.
   const swept = { worker: 'doctor', tasks: [], limit: 1, leaseMs: 1_000 }
-  const now = await store.expired(swept).then(
+  const now = await store.rescue(swept).then(
     (answer) => answer.now,
     () => null,
   )

@@ -1,7 +1,7 @@
 /** What Errand writes into Consul's keys, the same as Jobslib: who wrote it and when, as JSON. */
 import { ErrandError } from '../../core/errors.ts'
 import type { HttpAnswer } from '../http-client.ts'
-import type { LockOwner } from '../lock.ts'
+import type { LockOwner } from '../../store/locks.ts'
 import { fieldsOf, keyFor } from './key-value.ts'
 
 /** An entry of the key-value store, as `GET /v1/kv/…` answers it. */

@@ -16,7 +16,7 @@ import {
   type HttpAnswer,
   type HttpOptions,
 } from '../http-client.ts'
-import type { HoldRequest, Locks } from '../lock.ts'
+import type { HoldRequest, Locks } from '../../store/locks.ts'
 import { entryOf, ownerOf, pathOf, recordOf } from './consul-record.ts'
 import { SessionLocks, type Binding, type Session, type SessionServer } from './session-locks.ts'
 import type { WaitForChange } from './watches.ts'

@@ -11,7 +11,7 @@ import pg from 'pg'
 import { postgres } from '../../stores/postgres/index.ts'
 import { redis } from '../../stores/redis/index.ts'
 import { sqlite } from '../../stores/sqlite/index.ts'
-import type { Store } from '../../store.ts'
+import type { Store } from '../../store/store.ts'
 import { findPostgres } from '../../../test/postgres-server.ts'
 import { findRedis } from '../../../test/redis-server.ts'
 

@@ -5,8 +5,8 @@
  * Modes of a holding: begun, while it is not known whether its session got the key → bound, by an answer that tells so, with a token →
  * forgotten, by a release, or once the key is seen without it. A session is ended before it is forgotten, so that none is left behind.
  */
-import type { Unwatch } from '../../store.ts'
-import type { HoldAnswer, Holding, HoldRequest, LockOwner, Locks } from '../lock.ts'
+import type { Unwatch } from '../../store/worker-calls.ts'
+import type { HoldAnswer, Holding, HoldRequest, LockOwner, Locks } from '../../store/locks.ts'
 import { Watches, type WaitForChange } from './watches.ts'
 
 export interface Session {
@@ -89,7 +89,7 @@ export class SessionLocks implements Locks {
     return wasBound ? 'released' : 'stale'
   }
 
-  async owner(name: string): Promise<LockOwner | null> {
+  async lockOwner(name: string): Promise<LockOwner | null> {
     return (await this.#server.read(name))?.owner ?? null
   }
 

@@ -1,8 +1,8 @@
 /** The locks of a store, for singletons. */
 import { ownModule } from '../../core/own-module.ts'
-import type { Connector, Store } from '../../store.ts'
+import type { Connector, Store } from '../../store/store.ts'
 import { openConnector } from '../../loops/in-thread.ts'
-import type { Locks } from '../lock.ts'
+import type { Locks } from '../../store/locks.ts'
 import { setImmediate } from '../../core/timers.ts'
 
 /** Locks on the app's own store. They use its connections; closing them closes nothing. */
@@ -27,7 +27,7 @@ function locksOn(store: Store, close: () => Promise<void>): Locks {
     leastTtlMs: 1_000,
     hold: (request) => store.hold(request),
     release: (holding) => store.release(holding),
-    owner: (name) => store.lockOwner(name),
+    lockOwner: (name) => store.lockOwner(name),
     watch: (_, on) => {
       const unwatch = store.watch((hint) => (hint === 'lock' ? on() : undefined))
       // Nothing told of a release between the last try and this.

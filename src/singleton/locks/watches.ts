@@ -3,7 +3,7 @@
  * after a pause that grows, and then the lock is said to be free, for it may have become so meanwhile.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Unwatch } from '../../store.ts'
+import type { Unwatch } from '../../store/worker-calls.ts'
 
 /** What a wait came to, and where the next one goes on. */
 export interface Change {

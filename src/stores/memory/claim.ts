@@ -1,6 +1,8 @@
-/** How jobs come under a lease: `claim` for ready ones, `expired` for those that were lost or waited too long. */
+/** How jobs come under a lease: `claim` for ready ones, `rescue` for those that were lost or waited too long. */
 import { handedBytes } from '../../core/job.ts'
-import type { Claimed, ClaimedJob, ClaimRequest, ExpiredRequest, NextDue } from '../../store.ts'
+import type { Claimed, ClaimRequest, RescueRequest, NextDue } from '../../store/worker-calls.ts'
+import type { ClaimedJob } from '../../store/job.ts'
+import { known } from './readers.ts'
 import {
   inLine,
   isOverdue,
@@ -25,11 +27,15 @@ interface Lease {
 export function claim(db: MemoryDatabase, request: ClaimRequest, now: number): Claimed & NextDue {
   promote(db, now)
   const next = nextDueMs(db, now)
+  const first = request.id === null ? undefined : claimOf(db, request.id, now)
+  if (first !== undefined) return { now, jobs: under(db, first.token), cut: false, nextDueMs: next }
   const lease = {
     worker: request.worker,
     leaseUntil: now + request.leaseMs,
     token: db.nextToken(now),
   }
+  if (request.id !== null)
+    db.claims.set(request.id, { token: lease.token, until: lease.leaseUntil })
   const jobs: ClaimedJob[] = []
   let size = 0
   for (const { name, limit } of asked(db, request)) {
@@ -37,7 +43,9 @@ export function claim(db: MemoryDatabase, request: ClaimRequest, now: number): C
     if (queue === undefined || db.paused.has(name)) continue
     const most = Math.min(limit, request.limit - jobs.length)
     if (most <= 0) continue
-    const suspect = jobs.length === 0 ? suspectBeforeOthers(queue, request.suspects) : null
+    const { maxLosses } = request
+    const suspect =
+      jobs.length === 0 && maxLosses !== null ? suspectBeforeOthers(queue, maxLosses) : null
     if (suspect !== null)
       return {
         now,
@@ -54,6 +62,19 @@ export function claim(db: MemoryDatabase, request: ClaimRequest, now: number): C
     }
   }
   return { now, jobs, cut: false, nextDueMs: next }
+}
+
+/** The first call of an id, while it is remembered. */
+function claimOf(db: MemoryDatabase, id: string, now: number): { token: number } | undefined {
+  for (const [old, { until }] of db.claims) if (until <= now) db.claims.delete(old)
+  return db.claims.get(id)
+}
+
+/** The jobs that are still under a lease. */
+function under(db: MemoryDatabase, token: number): ClaimedJob[] {
+  return [...db.running]
+    .filter((row) => row.token === token)
+    .map((row) => handed(row, 'ready', null))
 }
 
 /** The queues of a request with their limits: the named ones in their order, then the others by name. */
@@ -74,7 +95,7 @@ function suspectBeforeOthers(queue: Queue, mostLosses: number): Row | null {
 }
 
 /** Leases to the caller what other workers lost, oldest lease first, then what waited too long. */
-export function expired(db: MemoryDatabase, request: ExpiredRequest, now: number): Claimed {
+export function rescue(db: MemoryDatabase, request: RescueRequest, now: number): Claimed {
   const tasks = new Set(request.tasks)
   const lease = {
     worker: request.worker,
@@ -108,7 +129,7 @@ function fitting(rows: readonly Row[]): number {
   return end < 0 ? rows.length : end
 }
 
-/** Whether `expired` would find anything, were all tasks asked for. */
+/** Whether `rescue` would find anything, were all tasks asked for. */
 export function needsSweep(db: MemoryDatabase, now: number): boolean {
   for (const row of db.running) if (isLost(row, now)) return true
   for (const row of db.bounded) if (isOverdue(row, now)) return true
@@ -127,23 +148,11 @@ function run(
   why: ClaimedJob['why'],
   now: number,
 ): ClaimedJob {
+  const lostBy = why === 'lost' ? { worker: row.worker ?? '', token: row.token } : null
   move(db, row, 'running', { ...lease, ...change }, now)
-  const { id, token, task, queue, priority, input, codec, options, parent, createdAt, dueAt } = row
-  const { startBy, deadlineAt, counters, startedAt, cancelAsked } = row
-  const uniqueKey = row.unique?.key ?? null
-  const job = {
-    id,
-    token,
-    task,
-    queue,
-    priority,
-    input,
-    codec,
-    options,
-    parent,
-    uniqueKey,
-    createdAt,
-    dueAt,
-  }
-  return { ...job, startBy, deadlineAt, counters: { ...counters }, startedAt, cancelAsked, why }
+  return handed(row, why, lostBy)
+}
+
+function handed(row: Row, why: ClaimedJob['why'], lostBy: ClaimedJob['lostBy']): ClaimedJob {
+  return { ...known(row), why, lostBy }
 }

@@ -1,5 +1,6 @@
 /** What workers and operators share beside jobs: queues, workers, tasks. */
-import type { RegisteredTask, Tended, WorkerRecord } from '../../store.ts'
+import type { RegisteredTask, WorkerRecord } from '../../store/registry.ts'
+import type { Tended } from '../../store/worker-calls.ts'
 import { needsSweep } from './claim.ts'
 import { needsPrune } from './operators.ts'
 import { nextDueMs, promote, type MemoryDatabase } from './state.ts'
@@ -15,8 +16,8 @@ export function tend(db: MemoryDatabase, worker: WorkerRecord, now: number): Ten
     paused: [...db.paused],
     nextDueMs: nextDueMs(db, now),
     ready: [...db.queues.keys()].some(serves),
-    sweep: needsSweep(db, now),
-    prune: needsPrune(db, now),
+    sweepDue: needsSweep(db, now),
+    pruneDue: needsPrune(db, now),
   }
 }
 

@@ -1,5 +1,5 @@
 /** Tells watchers, soon but never at once, that something happened. */
-import type { Hint, Unwatch } from '../../store.ts'
+import type { Hint, Unwatch } from '../../store/worker-calls.ts'
 import { setImmediate } from '../../core/timers.ts'
 
 /** Collects hints and hands each kind out once per turn of the event loop. */

@@ -2,7 +2,7 @@
 import { readClock, type Clock } from '../../core/clock.ts'
 import { refuseUnknownKeys } from '../../core/nearest.ts'
 import { refuseValue } from '../../core/read.ts'
-import type { Store } from '../../store.ts'
+import type { Store } from '../../store/store.ts'
 import { systemClock } from '../system-clock.ts'
 import { MemoryDatabase } from './state.ts'
 import { memoryStore } from './store.ts'

@@ -1,33 +1,52 @@
 /** New work: `insert`, and the follow-ups of settlements, which are inserts like any other. */
 import { noCounters } from '../../core/job.ts'
-import type { Inserted, NewJob } from '../../store.ts'
-import { cancelForNeed, release, weighNeeds } from './needs.ts'
-import { add, move, type MemoryDatabase, type Row } from './state.ts'
+import type { Advance, InsertAnswer, Inserted } from '../../store/intake.ts'
+import type { NewJob } from '../../store/job.ts'
+import { putRecords } from './locks.ts'
+import { endForNeed, weighNeeds } from './needs.ts'
+import { add, erase, move, type MemoryDatabase, type Row } from './state.ts'
 import { holderOf } from './uniques.ts'
 
-/** Adds jobs one after the other, so that the first of a batch wins a key that several ask for. */
-export function insert(db: MemoryDatabase, jobs: readonly NewJob[], now: number): Inserted[] {
-  return jobs.map((job) => insertOne(db, job, now))
+/**
+ * Adds jobs one after the other, so that the first of a batch wins a key that several ask for. First each advance moves its record,
+ * if the record is where it should be.
+ */
+export function insert(
+  db: MemoryDatabase,
+  jobs: readonly NewJob[],
+  now: number,
+  advances: readonly Advance[] = [],
+): InsertAnswer[] {
+  const late = new Set(advances.filter((one) => !moves(db, one)).flatMap((one) => one.jobs))
+  return jobs.map((job) =>
+    late.has(job.id) && !db.jobs.has(job.id)
+      ? { id: job.id, status: 'stale', token: null }
+      : insertOne(db, job, now),
+  )
+}
+
+function moves(db: MemoryDatabase, { key, from, to }: Advance): boolean {
+  const [answer] = putRecords(db, [{ key, text: to, if: from }])
+  return answer === 'put'
 }
 
 function insertOne(db: MemoryDatabase, job: NewJob, now: number): Inserted {
   const known = db.jobs.get(job.id)
   if (known !== undefined) return { id: job.id, status: 'created', token: bornTokenOf(known) }
-  const holder = job.unique === null ? null : holderOf(db, job.unique.key, now)
+  const isFinal = job.entry?.kind === 'failed'
+  const holder = job.unique === null || isFinal ? null : holderOf(db, job.unique.key, now)
   if (holder !== null) return conflict(db, db.jobs.get(holder), holder, job, now)
 
   const row = newRow(db, job, now)
-  if (job.lease !== null) {
+  if (job.entry !== null) {
     add(db, row, now)
-    return { id: job.id, status: 'created', token: row.token }
+    if (row.expiresAt !== null && row.expiresAt <= now) erase(db, row, false, now)
+    return { id: job.id, status: 'created', token: bornTokenOf(row) }
   }
   const needs = weighNeeds(db, row)
   if (needs !== 'met') row.state = 'blocked'
   add(db, row, now)
-  if (needs === 'cancel') {
-    cancelForNeed(db, row, now)
-    release(db, row, now)
-  }
+  endForNeed(db, row, needs, now)
   return { id: job.id, status: 'created', token: null }
 }
 
@@ -66,6 +85,7 @@ function conflict(
  */
 function replace(db: MemoryDatabase, row: Row, job: NewJob, now: number): void {
   const { input, codec, options, priority, queue, keepCancelledMs, unique } = job
+  const { group, tags, headers } = job
   const clocks = clocksOf(job, now, row.createdAt)
   const isDue = clocks.dueAt <= now
   const state = row.state === 'blocked' ? 'blocked' : isDue ? 'ready' : 'scheduled'
@@ -77,6 +97,9 @@ function replace(db: MemoryDatabase, row: Row, job: NewJob, now: number): void {
     queue,
     keepCancelledMs,
     unique,
+    group,
+    tags,
+    headers,
     counters: noCounters,
     suspect: false,
   }
@@ -114,33 +137,39 @@ type ClockField =
   | 'keyUntil'
 
 function newRow(db: MemoryDatabase, job: NewJob, now: number): Row {
-  const { id, task, queue, priority, input, codec, options, parent, keepCancelledMs, lease } = job
+  const { id, task, queue, priority, input, codec, options, parent, keepCancelledMs, entry } = job
+  const { group, tags, headers } = job
   const clocks = clocksOf(job, now, null)
-  const token = lease === null ? 0 : db.nextToken(now)
+  const running = entry?.kind === 'running' ? entry : null
+  const failed = entry?.kind === 'failed' ? entry : null
+  const token = running === null ? 0 : db.nextToken(now)
   return {
     id,
     task,
     queue,
-    state: lease !== null ? 'running' : clocks.dueAt > now ? 'scheduled' : 'ready',
+    state: entry !== null ? entry.kind : clocks.dueAt > now ? 'scheduled' : 'ready',
     priority,
     input,
     codec,
     options,
     parent,
+    group,
+    tags,
+    headers,
     createdAt: now,
     ...clocks,
     counters: noCounters,
     token,
-    worker: lease?.worker ?? null,
-    leaseUntil: lease === null ? null : now + lease.leaseMs,
-    startedAt: lease === null ? null : now,
-    finishedAt: null,
-    expiresAt: null,
+    worker: running?.worker ?? null,
+    leaseUntil: running === null ? null : now + running.leaseMs,
+    startedAt: running === null ? null : now,
+    finishedAt: failed === null ? null : now,
+    expiresAt: failed === null || failed.keepMs === null ? null : now + failed.keepMs,
     cancelAsked: false,
     progress: null,
-    errors: [],
+    attempts: failed === null || failed.attempt === null ? [] : [failed.attempt],
     output: null,
-    reason: null,
+    reason: failed?.reason ?? null,
     sequence: db.nextSequence(),
     keepCancelledMs,
     unique: job.unique,
@@ -151,5 +180,6 @@ function newRow(db: MemoryDatabase, job: NewJob, now: number): Row {
     settledToken: 0,
     cancelReason: null,
     logs: [],
+    recorded: new Map(),
   }
 }

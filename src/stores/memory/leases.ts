@@ -1,6 +1,13 @@
-/** What a worker says about jobs while they run: `renew` and `note`. */
+/** What a worker says about jobs while they run: `renew`, `note` and `record`. */
 import { keptLogLines } from '../../core/job.ts'
-import type { LeaseRef, Note, NoteAnswer, RenewAnswer } from '../../store.ts'
+import type {
+  LeaseRef,
+  Note,
+  NoteAnswer,
+  RecordAnswer,
+  RenewAnswer,
+  RunRecord,
+} from '../../store/worker-calls.ts'
 import type { MemoryDatabase, Row } from './state.ts'
 
 /** Extends leases. One that expired is still its holder's until another took it. */
@@ -24,6 +31,15 @@ export function note(db: MemoryDatabase, notes: readonly Note[], now: number): N
     if (row === undefined) return 'stale'
     write(row, one, now)
     return 'noted'
+  })
+}
+
+export function record(db: MemoryDatabase, records: readonly RunRecord[]): RecordAnswer[] {
+  return records.map((one) => {
+    const row = runningUnder(db, one)
+    if (row === undefined) return 'stale'
+    row.recorded.set(one.name, one.text)
+    return 'recorded'
   })
 }
 

@@ -37,7 +37,7 @@ runRules({ test, harness, rules: [...storeRules, ...raceRules] })
 test('memory: a transaction of the caller is refused before anything is written', async () => {
   const store = memory()
   const isRefused = (error: unknown): boolean => isErrandError(error, 'tx-unsupported')
-  await assert.rejects(store.insert([newJob()], {}), isRefused)
+  await assert.rejects(store.insert([newJob()], { tx: {} }), isRefused)
   await assert.rejects(store.settle([], {}), isRefused)
   assert.deepEqual(await store.counts(), [])
 })

@@ -1,12 +1,12 @@
 /** What people do to jobs: cancel, retry, remove, take, prune. */
 import { isFinal, noCounters } from '../../core/job.ts'
-import type { CancelAnswer, RemoveAnswer, RetryAnswer, StoredJob } from '../../store.ts'
+import type { CancelAnswer, RemoveAnswer, RetryAnswer } from '../../store/operators.ts'
+import type { StoredJob } from '../../store/job.ts'
+import { workerRecordKeptMs } from '../bounds.ts'
 import { finish, release } from './needs.ts'
 import { shown } from './readers.ts'
 import { erase, move, type MemoryDatabase, type Row } from './state.ts'
 import { holderOf, pruneKeys } from './uniques.ts'
-
-const workerKeptMs = 24 * 60 * 60 * 1_000
 
 export function cancel(
   db: MemoryDatabase,
@@ -104,7 +104,7 @@ export function prune(
     removed += 1
   }
   for (const worker of db.workers.values()) {
-    if (worker.lastSeenAt < now - workerKeptMs) db.workers.delete(worker.id)
+    if (worker.lastSeenAt < now - workerRecordKeptMs) db.workers.delete(worker.id)
   }
   pruneKeys(db, now)
   return { removed, more: removed === request.limit }

@@ -1,6 +1,15 @@
 /** Reading jobs. What is handed out is a copy. */
 import { handedBytes, type LogLine } from '../../core/job.ts'
-import type { ListQuery, Page, QueueCount, StoredJob } from '../../store.ts'
+import type { KnownJob, StoredJob } from '../../store/job.ts'
+import type {
+  ListQuery,
+  Page,
+  QueueCount,
+  QueueStats,
+  Recorded,
+  RecordedQuery,
+} from '../../store/readers.ts'
+import { statsOf } from '../queues.ts'
 import type { MemoryDatabase, Row } from './state.ts'
 
 export function get(db: MemoryDatabase, ids: readonly string[]): (StoredJob | null)[] {
@@ -47,22 +56,48 @@ export function counts(db: MemoryDatabase): QueueCount[] {
   return [...found.values()]
 }
 
+/** The queues that have jobs, with the ready job of each that has been due for longest. */
+export function stats(db: MemoryDatabase): QueueStats[] {
+  return statsOf(counts(db), (queue) => {
+    let oldest: number | null = null
+    for (const row of db.jobs.values()) {
+      if (row.state !== 'ready' || row.queue !== queue) continue
+      oldest = Math.min(oldest ?? Infinity, row.dueAt)
+    }
+    return oldest
+  })
+}
+
+export function recorded(db: MemoryDatabase, { id, after, limit }: RecordedQuery): Recorded[] {
+  return [...(db.jobs.get(id)?.recorded ?? [])]
+    .map(([name, text]) => ({ name, text }))
+    .filter(({ name }) => after === null || name > after)
+    .sort(byName)
+    .slice(0, limit)
+}
+
+function byName(a: Recorded, b: Recorded): number {
+  return a.name < b.name ? -1 : 1
+}
+
 export function logs(db: MemoryDatabase, id: string): LogLine[] {
   return (db.jobs.get(id)?.logs ?? []).map((line) => ({ ...line }))
 }
 
-/** A row as it is shown, without what only the store needs. */
-export function shown(row: Row): StoredJob {
+/** What is known of a job, whoever asks. */
+export function known(row: Row): KnownJob {
   return {
     id: row.id,
     task: row.task,
     queue: row.queue,
-    state: row.state,
     priority: row.priority,
     input: row.input,
     codec: row.codec,
     options: row.options,
     parent: row.parent,
+    group: row.group,
+    tags: row.tags,
+    headers: row.headers,
     uniqueKey: row.unique?.key ?? null,
     createdAt: row.createdAt,
     dueAt: row.dueAt,
@@ -70,14 +105,22 @@ export function shown(row: Row): StoredJob {
     deadlineAt: row.deadlineAt,
     counters: { ...row.counters },
     token: row.token,
+    startedAt: row.startedAt,
+    cancelAsked: row.cancelAsked,
+  }
+}
+
+/** A row as it is shown, without what only the store needs. */
+export function shown(row: Row): StoredJob {
+  return {
+    ...known(row),
+    state: row.state,
     worker: row.worker,
     leaseUntil: row.leaseUntil,
-    startedAt: row.startedAt,
     finishedAt: row.finishedAt,
     expiresAt: row.expiresAt,
-    cancelAsked: row.cancelAsked,
     progress: row.progress,
-    errors: [...row.errors],
+    attempts: [...row.attempts],
     output: row.output,
     reason: row.reason,
   }
@@ -91,6 +134,7 @@ function fits(row: Row, query: ListQuery): boolean {
     (query.queue === undefined || query.queue === row.queue) &&
     (query.uniqueKey === undefined || query.uniqueKey === row.unique?.key) &&
     (query.parent === undefined || query.parent === row.parent) &&
+    (query.group === undefined || query.group === row.group) &&
     isWithin(row.createdAt, query.createdFrom, query.createdTo) &&
     isWithin(row.finishedAt, query.finishedFrom, query.finishedTo)
   )

@@ -1,7 +1,7 @@
 /** `settle`: writes what a worker decided about its jobs, if the jobs are still its own. */
-import { keptErrors } from '../../core/job.ts'
-import type { Again, SettleAnswer, Settlement } from '../../store.ts'
-import { cancelForNeed, finish, release, weighNeeds } from './needs.ts'
+import { keptAttempts } from '../../core/job.ts'
+import type { Requeue, SettleAnswer, Settlement } from '../../store/worker-calls.ts'
+import { endForNeed, finish, release, weighNeeds } from './needs.ts'
 import { insert } from './insert.ts'
 import { move, type MemoryDatabase, type Row } from './state.ts'
 
@@ -24,7 +24,8 @@ function settleOne(db: MemoryDatabase, settlement: Settlement, now: number): Set
 
   row.settledToken = settlement.token
   row.counters = { ...settlement.counters }
-  if (settlement.error !== null) row.errors = [...row.errors, settlement.error].slice(-keptErrors)
+  if (settlement.attempt !== null)
+    row.attempts = [...row.attempts, settlement.attempt].slice(-keptAttempts)
   switch (settlement.kind) {
     case 'finish': {
       const reason =
@@ -36,28 +37,25 @@ function settleOne(db: MemoryDatabase, settlement: Settlement, now: number): Set
       release(db, row, now)
       break
     }
-    case 'again':
+    case 'requeue':
       putBack(db, row, settlement, now)
       insert(db, settlement.followUps, now)
       // A need that failed while the job was leased as overdue is answered now.
-      if (weighNeeds(db, row) === 'cancel') {
-        cancelForNeed(db, row, now)
-        release(db, row, now)
-      }
+      endForNeed(db, row, weighNeeds(db, row), now)
       break
   }
   return 'settled'
 }
 
-function putBack(db: MemoryDatabase, row: Row, again: Again, now: number): void {
-  const dueAt = now + again.delayMs
+function putBack(db: MemoryDatabase, row: Row, requeue: Requeue, now: number): void {
+  const dueAt = now + requeue.delayMs
   const state =
-    weighNeeds(db, row) !== 'met' ? 'blocked' : again.delayMs > 0 ? 'scheduled' : 'ready'
+    weighNeeds(db, row) !== 'met' ? 'blocked' : requeue.delayMs > 0 ? 'scheduled' : 'ready'
   const change: Partial<Row> = {
     dueAt,
-    place: again.place === 'keep' ? row.place : dueAt,
-    startBy: again.started ? null : row.startBy,
-    suspect: row.suspect || again.suspect,
+    place: requeue.place === 'keep' ? row.place : dueAt,
+    startBy: requeue.started ? null : row.startBy,
+    suspect: row.suspect || requeue.suspect,
     leaseUntil: null,
     startedAt: null,
     cancelAsked: false,

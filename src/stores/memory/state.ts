@@ -5,15 +5,9 @@
  * files it anew, so that no file can disagree with a job's state.
  */
 import type { Counters, JobState, LogLine } from '../../core/job.ts'
-import type { LockRow } from '../../core/lock.ts'
-import type {
-  Keep,
-  Need,
-  RegisteredTask,
-  StoredJob,
-  UniqueRule,
-  WorkerRecord,
-} from '../../store.ts'
+import type { LockRow } from '../lock-row.ts'
+import type { Keep, Need, StoredJob, UniqueRule } from '../../store/job.ts'
+import type { RegisteredTask, WorkerRecord } from '../../store/registry.ts'
 import { Heap } from './heap.ts'
 import { Hints } from './hints.ts'
 import { rekey, type HeldKey } from './uniques.ts'
@@ -21,9 +15,9 @@ import { rekey, type HeldKey } from './uniques.ts'
 type Mutable<T> = { -readonly [K in keyof T]: T[K] }
 
 /** A job with all that the store must remember about it. */
-export interface Row extends Mutable<Omit<StoredJob, 'uniqueKey' | 'counters' | 'errors'>> {
+export interface Row extends Mutable<Omit<StoredJob, 'uniqueKey' | 'counters' | 'attempts'>> {
   counters: Counters
-  errors: readonly string[]
+  attempts: readonly string[]
   /** Rank by insertion: the last word on order in a queue, and the order of lists. */
   readonly sequence: number
   /** Where it stands in its queue, within its priority. */
@@ -47,6 +41,8 @@ export interface Row extends Mutable<Omit<StoredJob, 'uniqueKey' | 'counters' | 
   /** Why someone asked the running job to end. */
   cancelReason: string | null
   readonly logs: LogLine[]
+  /** Durable records of its runs, by name. */
+  readonly recorded: Map<string, string>
 }
 
 /** The ready jobs of a queue. */
@@ -77,6 +73,8 @@ export class MemoryDatabase {
   readonly keys: Map<string, HeldKey> = new Map()
   readonly workers: Map<string, WorkerRecord> = new Map()
   readonly tasks: Map<string, RegisteredTask> = new Map()
+  /** What claims with an id of their own were given, until their leases end. */
+  readonly claims: Map<string, { readonly token: number; readonly until: number }> = new Map()
   readonly hints: Hints = new Hints()
   #token = 0
   #sequence = 0

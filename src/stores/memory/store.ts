@@ -1,10 +1,12 @@
 /** The memory store: hands each call of the contract to its function, with the time. */
 import type { Clock } from '../../core/clock.ts'
 import { ErrandError } from '../../core/errors.ts'
-import { ownerIn } from '../../core/lock.ts'
-import type { Store } from '../../store.ts'
+import { ownerIn } from '../lock-row.ts'
+import type { Store } from '../../store/store.ts'
 import { queuesOf } from '../queues.ts'
+import { searched } from '../search.ts'
 import {
+  checkAdvances,
   checkHold,
   checkJobs,
   checkLease,
@@ -12,13 +14,13 @@ import {
   checkSettlements,
   withLease,
 } from '../bounds.ts'
-import { claim, expired } from './claim.ts'
+import { claim, rescue } from './claim.ts'
 import { registerTasks, setPaused, taskList, tend, workerList } from './coordination.ts'
 import { insert } from './insert.ts'
-import { note, renew } from './leases.ts'
-import { hold, putRecord, release } from './locks.ts'
+import { note, record, renew } from './leases.ts'
+import { hold, listRecords, putRecords, release } from './locks.ts'
 import { cancel, prune, remove, retry, take } from './operators.ts'
-import { counts, get, list, logs } from './readers.ts'
+import { counts, get, list, logs, recorded, stats } from './readers.ts'
 import { settle } from './settle.ts'
 import type { MemoryDatabase } from './state.ts'
 
@@ -57,9 +59,10 @@ export function memoryStore(db: MemoryDatabase, clock: Clock): Store {
       for (const unwatch of unwatches) unwatch()
     },
 
-    insert: async (jobs, tx) => {
+    insert: async (jobs, { tx, advance = [] } = {}) => {
       checkJobs(jobs, clock.now())
-      return insert(openWithout(tx), structuredClone(jobs), clock.now())
+      checkAdvances(jobs, advance)
+      return insert(openWithout(tx), structuredClone(jobs), clock.now(), structuredClone(advance))
     },
 
     claim: async (request) => claim(open(), withLease(request), clock.now()),
@@ -75,7 +78,8 @@ export function memoryStore(db: MemoryDatabase, clock: Clock): Store {
       checkNotes(notes)
       return note(open(), notes, clock.now())
     },
-    expired: async (request) => expired(open(), withLease(request), clock.now()),
+    record: async (records) => record(open(), records),
+    rescue: async (request) => rescue(open(), withLease(request), clock.now()),
     tend: async (worker) => tend(open(), worker, clock.now()),
     watch: (on) => {
       const unwatch = open().hints.watch(on)
@@ -87,9 +91,11 @@ export function memoryStore(db: MemoryDatabase, clock: Clock): Store {
     },
 
     get: async (ids) => get(open(), ids),
-    list: async (query) => list(open(), query),
+    list: async (query) => searched(query, (plain) => list(open(), plain)),
     counts: async () => counts(open()),
+    stats: async () => stats(open()),
     logs: async (id) => logs(open(), id),
+    recorded: async (query) => recorded(open(), query),
 
     cancel: async (ids, reason) => cancel(open(), ids, reason, clock.now()),
     retry: async (ids) => retry(open(), ids, clock.now()),
@@ -110,7 +116,8 @@ export function memoryStore(db: MemoryDatabase, clock: Clock): Store {
     },
     release: async (holding) => release(open(), holding),
     lockOwner: async (name) => ownerIn(open().locks.get(name) ?? null, clock.now()),
-    putRecord: async (key, text) => putRecord(open(), key, text),
-    getRecord: async (key) => open().records.get(key) ?? null,
+    getRecords: async (keys) => keys.map((key) => open().records.get(key) ?? null),
+    listRecords: async (query) => listRecords(open(), query),
+    putRecords: async (writes) => putRecords(open(), structuredClone(writes)),
   }
 }

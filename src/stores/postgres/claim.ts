@@ -1,6 +1,6 @@
 /** Handing out jobs that are ready. */
 import { handedBytes } from '../../core/job.ts'
-import type { Claimed, ClaimRequest, NextDue } from '../../store.ts'
+import type { Claimed, ClaimRequest, NextDue } from '../../store/worker-calls.ts'
 import type { Database } from './database.ts'
 import { bounded, column, handedColumns, numbers, readClaimed, readHeader, texts } from './rows.ts'
 import { planned } from './plan-settings.ts'
@@ -292,7 +292,7 @@ const looks = 5
 const lookAgainMs = 2
 
 export async function claim(db: Database, request: ClaimRequest): Promise<Claimed & NextDue> {
-  const { worker, queues, others, limit, leaseMs, suspects } = request
+  const { worker, queues, others, limit, leaseMs, maxLosses } = request
   const names = queues.map(({ name }) => name)
   const limits = numbers(queues.map((queue) => bounded(queue.limit)))
   for (let look = 1; ; look += 1) {

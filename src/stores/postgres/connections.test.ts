@@ -6,7 +6,7 @@ import { findPgBouncer, findPostgres, query } from '../../../test/postgres-serve
 import { tcpProxy } from '../../../test/tcp-proxy.ts'
 import { wireServer } from '../../../test/wire-server.ts'
 import { isErrandError } from '../../core/errors.ts'
-import type { Store } from '../../store.ts'
+import type { Store } from '../../store/store.ts'
 import { claimOf, finish, newJob } from '../../testing/conformance/jobs.ts'
 import { Deadline, type Source } from './connection.ts'
 import { Database } from './database.ts'

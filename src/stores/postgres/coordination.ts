@@ -1,5 +1,6 @@
 /** What workers and operators share beside jobs: queues, workers, tasks. */
-import type { RegisteredTask, Tended, WorkerRecord } from '../../store.ts'
+import type { RegisteredTask, WorkerRecord } from '../../store/registry.ts'
+import type { Tended } from '../../store/worker-calls.ts'
 import { lastTime } from '../unreadable.ts'
 import type { Database } from './database.ts'
 import { texts } from './rows.ts'

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
 import { findPostgres, query } from '../../../test/postgres-server.ts'
-import type { Store } from '../../store.ts'
+import type { Store } from '../../store/store.ts'
 import { newJob } from '../../testing/conformance/jobs.ts'
 import { postgres } from './index.ts'
 

@@ -6,7 +6,8 @@ import pg from 'pg'
 import { findPostgres, query } from '../../../test/postgres-server.ts'
 import { tcpProxy, type TcpProxy } from '../../../test/tcp-proxy.ts'
 import { isErrandError, type ErrandErrorCode } from '../../core/errors.ts'
-import type { NewJob, Store } from '../../store.ts'
+import type { NewJob } from '../../store/job.ts'
+import type { Store } from '../../store/store.ts'
 import { claimOf, finish, newJob, unique } from '../../testing/conformance/jobs.ts'
 import { postgres } from './index.ts'
 
@@ -338,7 +339,7 @@ function testAnswers(proxy: TcpProxy, proxied: string, url: string): void {
     const own = 'fault_looks'
     const store = postgres(url, { schema: own })
     const need = newJob()
-    const job = newJob({ needs: [{ id: need.id, onFailed: 'cancel' }] })
+    const job = newJob({ needs: [{ kind: 'job', id: need.id, onFailed: 'cancel' }] })
     try {
       await store.insert([need])
       await query(

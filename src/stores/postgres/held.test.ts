@@ -3,11 +3,12 @@ import test from 'node:test'
 import pg from 'pg'
 import { findPostgres, query } from '../../../test/postgres-server.ts'
 import { createErrand, task } from '../../index.ts'
-import type { ClaimedJob, NewJob, Store } from '../../store.ts'
+import type { ClaimedJob, NewJob } from '../../store/job.ts'
+import type { Store } from '../../store/store.ts'
 import {
-  again,
+  requeue,
   claimOf,
-  expiredOf,
+  rescueOf,
   finish,
   leaseMs,
   newJob,
@@ -92,7 +93,7 @@ if (server !== null) {
   test('postgres: a call that gave one job up as held still waits for the next one as long as any call', async () => {
     const [held] = await running(store, 1)
     const waiting = newJob()
-    const dependant = newJob({ needs: [{ id: waiting.id, onFailed: 'cancel' }] })
+    const dependant = newJob({ needs: [{ kind: 'job', id: waiting.id, onFailed: 'cancel' }] })
     await store.insert([waiting, dependant])
     await within(url, async (client) => {
       await store.settle([finish(held)], client)
@@ -184,14 +185,14 @@ if (server !== null) {
     await within(url, async (client) => {
       assert.deepEqual(await store.settle([finish(held)], client), ['settled'])
       await new Promise((resolve) => setTimeout(resolve, 60))
-      const { jobs } = await store.expired(expiredOf({ tasks: [held.task] }))
+      const { jobs } = await store.rescue(rescueOf({ tasks: [held.task] }))
       assert.deepEqual(
         jobs.map(({ id }) => id),
         [other.id],
       )
       await client.query('ROLLBACK')
     })
-    const { jobs } = await store.expired(expiredOf({ tasks: [held.task] }))
+    const { jobs } = await store.rescue(rescueOf({ tasks: [held.task] }))
     assert.deepEqual(
       jobs.map(({ id }) => id),
       [held.id],
@@ -208,7 +209,7 @@ if (server !== null) {
     await within(url, async (client) => {
       const [answer] = await store.insert(
         [newJob({ queue, unique: rule }), newJob({ queue, unique: unique('other') })],
-        client,
+        { tx: client },
       )
       assert.deepEqual(answer, { id: holder.id, status: 'replaced', token: null })
       const start = performance.now()
@@ -250,20 +251,25 @@ if (server !== null) {
     const holder = newJob({ queue, unique: unique('same') })
     await store.insert([holder])
     await within(url, async (client) => {
-      const [answer] = await store.insert([newJob({ queue, unique: unique('same') })], client)
+      const [answer] = await store.insert([newJob({ queue, unique: unique('same') })], {
+        tx: client,
+      })
       assert.equal(answer?.status, 'duplicate')
       const start = performance.now()
       const { jobs } = await store.claim(claimOf({ queues: [{ name: queue, limit: 9 }] }))
-      assert.deepEqual(await store.settle(jobs.map((job) => again(job))), ['settled'])
+      assert.deepEqual(await store.settle(jobs.map((job) => requeue(job))), ['settled'])
       assert.ok(performance.now() - start < promptMs)
     })
   })
 
   test('postgres: a job inserted in a long transaction, whose need ends meanwhile, does not wait for ever', async () => {
     const [need] = await running(store, 1)
-    const job = newJob({ queue: 'dependants', needs: [{ id: need.id, onFailed: 'cancel' }] })
+    const job = newJob({
+      queue: 'dependants',
+      needs: [{ kind: 'job', id: need.id, onFailed: 'cancel' }],
+    })
     await within(url, async (client) => {
-      await store.insert([job], client)
+      await store.insert([job], { tx: client })
       assert.deepEqual(await store.settle([finish(need)]), ['settled'])
       await client.query('COMMIT')
     })

@@ -8,7 +8,7 @@
  * go apart for a while. So they do where the server takes none, for then the work that carries one fails with it.
  */
 import { randomUUID } from 'node:crypto'
-import type { Hint } from '../../store.ts'
+import type { Hint } from '../../store/worker-calls.ts'
 import { mayBeFull } from './errors.ts'
 import { clearTimeout, performance, setImmediate, setTimeout } from '../../core/timers.ts'
 

@@ -1,6 +1,6 @@
 /** New jobs of the ordinary kind: without keys, bounds, needs and leases of their own. */
 import { smallInputBytes } from '../../core/job.ts'
-import type { NewJob } from '../../store.ts'
+import type { NewJob } from '../../store/job.ts'
 import type { Again, Database } from './database.ts'
 import { forgottenState } from './errors.ts'
 import { planned } from './plan-settings.ts'

@@ -1,6 +1,7 @@
 /** New work: `insert`, and the follow-ups of settlements, which are inserts like any other. */
 import { setTimeout } from 'node:timers/promises'
-import type { Inserted, NewJob } from '../../store.ts'
+import type { Inserted } from '../../store/intake.ts'
+import type { NewJob } from '../../store/job.ts'
 import type { Again, Database } from './database.ts'
 import { forgottenState, unknownOutcome } from './errors.ts'
 import { add, isOrdinary } from './insert-plain.ts'

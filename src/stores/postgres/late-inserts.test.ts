@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import test from 'node:test'
 import { findPostgres, query } from '../../../test/postgres-server.ts'
 import { tcpProxy } from '../../../test/tcp-proxy.ts'
-import type { NewJob } from '../../store.ts'
+import type { NewJob } from '../../store/job.ts'
 import { claimOf, finish, newJob, unique } from '../../testing/conformance/jobs.ts'
 import { packJob } from './insert.ts'
 import { postgres } from './index.ts'
@@ -16,7 +16,9 @@ const kinds: Readonly<Record<string, () => NewJob[]>> = {
   'several jobs': () => [newJob(), newJob(), newJob()],
   'a delayed job': () => [newJob({ delayMs: 1 })],
   'a job with a key': () => [newJob({ unique: unique('late') })],
-  'a job that runs inline': () => [newJob({ lease: { worker: 'w', leaseMs: 60_000 } })],
+  'a job that runs inline': () => [
+    newJob({ entry: { kind: 'running', worker: 'w', leaseMs: 60_000 } }),
+  ],
 }
 
 if (server !== null) {

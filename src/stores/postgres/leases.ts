@@ -1,6 +1,6 @@
 /** Leases: shared ones of whole claims, and those of single jobs. What a worker says about jobs while they run: `renew` and `note`. */
 import { keptLogLines } from '../../core/job.ts'
-import type { LeaseRef, Note, NoteAnswer, RenewAnswer } from '../../store.ts'
+import type { LeaseRef, Note, NoteAnswer, RenewAnswer } from '../../store/worker-calls.ts'
 import type { Database } from './database.ts'
 import { uuids } from './rows.ts'
 import { patienceMs, planned } from './plan-settings.ts'

@@ -5,7 +5,7 @@
  * the connection ends, or a ping is not answered in time from when it is sent, which is how a half-open connection shows. A connection
  * on which pings are answered but no message comes, as behind a pooler, is left alone for `hopelessMs`; the slow poll of workers is underneath.
  */
-import type { Hint } from '../../store.ts'
+import type { Hint } from '../../store/worker-calls.ts'
 import type { Held, Source } from './connection.ts'
 import type { Database } from './database.ts'
 import { clearTimeout, setTimeout } from '../../core/timers.ts'

@@ -1,5 +1,5 @@
 /** Named locks and records. */
-import type { HoldAnswer, Holding, HoldRequest, LockOwner } from '../../core/lock.ts'
+import type { HoldAnswer, Holding, HoldRequest, LockOwner } from '../../store/locks.ts'
 import type { Database } from './database.ts'
 
 /**

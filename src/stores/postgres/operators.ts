@@ -1,6 +1,7 @@
 /** What people do to jobs: cancel, retry, remove, take. */
 import { isFinal } from '../../core/job.ts'
-import type { CancelAnswer, RemoveAnswer, RetryAnswer, StoredJob } from '../../store.ts'
+import type { CancelAnswer, RemoveAnswer, RetryAnswer } from '../../store/operators.ts'
+import type { StoredJob } from '../../store/job.ts'
 import type { Database } from './database.ts'
 import { recheckNeeding } from './insert.ts'
 import { readStored, storedColumns, uuids } from './rows.ts'

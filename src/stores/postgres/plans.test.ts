@@ -4,15 +4,15 @@ import test from 'node:test'
 import pg from 'pg'
 import { findPostgres } from '../../../test/postgres-server.ts'
 import {
-  again,
+  requeue,
   claimOf,
-  expiredOf,
+  rescueOf,
   finish,
   newJob,
   unique,
   workerOf,
 } from '../../testing/conformance/jobs.ts'
-import type { Store } from '../../store.ts'
+import type { Store } from '../../store/store.ts'
 import { postgres } from './index.ts'
 
 const server = await findPostgres()
@@ -139,7 +139,7 @@ type Step = readonly [name: string, make: () => Promise<unknown>]
 async function steps(store: Store): Promise<readonly Step[]> {
   const claim = (suspects: number) => async (): Promise<void> => {
     const { jobs } = await store.claim(
-      claimOf({ queues: [{ name: 'queue', limit: 100 }], limit: 100, suspects }),
+      claimOf({ queues: [{ name: 'queue', limit: 100 }], limit: 100, maxLosses }),
     )
     held.push(...jobs)
   }
@@ -161,7 +161,7 @@ async function steps(store: Store): Promise<readonly Step[]> {
           held.slice(0, 1).map(({ id, token }) => ({ kind: 'start', id, token, agoMs: 0 })),
         ),
     ],
-    ['settle of a failed one', () => store.settle(held.splice(0, 1).map((job) => again(job)))],
+    ['settle of a failed one', () => store.settle(held.splice(0, 1).map((job) => requeue(job)))],
     ['settle of few', () => store.settle(held.splice(0, 3).map((job) => finish(job)))],
     ['settle of many', () => store.settle(held.splice(0, 50).map((job) => finish(job)))],
     [
@@ -169,7 +169,7 @@ async function steps(store: Store): Promise<readonly Step[]> {
       () => store.settle(held.splice(0).map((job) => finish(job, { keepMs: 0 }))),
     ],
     ['get', () => store.get(held.slice(0, 50).map(({ id }) => id))],
-    ['expired', () => store.expired(expiredOf())],
+    ['rescue', () => store.rescue(rescueOf())],
     ['tend', () => store.tend(workerOf())],
   ]
 }

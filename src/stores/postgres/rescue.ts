@@ -1,6 +1,6 @@
 /** Handing out jobs that were lost or waited too long. */
 import { handedBytes } from '../../core/job.ts'
-import type { Claimed, ExpiredRequest } from '../../store.ts'
+import type { Claimed, RescueRequest } from '../../store/worker-calls.ts'
 import { lastTime } from '../unreadable.ts'
 import type { Database } from './database.ts'
 import { planned } from './plan-settings.ts'
@@ -12,7 +12,7 @@ import { bounded, handedColumns, readClaimed, readHeader, texts } from './rows.t
  * due at a time that cannot be read waits for ever, too: such jobs are the end of `scheduled`.
  */
 export const expiredFunctions: string = `
-CREATE FUNCTION errand.expired(p_worker text, p_tasks text[], p_limit int, p_lease_ms int8) RETURNS SETOF errand.handed
+CREATE FUNCTION errand.rescue(p_worker text, p_tasks text[], p_limit int, p_lease_ms int8) RETURNS SETOF errand.handed
 LANGUAGE plpgsql ROWS 500 ${planned} AS $$
 DECLARE
   v_now int8 := errand.now_ms();
@@ -86,12 +86,12 @@ BEGIN
 END $$;
 `
 
-const EXPIRED = `SELECT ${handedColumns} FROM errand.expired($1, $2, $3, $4)`
+const RESCUE = `SELECT ${handedColumns} FROM errand.rescue($1, $2, $3, $4)`
 
 /** Leases to the caller what other workers lost, oldest lease first, then what waited too long. */
-export async function expired(db: Database, request: ExpiredRequest): Promise<Claimed> {
+export async function rescue(db: Database, request: RescueRequest): Promise<Claimed> {
   const { worker, tasks, limit, leaseMs } = request
-  const [header, ...rows] = await db.write(EXPIRED, [worker, texts(tasks), bounded(limit), leaseMs])
+  const [header, ...rows] = await db.write(RESCUE, [worker, texts(tasks), bounded(limit), leaseMs])
   if (header === undefined) throw new TypeError('expired answered nothing')
   const jobs = readClaimed(rows)
   const size = jobs.reduce((bytes, { input }) => bytes + Buffer.byteLength(input), 0)

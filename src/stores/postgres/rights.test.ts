@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import test, { type TestContext } from 'node:test'
 import { findPostgres, query } from '../../../test/postgres-server.ts'
-import type { Store } from '../../store.ts'
+import type { Store } from '../../store/store.ts'
 import { claimOf, finish, newJob } from '../../testing/conformance/jobs.ts'
 import { postgres } from './index.ts'
 

@@ -2,7 +2,7 @@
 import { isJobId } from '../../core/id.ts'
 import { noCounters } from '../../core/job.ts'
 import type { Counters } from '../../core/job.ts'
-import type { ClaimedJob, StoredJob } from '../../store.ts'
+import type { ClaimedJob, StoredJob } from '../../store/job.ts'
 import { handedOut, lastTime, shown } from '../unreadable.ts'
 import { stateOf, type StateCode } from './states.ts'
 
@@ -221,7 +221,7 @@ export function readStored(row: Row): StoredJob {
     expiresAt: finishedAt === null || keepMs === null ? null : finishedAt + keepMs,
     cancelAsked: row[21] as boolean,
     progress: row[22] as string | null,
-    errors: row[23] === null ? [] : (JSON.parse(row[23] as string) as string[]),
+    attempts: row[23] === null ? [] : (JSON.parse(row[23] as string) as string[]),
     output: row[24] as string | null,
     reason: row[25] as string | null,
   })

@@ -1,5 +1,5 @@
 /** Plain finishes: the ends of jobs of shared leases that need no more than a row of history. */
-import type { Finish } from '../../store.ts'
+import type { Finish } from '../../store/worker-calls.ts'
 import type { Database } from './database.ts'
 import type { LeasedJob } from './claimed-numbers.ts'
 import { planned } from './plan-settings.ts'

@@ -1,6 +1,6 @@
 /** `settle`: writes what a worker decided about its jobs, if the jobs are still its own. */
 import { keptErrors } from '../../core/job.ts'
-import type { SettleAnswer, Settlement } from '../../store.ts'
+import type { SettleAnswer, Settlement } from '../../store/worker-calls.ts'
 import type { Database } from './database.ts'
 import { finishPlain, type Plain } from './settle-plain.ts'
 import { packJob, recheck } from './insert.ts'
@@ -196,7 +196,7 @@ function plainOf(db: Database, settlements: readonly Settlement[]): Plain[] {
   const plain: Plain[] = []
   const spokenOf = new Set<string>()
   for (const [place, one] of settlements.entries()) {
-    const isPlain = one.kind === 'finish' && one.error === null && one.followUps.length === 0
+    const isPlain = one.kind === 'finish' && one.attempt === null && one.followUps.length === 0
     const leased = isPlain && !spokenOf.has(one.id) ? db.leased.take(one.id) : undefined
     if (isPlain && leased !== undefined) {
       plain.push({ finish: one, place, leased })

@@ -1,6 +1,6 @@
 /** The PostgreSQL store: hands each call of the contract to its function. */
 import type { Clock } from '../../core/clock.ts'
-import type { Connector, Store } from '../../store.ts'
+import type { Connector, Store } from '../../store/store.ts'
 import { queuesOf } from '../queues.ts'
 import {
   checkHold,
@@ -81,7 +81,7 @@ export function postgresStore(parts: StoreParts): Store {
       checkNotes(notes)
       return note(db, notes)
     },
-    expired: async (request) => expired(db, withLease(request)),
+    rescue: async (request) => rescue(db, withLease(request)),
     tend: (worker) => tend(db, worker),
     watch: (on) => {
       if (db.isClosed) throw closedError(location)

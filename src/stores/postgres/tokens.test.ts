@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
 import { canStartPostgres, query, startPostgres } from '../../../test/postgres-server.ts'
-import type { Claimed, Store } from '../../store.ts'
-import { again, claimOf, counted, finish, newJob } from '../../testing/conformance/jobs.ts'
+import type { Claimed } from '../../store/worker-calls.ts'
+import type { Store } from '../../store/store.ts'
+import { requeue, claimOf, counted, finish, newJob } from '../../testing/conformance/jobs.ts'
 import { only } from '../../testing/conformance/scene.ts'
 import { postgres } from './index.ts'
 
@@ -121,8 +122,10 @@ if (canStartPostgres()) {
       await durable.insert([newJob()])
       const job = only((await durable.claim(claimOf({ limit: 1 }))).jobs)
       const counters = counted({ attempts: 1, losses: 1 })
-      await durable.settle([again(job, { counters, started: true, suspect: true })])
-      const suspect = only((await durable.claim(claimOf({ limit: 1, suspects: 1 }))).jobs)
+      await durable.settle([requeue(job, { counters, started: true, suspect: true })])
+      const suspect = only(
+        (await durable.claim(claimOf({ limit: 1, maxLosses: 1, id: null }))).jobs,
+      )
       await crash()
       const [stored] = await durable.get([suspect.id])
       assert.equal(stored?.state, 'running')

@@ -7,7 +7,8 @@ import { findPostgres, query } from '../../../test/postgres-server.ts'
 import { longestMs } from '../../core/duration.ts'
 import { isErrandError } from '../../core/errors.ts'
 import { normaliseUnique, uniqueKey } from '../../core/unique.ts'
-import type { Hint, Store } from '../../store.ts'
+import type { Hint } from '../../store/worker-calls.ts'
+import type { Store } from '../../store/store.ts'
 import { claimOf, finish, newJob, unique } from '../../testing/conformance/jobs.ts'
 import { postgres } from './index.ts'
 
@@ -60,13 +61,13 @@ function testLibrary(library: Library, store: Store, url: string): void {
     await library
       .run(async (tx, write) => {
         await write('lost')
-        assert.equal((await store.insert([lost], tx))[0]?.status, 'created')
+        assert.equal((await store.insert([lost], { tx }))[0]?.status, 'created')
         throw new RolledBack()
       })
       .catch((error: unknown) => assert.ok(error instanceof RolledBack, String(error)))
     await library.run(async (tx, write) => {
       await write(kept.id)
-      await store.insert([kept], tx)
+      await store.insert([kept], { tx })
       assert.deepEqual(await store.get([kept.id]), [null])
     })
     const [none, job] = await store.get([lost.id, kept.id])
@@ -105,7 +106,7 @@ function testLibrary(library: Library, store: Store, url: string): void {
     const holder = newJob({ unique: rule })
     await store.insert([holder])
     await library.run(async (tx, write) => {
-      const [answer] = await store.insert([newJob({ unique: rule })], tx)
+      const [answer] = await store.insert([newJob({ unique: rule })], { tx })
       assert.deepEqual(answer, { id: holder.id, status: 'duplicate', token: null })
       await write('after the conflict')
     })
@@ -149,7 +150,7 @@ function testOthers(store: Store, url: string): void {
     })
     const job = newJob()
     for (const tx of [pool, sql, db, {}, 'tx', null, () => {}]) {
-      await assert.rejects(store.insert([job], tx), (error) =>
+      await assert.rejects(store.insert([job], { tx }), (error) =>
         isErrandError(error, 'tx-unsupported'),
       )
     }
@@ -170,7 +171,7 @@ function testOthers(store: Store, url: string): void {
       await heard(hints, 'work')
       hints.length = 0
       await client.query('BEGIN')
-      await store.insert([job], client)
+      await store.insert([job], { tx: client })
       await new Promise((resolve) => setTimeout(resolve, 100))
       assert.ok(!hints.includes('work'))
       await client.query('COMMIT')
@@ -260,7 +261,7 @@ function testOthers(store: Store, url: string): void {
       await client.query(`SELECT tx_jobs.enqueue('any', '{}')`)
       await client.query('BEGIN')
       const job = newJob({ unique: unique('path') })
-      const [answer] = await store.insert([job], client)
+      const [answer] = await store.insert([job], { tx: client })
       await client.query('COMMIT')
       assert.equal(answer?.status, 'created')
       await store.remove([job.id])

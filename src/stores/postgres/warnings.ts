@@ -1,6 +1,6 @@
 /** What of the server and of the way to it puts jobs at risk, or slows them. */
 import { randomUUID } from 'node:crypto'
-import type { Warning } from '../../core/warning.ts'
+import type { Warning } from '../../store/store.ts'
 import type { Source } from './connection.ts'
 import type { Database } from './database.ts'
 import { clearTimeout, setTimeout } from '../../core/timers.ts'

@@ -7,8 +7,9 @@ import { Redis } from 'ioredis'
 import { canStartRedis, startRedis } from '../../../test/redis-server.ts'
 import { tcpProxy } from '../../../test/tcp-proxy.ts'
 import { isErrandError } from '../../core/errors.ts'
-import type { Claimed, ClaimedJob } from '../../store.ts'
-import { claimOf, expiredOf, finish, newJob, unique } from '../../testing/conformance/jobs.ts'
+import type { Claimed } from '../../store/worker-calls.ts'
+import type { ClaimedJob } from '../../store/job.ts'
+import { claimOf, rescueOf, finish, newJob, unique } from '../../testing/conformance/jobs.ts'
 import { redis } from './index.ts'
 
 if (canStartRedis()) {
@@ -38,7 +39,7 @@ if (canStartRedis()) {
     assert.ok(first.jobs.length > 0)
     assert.equal(running.find(({ state }) => state === 'running')?.count, first.jobs.length)
 
-    const rescued = await failingAtMostOnce(() => store.expired(expiredOf({ limit: 100 })))
+    const rescued = await failingAtMostOnce(() => store.rescue(rescueOf({ limit: 100 })))
     assert.equal(rescued.jobs.length, first.jobs.length)
 
     await allow('all')
@@ -54,8 +55,8 @@ if (canStartRedis()) {
   test('an insert that is sent again when its job has ended and is forgotten makes no second one', async (t) => {
     const proxy = await tcpProxy(server.port)
     t.after(() => proxy.close())
-    const store = redis(`redis://127.0.0.1:${proxy.port}`, { prefix: 'again' })
-    const other = redis(server.url, { prefix: 'again' })
+    const store = redis(`redis://127.0.0.1:${proxy.port}`, { prefix: 'requeue' })
+    const other = redis(server.url, { prefix: 'requeue' })
     t.after(() => Promise.all([store.close(), other.close()]))
     await Promise.all([store.setup(), other.setup()])
     for (const over of [{}, { unique: unique('k') }]) {

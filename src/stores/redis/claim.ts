@@ -1,5 +1,5 @@
 /** Handing out jobs that are ready. */
-import type { Claimed, ClaimRequest, NextDue } from '../../store.ts'
+import type { Claimed, ClaimRequest, NextDue } from '../../store/worker-calls.ts'
 import { lastTime } from '../unreadable.ts'
 import { escape, nullable, whole } from './encoding.ts'
 import { jobsLua } from './fragments.ts'
@@ -326,7 +326,7 @@ export async function claim(
     whole(request.leaseMs),
     String(request.limit),
     String(request.others),
-    String(request.suspects),
+    String(request.maxLosses),
   ]
   for (const { name, limit } of request.queues) args.push(escape(name), String(limit))
   const reply = (await partition.runPair(CLAIM, args, () => args)) as ClaimReply

@@ -7,7 +7,8 @@ import { redisHarness } from '../../../test/redis-harness.ts'
 import { canStartRedis, startCluster, type RedisCluster } from '../../../test/redis-server.ts'
 import { raceRules, runRules, storeRules } from '../../testing/conformance/index.ts'
 import { claimOf, finish, newJob, unique, workerOf } from '../../testing/conformance/jobs.ts'
-import type { ClaimedJob, Store } from '../../store.ts'
+import type { ClaimedJob } from '../../store/job.ts'
+import type { Store } from '../../store/store.ts'
 import { Connection } from './connection.ts'
 import { redis, type RedisClient } from './index.ts'
 import { Partition } from './partitions/partition.ts'
@@ -215,7 +216,7 @@ if (canStartRedis()) {
       newJob({ parent: job.id, unique: unique(`away-${n}`) }),
     )
     left = 2
-    await assert.rejects(carrier.settle([finish(job, { followUps, error: '"e"' })]))
+    await assert.rejects(carrier.settle([finish(job, { followUps, attempt: '"e"' })]))
     await store.tend(workerOf())
     const found = await store.get(followUps.map(({ id }) => id))
     assert.deepEqual(

@@ -1,5 +1,6 @@
 /** What workers and operators share beside jobs: queues, workers, tasks. */
-import type { RegisteredTask, Tended, WorkerRecord } from '../../store.ts'
+import type { RegisteredTask, WorkerRecord } from '../../store/registry.ts'
+import type { Tended } from '../../store/worker-calls.ts'
 import { escape, unescape } from './encoding.ts'
 import { jobsLua } from './fragments.ts'
 import type { Answered, Partition } from './partitions/partition.ts'
@@ -103,7 +104,7 @@ export async function tend(
       now,
       nextDueMs: nextDueMs < 0 ? null : nextDueMs,
       ready: ready === 1,
-      sweep: sweep === 1,
+      sweepDue: sweep === 1,
       prune: prune === 1,
       paused: paused.map(unescape).sort(),
       todo: todo === 1,

@@ -1,5 +1,5 @@
 /** What the server's own settings make of jobs: what survives, and what puts them at risk. */
-import type { Warning } from '../../core/warning.ts'
+import type { Warning } from '../../store/store.ts'
 import type { Connection } from './connection.ts'
 
 /** What survives, as long as the server was not asked. */

@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { Redis } from 'ioredis'
 import { canStartRedis, startRedis, type RedisServer } from '../../../test/redis-server.ts'
-import type { Store } from '../../store.ts'
+import type { Store } from '../../store/store.ts'
 import { claimOf, finish, leaseMs, newJob, workerOf } from '../../testing/conformance/jobs.ts'
 import { redis, type RedisClient } from './index.ts'
 

@@ -1,5 +1,5 @@
 /** Tells watchers, soon but never at once, that something happened, in this process and in others. */
-import type { Hint } from '../../store.ts'
+import type { Hint } from '../../store/worker-calls.ts'
 import { clearTimeout, setImmediate, setTimeout } from '../../core/timers.ts'
 
 /** What scripts tell of their effects, as bits: see `toolsLua`. */

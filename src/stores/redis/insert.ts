@@ -5,7 +5,7 @@
  * `c:<name>` keeps for a while how it came out.
  */
 import { randomBytes } from 'node:crypto'
-import type { Inserted } from '../../store.ts'
+import type { Inserted } from '../../store/intake.ts'
 import { jobsLua } from './fragments.ts'
 import type { Announcement } from './hints.ts'
 import { unpackId } from './ids.ts'

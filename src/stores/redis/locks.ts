@@ -1,5 +1,5 @@
 /** Named locks and records, in the first partition. */
-import type { HoldAnswer, Holding, HoldRequest, LockOwner } from '../../core/lock.ts'
+import type { HoldAnswer, Holding, HoldRequest, LockOwner } from '../../store/locks.ts'
 import type { Partition } from './partitions/partition.ts'
 import { scriptOf } from './script.ts'
 

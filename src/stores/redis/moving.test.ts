@@ -12,7 +12,8 @@ import {
 } from '../../../test/redis-server.ts'
 import { onPath } from '../../../test/services.ts'
 import { isErrandError } from '../../core/errors.ts'
-import type { ClaimedJob, Store } from '../../store.ts'
+import type { ClaimedJob } from '../../store/job.ts'
+import type { Store } from '../../store/store.ts'
 import { claimOf, finish, newJob, unique } from '../../testing/conformance/jobs.ts'
 import { redis } from './index.ts'
 

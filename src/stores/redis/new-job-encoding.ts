@@ -1,6 +1,6 @@
 /** New jobs as they travel to a script. */
 import { ErrandError } from '../../core/errors.ts'
-import type { NewJob } from '../../store.ts'
+import type { NewJob } from '../../store/job.ts'
 import { escape, nullable, whole } from './encoding.ts'
 import { isPacked, packedLength, packId } from './ids.ts'
 import { packStates } from './states.ts'

@@ -1,5 +1,6 @@
 /** What people do to jobs: cancel, retry, remove, take. */
-import type { CancelAnswer, RemoveAnswer, RetryAnswer, StoredJob } from '../../store.ts'
+import type { CancelAnswer, RemoveAnswer, RetryAnswer } from '../../store/operators.ts'
+import type { StoredJob } from '../../store/job.ts'
 import { nullable } from './encoding.ts'
 import { jobsLua } from './fragments.ts'
 import { packId } from './ids.ts'

@@ -1,6 +1,7 @@
 /** Reading jobs. */
 import type { LogLevel, LogLine } from '../../core/job.ts'
-import type { ListQuery, QueueCount, StoredJob } from '../../store.ts'
+import type { ListQuery, QueueCount } from '../../store/readers.ts'
+import type { StoredJob } from '../../store/job.ts'
 import { nearestTime } from '../unreadable.ts'
 import { escape, nullable, unescape, whole } from './encoding.ts'
 import { jobsLua } from './fragments.ts'

@@ -1,6 +1,7 @@
 /** Handing out jobs that were lost or waited too long. */
 import { handedBytes } from '../../core/job.ts'
-import type { Claimed, ClaimedJob, ExpiredRequest } from '../../store.ts'
+import type { Claimed, RescueRequest } from '../../store/worker-calls.ts'
+import type { ClaimedJob } from '../../store/job.ts'
 import { escape, nullable, whole } from './encoding.ts'
 import { jobsLua } from './fragments.ts'
 import { unpackId } from './ids.ts'
@@ -100,9 +101,9 @@ type ExpiredReply = readonly [
 ]
 
 /** Leases to the caller what other workers lost, oldest lease first, then what waited too long. */
-export async function expired(
+export async function rescue(
   partition: Partition,
-  request: ExpiredRequest,
+  request: RescueRequest,
 ): Promise<Answered<Claimed>> {
   const jobs: ClaimedJob[] = []
   let hints = 0

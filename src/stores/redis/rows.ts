@@ -13,7 +13,7 @@
  * The state of an unfinished job is where it is: under `running`, in `scheduled`, marked as blocked, else ready.
  */
 import { longestMs } from '../../core/duration.ts'
-import type { ClaimedJob, StoredJob } from '../../store.ts'
+import type { ClaimedJob, StoredJob } from '../../store/job.ts'
 import { readCounters, readNullable, readNumber, unescape } from './encoding.ts'
 import { unpackId } from './ids.ts'
 import { handedOut, lastTime, shown } from '../unreadable.ts'
@@ -340,7 +340,7 @@ export function readStored([id, record, state, lease, progress, errors]: Shown):
     expiresAt: finishedAt === null || keepMs === null ? null : finishedAt + keepMs,
     cancelAsked: flags?.includes('c') ?? false,
     progress: progress === '' ? null : progress.slice(1),
-    errors: [...errors],
+    attempts: [...errors],
     output,
     reason: readNullable(ending?.[6]),
   })

@@ -3,9 +3,9 @@ import { after, test } from 'node:test'
 import { Redis } from 'ioredis'
 import { canStartRedis, startRedis } from '../../../test/redis-server.ts'
 import {
-  again,
+  requeue,
   claimOf,
-  expiredOf,
+  rescueOf,
   finish,
   newJob,
   workerOf,
@@ -71,10 +71,10 @@ if (canStartRedis()) {
     ])
     await store.cancel([asked.id], null)
     await store.settle([finish(settled)])
-    await store.settle([finish(failed, { state: 'failed', error: 'no' })])
+    await store.settle([finish(failed, { state: 'failed', attempt: 'no' })])
     await new Promise((resolve) => setTimeout(resolve, 350))
-    const swept = await store.expired(expiredOf({ limit: 2 }))
-    const rest = await store.expired(expiredOf({ limit: 9 }))
+    const swept = await store.rescue(rescueOf({ limit: 2 }))
+    const rest = await store.rescue(rescueOf({ limit: 9 }))
     assert.equal(swept.jobs.length, 2)
     assert.deepEqual(
       [...swept.jobs, ...rest.jobs].map(({ id }) => id).toSorted(),
@@ -90,7 +90,7 @@ if (canStartRedis()) {
     await store.insert(Array.from({ length: 4 }, () => newJob()))
     const [first, ...others] = (await store.claim(claimOf({ limit: 4 }))).jobs
     assert.ok(first)
-    await store.settle([again(first, { delayMs: 60_000 })])
+    await store.settle([requeue(first, { delayMs: 60_000 })])
     assert.equal(await admin.zcard(`{${prefix}:0}:claims`), 1)
     await store.settle(others.map((job) => finish(job)))
     const keys = await admin.keys(`{${prefix}:0}:cl*`)
@@ -123,8 +123,8 @@ if (canStartRedis()) {
     const jobs = Array.from({ length: 20 }, () => newJob())
     await store.insert(jobs)
     const { jobs: claimed } = await store.claim(claimOf({ limit: 10 }))
-    await store.settle(claimed.map((job, n) => (n < 5 ? finish(job) : again(job))))
-    await store.expired(expiredOf())
+    await store.settle(claimed.map((job, n) => (n < 5 ? finish(job) : requeue(job))))
+    await store.rescue(rescueOf())
     await store.tend(workerOf())
     await store.prune({ limit: 100, cap: 1 })
     await store.cancel([jobs[15]?.id ?? ''], null)

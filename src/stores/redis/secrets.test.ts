@@ -3,7 +3,7 @@ import { after, test } from 'node:test'
 import { inspect } from 'node:util'
 import { Cluster, Redis } from 'ioredis'
 import { canStartRedis, startRedis } from '../../../test/redis-server.ts'
-import type { Store } from '../../store.ts'
+import type { Store } from '../../store/store.ts'
 import { newJob } from '../../testing/conformance/jobs.ts'
 import { redis, type RedisClient } from './index.ts'
 

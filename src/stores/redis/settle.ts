@@ -1,6 +1,6 @@
 /** `settle`: writes what a worker decided about its jobs, if the jobs are still its own. */
 import { keptErrors } from '../../core/job.ts'
-import type { Again, Finish, SettleAnswer, Settlement } from '../../store.ts'
+import type { Requeue, Finish, SettleAnswer, Settlement } from '../../store/worker-calls.ts'
 import { nullable, packCounters, whole } from './encoding.ts'
 import { jobsLua } from './fragments.ts'
 import { isPacked, packId } from './ids.ts'
@@ -254,7 +254,7 @@ function plainArguments(settlements: readonly PackedSettlement[]): string[] | nu
   const lines: string[] = []
   let last = ''
   for (const { settlement, followUps } of settlements) {
-    if (settlement.kind === 'again' || settlement.error !== null || followUps.length > 0)
+    if (settlement.kind === 'requeue' || settlement.attempt !== null || followUps.length > 0)
       return null
     const { id, output } = settlement
     const packed = packId(id)
@@ -274,7 +274,7 @@ function plainArguments(settlements: readonly PackedSettlement[]): string[] | nu
 function argumentsOf(settlements: readonly PackedSettlement[]): string[] {
   const args: string[] = [String(settlements.length)]
   for (const { settlement, followUps } of settlements) {
-    const { error } = settlement
+    const { attempt } = settlement
     args.push(packId(settlement.id))
     switch (settlement.kind) {
       case 'finish': {
@@ -284,7 +284,7 @@ function argumentsOf(settlements: readonly PackedSettlement[]): string[] {
         args.push(`${fields}\t${length}\t${moreOf(settlement)}`, output ?? '')
         break
       }
-      case 'again':
+      case 'requeue':
         args.push(returnOf(settlement), '')
         break
     }
@@ -308,7 +308,7 @@ function endingOf({ token, state, output, reason, keepMs, counters }: Finish): s
   return `${output === null ? '' : 'y'}\t${codeOf(state)}\t${keep}\t${nullable(reason)}\t${packCounters(counters)}\t${token}`
 }
 
-function returnOf(again: Again): string {
+function returnOf(again: Requeue): string {
   const { token, delayMs, place, started, suspect } = again
   const counters = packCounters(again.counters)
   return `a\t${token}\t${yields(again)}\t${counters}\t${whole(Math.max(0, delayMs))}\t${place === 'due' ? 'd' : ''}\t${started ? 'y' : ''}\t${suspect ? 'y' : ''}\t${moreOf(again)}`
@@ -318,7 +318,7 @@ function yields({ yieldsToCancel }: Settlement): string {
   return yieldsToCancel ? 'y' : ''
 }
 
-function moreOf({ error, followUps }: Settlement): string {
+function moreOf({ attempt, followUps }: Settlement): string {
   return `${error === null ? '' : 'e'}\t${followUps.length}`
 }
 

@@ -1,5 +1,7 @@
 /** The Redis store: hands each call of the contract to its function, wherever the jobs lie. */
-import type { Connector, Store, Tended, WorkerRecord } from '../../store.ts'
+import type { Connector, Store } from '../../store/store.ts'
+import type { Tended } from '../../store/worker-calls.ts'
+import type { WorkerRecord } from '../../store/registry.ts'
 import { queuesOf } from '../queues.ts'
 import {
   checkHold,
@@ -23,7 +25,7 @@ import { cancel, remove, retry, take } from './operators.ts'
 import { Partition, type Answered } from './partitions/partition.ts'
 import { logs } from './readers.ts'
 import { relay } from './partitions/relay.ts'
-import { claimSpread, expiredSpread, least, Turns } from './partitions/claim.ts'
+import { claimSpread, rescueSpread, least, Turns } from './partitions/claim.ts'
 import { insertSpread, settleSpread } from './partitions/insert.ts'
 import { eachWhereItLies, pruneSpread } from './partitions/operate.ts'
 import { countsSpread, getSpread, listSpread } from './partitions/read.ts'
@@ -151,8 +153,8 @@ export function redisStore(options: RedisStoreOptions, connector: Connector | nu
       checkNotes(notes)
       return run(() => spread.share(notes, ({ token }) => spread.ofToken(token), note))
     },
-    expired: (request) =>
-      run(async () => tell(await expiredSpread(spread, turns, withLease(request)))),
+    rescue: (request) =>
+      run(async () => tell(await rescueSpread(spread, turns, withLease(request)))),
     tend: (worker) => run(async () => tell(await tendSpread(spread, worker))),
     watch: (on) => {
       if (connection.isClosed) throw closedError(location)
@@ -243,7 +245,7 @@ async function tendSpread(spread: Spread, worker: WorkerRecord): Promise<Answere
       paused: [...new Set(answers.flatMap(({ paused }) => paused))].sort(),
       nextDueMs: answers.map(({ nextDueMs }) => nextDueMs).reduce(least, null),
       ready: answers.some(({ ready }) => ready),
-      sweep: answers.some(({ sweep }) => sweep),
+      sweepDue: answers.some(({ sweepDue }) => sweep),
       prune: answers.some(({ prune }) => prune),
     },
   }

@@ -7,7 +7,7 @@ import { redisHarness } from '../../../test/redis-harness.ts'
 import {
   claimOf,
   counted,
-  expiredOf,
+  rescueOf,
   finish,
   hour,
   newJob,
@@ -45,7 +45,7 @@ if (server !== null) {
         newJob({ delayMs: hour, unique: unique('key') }),
         newJob({ priority: 5 }),
         newJob({ deadlineMs: 1_000 }),
-        newJob({ needs: [{ id: newJob().id, onFailed: 'run' }] }),
+        newJob({ needs: [{ kind: 'job', id: newJob().id, onFailed: 'run' }] }),
       ]
       await store.insert(jobs)
       const running = await store.claim(claimOf({ limit: 1 }))
@@ -60,12 +60,12 @@ if (server !== null) {
       await store.insert([good])
       const tended = await store.tend(workerOf())
       assert.equal(tended.ready, true)
-      const claimed = await store.claim(claimOf({ suspects: 1_000 }))
+      const claimed = await store.claim(claimOf({ maxLosses: 1_000, id: null }))
       const mine = claimed.jobs.find(({ id }) => id === good.id)
       assert.equal(mine?.why, 'ready')
       for (const job of claimed.jobs)
         assert.equal(job.why, job.id === good.id ? 'ready' : 'unreadable')
-      const swept = await store.expired(expiredOf({ tasks: ['task', ''] }))
+      const swept = await store.rescue(rescueOf({ tasks: ['task', ''] }))
       for (const job of swept.jobs) assert.equal(job.why, 'unreadable')
       const ends = [...claimed.jobs, ...swept.jobs].map((job) =>
         finish(job, { state: 'failed', reason: 'unreadable', counters: counted() }),

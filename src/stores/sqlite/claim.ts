@@ -1,6 +1,7 @@
 /** Handing jobs out: `claim` for those that are ready, `expired` for those that were lost or waited too long. */
 import { handedBytes, smallInputBytes } from '../../core/job.ts'
-import type { Claimed, ClaimedJob, ClaimRequest, ExpiredRequest, NextDue } from '../../store.ts'
+import type { Claimed, ClaimRequest, RescueRequest, NextDue } from '../../store/worker-calls.ts'
+import type { ClaimedJob } from '../../store/job.ts'
 import { checkLease } from '../bounds.ts'
 import { lastTime } from '../unreadable.ts'
 import type { Connection, Row } from './connection.ts'
@@ -75,13 +76,13 @@ export function claim(tx: Transaction, request: ClaimRequest): Claimed & NextDue
   promote(tx)
   const jobs: ClaimedJob[] = []
   const paused = new Set(pausedOf(tx.connection))
-  const hasSuspects = request.suspects >= 0 && tx.row(ANY_SUSPECTS)?.[0] === 1
+  const hasSuspects = request.maxLosses >= 0 && tx.row(ANY_SUSPECTS)?.[0] === 1
   for (const { name, limit } of asked(tx, request)) {
     const most = Math.min(limit, request.limit - jobs.length)
     if (request.limit <= jobs.length) break
     if (most <= 0 || paused.has(name)) continue
     if (hasSuspects && jobs.length === 0) {
-      const seq = suspectBeforeOthers(tx, name, request.suspects)
+      const seq = suspectBeforeOthers(tx, name, request.maxLosses)
       if (seq !== null) {
         return {
           now: tx.now,
@@ -242,7 +243,7 @@ function leaseWaiting(
 }
 
 /** Leases to the caller what other workers lost, oldest lease first, then what waited too long, then what would wait for ever. */
-export function expired(tx: Transaction, request: ExpiredRequest): Claimed {
+export function rescue(tx: Transaction, request: RescueRequest): Claimed {
   checkLease(request.leaseMs)
   const tasks = JSON.stringify(request.tasks)
   const fits = countOf(tx.rows(LOST_SIZES, tx.now, tasks, request.limit), 0)

@@ -1,5 +1,6 @@
 /** What workers and operators share beside jobs: queues, workers, tasks. */
-import type { RegisteredTask, Tended, WorkerRecord } from '../../store.ts'
+import type { RegisteredTask, WorkerRecord } from '../../store/registry.ts'
+import type { Tended } from '../../store/worker-calls.ts'
 import { busyQueues, needsSweep, pausedOf } from './claim.ts'
 import type { Connection } from './connection.ts'
 import { nextDueMs, promote } from './lines.ts'
@@ -32,7 +33,7 @@ export function tend(tx: Transaction, worker: WorkerRecord): Tended {
     paused,
     nextDueMs: nextDueMs(tx),
     ready: hasWork(tx, worker.queues, isPaused),
-    sweep: needsSweep(tx),
+    sweepDue: needsSweep(tx),
     prune: needsPrune(tx),
   }
 }

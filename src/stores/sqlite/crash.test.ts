@@ -8,11 +8,13 @@ import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import test from 'node:test'
 import { v7 } from 'uuid'
-import type { ClaimedJob, SettleAnswer, Store } from '../../store.ts'
+import type { ClaimedJob } from '../../store/job.ts'
+import type { SettleAnswer } from '../../store/worker-calls.ts'
+import type { Store } from '../../store/store.ts'
 import {
-  again,
+  requeue,
   claimOf,
-  expiredOf,
+  rescueOf,
   finish,
   newJob,
   unique,
@@ -40,14 +42,15 @@ async function work(file: string, ledger: string, calls: number): Promise<void> 
   const write = (line: string): void => appendFileSync(ledger, `${line}\n`)
   for (;;) {
     const jobs = [newJob(), newJob({ delayMs: 1 }), newJob({ unique: unique(v7()) })]
-    const needing = newJob({ needs: [{ id: jobs[0]?.id ?? '', onFailed: 'run' }] })
+    const needing = newJob({ needs: [{ kind: 'job', id: jobs[0]?.id ?? '', onFailed: 'run' }] })
     for (const { id } of await call(() => store.insert([...jobs, needing]))) write(`inserted ${id}`)
-    const claimed = await call(() => store.claim(claimOf({ limit: 3, suspects: 5, leaseMs: 1 })))
+    const claimed = await call(() => store.claim(claimOf({ limit: 3, maxLosses: 5, leaseMs: 1 })))
     await call(() =>
       store.note(claimed.jobs.map(({ id, token }) => ({ kind: 'start', id, token, agoMs: 0 }))),
     )
     const [first, ...others] = claimed.jobs
-    if (first) record(await call(() => store.settle([again(first, { started: true })])), [], write)
+    if (first)
+      record(await call(() => store.settle([requeue(first, { started: true })])), [], write)
     record(await call(() => store.settle(others.map(ended))), others, write)
     await call(() => store.cancel([needing.id], 'enough'))
   }
@@ -136,8 +139,8 @@ async function holds(file: string, ledger: string): Promise<void> {
 
 async function drain(store: Store): Promise<void> {
   for (;;) {
-    const claimed = await store.claim(claimOf({ suspects: 100 }))
-    const lost = await store.expired(expiredOf({ limit: 1_000 }))
+    const claimed = await store.claim(claimOf({ maxLosses: 100, id: null }))
+    const lost = await store.rescue(rescueOf({ limit: 1_000 }))
     const jobs = [...claimed.jobs, ...lost.jobs]
     await store.settle(jobs.map(ended))
     const open = (await store.counts()).filter((one) =>

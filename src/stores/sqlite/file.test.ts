@@ -8,7 +8,7 @@ import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import test, { type TestContext } from 'node:test'
 import { isErrandError, type ErrandErrorCode } from '../../core/errors.ts'
-import type { Store } from '../../store.ts'
+import type { Store } from '../../store/store.ts'
 import { newJob } from '../../testing/conformance/jobs.ts'
 import { connect, sqlite, type SqliteOptions } from './index.ts'
 

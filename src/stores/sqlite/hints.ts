@@ -1,5 +1,5 @@
 /** Tells watchers, soon but never at once, that something happened. */
-import type { Hint } from '../../store.ts'
+import type { Hint } from '../../store/worker-calls.ts'
 import { setImmediate } from '../../core/timers.ts'
 
 const kinds: readonly Hint[] = ['work', 'cancel', 'paused', 'finished', 'lock', 'record']

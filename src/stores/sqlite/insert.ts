@@ -1,5 +1,6 @@
 /** New work: `insert`, and the follow-ups of settlements, which are inserts like any other. */
-import type { Inserted, NewJob } from '../../store.ts'
+import type { Inserted } from '../../store/intake.ts'
+import type { NewJob } from '../../store/job.ts'
 import { checkJobs } from '../bounds.ts'
 import { addNeeds, cancelWaiting, release, weighNeeds } from './needs.ts'
 import { bind, lineUp, stepOut, unbind } from './lines.ts'

@@ -1,6 +1,6 @@
 /** What a worker says about jobs while they run: `renew` and `note`. */
 import { keptLogLines } from '../../core/job.ts'
-import type { LeaseRef, Note, NoteAnswer, RenewAnswer } from '../../store.ts'
+import type { LeaseRef, Note, NoteAnswer, RenewAnswer } from '../../store/worker-calls.ts'
 import { checkLease, checkNotes } from '../bounds.ts'
 import type { Transaction } from './transaction.ts'
 

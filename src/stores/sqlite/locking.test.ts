@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import test, { type TestContext } from 'node:test'
 import { isErrandError } from '../../core/errors.ts'
-import type { Store } from '../../store.ts'
+import type { Store } from '../../store/store.ts'
 import { claimOf, newJob } from '../../testing/conformance/jobs.ts'
 import { sqlite, type SqliteOptions } from './index.ts'
 

@@ -1,12 +1,6 @@
 /** Named locks and records. */
-import {
-  holdOf,
-  releasedRow,
-  type HoldAnswer,
-  type Holding,
-  type HoldRequest,
-  type LockRow,
-} from '../../core/lock.ts'
+import { holdOf, releasedRow, type LockRow } from '../lock-row.ts'
+import type { HoldAnswer, Holding, HoldRequest } from '../../store/locks.ts'
 import { checkHold } from '../bounds.ts'
 import { nearestTime } from '../unreadable.ts'
 import type { Connection } from './connection.ts'

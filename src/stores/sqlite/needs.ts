@@ -1,5 +1,5 @@
 /** How a job ends, and what that means for the jobs that need it. */
-import type { Keep, Need } from '../../store.ts'
+import type { Keep, Need } from '../../store/job.ts'
 import { lineUp, stepOut, unbind } from './lines.ts'
 import {
   readRecord,

@@ -1,5 +1,6 @@
 /** What people do to jobs: cancel, retry, remove, take. */
-import type { CancelAnswer, RemoveAnswer, RetryAnswer, StoredJob } from '../../store.ts'
+import type { CancelAnswer, RemoveAnswer, RetryAnswer } from '../../store/operators.ts'
+import type { StoredJob } from '../../store/job.ts'
 import { cancelWaiting, dropProgress, erase, release, unfinish } from './needs.ts'
 import { bind, lineUp, stepOut, unbind } from './lines.ts'
 import { get } from './readers.ts'

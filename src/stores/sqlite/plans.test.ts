@@ -6,9 +6,9 @@ import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import test from 'node:test'
 import {
-  again,
+  requeue,
   claimOf,
-  expiredOf,
+  rescueOf,
   finish,
   newJob,
   unique,
@@ -30,10 +30,10 @@ test('no statement on the way of a job scans a table that grows, or sorts', asyn
   const store = sqlite(file)
   const plain = Array.from({ length: 5 }, () => newJob())
   const special = newJob({ unique: unique('key'), startWithinMs: 5, deadlineMs: 5, delayMs: 1 })
-  const blocked = newJob({ needs: [{ id: plain[0]?.id ?? '', onFailed: 'run' }] })
+  const blocked = newJob({ needs: [{ kind: 'job', id: plain[0]?.id ?? '', onFailed: 'run' }] })
   await store.insert([...plain, special, blocked])
   await store.insert([newJob({ unique: unique('key', { onConflict: 'replace' }) })])
-  const { jobs } = await store.claim(claimOf({ limit: 4, others: 5, suspects: 3 }))
+  const { jobs } = await store.claim(claimOf({ limit: 4, others: 5, maxLosses: 3, id: null }))
   const [first, second, third, fourth] = jobs
   assert.ok(first && second && third && fourth)
   await store.note([
@@ -43,14 +43,14 @@ test('no statement on the way of a job scans a table that grows, or sorts', asyn
   ])
   await store.renew(jobs, 1_000)
   await store.settle([
-    finish(first, { followUps: [newJob()], error: 'e' }),
-    again(second, { suspect: true }),
-    again(third, { delayMs: 1 }),
+    finish(first, { followUps: [newJob()], attempt: 'e' }),
+    requeue(second, { suspect: true }),
+    requeue(third, { delayMs: 1 }),
     finish(fourth, { keepMs: 0 }),
     finish(fourth),
   ])
-  await store.claim(claimOf({ suspects: 3 }))
-  await store.expired(expiredOf())
+  await store.claim(claimOf({ maxLosses: 3, id: null }))
+  await store.rescue(rescueOf())
   await store.tend(workerOf())
   await store.cancel([special.id, plain[4]?.id ?? ''], null)
   await store.retry([special.id])

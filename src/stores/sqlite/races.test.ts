@@ -9,11 +9,12 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import test from 'node:test'
 import { v7 } from 'uuid'
-import type { LeaseRef, Store } from '../../store.ts'
+import type { LeaseRef } from '../../store/worker-calls.ts'
+import type { Store } from '../../store/store.ts'
 import {
-  again,
+  requeue,
   claimOf,
-  expiredOf,
+  rescueOf,
   finish,
   newJob,
   unique,
@@ -69,10 +70,10 @@ const races: Readonly<Record<string, Race>> = {
     sides: [
       async (store, lease) => (await store.settle([finish(lease)]))[0],
       async (store, { name, token }) => {
-        const [job] = (await store.expired(expiredOf({ tasks: [name] }))).jobs
+        const [job] = (await store.rescue(rescueOf({ tasks: [name] }))).jobs
         if (job === undefined) return 'nothing'
         assert.ok(job.token > token)
-        return (await store.settle([again(job)]))[0]
+        return (await store.settle([requeue(job)]))[0]
       },
     ],
     async check([zombie, rescue], { id }, store) {

@@ -1,6 +1,7 @@
 /** Reading jobs. */
 import { handedBytes, type JobState, type LogLevel, type LogLine } from '../../core/job.ts'
-import type { ListQuery, Page, QueueCount, StoredJob } from '../../store.ts'
+import type { ListQuery, Page, QueueCount } from '../../store/readers.ts'
+import type { StoredJob } from '../../store/job.ts'
 import { nearestTime } from '../unreadable.ts'
 import type { Connection, Row, Value } from './connection.ts'
 import { readStored, stateColumn, storedColumns, storedTables } from './rows.ts'

@@ -18,8 +18,9 @@ import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import test, { type TestContext } from 'node:test'
 import { isErrandError } from '../../core/errors.ts'
-import type { Hint, Store } from '../../store.ts'
-import { claimOf, expiredOf, newJob, workerOf } from '../../testing/conformance/jobs.ts'
+import type { Hint } from '../../store/worker-calls.ts'
+import type { Store } from '../../store/store.ts'
+import { claimOf, rescueOf, newJob, workerOf } from '../../testing/conformance/jobs.ts'
 import { VirtualClock } from '../../testing/virtual-clock.ts'
 import { connect, sqlite } from './index.ts'
 
@@ -73,13 +74,13 @@ function defineTests(): void {
     const request = { name: 'lock', holder: 'holder', token: null, ttlMs: 1, host: '', pid: 1 }
     const calls: Readonly<Record<string, () => Promise<unknown>>> = {
       insert: () => store.insert([newJob()]),
-      'insert with tx': () => store.insert([newJob()], own),
+      'insert with tx': () => store.insert([newJob()], { tx: own }),
       claim: () => store.claim(claimOf()),
       settle: () => store.settle([]),
       'settle with tx': () => store.settle([], own),
       renew: () => store.renew([], 1),
       note: () => store.note([]),
-      expired: () => store.expired(expiredOf()),
+      rescue: () => store.rescue(rescueOf()),
       tend: () => store.tend(workerOf()),
       get: () => store.get(['id']),
       list: () => store.list({ limit: 1 }),

@@ -2,7 +2,7 @@
 import { cutMs } from '../../core/duration.ts'
 import { noCounters } from '../../core/job.ts'
 import type { Counters } from '../../core/job.ts'
-import type { ClaimedJob, StoredJob } from '../../store.ts'
+import type { ClaimedJob, StoredJob } from '../../store/job.ts'
 import { handedOut, readTexts, shown } from '../unreadable.ts'
 import type { Row } from './connection.ts'
 import { BLOCKED, READY, RUNNING, SCHEDULED, stateOf, type StateCode } from './states.ts'
@@ -215,7 +215,7 @@ export function readStored(row: Row): StoredJob {
     expiresAt: finishedAt === null || keepMs === null ? null : Number(finishedAt) + Number(keepMs),
     cancelAsked: row[21] === 1,
     progress: row[22] as string | null,
-    errors: row[23] === null ? [] : readTexts(row[23] as string),
+    attempts: row[23] === null ? [] : readTexts(row[23] as string),
     output: row[24] as string | null,
     reason: row[25] as string | null,
   })

@@ -1,6 +1,6 @@
 /** `settle`: writes what a worker decided about its jobs, if the jobs are still its own. */
 import { keptErrors } from '../../core/job.ts'
-import type { Again, Finish, SettleAnswer, Settlement } from '../../store.ts'
+import type { Requeue, Finish, SettleAnswer, Settlement } from '../../store/worker-calls.ts'
 import { checkSettlements } from '../bounds.ts'
 import { readTexts } from '../unreadable.ts'
 import type { Row } from './connection.ts'
@@ -104,12 +104,12 @@ function answerRepeat(tx: Transaction, settlement: Settlement): SettleAnswer {
 
 /** Brings the job into its new state. */
 function write(tx: Transaction, { settlement, lease }: Accepted): void {
-  if (settlement.error !== null) appendError(tx, lease.seq, settlement.error)
+  if (settlement.attempt !== null) appendError(tx, lease.seq, settlement.attempt)
   switch (settlement.kind) {
     case 'finish':
       end(tx, settlement, lease)
       break
-    case 'again':
+    case 'requeue':
       putBack(tx, settlement, lease)
       break
   }
@@ -122,7 +122,7 @@ function follow(tx: Transaction, { settlement, lease }: Accepted): void {
     case 'finish':
       release(tx, lease, codeOf(settlement.state), settlement.keepMs)
       break
-    case 'again':
+    case 'requeue':
       cancelIfNeedFailed(tx, lease.seq)
       break
   }
@@ -147,7 +147,7 @@ function end(tx: Transaction, finishing: Finish, lease: Lease): void {
   })
 }
 
-function putBack(tx: Transaction, again: Again, { seq, worker }: Lease): void {
+function putBack(tx: Transaction, again: Requeue, { seq, worker }: Lease): void {
   const row = readRecord(tx.row(RECORD_BY_SEQ, seq) as Row)
   const dueAt = tx.now + again.delayMs
   const state = weighNeeds(tx, seq) !== 'met' ? BLOCKED : again.delayMs > 0 ? SCHEDULED : READY

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import test from 'node:test'
-import type { Store } from '../../store.ts'
+import type { Store } from '../../store/store.ts'
 import {
   runRules,
   storeRules,

@@ -1,8 +1,8 @@
 /** The SQLite store: hands each call of the contract to its function, in a transaction. */
-import { ownerIn } from '../../core/lock.ts'
-import type { Connector, Store } from '../../store.ts'
+import { ownerIn } from '../lock-row.ts'
+import type { Connector, Store } from '../../store/store.ts'
 import { queuesOf } from '../queues.ts'
-import { claim, expired, pausedOf } from './claim.ts'
+import { claim, rescue, pausedOf } from './claim.ts'
 import { registerTasks, setPaused, taskList, tend, workerList } from './coordination.ts'
 import { Database, type DatabaseOptions } from './database.ts'
 import { closedError } from './errors.ts'
@@ -60,7 +60,7 @@ export function sqliteStore(
         : db.within(tx, (own) => settle(own, settlements)),
     renew: (leases, leaseMs) => db.write((tx) => renew(tx, leases, leaseMs)),
     note: (notes) => db.write((tx) => note(tx, notes)),
-    expired: (request) => db.write((tx) => expired(tx, request)),
+    rescue: (request) => db.write((tx) => rescue(tx, request)),
     tend: (worker) => db.write((tx) => tend(tx, worker)),
     watch: (on) => {
       if (db.isClosed) throw closedError(file)

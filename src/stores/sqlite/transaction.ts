@@ -1,5 +1,5 @@
 /** One write transaction: the store's time in it, and what it will have changed once it is committed. */
-import type { Hint } from '../../store.ts'
+import type { Hint } from '../../store/worker-calls.ts'
 import type { Connection, Row, Value } from './connection.ts'
 import type { StateCode } from './states.ts'
 

@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import test, { type TestContext } from 'node:test'
 import { isErrandError, type ErrandErrorCode } from '../../core/errors.ts'
-import type { Store } from '../../store.ts'
+import type { Store } from '../../store/store.ts'
 import { claimOf, finish, newJob, unique } from '../../testing/conformance/jobs.ts'
 import { sqlite } from './index.ts'
 
@@ -15,7 +15,9 @@ test('a job is there if the transaction is committed, together with what else it
   await store.setup()
   const job = newJob()
   own.exec('BEGIN IMMEDIATE; INSERT INTO orders VALUES (1)')
-  assert.deepEqual(await store.insert([job], own), [{ id: job.id, status: 'created', token: null }])
+  assert.deepEqual(await store.insert([job], { tx: own }), [
+    { id: job.id, status: 'created', token: null },
+  ])
   assert.equal(own.isTransaction, true)
   assert.deepEqual(await store.get([job.id]), [null])
   own.exec('COMMIT')
@@ -28,7 +30,7 @@ test('nothing of it is there if the transaction is rolled back', async (t) => {
   const { store, own } = await shared(t)
   const job = newJob({ queue: 'other', unique: unique('key') })
   own.exec('BEGIN IMMEDIATE')
-  await store.insert([job], own)
+  await store.insert([job], { tx: own })
   own.exec('ROLLBACK')
   assert.deepEqual(await store.get([job.id]), [null])
   assert.deepEqual(await store.counts(), [])
@@ -39,7 +41,7 @@ test('the statements of one connection serve many transactions', async (t) => {
   const { store, own } = await shared(t)
   for (let round = 0; round < 3; round += 1) {
     own.exec('BEGIN IMMEDIATE')
-    await store.insert([newJob({ queue: `queue ${round}` })], own)
+    await store.insert([newJob({ queue: `queue ${round}` })], { tx: own })
     own.exec(round === 1 ? 'ROLLBACK' : 'COMMIT')
   }
   assert.deepEqual(
@@ -67,10 +69,10 @@ test('a job is settled with what its handler wrote', async (t) => {
 test('a file without the tables of Errand gets them in the same transaction', async (t) => {
   const { store, own } = await shared(t)
   own.exec('BEGIN IMMEDIATE')
-  await store.insert([newJob()], own)
+  await store.insert([newJob()], { tx: own })
   own.exec('ROLLBACK; BEGIN IMMEDIATE')
   const job = newJob()
-  await store.insert([job], own)
+  await store.insert([job], { tx: own })
   own.exec('COMMIT')
   assert.equal((await store.get([job.id]))[0]?.state, 'ready')
 })
@@ -79,20 +81,20 @@ test('a transaction that does not hold the write lock is refused', async (t) => 
   const { store, own, file } = await shared(t)
   await store.setup()
   const refused = hasCode('tx-not-immediate', /BEGIN IMMEDIATE/)
-  await assert.rejects(store.insert([newJob()], own), refused)
+  await assert.rejects(store.insert([newJob()], { tx: own }), refused)
 
   const other = new DatabaseSync(file)
   t.after(() => other.close())
   other.exec('BEGIN IMMEDIATE')
   own.exec('BEGIN')
-  await assert.rejects(store.insert([newJob()], own), refused)
+  await assert.rejects(store.insert([newJob()], { tx: own }), refused)
   other.exec('ROLLBACK')
   own.exec('ROLLBACK; BEGIN')
-  await assert.rejects(store.insert([newJob()], own), refused, 'although the lock is free')
+  await assert.rejects(store.insert([newJob()], { tx: own }), refused, 'although the lock is free')
 
   own.prepare('SELECT count(*) FROM orders').get()
   await store.insert([newJob()])
-  await assert.rejects(store.insert([newJob()], own), refused)
+  await assert.rejects(store.insert([newJob()], { tx: own }), refused)
   assert.equal(own.isTransaction, true)
   own.exec('ROLLBACK')
 })
@@ -102,7 +104,7 @@ test('a call that fails leaves the transaction as it was', async (t) => {
   await store.setup()
   const [good, bad] = [newJob(), newJob({ task: null as unknown as string })]
   own.exec('BEGIN IMMEDIATE; INSERT INTO orders VALUES (1)')
-  await assert.rejects(store.insert([good, bad], own))
+  await assert.rejects(store.insert([good, bad], { tx: own }))
   assert.equal(own.isTransaction, true)
   own.exec('INSERT INTO orders VALUES (2); COMMIT')
   assert.equal(own.prepare('SELECT count(*) AS n FROM orders').get()?.['n'], 2)
@@ -116,11 +118,11 @@ test('what is no transaction on this file is refused', async (t) => {
   await assert.rejects(store.insert([newJob()], {}), refused)
   await assert.rejects(store.insert([newJob()], 'tx'), refused)
   elsewhere.own.exec('BEGIN IMMEDIATE')
-  await assert.rejects(store.insert([newJob()], elsewhere.own), refused)
+  await assert.rejects(store.insert([newJob()], { tx: elsewhere.own }), refused)
   const memory = new DatabaseSync(':memory:')
   t.after(() => memory.close())
   memory.exec('BEGIN IMMEDIATE')
-  await assert.rejects(store.insert([newJob()], memory), refused)
+  await assert.rejects(store.insert([newJob()], { tx: memory }), refused)
 })
 
 test('a connection that reads big integers or arrays serves as well', async (t) => {
@@ -130,8 +132,8 @@ test('a connection that reads big integers or arrays serves as well', async (t) 
   t.after(() => own.close())
   own.exec('BEGIN IMMEDIATE')
   const key = unique('key', { onConflict: 'replace' })
-  const [first] = await store.insert([newJob({ unique: key, startWithinMs: 5 })], own)
-  const [second] = await store.insert([newJob({ unique: key, input: '2' })], own)
+  const [first] = await store.insert([newJob({ unique: key, startWithinMs: 5 })], { tx: own })
+  const [second] = await store.insert([newJob({ unique: key, input: '2' })], { tx: own })
   own.exec('COMMIT')
   assert.deepEqual(second, { id: first?.id, status: 'replaced', token: null })
   assert.equal((await store.claim(claimOf())).jobs[0]?.input, '2')

@@ -6,7 +6,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import test, { type TestContext } from 'node:test'
-import type { Hint, Store } from '../../store.ts'
+import type { Hint } from '../../store/worker-calls.ts'
+import type { Store } from '../../store/store.ts'
 import { claimOf, finish, newJob } from '../../testing/conformance/jobs.ts'
 import { sqlite } from './index.ts'
 
@@ -72,7 +73,7 @@ function defineTests(): void {
     const own = new DatabaseSync(file)
     t.after(() => own.close())
     own.exec('BEGIN IMMEDIATE')
-    await store.insert([newJob()], own)
+    await store.insert([newJob()], { tx: own })
     await heard.quiet()
     const hint = heard.next('work')
     own.exec('COMMIT')

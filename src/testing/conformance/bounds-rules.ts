@@ -1,13 +1,15 @@
 /** What a store refuses to keep, since it could not be read back, and that it keeps everything up to there. */
 import assert from 'node:assert/strict'
 import { longestMs } from '../../core/duration.ts'
-import type { ClaimedJob, NewJob, Settlement, Store } from '../../store.ts'
+import type { ClaimedJob, NewJob } from '../../store/job.ts'
+import type { Settlement } from '../../store/worker-calls.ts'
+import type { Store } from '../../store/store.ts'
 import type { Rule } from './harness.ts'
 import {
-  again,
+  requeue,
   claimOf,
   counted,
-  expiredOf,
+  rescueOf,
   finish,
   leaseMs,
   newJob,
@@ -30,7 +32,9 @@ export const boundsRules: readonly Rule[] = [
     keepCancelledMs: (keepCancelledMs) => ({ keepCancelledMs }),
     'the forMs of its unique key': (forMs) => ({ unique: unique('key', { forMs }) }),
     'the maxWaitMs of its unique key': (maxWaitMs) => ({ unique: unique('key', { maxWaitMs }) }),
-    'the leaseMs of its lease': (ms) => ({ lease: { worker: 'worker', leaseMs: ms } }),
+    'the leaseMs of its lease': (ms) => ({
+      entry: { kind: 'running', worker: 'worker', leaseMs: ms },
+    }),
   }).flatMap(([field, jobOf]) =>
     rulesOf('bounds', {
       [`an insert is refused as a whole for a job of which ${field} is no time up to 100 years`]: (
@@ -90,7 +94,10 @@ export const boundsRules: readonly Rule[] = [
     'a postponement by the longest time is kept': async (scene) => {
       const job = await scene.running()
       const now = await scene.now()
-      assert.equal(await scene.settle(again(job, { delayMs: longestMs, place: 'due' })), 'settled')
+      assert.equal(
+        await scene.settle(requeue(job, { delayMs: longestMs, place: 'due' })),
+        'settled',
+      )
       await scene.shows(job.id, { state: 'scheduled', dueAt: now + longestMs })
       assert.deepEqual(await scene.claimIds(), [])
     },
@@ -108,7 +115,7 @@ export const boundsRules: readonly Rule[] = [
 
     'settlements are refused as a whole for one that puts its job back by no time up to 100 years':
       (scene) =>
-        refusesSettlements(scene, (job) => noSpans.map((ms) => again(job, { delayMs: ms }))),
+        refusesSettlements(scene, (job) => noSpans.map((ms) => requeue(job, { delayMs: ms }))),
 
     'settlements are refused as a whole for one that keeps its job for no time up to 100 years': (
       scene,
@@ -121,7 +128,7 @@ export const boundsRules: readonly Rule[] = [
       refusesSettlements(scene, (job) =>
         noCounts.flatMap((failures) => [
           finish(job, { counters: counted({ failures }) }),
-          again(job, { counters: counted({ failures }) }),
+          requeue(job, { counters: counted({ failures }) }),
         ]),
       ),
 
@@ -138,7 +145,7 @@ export const boundsRules: readonly Rule[] = [
       const hold = { name: 'lock', holder: job.id, token: null, host: 'host', pid: 1 }
       for (const ms of noSpans) {
         await isRefused(store.claim(claimOf({ leaseMs: ms })))
-        await isRefused(store.expired(expiredOf({ leaseMs: ms })))
+        await isRefused(store.rescue(rescueOf({ leaseMs: ms })))
         await isRefused(store.renew([job], ms))
         await isRefused(store.hold({ ...hold, ttlMs: ms }))
       }

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import type { Rule } from './harness.ts'
-import { again, claimOf, finish, newJob } from './jobs.ts'
+import { requeue, claimOf, finish, newJob } from './jobs.ts'
 import { assertSame, both, drain, twoClients } from './race.ts'
 import { rulesOf } from './rule.ts'
 import { only } from './scene.ts'
@@ -32,10 +32,10 @@ export const claimRaceRules: readonly Rule[] = rulesOf('races', {
     await scene.makeSuspect(await scene.running())
     for (let round = 0; round < scene.rounds; round += 1) {
       const claims = await Promise.all(
-        clients.map((client) => client.claim(claimOf({ suspects: 5 }))),
+        clients.map((client) => client.claim(claimOf({ maxLosses: 5, id: null }))),
       )
       const job = only(claims.flatMap((claim) => claim.jobs))
-      await scene.settle(again(job, { counters: job.counters }))
+      await scene.settle(requeue(job, { counters: job.counters }))
     }
   },
 
@@ -47,14 +47,14 @@ export const claimRaceRules: readonly Rule[] = rulesOf('races', {
       for (let round = 0; round < scene.rounds; round += 1) {
         await scene.enqueue()
         const claims = await Promise.all(
-          clients.map((client) => client.claim(claimOf({ limit: 1, suspects: 5 }))),
+          clients.map((client) => client.claim(claimOf({ limit: 1, maxLosses: 5, id: null }))),
         )
         const jobs = claims.map(({ jobs: [job] }) => job)
         const [ordinary, suspect] = jobs.toSorted((a, b) => (a?.priority ?? 3) - (b?.priority ?? 3))
         assert.ok(ordinary && suspect, 'each has a job')
         assert.deepEqual([ordinary.priority, suspect.priority], [0, 1])
         await scene.settle(finish(ordinary, { keepMs: 0 }))
-        await scene.settle(again(suspect, { counters: suspect.counters }))
+        await scene.settle(requeue(suspect, { counters: suspect.counters }))
       }
       await scene.store.remove([last])
     },
@@ -68,13 +68,13 @@ export const claimRaceRules: readonly Rule[] = rulesOf('races', {
       const next = await scene.enqueue({ priority: 2 })
       const [first, second] = await both(
         round,
-        () => a.claim(claimOf({ suspects: 5 })),
-        () => b.claim(claimOf({ limit: 1, suspects: -1 })),
+        () => a.claim(claimOf({ maxLosses: 5, id: null })),
+        () => b.claim(claimOf({ limit: 1, maxLosses: null, id: null })),
       )
       const lost = only(first.jobs)
       assert.deepEqual([lost.id, only(second.jobs).id], [suspect.id, next])
       await scene.settle(finish(only(second.jobs), { keepMs: 0 }))
-      await scene.settle(again(lost, { counters: lost.counters }))
+      await scene.settle(requeue(lost, { counters: lost.counters }))
     }
   },
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import type { Rule } from './harness.ts'
-import { again, claimOf, counted, finish, hour, leaseMs, minute, newJob } from './jobs.ts'
+import { requeue, claimOf, counted, finish, hour, leaseMs, minute, newJob } from './jobs.ts'
 import { rulesOf } from './rule.ts'
 import { only } from './scene.ts'
 
@@ -41,6 +41,10 @@ export const claimRules: readonly Rule[] = rulesOf('claim', {
       startedAt: null,
       cancelAsked: false,
       why: 'ready',
+      lostBy: null,
+      group: null,
+      tags: [],
+      headers: {},
     })
     scene.same(stored, { state: 'running', worker: 'me', leaseUntil: now + leaseMs })
   },
@@ -60,7 +64,7 @@ export const claimRules: readonly Rule[] = rulesOf('claim', {
       interruptions: 5,
       deferrals: 6,
     }
-    await scene.settle(again(job, { counters }))
+    await scene.settle(requeue(job, { counters }))
     assert.deepEqual((await scene.claimOne()).counters, counters)
   },
 
@@ -80,7 +84,7 @@ export const claimRules: readonly Rule[] = rulesOf('claim', {
   'a job whose lease expired is not claimed, it is swept': async (scene) => {
     const { id } = await scene.running()
     await scene.advance(10 * leaseMs)
-    assert.deepEqual(await scene.claim({ suspects: 9 }), [])
+    assert.deepEqual(await scene.claim({ maxLosses: 9, id: null }), [])
     await scene.shows(id, { state: 'running' })
   },
 
@@ -147,7 +151,7 @@ export const claimRules: readonly Rule[] = rulesOf('claim', {
   'a claim of a suspect tells when the next job is due, too': async (scene) => {
     await scene.makeSuspect(await scene.running())
     await scene.enqueue({ delayMs: minute })
-    scene.near((await scene.store.claim(claimOf({ suspects: 1 }))).nextDueMs, minute)
+    scene.near((await scene.store.claim(claimOf({ maxLosses: 1, id: null }))).nextDueMs, minute)
   },
 
   'more due jobs than one call promotes are all handed out': async (scene) => {
@@ -200,7 +204,7 @@ export const claimRules: readonly Rule[] = rulesOf('claim', {
       await scene.enqueue(),
     ]
     await scene.store.cancel([left], null)
-    assert.deepEqual(await scene.claimIds({ limit: 1, suspects: 9 }), [first])
+    assert.deepEqual(await scene.claimIds({ limit: 1, maxLosses: 9, id: null }), [first])
     await scene.store.cancel([lost.id], null)
     // A store may remember for a while that the line was not plain: this client does not.
     const { jobs } = await (await scene.another()).claim(claimOf())
@@ -260,7 +264,7 @@ export const claimRules: readonly Rule[] = rulesOf('claim', {
       (await client.claim(claimOf({ queues: named }))).jobs.map((job) => job.id),
       [other],
     )
-    assert.deepEqual(await scene.claim({ queues: [], others: 5, suspects: 9 }), [])
+    assert.deepEqual(await scene.claim({ queues: [], others: 5, maxLosses: 9, id: null }), [])
     await client.resume(['a'])
     assert.deepEqual(await scene.claimIds({ queues: named }), [paused])
   },
@@ -296,18 +300,20 @@ export const claimRules: readonly Rule[] = rulesOf('claim', {
     const other = await scene.another()
     const tokens: number[] = []
     for (let round = 0; round < 5; round += 1) {
-      const job = await scene.running({ lease: null })
+      const job = await scene.running()
       tokens.push(job.token)
       await scene.advance(leaseMs + 1)
       const swept = only(
-        (await other.expired({ worker: 's', tasks: ['task'], limit: 9, leaseMs })).jobs,
+        (await other.rescue({ worker: 's', tasks: ['task'], limit: 9, leaseMs })).jobs,
       )
       tokens.push(swept.token)
-      await scene.settle(again(swept))
+      await scene.settle(requeue(swept))
       const third = only((await other.claim(claimOf())).jobs)
       tokens.push(third.token)
       await other.settle([finish(third)])
-      const inline = only(await other.insert([newJob({ lease: { worker: 'w', leaseMs: hour } })]))
+      const inline = only(
+        await other.insert([newJob({ entry: { kind: 'running', worker: 'w', leaseMs: hour } })]),
+      )
       tokens.push(inline.token as number)
     }
     assert.deepEqual(

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict'
 import { isErrandError } from '../../core/errors.ts'
-import type { Hint } from '../../store.ts'
+import type { Hint } from '../../store/worker-calls.ts'
 import type { Rule } from './harness.ts'
 import {
-  again,
+  requeue,
   claimOf,
-  expiredOf,
+  rescueOf,
   finish,
   hour,
   leaseMs,
@@ -47,8 +47,8 @@ const tendRules: readonly Rule[] = rulesOf('tend', {
       paused: [],
       nextDueMs: null,
       ready: false,
-      sweep: false,
-      prune: false,
+      sweepDue: false,
+      pruneDue: false,
     })
   },
 
@@ -118,7 +118,7 @@ const tendRules: readonly Rule[] = rulesOf('tend', {
   },
 
   'sweep tells of expired leases and of overdue jobs, of whatever task': async (scene) => {
-    const sweep = async (): Promise<boolean> => (await scene.store.tend(workerOf())).sweep
+    const sweep = async (): Promise<boolean> => (await scene.store.tend(workerOf())).sweepDue
     const job = await scene.running({ task: 'nobody knows it' })
     assert.equal(await sweep(), false)
     await scene.advance(leaseMs + 1)
@@ -128,7 +128,7 @@ const tendRules: readonly Rule[] = rulesOf('tend', {
     await scene.enqueue({ delayMs: hour, deadlineMs: 10 })
     await scene.advance(11)
     assert.equal(await sweep(), true)
-    await scene.expired()
+    await scene.sweep()
     assert.equal(await sweep(), false)
   },
 })
@@ -183,7 +183,7 @@ const watchRules: readonly Rule[] = rulesOf('watch', {
   'a watcher hears of jobs that are put back and of scheduled ones': async (scene) => {
     const job = await scene.running()
     const first = listen(scene)
-    await scene.settle(again(job))
+    await scene.settle(requeue(job))
     await first.wait('work')
     const second = listen(scene)
     await scene.enqueue({ delayMs: hour })
@@ -193,11 +193,11 @@ const watchRules: readonly Rule[] = rulesOf('watch', {
   'a watcher hears of records that another client writes': async (scene) => {
     const other = await scene.another()
     const first = listen(scene)
-    await other.putRecord('record', '1')
+    await other.putRecords([{ key: 'record', text: '1' }])
     await first.wait('record')
     // Whatever a watch tells at its start is told now.
     const second = listen(scene)
-    await other.putRecord('record', '2')
+    await other.putRecords([{ key: 'record', text: '2' }])
     await second.wait('record')
   },
 
@@ -224,7 +224,7 @@ const closeRules: readonly Rule[] = rulesOf('close', {
       () => store.settle([]),
       () => store.renew([], leaseMs),
       () => store.note([]),
-      () => store.expired(expiredOf()),
+      () => store.rescue(rescueOf()),
       () => store.tend(workerOf()),
       () => store.get([]),
       () => store.list({ limit: 1 }),

@@ -1,12 +1,13 @@
 /** A client may die between any two calls, and any answer may be lost. */
 import assert from 'node:assert/strict'
-import type { ClaimedJob, Store } from '../../store.ts'
+import type { ClaimedJob } from '../../store/job.ts'
+import type { Store } from '../../store/store.ts'
 import type { Rule } from './harness.ts'
 import {
-  again,
+  requeue,
   claimOf,
   counted,
-  expiredOf,
+  rescueOf,
   finish,
   hour,
   leaseMs,
@@ -37,7 +38,8 @@ const steps: readonly {
   { name: 'renew', call: (store, life) => store.renew([leaseOf(life)], leaseMs) },
   {
     name: 'retry later',
-    call: (store, life) => store.settle([again(leaseOf(life), { delayMs: minute, error: '"e"' })]),
+    call: (store, life) =>
+      store.settle([requeue(leaseOf(life), { delayMs: minute, attempt: '"e"' })]),
   },
   { name: 'claim of the retry', call: claimNext },
   { name: 'end with a follow-up', call: (store, life) => store.settle([ending(life)]) },
@@ -74,10 +76,10 @@ export const crashRules: readonly Rule[] = [
       await dead.close()
       await scene.advance(leaseMs + 1)
       const rescued: ClaimedJob[] = []
-      for (let calls = 0; calls < 10; calls += 1) rescued.push(...(await scene.expired()))
+      for (let calls = 0; calls < 10; calls += 1) rescued.push(...(await scene.sweep()))
       assert.equal(new Set(rescued.map((job) => job.id)).size, 500)
       assert.ok(rescued.every((job) => job.startedAt === null))
-      await scene.store.settle(rescued.map((job) => again(job)))
+      await scene.store.settle(rescued.map((job) => requeue(job)))
       assert.deepEqual(
         await scene.claimIds(),
         jobs.map((job) => job.id),
@@ -88,7 +90,7 @@ export const crashRules: readonly Rule[] = [
       const dead = await scene.another()
       const job = await scene.running()
       await scene.advance(leaseMs + 1)
-      const swept = only((await dead.expired(expiredOf())).jobs)
+      const swept = only((await dead.rescue(rescueOf())).jobs)
       await dead.close()
       const next = await scene.rescue()
       assert.equal(next.id, job.id)
@@ -103,7 +105,7 @@ export const crashRules: readonly Rule[] = [
       await scene.enqueue()
       const job = only((await stalled.claim(claimOf())).jobs)
       const swept = await scene.rescue()
-      await scene.settle(again(swept, { suspect: true, counters: counted({ losses: 1 }) }))
+      await scene.settle(requeue(swept, { suspect: true, counters: counted({ losses: 1 }) }))
       const next = await scene.claimOne()
       for (let phase = 0; phase < 2; phase += 1) {
         await scene.changesNothing(async () => {
@@ -114,7 +116,7 @@ export const crashRules: readonly Rule[] = [
           )
           const followUps = [newJob({ queue: 'follow-ups' })]
           assert.deepEqual(
-            await stalled.settle([finish(job, { followUps }), again(job, { followUps })]),
+            await stalled.settle([finish(job, { followUps }), requeue(job, { followUps })]),
             ['stale', 'stale'],
           )
         })
@@ -138,16 +140,16 @@ async function dieAfter(scene: Scene, calls: number): Promise<void> {
   let accepted = calls > 6 ? 1 : 0
   for (let turn = 0; turn < 5; turn += 1) {
     await scene.advance(leaseMs + 1)
-    for (const job of await scene.expired()) {
+    for (const job of await scene.sweep()) {
       const losses = job.counters.losses + (job.startedAt === null ? 0 : 1)
-      const lost = again(job, {
+      const lost = requeue(job, {
         counters: { ...job.counters, losses },
         suspect: losses > 0,
         started: losses > 0,
       })
       assert.equal(await scene.settle(lost), 'settled')
     }
-    for (const job of await scene.claim({ suspects: 3 })) {
+    for (const job of await scene.claim({ maxLosses: 3, id: null })) {
       assert.equal(await scene.settle(ending({ ...life, lease: job })), 'settled')
       accepted += 1
     }
@@ -160,19 +162,19 @@ async function dieAfter(scene: Scene, calls: number): Promise<void> {
 async function endedOnce(scene: Scene, life: Life, errors: number | null): Promise<void> {
   await scene.shows(life.id, { state: 'completed', output: '"done"' })
   await scene.shows(life.followUp, { state: 'ready' })
-  if (errors !== null) assert.equal((await scene.job(life.id)).errors.length, errors)
+  if (errors !== null) assert.equal((await scene.job(life.id)).attempts.length, errors)
   assert.equal((await scene.picture()).jobs.length, 2)
 }
 
 async function claimNext(store: Store, life: Life): Promise<void> {
-  const [job] = (await store.claim(claimOf({ suspects: 3 }))).jobs
+  const [job] = (await store.claim(claimOf({ maxLosses: 3, id: null }))).jobs
   if (job !== undefined) life.lease = job
 }
 
 /** The follow-up's id derives from the parent and the edge, so that a repeat adds nothing. */
 function ending(life: Life): ReturnType<typeof finish> {
   const followUps = [newJob({ id: life.followUp, parent: life.id, queue: 'follow-ups' })]
-  return finish(leaseOf(life), { output: '"done"', error: '"e"', followUps })
+  return finish(leaseOf(life), { output: '"done"', attempt: '"e"', followUps })
 }
 
 function leaseOf(life: Life): { id: string; token: number } {

@@ -1,5 +1,5 @@
 /** What the conformance suite needs from a store under test, and how its rules meet a test runner. */
-import type { Store } from '../../store.ts'
+import type { Store } from '../../store/store.ts'
 import { idSource } from './jobs.ts'
 
 /** Makes stores for the rules: each rule runs on data of its own. */

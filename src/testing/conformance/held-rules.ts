@@ -3,12 +3,12 @@
  * stores that take part in transactions which hold no more than what they have changed.
  */
 import assert from 'node:assert/strict'
-import type { ClaimedJob, NewJob } from '../../store.ts'
+import type { ClaimedJob, NewJob } from '../../store/job.ts'
 import type { Rule, StoreFixture, StoreHarness } from './harness.ts'
 import {
-  again,
+  requeue,
   claimOf,
-  expiredOf,
+  rescueOf,
   finish,
   hour,
   leaseMs,
@@ -39,7 +39,7 @@ export const heldRules: readonly Rule<TransactionHarness>[] = rulesOf({
   }) => {
     const jobs = [unique('a'), rule, unique('z'), null].map((one) => newJob({ unique: one }))
     await within(async (tx) => {
-      await store.insert([newJob({ unique: rule })], tx)
+      await store.insert([newJob({ unique: rule })], { tx })
       const statuses = (await store.insert(jobs)).map(({ status }) => status)
       assert.deepEqual(statuses, ['created', 'held', 'created', 'created'])
       assert.deepEqual(
@@ -58,11 +58,11 @@ export const heldRules: readonly Rule<TransactionHarness>[] = rulesOf({
     within,
   }) => {
     const first = newJob({ unique: rule })
-    const second = newJob({ needs: [{ id: first.id, onFailed: 'cancel' }] })
-    const third = newJob({ needs: [{ id: second.id, onFailed: 'cancel' }] })
+    const second = newJob({ needs: [{ kind: 'job', id: first.id, onFailed: 'cancel' }] })
+    const third = newJob({ needs: [{ kind: 'job', id: second.id, onFailed: 'cancel' }] })
     const jobs = [first, second, third, newJob()]
     await within(async (tx) => {
-      await store.insert([newJob({ unique: rule })], tx)
+      await store.insert([newJob({ unique: rule })], { tx })
       const statuses = (await store.insert(jobs)).map(({ status }) => status)
       assert.deepEqual(statuses, ['held', 'held', 'held', 'created'])
     })
@@ -80,11 +80,11 @@ export const heldRules: readonly Rule<TransactionHarness>[] = rulesOf({
       const followUp = newJob({ queue: 'follow-ups', unique: rule })
       const needy = finish(one!, { followUps: [followUp] })
       await within(async (tx) => {
-        await store.insert([newJob({ queue: 'follow-ups', unique: rule })], tx)
+        await store.insert([newJob({ queue: 'follow-ups', unique: rule })], { tx })
         const answers = await store.settle([
-          finish(other!, { error: '"no"' }),
+          finish(other!, { attempt: '"no"' }),
           needy,
-          again(third!, { delayMs: minute }),
+          requeue(third!, { delayMs: minute }),
         ])
         assert.deepEqual(answers, ['settled', 'held', 'settled'])
         assert.deepEqual(
@@ -102,11 +102,11 @@ export const heldRules: readonly Rule<TransactionHarness>[] = rulesOf({
       const { store, within } = place
       const [keyed, other] = await running(place, [newJob({ unique: rule }), newJob()])
       await within(async (tx) => {
-        assert.equal(only(await store.insert([newJob({ unique: rule })], tx)).status, 'created')
-        assert.deepEqual(await store.settle([again(keyed!), again(other!, { error: '"no"' })]), [
-          'settled',
-          'settled',
-        ])
+        assert.equal(only(await store.insert([newJob({ unique: rule })], { tx })).status, 'created')
+        assert.deepEqual(
+          await store.settle([requeue(keyed!), requeue(other!, { attempt: '"no"' })]),
+          ['settled', 'settled'],
+        )
       })
       const { jobs } = await store.claim(claimOf())
       assert.deepEqual(ids(jobs), [keyed!.id, other!.id])
@@ -118,13 +118,13 @@ export const heldRules: readonly Rule<TransactionHarness>[] = rulesOf({
       const [keyed] = await running(place, [newJob({ unique: rule })])
       const rival = newJob({ unique: rule, queue: 'rivals' })
       await store.insert([rival])
-      await store.settle([again(keyed!, { delayMs: minute })])
+      await store.settle([requeue(keyed!, { delayMs: minute })])
       await store.cancel([rival.id], null)
       const others = Array.from({ length: 5 }, () => newJob({ delayMs: minute }))
       await store.insert(others)
       await place.advance(minute)
       await within(async (tx) => {
-        const inserted = await store.insert([newJob({ unique: rule, queue: 'rivals' })], tx)
+        const inserted = await store.insert([newJob({ unique: rule, queue: 'rivals' })], { tx })
         assert.equal(only(inserted).status, 'created')
         const { nextDueMs } = await store.tend(workerOf())
         assert.equal(nextDueMs, null)
@@ -143,10 +143,13 @@ export const heldRules: readonly Rule<TransactionHarness>[] = rulesOf({
       const [lost] = await running(place, [newJob()])
       await place.advance(2 * hour)
       await within(async (tx) => {
-        assert.equal(only(await store.insert([newJob({ unique: timed })], tx)).status, 'created')
+        assert.equal(
+          only(await store.insert([newJob({ unique: timed })], { tx })).status,
+          'created',
+        )
         assert.deepEqual(await store.prune(prune), { removed: 1, more: false })
         await store.tend(workerOf())
-        assert.deepEqual(ids((await store.expired(expiredOf())).jobs), [lost!.id])
+        assert.deepEqual(ids((await store.rescue(rescueOf())).jobs), [lost!.id])
       })
       assert.equal(only(await store.insert([newJob({ unique: timed })])).status, 'created')
     },
@@ -158,10 +161,13 @@ export const heldRules: readonly Rule<TransactionHarness>[] = rulesOf({
       const [lost] = await running(place, [newJob({ unique: timed })])
       await place.advance(hour)
       await within(async (tx) => {
-        assert.equal(only(await store.insert([newJob({ unique: timed })], tx)).status, 'created')
-        const [again] = (await store.expired(expiredOf())).jobs
+        assert.equal(
+          only(await store.insert([newJob({ unique: timed })], { tx })).status,
+          'created',
+        )
+        const [again] = (await store.rescue(rescueOf())).jobs
         assert.equal(again?.id, lost!.id)
-        assert.deepEqual(await store.settle([finish(again, { error: '"no"' })]), ['settled'])
+        assert.deepEqual(await store.settle([finish(again, { attempt: '"no"' })]), ['settled'])
         assert.deepEqual(await store.remove([lost!.id]), ['removed'])
       })
     },
@@ -174,7 +180,7 @@ export const heldRules: readonly Rule<TransactionHarness>[] = rulesOf({
     await store.insert(jobs)
     await store.cancel(ids(jobs), null)
     await within(async (tx) => {
-      assert.equal(only(await store.insert([newJob({ unique: rule })], tx)).status, 'created')
+      assert.equal(only(await store.insert([newJob({ unique: rule })], { tx })).status, 'created')
       assert.deepEqual(await store.retry(ids(jobs)), ['duplicate', 'retried'])
     })
   },
@@ -189,7 +195,10 @@ export const heldRules: readonly Rule<TransactionHarness>[] = rulesOf({
     await store.insert([waiting])
     const other = await place.another()
     await within(async (tx) => {
-      assert.equal(only(await store.insert([newJob({ unique: replaced })], tx)).status, 'replaced')
+      assert.equal(
+        only(await store.insert([newJob({ unique: replaced })], { tx })).status,
+        'replaced',
+      )
       let isOver = false
       const cancelled = other.cancel([lease!.id, waiting.id], null).finally(() => (isOver = true))
       const refused = assert.rejects(cancelled, { code: 'store-busy' })

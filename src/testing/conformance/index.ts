@@ -25,14 +25,18 @@
  * The table of states is the heart: every situation of a job × everything that can be done to it. What is legal
  * must end as the table says, and whatever is not must change nothing that can be read.
  */
-import { againRules } from './again-rules.ts'
+import { advanceRaceRules, advanceRules } from './advance-rules.ts'
+import { entryRules } from './entry-rules.ts'
+import { labelRules } from './label-rules.ts'
+import { recordRaceRules, recordRules, runRecordRules } from './record-rules.ts'
+import { requeueRules } from './requeue-rules.ts'
 import { boundsRules } from './bounds-rules.ts'
 import { claimRaceRules } from './claim-race-rules.ts'
 import { claimRules } from './claim-rules.ts'
 import { sizeRules } from './size-rules.ts'
 import { coordinationRules } from './coordination-rules.ts'
 import { crashRules } from './crash-rules.ts'
-import { expiredRules } from './expired-rules.ts'
+import { rescueRules } from './rescue-rules.ts'
 import type { Rule } from './harness.ts'
 import { insertRules } from './insert-rules.ts'
 import { leaseRules } from './lease-rules.ts'
@@ -65,19 +69,24 @@ export { lockRules, type LockHarness } from './lock-rules.ts'
 /** Every rule whose calls come one after the other. */
 export const storeRules: readonly Rule[] = [
   ...insertRules,
+  ...entryRules,
+  ...advanceRules,
   ...uniqueRules,
   ...replaceRules,
   ...claimRules,
   ...sizeRules,
   ...suspectRules,
   ...settleRules,
-  ...againRules,
+  ...requeueRules,
   ...leaseRules,
-  ...expiredRules,
+  ...runRecordRules,
+  ...rescueRules,
   ...needsRules,
   ...operatorRules,
   ...removalRules,
   ...readerRules,
+  ...labelRules,
+  ...recordRules,
   ...coordinationRules,
   ...textRules,
   ...boundsRules,
@@ -91,5 +100,7 @@ export const raceRules: readonly Rule[] = [
   ...claimRaceRules,
   ...pairRaceRules,
   ...operatorRaceRules,
+  ...advanceRaceRules,
+  ...recordRaceRules,
   ...soakRules,
 ]

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { noCounters } from '../../core/job.ts'
-import type { StoredJob } from '../../store.ts'
+import type { StoredJob } from '../../store/job.ts'
 import type { Rule } from './harness.ts'
-import { again, expiredOf, finish, hour, leaseMs, minute, newJob } from './jobs.ts'
+import { requeue, rescueOf, finish, hour, leaseMs, minute, newJob } from './jobs.ts'
 import { rulesOf } from './rule.ts'
 import { only } from './scene.ts'
 
@@ -17,6 +17,9 @@ export const insertRules: readonly Rule[] = rulesOf('insert', {
       codec: 'secret',
       options: '{"timeoutMs":5}',
       parent: newJob().id,
+      group: 'import-7',
+      tags: ['eu', 'a \'"\\ tag'],
+      headers: { tenant: 'ada', traceparent: '00-1' },
     })
     const now = await scene.now()
     assert.deepEqual(await scene.store.insert([job]), [
@@ -32,6 +35,9 @@ export const insertRules: readonly Rule[] = rulesOf('insert', {
       codec: 'secret',
       options: '{"timeoutMs":5}',
       parent: job.parent,
+      group: 'import-7',
+      tags: ['eu', 'a \'"\\ tag'],
+      headers: { tenant: 'ada', traceparent: '00-1' },
       uniqueKey: null,
       createdAt: now,
       dueAt: now,
@@ -46,7 +52,7 @@ export const insertRules: readonly Rule[] = rulesOf('insert', {
       expiresAt: null,
       cancelAsked: false,
       progress: null,
-      errors: [],
+      attempts: [],
       output: null,
       reason: null,
     }
@@ -137,10 +143,10 @@ export const insertRules: readonly Rule[] = rulesOf('insert', {
       const job = await scene.claimOne()
       assert.equal(job.input, text)
       assert.equal(job.options, text)
-      await scene.settle(finish(job, { output: text, error: text }))
+      await scene.settle(finish(job, { output: text, attempt: text }))
       const stored = await scene.job(id)
       assert.equal(stored.output, text)
-      assert.deepEqual(stored.errors, [text])
+      assert.deepEqual(stored.attempts, [text])
     }
   },
 
@@ -162,7 +168,7 @@ export const insertRules: readonly Rule[] = rulesOf('insert', {
 
   'an inline job is inserted as running under the lease of its caller': async (scene) => {
     const now = await scene.now()
-    const job = newJob({ lease: { worker: 'me', leaseMs } })
+    const job = newJob({ entry: { kind: 'running', worker: 'me', leaseMs } })
     const { token, status } = only(await scene.store.insert([job]))
     assert.equal(status, 'created')
     assert.ok(token !== null && token > 0)
@@ -180,23 +186,23 @@ export const insertRules: readonly Rule[] = rulesOf('insert', {
   },
 
   'the repeated insert of an inline job answers the same token': async (scene) => {
-    const job = newJob({ lease: { worker: 'me', leaseMs } })
+    const job = newJob({ entry: { kind: 'running', worker: 'me', leaseMs } })
     const first = await scene.store.insert([job])
     assert.deepEqual(await scene.changesNothing(() => scene.store.insert([job])), first)
   },
 
   'an inline job whose caller died is rescued as started': async (scene) => {
     const now = await scene.now()
-    await scene.store.insert([newJob({ lease: { worker: 'me', leaseMs } })])
+    await scene.store.insert([newJob({ entry: { kind: 'running', worker: 'me', leaseMs } })])
     const job = await scene.rescue()
     assert.equal(job.why, 'lost')
     scene.near(job.startedAt, now)
   },
 
   'an inline job that is put back waits as any other': async (scene) => {
-    const job = newJob({ lease: { worker: 'me', leaseMs } })
+    const job = newJob({ entry: { kind: 'running', worker: 'me', leaseMs } })
     const { token } = only(await scene.store.insert([job]))
-    await scene.settle(again({ id: job.id, token: token as number }))
+    await scene.settle(requeue({ id: job.id, token: token as number }))
     const claimed = await scene.claimOne()
     assert.equal(claimed.id, job.id)
     assert.ok(claimed.token > (token as number))
@@ -216,9 +222,18 @@ export const insertRules: readonly Rule[] = rulesOf('insert', {
         await store.retry([]),
         await store.remove([]),
         await store.take([]),
-        (await store.claim({ worker: 'w', queues: [], others: 0, limit: 9, leaseMs, suspects: 9 }))
-          .jobs,
-        (await store.expired(expiredOf({ tasks: [] }))).jobs,
+        (
+          await store.claim({
+            worker: 'w',
+            queues: [],
+            others: 0,
+            limit: 9,
+            leaseMs,
+            maxLosses: 9,
+            id: null,
+          })
+        ).jobs,
+        (await store.rescue(rescueOf({ tasks: [] }))).jobs,
       ]
       for (const answer of answers) assert.deepEqual(answer, [])
     })

@@ -3,16 +3,14 @@ import { AsyncLocalStorage } from 'node:async_hooks'
 import { v7 } from 'uuid'
 import { noCounters, type Counters } from '../../core/job.ts'
 import type {
-  Again,
+  Requeue,
   ClaimRequest,
-  ExpiredRequest,
+  RescueRequest,
   Finish,
   LeaseRef,
-  NewJob,
-  RegisteredTask,
-  UniqueRule,
-  WorkerRecord,
-} from '../../store.ts'
+} from '../../store/worker-calls.ts'
+import type { NewJob, UniqueRule } from '../../store/job.ts'
+import type { RegisteredTask, WorkerRecord } from '../../store/registry.ts'
 
 /** How long the suite's leases last. */
 export const leaseMs = 30_000
@@ -32,6 +30,9 @@ export function newJob(over: Partial<NewJob> = {}): NewJob {
     codec: null,
     options: null,
     parent: null,
+    group: null,
+    tags: [],
+    headers: {},
     delayMs: 0,
     runAt: null,
     startWithinMs: null,
@@ -39,7 +40,7 @@ export function newJob(over: Partial<NewJob> = {}): NewJob {
     keepCancelledMs: hour,
     unique: null,
     needs: [],
-    lease: null,
+    entry: null,
     ...over,
   }
 }
@@ -57,10 +58,19 @@ export function unique(key: string, over: Partial<UniqueRule> = {}): UniqueRule 
 
 export function claimOf(over: Partial<ClaimRequest> = {}): ClaimRequest {
   const queues = [{ name: 'queue', limit: 1_000 }]
-  return { worker: 'worker', queues, others: 0, limit: 1_000, leaseMs, suspects: -1, ...over }
+  return {
+    worker: 'worker',
+    queues,
+    others: 0,
+    limit: 1_000,
+    leaseMs,
+    maxLosses: null,
+    id: null,
+    ...over,
+  }
 }
 
-export function expiredOf(over: Partial<ExpiredRequest> = {}): ExpiredRequest {
+export function rescueOf(over: Partial<RescueRequest> = {}): RescueRequest {
   return { worker: 'sweeper', tasks: ['task'], limit: 100, leaseMs, ...over }
 }
 
@@ -72,7 +82,7 @@ export function finish(lease: LeaseRef, over: Partial<Finish> = {}): Finish {
     yieldsToCancel: false,
     state: 'completed',
     counters: counted({ attempts: 1 }),
-    error: null,
+    attempt: null,
     output: null,
     reason: null,
     keepMs: hour,
@@ -82,14 +92,14 @@ export function finish(lease: LeaseRef, over: Partial<Finish> = {}): Finish {
   }
 }
 
-export function again(lease: LeaseRef, over: Partial<Again> = {}): Again {
+export function requeue(lease: LeaseRef, over: Partial<Requeue> = {}): Requeue {
   return {
-    kind: 'again',
+    kind: 'requeue',
     id: lease.id,
     token: lease.token,
     yieldsToCancel: false,
     counters: noCounters,
-    error: null,
+    attempt: null,
     delayMs: 0,
     place: 'keep',
     started: false,

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { keptLogLines } from '../../core/job.ts'
-import type { Note } from '../../store.ts'
+import type { Note } from '../../store/worker-calls.ts'
 import type { Rule } from './harness.ts'
-import { again, finish, hour, leaseMs, minute, newJob } from './jobs.ts'
+import { requeue, finish, hour, leaseMs, minute, newJob } from './jobs.ts'
 import { rulesOf } from './rule.ts'
 
 const renewRules: readonly Rule[] = rulesOf('renew', {
@@ -14,7 +14,7 @@ const renewRules: readonly Rule[] = rulesOf('renew', {
     await scene.shows(named.id, { leaseUntil: now + minute })
     await scene.advance(2_000)
     assert.deepEqual(
-      (await scene.expired()).map((job) => job.id),
+      (await scene.sweep()).map((job) => job.id),
       [silent.id],
     )
   },
@@ -24,7 +24,7 @@ const renewRules: readonly Rule[] = rulesOf('renew', {
     for (let n = 0; n < 20; n += 1) {
       await scene.advance(leaseMs / 3)
       assert.deepEqual(await scene.store.renew([job], leaseMs), ['renewed'])
-      assert.deepEqual(await scene.expired(), [])
+      assert.deepEqual(await scene.sweep(), [])
     }
     assert.equal(await scene.settle(finish(job)), 'settled')
   },
@@ -35,7 +35,7 @@ const renewRules: readonly Rule[] = rulesOf('renew', {
     const job = await scene.running()
     await scene.advance(10 * leaseMs)
     assert.deepEqual(await scene.store.renew([job], leaseMs), ['renewed'])
-    assert.deepEqual(await scene.expired(), [])
+    assert.deepEqual(await scene.sweep(), [])
   },
 
   'a lease that another took is stale to renew, and the other one is not extended': async (
@@ -53,7 +53,7 @@ const renewRules: readonly Rule[] = rulesOf('renew', {
     const lost = await scene.running()
     const swept = await scene.rescue()
     assert.deepEqual(await scene.store.renew([lost, swept], leaseMs), ['stale', 'renewed'])
-    await scene.settle(again(swept))
+    await scene.settle(requeue(swept))
     const claimed = await scene.claimOne()
     assert.deepEqual(await scene.store.renew([claimed, swept, lost], leaseMs), [
       'renewed',
@@ -68,7 +68,7 @@ const renewRules: readonly Rule[] = rulesOf('renew', {
     await scene.advance(leaseMs - 1_000)
     assert.deepEqual(await scene.store.renew([job], leaseMs), ['cancel-asked'])
     await scene.advance(2_000)
-    assert.deepEqual(await scene.expired(), [])
+    assert.deepEqual(await scene.sweep(), [])
   },
 
   'renew answers in the order of its leases, each for itself': async (scene) => {
@@ -97,7 +97,7 @@ const noteRules: readonly Rule[] = rulesOf('note', {
   'the start of a new run is its own': async (scene) => {
     const job = await scene.running()
     await scene.store.note([{ id: job.id, token: job.token, kind: 'start', agoMs: 0 }])
-    await scene.settle(again(job, { started: true }))
+    await scene.settle(requeue(job, { started: true }))
     await scene.advance(minute)
     const { id, token } = await scene.claimOne()
     await scene.shows(id, { startedAt: null })

@@ -1,6 +1,7 @@
 /** What the holder of a lease does to its job, and what others do who hold it no more. */
-import type { Settlement, StoredJob } from '../../store.ts'
-import { again, counted, finish, hour, newJob } from './jobs.ts'
+import type { Settlement } from '../../store/worker-calls.ts'
+import type { StoredJob } from '../../store/job.ts'
+import { requeue, counted, finish, hour, newJob } from './jobs.ts'
 import type { Situation, SituationName } from './situations.ts'
 import { inEach, runningNames, type Verb } from './verb.ts'
 
@@ -16,7 +17,7 @@ export function everySettlement(lease: {
 }
 
 const counters = counted({ attempts: 3, failures: 2, losses: 1 })
-const kept = { counters, error: '"new"', reason: 'why', keepMs: 2 * hour }
+const kept = { counters, attempt: '"new"', reason: 'why', keepMs: 2 * hour }
 const settlements = {
   'settled as completed': (lease) =>
     finish(lease, { ...kept, state: 'completed', output: '{"a":1}' }),
@@ -24,8 +25,8 @@ const settlements = {
   'settled as cancelled': (lease) => finish(lease, { ...kept, state: 'cancelled', keepMs: null }),
   'settled as discarded': (lease) => finish(lease, { ...kept, state: 'discarded' }),
   'put back for later': (lease) =>
-    again(lease, { counters, error: '"new"', delayMs: 5_000, started: true }),
-  'put back as ready': (lease) => again(lease, { counters }),
+    requeue(lease, { counters, attempt: '"new"', delayMs: 5_000, started: true }),
+  'put back as ready': (lease) => requeue(lease, { counters }),
 } satisfies Record<string, (lease: { readonly id: string; readonly token: number }) => Settlement>
 
 const settleVerbs: readonly Verb[] = Object.entries(settlements).map(([name, make]) => ({
@@ -136,15 +137,16 @@ function wasSettled(name: SituationName): boolean {
 }
 
 function settledAs(settlement: Settlement, before: StoredJob, now: number): Partial<StoredJob> {
-  const errors = settlement.error === null ? before.errors : [...before.errors, settlement.error]
-  const common = { counters: settlement.counters, errors, leaseUntil: null }
+  const attempts =
+    settlement.attempt === null ? before.attempts : [...before.attempts, settlement.attempt]
+  const common = { counters: settlement.counters, attempts, leaseUntil: null }
   switch (settlement.kind) {
     case 'finish': {
       const { state, output, reason, keepMs } = settlement
       const expiresAt = keepMs === null ? null : now + keepMs
       return { ...common, state, output, reason, finishedAt: now, expiresAt }
     }
-    case 'again': {
+    case 'requeue': {
       const state = settlement.delayMs > 0 ? 'scheduled' : 'ready'
       const startBy = settlement.started ? null : before.startBy
       return {

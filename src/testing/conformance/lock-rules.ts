@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { HoldAnswer, Holding, HoldRequest, Locks } from '../../singleton/lock.ts'
+import type { HoldAnswer, Holding, HoldRequest, Locks } from '../../store/locks.ts'
 import type { Rule } from './harness.ts'
 
 /** Makes clients of one lock server. */
@@ -121,12 +121,12 @@ export const lockRules: readonly Rule<LockHarness>[] = rulesOf({
     contest,
   ) => {
     const [a, b] = [await contest.rival(), await contest.rival({ host: 'another' })]
-    assert.equal(await a.locks.owner(contest.name), null)
+    assert.equal(await a.locks.lockOwner(contest.name), null)
     const from = Date.now()
     await a.take()
     const answer = await b.try()
     assert.equal(answer.status, 'taken')
-    for (const owner of [answer.owner, await b.locks.owner(contest.name)]) {
+    for (const owner of [answer.owner, await b.locks.lockOwner(contest.name)]) {
       assert.deepEqual([owner?.host, owner?.pid], ['host-of-a-rival', 42])
       const since = owner?.since ?? 0
       // Records tell seconds.
@@ -174,7 +174,7 @@ export const lockRules: readonly Rule<LockHarness>[] = rulesOf({
     const [a, b] = [await contest.rival(), await contest.rival()]
     const held = await a.take()
     assert.equal(await a.locks.release(held), 'released')
-    assert.equal(await a.locks.owner(contest.name), null)
+    assert.equal(await a.locks.lockOwner(contest.name), null)
     const next = await b.take()
     assert.ok(next.token > held.token)
     assert.equal(await b.locks.release(next), 'released')
@@ -189,7 +189,7 @@ export const lockRules: readonly Rule<LockHarness>[] = rulesOf({
     assert.equal(await a.locks.release(held), 'stale')
     assert.equal(await a.locks.release({ ...next, holder: held.holder }), 'stale')
     assert.equal(await b.locks.release({ ...next, token: next.token + 1 }), 'stale')
-    assert.equal((await a.locks.owner(contest.name))?.host, 'another')
+    assert.equal((await a.locks.lockOwner(contest.name))?.host, 'another')
     assert.equal(await b.extend(next), 'held')
   },
 
@@ -200,7 +200,7 @@ export const lockRules: readonly Rule<LockHarness>[] = rulesOf({
     const held = await a.take()
     await a.locks.release(held)
     assert.equal(await a.extend(held), 'taken')
-    assert.equal(await a.locks.owner(contest.name), null)
+    assert.equal(await a.locks.lockOwner(contest.name), null)
     const next = await a.take()
     assert.equal(await a.extend(held), 'taken')
     assert.equal(await a.locks.release(held), 'stale')
@@ -257,7 +257,7 @@ export const lockRules: readonly Rule<LockHarness>[] = rulesOf({
       try {
         await sleep(watchBeginsMs)
         const from = performance.now()
-        assert.notEqual(await b.locks.owner(names[0] ?? ''), null)
+        assert.notEqual(await b.locks.lockOwner(names[0] ?? ''), null)
         assert.equal((await b.try()).status, 'held')
         const tookMs = performance.now() - from
         assert.ok(tookMs < callWithinMs, `calls took ${Math.round(tookMs)} ms beside the watches`)

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import type { FinalState } from '../../core/job.ts'
-import type { Need } from '../../store.ts'
+import type { Need } from '../../store/job.ts'
 import type { Rule } from './harness.ts'
-import { again, finish, hour, minute, newJob } from './jobs.ts'
+import { requeue, finish, hour, minute, newJob } from './jobs.ts'
 import { rulesOf } from './rule.ts'
 import { only, type Scene } from './scene.ts'
 
@@ -30,7 +30,7 @@ export const needsRules: readonly Rule[] = rulesOf('needs', {
   'a need that is put back goes on blocking': async (scene) => {
     const need = await scene.running({ queue: 'needs' })
     const id = await scene.enqueue({ needs: [waitFor(need.id)] })
-    await scene.settle(again(need))
+    await scene.settle(requeue(need))
     await scene.shows(id, { state: 'blocked' })
   },
 
@@ -62,28 +62,32 @@ export const needsRules: readonly Rule[] = rulesOf('needs', {
     assert.deepEqual(await scene.claimIds(), ids)
   },
 
-  'every ending but completed fails a need: cancel ends the dependant, run lets it go on': async (
-    scene,
-  ) => {
-    for (const state of ['failed', 'cancelled', 'discarded'] satisfies FinalState[]) {
-      const need = await scene.running({ queue: 'needs' })
-      const ended = await scene.enqueue({
-        needs: [waitFor(need.id, 'cancel')],
-        keepCancelledMs: minute,
-      })
-      const going = await scene.enqueue({ needs: [waitFor(need.id, 'run')] })
-      const now = await scene.now()
-      await scene.settle(finish(need, { state }))
-      const cancelled = {
-        state: 'cancelled',
-        reason: 'need-failed',
-        finishedAt: now,
-        expiresAt: now + minute,
-      } as const
-      await scene.shows(ended, cancelled)
-      assert.deepEqual(await scene.claimIds(), [going])
-    }
-  },
+  'every ending but completed fails a need: cancel and fail end the dependant, run lets it go on':
+    async (scene) => {
+      for (const state of ['failed', 'cancelled', 'discarded'] satisfies FinalState[]) {
+        const need = await scene.running({ queue: 'needs' })
+        const ended = await scene.enqueue({
+          needs: [waitFor(need.id, 'cancel')],
+          keepCancelledMs: minute,
+        })
+        const failing = await scene.enqueue({
+          needs: [waitFor(need.id, 'fail')],
+          keepCancelledMs: minute,
+        })
+        const going = await scene.enqueue({ needs: [waitFor(need.id, 'run')] })
+        const now = await scene.now()
+        await scene.settle(finish(need, { state }))
+        const cancelled = {
+          state: 'cancelled',
+          reason: 'need-failed',
+          finishedAt: now,
+          expiresAt: now + minute,
+        } as const
+        await scene.shows(ended, cancelled)
+        await scene.shows(failing, { ...cancelled, state: 'failed' })
+        assert.deepEqual(await scene.claimIds(), [going])
+      }
+    },
 
   'a waiting need that is cancelled or removed has failed': async (scene) => {
     for (const end of ['cancel', 'remove'] as const) {
@@ -101,11 +105,27 @@ export const needsRules: readonly Rule[] = rulesOf('needs', {
     const failed = await scene.running({ queue: 'needs' })
     await scene.settle(finish(failed, { state: 'failed' }))
     for (const need of [failed.id, newJob().id]) {
+      const failing = await scene.enqueue({ needs: [waitFor(need, 'fail')] })
+      await scene.shows(failing, { state: 'failed', reason: 'need-failed' })
       const ended = await scene.enqueue({ needs: [waitFor(need)] })
       await scene.shows(ended, { state: 'cancelled', reason: 'need-failed' })
       const going = await scene.enqueue({ needs: [waitFor(need, 'run')] })
       assert.deepEqual(await scene.claimIds(), [going])
     }
+  },
+
+  'a job that failed for its need can be retried, and fails what needs it in turn': async (
+    scene,
+  ) => {
+    const need = await scene.enqueue({ queue: 'needs' })
+    const middle = await scene.enqueue({ needs: [waitFor(need, 'fail')] })
+    const last = await scene.enqueue({ needs: [waitFor(middle, 'fail')] })
+    const other = await scene.enqueue({ needs: [waitFor(middle, 'cancel')] })
+    await scene.store.cancel([need], null)
+    await scene.shows(last, { state: 'failed', reason: 'need-failed' })
+    await scene.shows(other, { state: 'cancelled', reason: 'need-failed' })
+    assert.deepEqual(await scene.store.retry([middle]), ['retried'])
+    assert.deepEqual(await scene.claimIds(), [middle])
   },
 
   'a failure runs down a chain of any length': async (scene) => {
@@ -212,10 +232,10 @@ export const needsRules: readonly Rule[] = rulesOf('needs', {
       const need = await scene.running({ queue: 'needs', task: 'other' })
       await scene.enqueue({ needs: [waitFor(need.id)], startWithinMs: 1_000 })
       await scene.advance(1_001)
-      const overdue = only(await scene.expired())
+      const overdue = only(await scene.sweep())
       await scene.settle(finish(need, { state: 'failed' }))
       await scene.shows(overdue.id, { state: 'running' })
-      const back = again(overdue)
+      const back = requeue(overdue)
       assert.equal(await scene.settle(back), 'settled')
       const { id, token } = overdue
       await scene.shows(id, { state: 'cancelled', reason: 'need-failed', token, worker: 'sweeper' })
@@ -227,10 +247,10 @@ export const needsRules: readonly Rule[] = rulesOf('needs', {
       const need = await scene.running({ queue: 'needs', task: 'other' })
       await scene.enqueue({ needs: [waitFor(need.id)], startWithinMs: 1_000 })
       await scene.advance(1_001)
-      const overdue = only(await scene.expired())
+      const overdue = only(await scene.sweep())
       await scene.settle(finish(need, { state: 'failed' }))
       assert.deepEqual(await scene.store.retry([need.id]), ['retried'])
-      await scene.settle(again(overdue, { started: true }))
+      await scene.settle(requeue(overdue, { started: true }))
       await scene.shows(overdue.id, { state: 'blocked' })
       await scene.settle(finish(await scene.claimOne(fromNeeds)))
       assert.deepEqual(await scene.claimIds(), [overdue.id])
@@ -240,11 +260,11 @@ export const needsRules: readonly Rule[] = rulesOf('needs', {
 async function overdueBlocked(scene: Scene, need: string): Promise<string> {
   const id = await scene.enqueue({ needs: [waitFor(need)], startWithinMs: 1_000 })
   await scene.advance(1_001)
-  const overdue = only(await scene.expired())
-  assert.equal(await scene.settle(again(overdue, { started: true })), 'settled')
+  const overdue = only(await scene.sweep())
+  assert.equal(await scene.settle(requeue(overdue, { started: true })), 'settled')
   return id
 }
 
 function waitFor(id: string, onFailed: Need['onFailed'] = 'cancel'): Need {
-  return { id, onFailed }
+  return { kind: 'job', id, onFailed }
 }

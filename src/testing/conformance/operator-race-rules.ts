@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import type { Rule } from './harness.ts'
-import type { Store } from '../../store.ts'
-import { again, claimOf, finish, leaseMs, newJob } from './jobs.ts'
+import type { Store } from '../../store/store.ts'
+import { requeue, claimOf, finish, leaseMs, newJob } from './jobs.ts'
 import { assertSame, both, twoClients } from './race.ts'
 import { rulesOf } from './rule.ts'
 import { only } from './scene.ts'
@@ -45,10 +45,11 @@ export const operatorRaceRules: readonly Rule[] = rulesOf('races', {
       const [a, b] = await twoClients(scene)
       for (let round = 0; round < scene.rounds; round += 1) {
         const first = newJob()
-        const between = newJob({ needs: [{ id: first.id, onFailed: 'run' }] })
+        const between = newJob({ needs: [{ kind: 'job', id: first.id, onFailed: 'run' }] })
         const others = Array.from({ length: 30 }, () => newJob())
         await scene.store.insert([first, between, ...others])
         const needs = [between, ...others.slice(0, 1)].map(({ id }) => ({
+          kind: 'job' as const,
           id,
           onFailed: 'cancel' as const,
         }))
@@ -174,7 +175,7 @@ export const operatorRaceRules: readonly Rule[] = rulesOf('races', {
       await scene.enqueue()
       await both(
         round,
-        () => a.claim(claimOf()).then(({ jobs }) => a.settle(jobs.map((job) => again(job)))),
+        () => a.claim(claimOf()).then(({ jobs }) => a.settle(jobs.map((job) => requeue(job)))),
         () => b.pause(['queue']),
       )
       assert.deepEqual((await a.claim(claimOf())).jobs, [])

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { noCounters } from '../../core/job.ts'
 import type { Rule } from './harness.ts'
-import { again, counted, finish, hour, leaseMs, minute, newJob, workerOf } from './jobs.ts'
+import { requeue, counted, finish, hour, leaseMs, minute, newJob, workerOf } from './jobs.ts'
 import { rulesOf } from './rule.ts'
 
 const cancelRules: readonly Rule[] = rulesOf('cancel', {
@@ -41,7 +41,7 @@ const cancelRules: readonly Rule[] = rulesOf('cancel', {
   'a cancel that was asked of one run does not reach the next': async (scene) => {
     const job = await scene.running()
     await scene.store.cancel([job.id], null)
-    await scene.settle(again(job))
+    await scene.settle(requeue(job))
     const next = await scene.claimOne()
     assert.equal(next.cancelAsked, false)
     assert.deepEqual(await scene.store.renew([next], leaseMs), ['renewed'])
@@ -84,14 +84,14 @@ const retryRules: readonly Rule[] = rulesOf('retry', {
       { id, token, kind: 'progress', value: '1' },
     ])
     const counters = counted({ attempts: 9, failures: 9, losses: 2 })
-    await scene.settle(finish(job, { state: 'failed', counters, error: '"e"', reason: 'error' }))
+    await scene.settle(finish(job, { state: 'failed', counters, attempt: '"e"', reason: 'error' }))
     await scene.advance(2 * hour)
     const now = await scene.now()
     assert.deepEqual(await scene.store.retry([id]), ['retried'])
     await scene.shows(id, {
       state: 'ready',
       counters: noCounters,
-      errors: ['"e"'],
+      attempts: ['"e"'],
       dueAt: now,
       startBy: now + minute,
       deadlineAt: now + hour,
@@ -104,7 +104,7 @@ const retryRules: readonly Rule[] = rulesOf('retry', {
       createdAt: (await scene.job(id)).createdAt,
     })
     assert.equal((await scene.store.logs(id)).length, 1)
-    assert.deepEqual(await scene.expired(), [])
+    assert.deepEqual(await scene.sweep(), [])
     const next = await scene.claimOne()
     assert.deepEqual([next.id, next.counters], [id, noCounters])
   },
@@ -129,12 +129,12 @@ const retryRules: readonly Rule[] = rulesOf('retry', {
 
   'a job cancelled for a failed need is retried without waiting for it': async (scene) => {
     const need = await scene.enqueue({ queue: 'needs' })
-    const id = await scene.enqueue({ needs: [{ id: need, onFailed: 'cancel' }] })
+    const id = await scene.enqueue({ needs: [{ kind: 'job', id: need, onFailed: 'cancel' }] })
     await scene.store.cancel([need], null)
     assert.deepEqual(await scene.store.retry([id]), ['retried'])
     const job = await scene.claimOne()
     assert.equal(job.id, id)
-    await scene.settle(again(job))
+    await scene.settle(requeue(job))
     assert.deepEqual(await scene.claimIds(), [id])
   },
 

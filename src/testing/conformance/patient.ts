@@ -1,16 +1,20 @@
 /** A client that sends again what a store answers as held, as the parts of Errand do: on a busy server, calls at the same rows may seem held. */
 import { setTimeout } from 'node:timers/promises'
-import type { InsertAnswer, NewJob, SettleAnswer, Settlement, Store } from '../../store.ts'
+import type { InsertAnswer, InsertOptions } from '../../store/intake.ts'
+import type { NewJob } from '../../store/job.ts'
+import type { SettleAnswer, Settlement } from '../../store/worker-calls.ts'
+import type { Store } from '../../store/store.ts'
 
 const pauseMs = 20
 const most = 500
 
 /** The same store, whose answers are held only after ten seconds of trying. */
 export function patient(store: Store): Store {
-  const insert = (jobs: readonly NewJob[], tx?: unknown): Promise<InsertAnswer[]> =>
+  const insert = (jobs: readonly NewJob[], options?: InsertOptions): Promise<InsertAnswer[]> =>
     untilNotHeld(
       jobs,
-      (some) => store.insert(some, tx),
+      // What an advance carries goes again as a whole.
+      (some) => store.insert(options?.advance === undefined ? some : jobs, options),
       ({ status }) => status === 'held',
     )
   const settle = (settlements: readonly Settlement[], tx?: unknown): Promise<SettleAnswer[]> =>
@@ -40,7 +44,8 @@ async function untilNotHeld<Given, Answer>(
     if (places.length === 0) break
     await setTimeout(pauseMs)
     const later = await call(places.flatMap((place) => given.slice(place, place + 1)))
-    for (const [index, answer] of later.entries()) answers[places[index] ?? 0] = answer
+    if (later.length === answers.length) answers.splice(0, answers.length, ...later)
+    else for (const [index, answer] of later.entries()) answers[places[index] ?? 0] = answer
   }
   return answers
 }

@@ -1,7 +1,19 @@
 import assert from 'node:assert/strict'
-import type { Claimed, InsertAnswer, NewJob } from '../../store.ts'
+import type { Claimed } from '../../store/worker-calls.ts'
+import type { InsertAnswer } from '../../store/intake.ts'
+import type { NewJob } from '../../store/job.ts'
 import type { Rule } from './harness.ts'
-import { again, claimOf, expiredOf, finish, hour, leaseMs, minute, newJob, unique } from './jobs.ts'
+import {
+  requeue,
+  claimOf,
+  rescueOf,
+  finish,
+  hour,
+  leaseMs,
+  minute,
+  newJob,
+  unique,
+} from './jobs.ts'
 import { assertSame, both, twoClients } from './race.ts'
 import { rulesOf } from './rule.ts'
 import { only } from './scene.ts'
@@ -85,13 +97,13 @@ export const pairRaceRules: readonly Rule[] = rulesOf('races', {
       for (let round = 0; round < scene.rounds; round += 1) {
         const job = await scene.running()
         const followUp = newJob({ queue: 'follow-ups' })
-        const sent = (round % 2 === 0 ? finish : again)(job, {
-          error: '"once"',
+        const sent = (round % 2 === 0 ? finish : requeue)(job, {
+          attempt: '"once"',
           followUps: [followUp],
         })
         const answers = await Promise.all(clients.map((client) => client.settle([sent])))
         assert.deepEqual(answers.flat(), ['settled', 'settled', 'settled', 'settled'])
-        await scene.shows(job.id, { errors: ['"once"'] })
+        await scene.shows(job.id, { attempts: ['"once"'] })
         assert.deepEqual(await scene.claimIds({ queues: [{ name: 'follow-ups', limit: 9 }] }), [
           followUp.id,
         ])
@@ -134,7 +146,7 @@ export const pairRaceRules: readonly Rule[] = rulesOf('races', {
       for (const job of jobs) await scene.store.renew([job], leaseMs)
       const [settled, noted] = await both(
         round,
-        () => a.settle(jobs.toReversed().map((job) => finish(job, { error: '"e"' }))),
+        () => a.settle(jobs.toReversed().map((job) => finish(job, { attempt: '"e"' }))),
         () => b.note(jobs.map((job) => ({ ...job, kind: 'start', agoMs: 0 }))),
       )
       assert.ok(settled.every((answer) => answer === 'settled'))
@@ -177,7 +189,7 @@ export const pairRaceRules: readonly Rule[] = rulesOf('races', {
       const [settled, swept] = await both(
         round,
         () => a.settle([finish(job, { output: '"first"' })]),
-        () => b.expired(expiredOf()),
+        () => b.rescue(rescueOf()),
       )
       const outcome = `${only(settled)} ${swept.jobs.length}`
       assert.ok(['settled 0', 'stale 1'].includes(outcome), outcome)
@@ -199,7 +211,7 @@ export const pairRaceRules: readonly Rule[] = rulesOf('races', {
       const [renewed, swept] = await both(
         round,
         () => a.renew([job], leaseMs),
-        () => b.expired(expiredOf()),
+        () => b.rescue(rescueOf()),
       )
       const outcome = `${only(renewed)} ${swept.jobs.length}`
       assert.ok(['renewed 0', 'stale 1'].includes(outcome), outcome)
@@ -216,7 +228,7 @@ export const pairRaceRules: readonly Rule[] = rulesOf('races', {
       await scene.store.insert([overdue])
       await scene.advance(leaseMs + 1)
       const swept = (
-        await Promise.all(clients.map((client) => client.expired(expiredOf({ limit: 4 }))))
+        await Promise.all(clients.map((client) => client.rescue(rescueOf({ limit: 4 }))))
       ).flatMap((answer) => answer.jobs)
       assertSame(
         swept.map((job) => job.id),
@@ -235,7 +247,7 @@ export const pairRaceRules: readonly Rule[] = rulesOf('races', {
       const job = only((await a.claim(claimOf())).jobs)
       const [answers] = await both(
         round,
-        () => a.settle([finish(job), again(job)]),
+        () => a.settle([finish(job), requeue(job)]),
         async () => {
           for (let tries = 0; tries < 50; tries += 1)
             if ((await b.remove([job.id])).includes('removed')) return
@@ -253,7 +265,7 @@ export const pairRaceRules: readonly Rule[] = rulesOf('races', {
       const [claimed, swept] = await both<Claimed, Claimed>(
         round,
         () => a.claim(claimOf()),
-        () => b.expired(expiredOf()),
+        () => b.rescue(rescueOf()),
       )
       await scene.settle(finish(only([...claimed.jobs, ...swept.jobs])))
     }
@@ -269,7 +281,7 @@ export const pairRaceRules: readonly Rule[] = rulesOf('races', {
       const [inserted, swept] = await both<readonly InsertAnswer[], Claimed>(
         round,
         () => a.insert([newJob({ unique: rule })]),
-        () => b.expired(expiredOf({ limit: 100 })),
+        () => b.rescue(rescueOf({ limit: 100 })),
       )
       const isReplaced = only(inserted).status === 'replaced'
       assert.equal(swept.jobs.length, others.length + (isReplaced ? 0 : 1))
@@ -285,7 +297,11 @@ export const pairRaceRules: readonly Rule[] = rulesOf('races', {
         await scene.running({ queue: 'sides' }),
         await scene.running({ queue: 'sides' }),
       ]
-      const needs = sides.map(({ id }) => ({ id, onFailed: 'cancel' as const }))
+      const needs = sides.map(({ id }) => ({
+        kind: 'job' as const,
+        id,
+        onFailed: 'cancel' as const,
+      }))
       const join = await scene.enqueue({ needs })
       await both(
         round,
@@ -300,7 +316,7 @@ export const pairRaceRules: readonly Rule[] = rulesOf('races', {
     const [a, b] = await twoClients(scene)
     for (let round = 0; round < scene.rounds; round += 1) {
       const need = await scene.running({ queue: 'needs' })
-      const job = newJob({ needs: [{ id: need.id, onFailed: 'cancel' }] })
+      const job = newJob({ needs: [{ kind: 'job', id: need.id, onFailed: 'cancel' }] })
       await both(
         round,
         () => a.insert([job]),
@@ -320,7 +336,7 @@ export const pairRaceRules: readonly Rule[] = rulesOf('races', {
       const second = make()
       const [settled, inserted] = await both(
         round,
-        () => a.settle([again(running, { delayMs: hour })]),
+        () => a.settle([requeue(running, { delayMs: hour })]),
         () => b.insert([second]),
       )
       assert.equal(only(settled), 'settled')

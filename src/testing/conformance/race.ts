@@ -1,6 +1,7 @@
 /** What races have in common. */
 import assert from 'node:assert/strict'
-import type { ClaimedJob, Store } from '../../store.ts'
+import type { ClaimedJob } from '../../store/job.ts'
+import type { Store } from '../../store/store.ts'
 import { claimOf } from './jobs.ts'
 import type { Scene } from './scene.ts'
 

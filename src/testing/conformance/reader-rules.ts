@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { jobStates } from '../../core/job.ts'
-import type { ListQuery, StoredJob } from '../../store.ts'
+import type { ListQuery } from '../../store/readers.ts'
+import type { StoredJob } from '../../store/job.ts'
 import type { Rule } from './harness.ts'
 import { finish, hour, minute, newJob, unique } from './jobs.ts'
 import { rulesOf } from './rule.ts'
@@ -20,10 +21,10 @@ export const readerRules: readonly Rule[] = rulesOf('read', {
 
   'what is read belongs to the reader': async (scene) => {
     const job = await scene.running()
-    await scene.settle(finish(job, { error: '"e"' }))
+    await scene.settle(finish(job, { attempt: '"e"' }))
     const before = structuredClone(await scene.job(job.id))
     const read = await scene.job(job.id)
-    ;(read.errors as string[]).push('mine')
+    ;(read.attempts as string[]).push('mine')
     ;(read.counters as { attempts: number }).attempts = 99
     assert.deepEqual(await scene.job(job.id), before)
   },

@@ -18,10 +18,10 @@ const removeRules: readonly Rule[] = rulesOf('remove and take', {
     await scene.advance(hour)
     assert.deepEqual(await scene.picture(), { jobs: [], counts: [], logs: [] })
     assert.deepEqual(await scene.claim(), [])
-    assert.deepEqual(await scene.expired(), [])
+    assert.deepEqual(await scene.sweep(), [])
     const tended = await scene.store.tend(workerOf())
     assert.deepEqual(
-      [tended.ready, tended.nextDueMs, tended.sweep, tended.prune],
+      [tended.ready, tended.nextDueMs, tended.sweepDue, tended.pruneDue],
       [false, null, false, false],
     )
   },
@@ -29,14 +29,14 @@ const removeRules: readonly Rule[] = rulesOf('remove and take', {
   'a removed id may be inserted again as a new job': async (scene) => {
     const job = newJob({ input: '1' })
     await scene.store.insert([job])
-    await scene.settle(finish(await scene.claimOne(), { error: '"e"' }))
+    await scene.settle(finish(await scene.claimOne(), { attempt: '"e"' }))
     await scene.store.remove([job.id])
     await scene.store.insert([{ ...job, input: '2' }])
     await scene.shows(job.id, {
       state: 'ready',
       input: '2',
       token: 0,
-      errors: [],
+      attempts: [],
       counters: noCounters,
     })
   },
@@ -127,19 +127,19 @@ const pruneRules: readonly Rule[] = rulesOf('prune', {
       await scene.changesNothing(() => scene.store.prune({ limit: 9, cap: 9 })),
       none,
     )
-    assert.equal((await scene.store.tend(workerOf())).prune, false)
+    assert.equal((await scene.store.tend(workerOf())).pruneDue, false)
     await scene.advance(scene.slackMs + 1)
-    assert.equal((await scene.store.tend(workerOf())).prune, true)
+    assert.equal((await scene.store.tend(workerOf())).pruneDue, true)
     assert.deepEqual(await scene.store.prune({ limit: 9, cap: 9 }), { removed: 1, more: false })
     assert.equal(await scene.isKnown(job.id), false)
-    assert.equal((await scene.store.tend(workerOf())).prune, false)
+    assert.equal((await scene.store.tend(workerOf())).pruneDue, false)
   },
 
   'a job that is kept for ever is never pruned by time': async (scene) => {
     const job = await scene.running()
     await scene.settle(finish(job, { keepMs: null }))
     await scene.advance(100_000 * hour)
-    assert.equal((await scene.store.tend(workerOf())).prune, false)
+    assert.equal((await scene.store.tend(workerOf())).pruneDue, false)
     assert.deepEqual(await scene.store.prune({ limit: 9, cap: 9 }), none)
     assert.equal(await scene.isKnown(job.id), true)
   },
@@ -166,10 +166,10 @@ const pruneRules: readonly Rule[] = rulesOf('prune', {
     const ids = jobs.map(({ id }) => id)
     await scene.store.settle(jobs.map((job, n) => finish(job, { keepMs: lengths[n] ?? null })))
     await scene.advance(10 * minute)
-    assert.equal((await scene.store.tend(workerOf())).prune, true)
+    assert.equal((await scene.store.tend(workerOf())).pruneDue, true)
     assert.deepEqual(await scene.store.prune({ limit: 9, cap: 9_999 }), { removed: 1, more: false })
     assert.deepEqual(await scene.store.get([ids[1_001] as string]), [null])
-    assert.equal((await scene.store.tend(workerOf())).prune, false)
+    assert.equal((await scene.store.tend(workerOf())).pruneDue, false)
     await scene.advance(10 * hour)
     assert.equal((await scene.store.prune({ limit: 1_000, cap: 9_999 })).removed, 1_000)
     assert.equal((await scene.store.prune({ limit: 1_000, cap: 9_999 })).removed, 1)

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { noCounters } from '../../core/job.ts'
-import type { NewJob } from '../../store.ts'
+import type { NewJob } from '../../store/job.ts'
 import type { Rule } from './harness.ts'
-import { again, counted, finish, hour, minute, newJob, unique } from './jobs.ts'
+import { requeue, counted, finish, hour, minute, newJob, unique } from './jobs.ts'
 import { rulesOf } from './rule.ts'
 
 const key = 'k'
@@ -151,7 +151,10 @@ export const replaceRules: readonly Rule[] = rulesOf('unique', {
   'replace leaves a blocked job blocked': async (scene) => {
     const rule = unique(key, { onConflict: 'replace' })
     const need = await scene.enqueue({ queue: 'needs' })
-    const id = await scene.enqueue({ unique: rule, needs: [{ id: need, onFailed: 'cancel' }] })
+    const id = await scene.enqueue({
+      unique: rule,
+      needs: [{ kind: 'job', id: need, onFailed: 'cancel' }],
+    })
     assert.equal(await scene.tryInsert({ unique: rule, input: '2' }), 'replaced')
     await scene.shows(id, { state: 'blocked', input: '2' })
     await scene.settle(finish(await scene.claimOne({ queues: [{ name: 'needs', limit: 1 }] })))
@@ -164,12 +167,12 @@ export const replaceRules: readonly Rule[] = rulesOf('unique', {
     const { id, token } = job
     await scene.store.note([{ id, token, kind: 'log', agoMs: 0, level: 'info', text: 'l' }])
     const counters = counted({ attempts: 3, failures: 2, postpones: 1, interruptions: 1 })
-    await scene.settle(again(job, { counters, error: '"e"', delayMs: hour, started: true }))
+    await scene.settle(requeue(job, { counters, attempt: '"e"', delayMs: hour, started: true }))
     assert.equal(await scene.tryInsert({ unique: rule, input: '2' }), 'replaced')
     await scene.shows(id, {
       input: '2',
       counters: noCounters,
-      errors: ['"e"'],
+      attempts: ['"e"'],
       token,
       state: 'ready',
     })

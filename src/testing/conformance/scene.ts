@@ -1,20 +1,18 @@
 /** A store in the middle of a rule: one client, time to move, and the calls that rules make most. */
 import assert from 'node:assert/strict'
 import type { LogLine } from '../../core/job.ts'
+import type { ClaimedJob, NewJob, StoredJob } from '../../store/job.ts'
 import type {
-  ClaimedJob,
   ClaimRequest,
-  ExpiredRequest,
-  NewJob,
-  InsertAnswer,
+  RescueRequest,
   SettleAnswer,
   Settlement,
-  Store,
-  StoredJob,
-} from '../../store.ts'
+} from '../../store/worker-calls.ts'
+import type { InsertAnswer } from '../../store/intake.ts'
+import type { Store } from '../../store/store.ts'
 import type { Spoiled, StoreFixture, StoreHarness } from './harness.ts'
 import { patient } from './patient.ts'
-import { again, claimOf, counted, expiredOf, leaseMs, newJob } from './jobs.ts'
+import { requeue, claimOf, counted, rescueOf, leaseMs, newJob } from './jobs.ts'
 
 /** All that can be seen of a store's jobs. */
 export interface Picture {
@@ -92,7 +90,7 @@ export class Scene {
 
   /** Claims exactly one job. */
   async claimOne(over: Partial<ClaimRequest> = {}): Promise<ClaimedJob> {
-    return only(await this.claim({ limit: 1, suspects: 1_000, ...over }))
+    return only(await this.claim({ limit: 1, maxLosses: 1_000, ...over }))
   }
 
   /** Inserts a job and claims it; nothing else may be ready in its queue before it. */
@@ -107,19 +105,19 @@ export class Scene {
   async makeSuspect(job: ClaimedJob, losses = 1): Promise<void> {
     const counters = counted({ attempts: losses, losses })
     assert.equal(
-      await this.settle(again(job, { counters, started: true, suspect: true })),
+      await this.settle(requeue(job, { counters, started: true, suspect: true })),
       'settled',
     )
   }
 
-  async expired(over: Partial<ExpiredRequest> = {}): Promise<readonly ClaimedJob[]> {
-    return (await this.store.expired(expiredOf(over))).jobs
+  async sweep(over: Partial<RescueRequest> = {}): Promise<readonly ClaimedJob[]> {
+    return (await this.store.rescue(rescueOf(over))).jobs
   }
 
   /** Lets the lease pass and hands the one job that is lost to a sweeper. */
-  async rescue(over: Partial<ExpiredRequest> = {}): Promise<ClaimedJob> {
+  async rescue(over: Partial<RescueRequest> = {}): Promise<ClaimedJob> {
     await this.advance(leaseMs + 1)
-    return only(await this.expired(over))
+    return only(await this.sweep(over))
   }
 
   async settle(settlement: Settlement): Promise<SettleAnswer> {

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
-import { keptErrors } from '../../core/job.ts'
-import type { NewJob } from '../../store.ts'
+import { keptAttempts } from '../../core/job.ts'
+import type { NewJob } from '../../store/job.ts'
 import type { Rule } from './harness.ts'
-import { again, counted, finish, hour, leaseMs, minute, newJob, unique } from './jobs.ts'
+import { requeue, counted, finish, hour, leaseMs, minute, newJob, unique } from './jobs.ts'
 import { rulesOf } from './rule.ts'
 import { only } from './scene.ts'
 import { everySettlement } from './lease-verbs.ts'
@@ -14,7 +14,7 @@ export const settleRules: readonly Rule[] = rulesOf('settle', {
   ) => {
     const dead = await scene.running()
     const swept = await scene.rescue()
-    await scene.settle(again(swept, { delayMs: minute, counters: counted({ postpones: 1 }) }))
+    await scene.settle(requeue(swept, { delayMs: minute, counters: counted({ postpones: 1 }) }))
     await scene.advance(minute + 1)
     const alive = await scene.claimOne()
     for (const settlement of everySettlement(dead)) {
@@ -57,11 +57,11 @@ export const settleRules: readonly Rule[] = rulesOf('settle', {
   'an accepted settlement whose answer was lost is repeated as settled, and nothing happens twice':
     async (scene) => {
       const other = await scene.another()
-      for (const settlement of [finish, again]) {
+      for (const settlement of [finish, requeue]) {
         const job = await scene.running()
         const sent = settlement(job, {
           counters: counted({ attempts: 1 }),
-          error: '"once"',
+          attempt: '"once"',
           followUps: [newJob({ queue: 'follow-ups' })],
         })
         assert.equal(await scene.settle(sent), 'settled')
@@ -73,18 +73,18 @@ export const settleRules: readonly Rule[] = rulesOf('settle', {
   'a repeated settlement is recognised while the next run is under way, and does not disturb it':
     async (scene) => {
       const first = await scene.running()
-      await scene.settle(again(first))
+      await scene.settle(requeue(first))
       const second = await scene.claimOne()
-      assert.equal(await scene.changesNothing(() => scene.settle(again(first))), 'settled')
+      assert.equal(await scene.changesNothing(() => scene.settle(requeue(first))), 'settled')
       assert.equal(await scene.settle(finish(second)), 'settled')
-      assert.equal(await scene.changesNothing(() => scene.settle(again(first))), 'stale')
+      assert.equal(await scene.changesNothing(() => scene.settle(requeue(first))), 'stale')
     },
 
   'the repeat of a settlement and the settlement of the next run may come in one batch': async (
     scene,
   ) => {
     const first = await scene.running()
-    await scene.settle(again(first))
+    await scene.settle(requeue(first))
     const second = await scene.claimOne()
     const batch = [finish(first, { output: '1' }), finish(second, { output: '2' })]
     assert.deepEqual(await scene.store.settle(batch), ['settled', 'settled'])
@@ -93,9 +93,9 @@ export const settleRules: readonly Rule[] = rulesOf('settle', {
 
   'the same settlement twice in one batch is accepted once': async (scene) => {
     const job = await scene.running()
-    const sent = finish(job, { error: '"once"', state: 'failed' })
+    const sent = finish(job, { attempt: '"once"', state: 'failed' })
     assert.deepEqual(await scene.store.settle([sent, sent]), ['settled', 'settled'])
-    await scene.shows(job.id, { errors: ['"once"'] })
+    await scene.shows(job.id, { attempts: ['"once"'] })
   },
 
   'of two settlements of one lease the first is accepted': async (scene) => {
@@ -103,13 +103,13 @@ export const settleRules: readonly Rule[] = rulesOf('settle', {
     await scene.store.settle([finish(job, { output: '1' }), finish(job, { state: 'failed' })])
     await scene.shows(job.id, { state: 'completed', output: '1' })
     const other = await scene.running()
-    await scene.store.settle([again(other, { delayMs: minute }), finish(other)])
+    await scene.store.settle([requeue(other, { delayMs: minute }), finish(other)])
     await scene.shows(other.id, { state: 'scheduled' })
   },
 
   'a follow-up may need a job that the same call ends after it': async (scene) => {
     const [first, second] = [await scene.running(), await scene.running()]
-    const next = newJob({ needs: [{ id: second.id, onFailed: 'cancel' }] })
+    const next = newJob({ needs: [{ kind: 'job', id: second.id, onFailed: 'cancel' }] })
     await scene.store.settle([finish(first, { followUps: [next] }), finish(second, { keepMs: 0 })])
     await scene.shows(next.id, { state: 'ready' })
   },
@@ -161,18 +161,18 @@ export const settleRules: readonly Rule[] = rulesOf('settle', {
     ])
   },
 
-  'the last errors are kept, oldest first, over retries of every kind': async (scene) => {
+  'the last attempts are kept, oldest first, over retries of every kind': async (scene) => {
     let job = await scene.running()
-    for (let n = 1; n <= keptErrors + 2; n += 1) {
-      await scene.settle(again(job, { error: `"${n}"` }))
+    for (let n = 1; n <= keptAttempts + 2; n += 1) {
+      await scene.settle(requeue(job, { attempt: `"${n}"` }))
       job = await scene.claimOne()
     }
-    await scene.settle(finish(job, { state: 'failed', error: '"last"' }))
-    const { errors } = await scene.job(job.id)
-    assert.equal(errors.length, keptErrors)
+    await scene.settle(finish(job, { state: 'failed', attempt: '"last"' }))
+    const { attempts } = await scene.job(job.id)
+    assert.equal(attempts.length, keptAttempts)
     assert.deepEqual(
-      [errors[0], errors.at(-2), errors.at(-1)],
-      ['"4"', `"${keptErrors + 2}"`, '"last"'],
+      [attempts[0], attempts.at(-2), attempts.at(-1)],
+      ['"4"', `"${keptAttempts + 2}"`, '"last"'],
     )
   },
 
@@ -187,7 +187,7 @@ export const settleRules: readonly Rule[] = rulesOf('settle', {
   'progress survives the end and every way back': async (scene) => {
     const job = await scene.running()
     await scene.store.note([{ ...leaseOf(job), kind: 'progress', value: '{"at":1}' }])
-    await scene.settle(again(job))
+    await scene.settle(requeue(job))
     await scene.shows(job.id, { progress: '{"at":1}' })
     await scene.settle(finish(await scene.claimOne()))
     await scene.shows(job.id, { progress: '{"at":1}' })
@@ -208,7 +208,7 @@ export const settleRules: readonly Rule[] = rulesOf('settle', {
 
   'a settlement that would yield to a cancel is written when none was asked for': async (scene) => {
     const job = await scene.running()
-    assert.equal(await scene.settle(again(job, { yieldsToCancel: true })), 'settled')
+    assert.equal(await scene.settle(requeue(job, { yieldsToCancel: true })), 'settled')
   },
 
   'the reason of a cancel is shown once the job is cancelled, unless the settlement gives one':
@@ -224,7 +224,7 @@ export const settleRules: readonly Rule[] = rulesOf('settle', {
   'follow-ups are inserted with an accepted settlement, by the rules of any insert': async (
     scene,
   ) => {
-    for (const settlement of [finish, again]) {
+    for (const settlement of [finish, requeue]) {
       const job = await scene.running({ queue: 'parents' })
       const now = await scene.now()
       const ready = newJob({ parent: job.id, queue: 'follow-ups', input: '"x"' })
@@ -278,7 +278,10 @@ export const settleRules: readonly Rule[] = rulesOf('settle', {
 
   'follow-ups are inserted even when the parent itself is not kept': async (scene) => {
     const job = await scene.running()
-    const next = newJob({ parent: job.id, needs: [{ id: job.id, onFailed: 'cancel' }] })
+    const next = newJob({
+      parent: job.id,
+      needs: [{ kind: 'job', id: job.id, onFailed: 'cancel' }],
+    })
     await scene.settle(finish(job, { keepMs: 0, followUps: [next] }))
     assert.equal(await scene.isKnown(job.id), false)
     await scene.shows(next.id, { state: 'ready' })

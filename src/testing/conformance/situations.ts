@@ -1,8 +1,8 @@
 /** Every situation a job can be in, and how to bring one there with the contract alone. */
 import assert from 'node:assert/strict'
 import type { JobState } from '../../core/job.ts'
-import type { ClaimedJob, NewJob } from '../../store.ts'
-import { again, counted, finish, hour, leaseMs, newJob } from './jobs.ts'
+import type { ClaimedJob, NewJob } from '../../store/job.ts'
+import { requeue, counted, finish, hour, leaseMs, newJob } from './jobs.ts'
 import { only, type Scene } from './scene.ts'
 
 /** A job brought into a situation, and the tokens it went through. */
@@ -44,7 +44,9 @@ export const situations: Readonly<Record<SituationName, Description>> = {
     state: 'blocked',
     async reach(scene, over) {
       const need = await scene.enqueue({ queue: 'needs', task: 'need' })
-      return never(await scene.enqueue({ needs: [{ id: need, onFailed: 'cancel' }], ...over }))
+      return never(
+        await scene.enqueue({ needs: [{ kind: 'job', id: need, onFailed: 'cancel' }], ...over }),
+      )
     },
   },
   scheduled: {
@@ -56,7 +58,7 @@ export const situations: Readonly<Record<SituationName, Description>> = {
     async reach(scene, over) {
       const counters = counted({ attempts: 1, failures: 1 })
       return settled(scene, over, (job) =>
-        again(job, { delayMs: hour, counters, error: '"e"', started: true }),
+        requeue(job, { delayMs: hour, counters, attempt: '"e"', started: true }),
       )
     },
   },
@@ -66,13 +68,13 @@ export const situations: Readonly<Record<SituationName, Description>> = {
   },
   'ready again': {
     state: 'ready',
-    reach: (scene, over) => settled(scene, over, (job) => again(job)),
+    reach: (scene, over) => settled(scene, over, (job) => requeue(job)),
   },
   suspect: {
     state: 'ready',
     async reach(scene, over) {
       const counters = counted({ attempts: 1, losses: 1 })
-      return settled(scene, over, (job) => again(job, { counters, started: true, suspect: true }))
+      return settled(scene, over, (job) => requeue(job, { counters, started: true, suspect: true }))
     },
   },
   running: { state: 'running', reach: (scene, over) => running(scene, over) },
@@ -97,7 +99,7 @@ export const situations: Readonly<Record<SituationName, Description>> = {
     async reach(scene, over) {
       const id = await scene.enqueue({ startWithinMs: 1_000, ...over })
       await scene.advance(1_001)
-      const first = only(await scene.expired())
+      const first = only(await scene.sweep())
       const second = await scene.rescue()
       return { id, token: second.token, lost: first.token }
     },
@@ -110,7 +112,7 @@ export const situations: Readonly<Record<SituationName, Description>> = {
     state: 'failed',
     reach: (scene, over) =>
       settled(scene, over, (job) =>
-        finish(job, { state: 'failed', error: '"e"', reason: 'error' }),
+        finish(job, { state: 'failed', attempt: '"e"', reason: 'error' }),
       ),
   },
   cancelled: {

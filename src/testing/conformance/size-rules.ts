@@ -1,9 +1,11 @@
 /** What one call hands out is bounded in bytes, and nothing is lost by that. */
 import assert from 'node:assert/strict'
 import { handedBytes } from '../../core/job.ts'
-import type { Claimed, NewJob, Page } from '../../store.ts'
+import type { Claimed } from '../../store/worker-calls.ts'
+import type { NewJob } from '../../store/job.ts'
+import type { Page } from '../../store/readers.ts'
 import type { Rule } from './harness.ts'
-import { claimOf, expiredOf, finish, leaseMs, minute, newJob, unique } from './jobs.ts'
+import { claimOf, rescueOf, finish, leaseMs, minute, newJob, unique } from './jobs.ts'
 import { rulesOf } from './rule.ts'
 import { only, type Scene } from './scene.ts'
 
@@ -100,7 +102,7 @@ export const sizeRules: readonly Rule[] = [
         await scene.store.insert(overdue.slice(from, from + 5))
       await scene.advance(minute + 1)
       const sweeps = await untilAll(scene, 2 * many, () =>
-        scene.store.expired(expiredOf({ leaseMs: 10 * minute })),
+        scene.store.rescue(rescueOf({ leaseMs: 10 * minute })),
       )
       assert.deepEqual(
         new Set(sweeps.flatMap(({ jobs }) => jobs.map(({ id }) => id))),

@@ -1,8 +1,9 @@
 /** Several clients at everything at once, with a ledger that is balanced at the end. */
 import assert from 'node:assert/strict'
-import type { ClaimedJob, Store } from '../../store.ts'
+import type { ClaimedJob } from '../../store/job.ts'
+import type { Store } from '../../store/store.ts'
 import type { Rule } from './harness.ts'
-import { again, claimOf, expiredOf, finish, leaseMs, newJob, unique } from './jobs.ts'
+import { requeue, claimOf, rescueOf, finish, leaseMs, newJob, unique } from './jobs.ts'
 import { rulesOf } from './rule.ts'
 import type { Scene } from './scene.ts'
 
@@ -73,9 +74,15 @@ async function act(client: Store, ledger: Ledger, random: () => number): Promise
 
 /** Sweeps, claims and settles; below 0.2 `random` abandons a job, below 0.5 it puts one back. */
 async function work(client: Store, ledger: Ledger, random: () => number): Promise<number> {
-  const swept = await client.expired(expiredOf({ limit: 5 }))
+  const swept = await client.rescue(rescueOf({ limit: 5 }))
   const claimed = await client.claim(
-    claimOf({ queues: [{ name: 'queue', limit: 3 }], others: 3, limit: 5, suspects: 99 }),
+    claimOf({
+      queues: [{ name: 'queue', limit: 3 }],
+      others: 3,
+      limit: 5,
+      maxLosses: 99,
+      id: null,
+    }),
   )
   for (const job of [...swept.jobs, ...claimed.jobs]) {
     const tokens = ledger.tokens.get(job.id)
@@ -99,7 +106,7 @@ async function settle(
   const followUps = random() < 0.2 ? [newJob({ parent: job.id })] : []
   const settlement =
     chance < 0.5
-      ? again(job, { suspect: job.why === 'lost', delayMs: chance < 0.35 ? 0 : 1_000, followUps })
+      ? requeue(job, { suspect: job.why === 'lost', delayMs: chance < 0.35 ? 0 : 1_000, followUps })
       : finish(job, { keepMs: null, followUps })
   const [answer] = await client.settle([settlement])
   // Only the last accepted settlement is remembered: a job that was put back may have been settled anew meanwhile.

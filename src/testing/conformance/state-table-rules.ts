@@ -1,7 +1,7 @@
 /** Every situation × every verb: what is legal ends as the table says, what is not changes nothing. */
 import assert from 'node:assert/strict'
 import { isFinal } from '../../core/job.ts'
-import type { StoredJob } from '../../store.ts'
+import type { StoredJob } from '../../store/job.ts'
 import type { Rule } from './harness.ts'
 import { newJob } from './jobs.ts'
 import { rulesOf } from './rule.ts'

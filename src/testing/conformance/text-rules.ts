@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import type { Rule } from './harness.ts'
-import { again, claimOf, finish, minute, newJob, unique } from './jobs.ts'
+import { requeue, claimOf, finish, minute, newJob, unique } from './jobs.ts'
 import { rulesOf } from './rule.ts'
 import type { Scene } from './scene.ts'
 
@@ -38,12 +38,12 @@ export const textRules: readonly Rule[] = rulesOf('text', {
     const { id, token } = job
     await scene.store.note([{ id, token, kind: 'progress', value: escapes }])
     const next = newJob({ queue: 'next', input: escapes })
-    await scene.settle(finish(job, { error: escapes, output: escapes, followUps: [next] }))
+    await scene.settle(finish(job, { attempt: escapes, output: escapes, followUps: [next] }))
     await scene.shows(id, {
       input: escapes,
       options: escapes,
       progress: escapes,
-      errors: [escapes],
+      attempts: [escapes],
       output: escapes,
     })
     await scene.shows(next.id, { input: escapes })
@@ -92,9 +92,9 @@ export const textRules: readonly Rule[] = rulesOf('text', {
       assert.deepEqual(await scene.store.note([noteOf(other, 'after')]), ['noted'])
       const texts = (await scene.store.logs(other.id)).map(({ text }) => text)
       assert.equal(texts.at(-1), 'after')
-      const pair = [finish(one, { state: 'discarded', reason: bad }), again(other)]
+      const pair = [finish(one, { state: 'discarded', reason: bad }), requeue(other)]
       await refusedOrTaken(scene, () => scene.store.settle(pair))
-      const repeat = [finish(one, { state: 'discarded', reason: 'why' }), again(other)]
+      const repeat = [finish(one, { state: 'discarded', reason: 'why' }), requeue(other)]
       assert.deepEqual(await scene.store.settle(repeat), ['settled', 'settled'])
       assert.equal((await scene.job(one.id)).state, 'discarded')
       await scene.store.remove([other.id])

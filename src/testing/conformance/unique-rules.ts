@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { jobStates, type JobState } from '../../core/job.ts'
 import type { Rule } from './harness.ts'
-import { again, finish, hour, leaseMs, minute, newJob, unique } from './jobs.ts'
+import { requeue, finish, hour, leaseMs, minute, newJob, unique } from './jobs.ts'
 import { rulesOf } from './rule.ts'
 import { only, type Scene } from './scene.ts'
 import { situationNames, situations, type SituationName } from './situations.ts'
@@ -128,13 +128,13 @@ export const uniqueRules: readonly Rule[] = [
       assert.equal((await scene.claimOne()).id, first)
       await scene.claimOne()
       await scene.advance(leaseMs + 1)
-      assert.equal((await scene.expired()).length, 2)
+      assert.equal((await scene.sweep()).length, 2)
       assert.equal(await scene.tryInsert({ unique: unique(key) }), 'duplicate')
     },
 
     'a job that is put back takes its key again when it is free': async (scene) => {
       const job = await scene.running({ unique: unique(key) })
-      await scene.settle(again(job))
+      await scene.settle(requeue(job))
       const [answer] = await scene.store.insert([newJob({ unique: unique(key) })])
       assert.deepEqual(answer, { id: job.id, status: 'duplicate', token: null })
     },
@@ -142,7 +142,7 @@ export const uniqueRules: readonly Rule[] = [
     'a job that is put back while another holds its key goes on without it': async (scene) => {
       const job = await scene.running({ unique: unique(key) })
       const holder = await scene.enqueue({ unique: unique(key), queue: 'second' })
-      assert.equal(await scene.settle(again(job)), 'settled')
+      assert.equal(await scene.settle(requeue(job)), 'settled')
       await scene.shows(job.id, { state: 'ready', uniqueKey: key })
       const [answer] = await scene.store.insert([newJob({ unique: unique(key) })])
       assert.equal(answer?.id, holder)
@@ -156,7 +156,7 @@ export const uniqueRules: readonly Rule[] = [
     'a job that went on without its key does not release it when it ends': async (scene) => {
       const job = await scene.running({ unique: unique(key) })
       const holder = await scene.enqueue({ unique: unique(key), queue: 'second' })
-      await scene.settle(again(job))
+      await scene.settle(requeue(job))
       await scene.settle(finish(await scene.claimOne()))
       const [answer] = await scene.store.insert([newJob({ unique: unique(key) })])
       assert.deepEqual(answer, { id: holder, status: 'duplicate', token: null })
@@ -246,7 +246,7 @@ export const uniqueRules: readonly Rule[] = [
 
     'an inline job holds its key while it runs, when running is listed': async (scene) => {
       const rule = unique(key, { during: ['ready', 'running'] })
-      const job = newJob({ unique: rule, lease: { worker: 'me', leaseMs: hour } })
+      const job = newJob({ unique: rule, entry: { kind: 'running', worker: 'me', leaseMs: hour } })
       const { token } = only(await scene.store.insert([job]))
       assert.equal(await scene.tryInsert({ unique: rule }), 'duplicate')
       await scene.settle(finish({ id: job.id, token: token as number }))

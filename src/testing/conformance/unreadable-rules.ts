@@ -1,12 +1,12 @@
 /** A stored job that cannot be read, since something wrote over it, stops no other: its holder is told, and everything else goes on. */
 import assert from 'node:assert/strict'
-import type { ClaimedJob, StoredJob } from '../../store.ts'
+import type { ClaimedJob, StoredJob } from '../../store/job.ts'
 import type { Rule, Spoiled } from './harness.ts'
 import {
-  again,
+  requeue,
   claimOf,
   counted,
-  expiredOf,
+  rescueOf,
   finish,
   hour,
   newJob,
@@ -56,7 +56,7 @@ export const unreadableRules: readonly Rule[] = [
           const other = await scene.running()
           if (!(await scene.spoil(job.id, what))) return
           await scene.advance(hour)
-          const rescued = await scene.expired()
+          const rescued = await scene.sweep()
           assert.deepEqual(
             new Map(rescued.map(({ id, why }) => [id, why])),
             new Map([
@@ -89,7 +89,7 @@ export const unreadableRules: readonly Rule[] = [
           const id = await scene.enqueue({ deadlineMs: 1_000, unique: unique('key') })
           if (!(await scene.spoil(id, what))) return
           await scene.advance(2_000)
-          const overdue = only(await scene.expired())
+          const overdue = only(await scene.sweep())
           assert.deepEqual([overdue.id, overdue.why], [id, 'unreadable'])
           const end = finish(overdue, {
             state: 'failed',
@@ -141,7 +141,7 @@ export const unreadableRules: readonly Rule[] = [
         if (!(await scene.spoil(id, 'due'))) return
         const worker = workerOf()
         const tended = await scene.store.tend(worker)
-        assert.ok(tended.sweep, 'a sweeper is called for')
+        assert.ok(tended.sweepDue, 'a sweeper is called for')
         canWaitFor(tended.nextDueMs)
         const other = await scene.enqueue()
         const later = await scene.enqueue({ delayMs: hour })
@@ -151,15 +151,15 @@ export const unreadableRules: readonly Rule[] = [
           [other],
         )
         canWaitFor(claimed.nextDueMs)
-        assert.deepEqual(await scene.expired({ tasks: ['another'] }), [])
-        const swept = only(await scene.expired())
+        assert.deepEqual(await scene.sweep({ tasks: ['another'] }), [])
+        const swept = only(await scene.sweep())
         assert.deepEqual([swept.id, swept.why], [id, 'unreadable'])
         canBeUsed(swept)
         const end = finish(swept, { state: 'failed', reason: 'unreadable', counters: counted() })
         assert.equal(await scene.settle(end), 'settled')
         canBeRead(await scene.job(id))
-        assert.equal((await scene.store.tend(worker)).sweep, false)
-        assert.deepEqual(await scene.expired(), [])
+        assert.equal((await scene.store.tend(worker)).sweepDue, false)
+        assert.deepEqual(await scene.sweep(), [])
         await scene.shows(later, { state: 'scheduled' })
         assert.deepEqual(
           (await scene.store.counts()).map(({ state, count }) => `${state} ${count}`).toSorted(),
@@ -186,28 +186,28 @@ export const unreadableRules: readonly Rule[] = [
         assert.equal(await scene.tryInsert({ unique: key }), 'replaced')
         const job = only(await scene.claim())
         assert.deepEqual([job.id, job.why], [ids[2], 'ready'])
-        assert.deepEqual(await scene.expired(), [])
+        assert.deepEqual(await scene.sweep(), [])
       },
 
     'a job that cannot be read is given back, and handed out again': async (scene) => {
       const id = await scene.enqueue()
       if (!(await scene.spoil(id, 'created'))) return
       const job = await scene.claimOne()
-      assert.equal(await scene.settle(again(job)), 'settled')
+      assert.equal(await scene.settle(requeue(job)), 'settled')
       const next = await scene.claimOne()
       assert.deepEqual([next.id, next.why], [id, 'unreadable'])
     },
 
     'a need that cannot be read ends, and lets go of the jobs that wait for it': async (scene) => {
       const id = await scene.enqueue()
-      const waiting = await scene.enqueue({ needs: [{ id, onFailed: 'run' }] })
+      const waiting = await scene.enqueue({ needs: [{ kind: 'job', id, onFailed: 'run' }] })
       if (!(await scene.spoil(id, 'created')) || !(await scene.spoil(waiting, 'counters'))) return
       const job = only(await scene.claim())
       const end = finish(job, { state: 'failed', reason: 'unreadable', counters: counted() })
       assert.equal(await scene.settle(end), 'settled')
       const next = only(await scene.store.claim(claimOf()).then(({ jobs }) => jobs))
       assert.deepEqual([next.id, next.why], [waiting, 'unreadable'])
-      assert.deepEqual((await scene.store.expired(expiredOf())).jobs, [])
+      assert.deepEqual((await scene.store.rescue(rescueOf())).jobs, [])
     },
   }),
 ]

@@ -1,5 +1,5 @@
 /** How the table of states is written: a row is a verb, a column a situation. */
-import type { StoredJob } from '../../store.ts'
+import type { StoredJob } from '../../store/job.ts'
 import type { Scene } from './scene.ts'
 import type { Situation, SituationName } from './situations.ts'
 

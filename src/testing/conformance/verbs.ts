@@ -1,7 +1,7 @@
 /** Everything that can be done to one job, with the situations in which it may be done and what it then makes of the job. */
 import { noCounters } from '../../core/job.ts'
-import type { StoredJob } from '../../store.ts'
-import { claimOf, expiredOf, hour, leaseMs, workerOf } from './jobs.ts'
+import type { StoredJob } from '../../store/job.ts'
+import { claimOf, rescueOf, hour, leaseMs, workerOf } from './jobs.ts'
 import { leaseVerbs } from './lease-verbs.ts'
 import { situations, type SituationName } from './situations.ts'
 import { inEach, runningNames, type Verb } from './verb.ts'
@@ -15,7 +15,7 @@ const claimVerbs: readonly Verb[] = [
   },
   {
     name: 'is asked for by a claim that may start suspects',
-    act: async (scene) => (await scene.claim({ suspects: 5 })).length,
+    act: async (scene) => (await scene.claim({ maxLosses: 5, id: null })).length,
     legal: {
       ...inEach(['ready', 'ready again'], 1, leasedTo('worker')),
       suspect: {
@@ -29,9 +29,9 @@ const claimVerbs: readonly Verb[] = [
     name: 'is asked for by claims while its queue is paused',
     async act(scene) {
       await scene.store.pause(['queue'])
-      const named = await scene.claim({ suspects: 5 })
+      const named = await scene.claim({ maxLosses: 5, id: null })
       const others = await scene.claim({
-        suspects: 5,
+        maxLosses: 5,
         queues: [{ name: 'needs', limit: 0 }],
         others: 9,
       })
@@ -42,8 +42,7 @@ const claimVerbs: readonly Verb[] = [
   },
   {
     name: 'is swept at once',
-    act: async (scene) =>
-      (await scene.store.expired(expiredOf())).jobs.map((job) => job.why).join(),
+    act: async (scene) => (await scene.store.rescue(rescueOf())).jobs.map((job) => job.why).join(),
     legal: inEach(['running, with an expired lease'], 'lost', leasedTo('sweeper')),
     otherwise: () => '',
   },
@@ -51,7 +50,7 @@ const claimVerbs: readonly Verb[] = [
     name: 'is swept after a lease would have expired',
     async act(scene) {
       await scene.advance(leaseMs + 1)
-      return (await scene.store.expired(expiredOf())).jobs.map((job) => job.why).join()
+      return (await scene.store.rescue(rescueOf())).jobs.map((job) => job.why).join()
     },
     legal: {
       ...inEach(runningNames, 'lost', leasedTo('sweeper')),
@@ -63,7 +62,7 @@ const claimVerbs: readonly Verb[] = [
     name: 'is swept by a process that does not know its task',
     async act(scene) {
       await scene.advance(leaseMs + 1)
-      return (await scene.store.expired(expiredOf({ tasks: ['need', 'other'] }))).jobs.length
+      return (await scene.store.rescue(rescueOf({ tasks: ['need', 'other'] }))).jobs.length
     },
     legal: {},
     otherwise: () => 0,

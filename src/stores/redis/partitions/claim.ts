@@ -1,8 +1,9 @@
 /** Claims over several partitions: each call begins with another one, and goes on to the rest while it has room. */
 import { handedBytes } from '../../../core/job.ts'
-import type { Claimed, ClaimedJob, ClaimRequest, ExpiredRequest, NextDue } from '../../../store.ts'
+import type { Claimed, ClaimRequest, RescueRequest, NextDue } from '../../../store/worker-calls.ts'
+import type { ClaimedJob } from '../../../store/job.ts'
 import { claim } from '../claim.ts'
-import { expired, sizeOf } from '../rescue.ts'
+import { rescue, sizeOf } from '../rescue.ts'
 import type { Answered, Partition } from './partition.ts'
 import type { Spread } from './place.ts'
 import { performance } from '../../../core/timers.ts'
@@ -56,13 +57,13 @@ export async function claimSpread(
   let hinted = 0
   let now = 0
   let nextDueMs: number | null = null
-  let suspects = request.suspects
+  let suspects = request.maxLosses
   let alone = false
   let cut = false
   for (const partition of turns.next(spread)) {
     const left = leftOf(request, jobs)
     const ask = alone || left.limit <= 0 ? { ...left, limit: 0 } : left
-    const call = (): Promise<Answered<Claimed & NextDue>> => claim(partition, { ...ask, suspects })
+    const call = (): Promise<Answered<Claimed & NextDue>> => claim(partition, { ...ask, maxLosses })
     const answered = await turns.ask(partition, jobs.length > 0, call)
     if (answered === null) break
     const { hinted: bits, answer } = answered
@@ -98,10 +99,10 @@ function leftOf(request: ClaimRequest, jobs: readonly ClaimedJob[]): ClaimReques
 }
 
 /** Leases to the caller what was lost and what waited too long, wherever it lies. */
-export async function expiredSpread(
+export async function rescueSpread(
   spread: Spread,
   turns: Turns,
-  request: ExpiredRequest,
+  request: RescueRequest,
 ): Promise<Answered<Claimed>> {
   const jobs: ClaimedJob[] = []
   let hinted = 0
@@ -109,7 +110,7 @@ export async function expiredSpread(
   let cut = false
   for (const partition of turns.next(spread)) {
     const limit = request.limit - jobs.length
-    const call = (): Promise<Answered<Claimed>> => expired(partition, { ...request, limit })
+    const call = (): Promise<Answered<Claimed>> => rescue(partition, { ...request, limit })
     const answered = await turns.ask(partition, jobs.length > 0, call)
     if (answered === null) break
     const { hinted: bits, answer } = answered

@@ -1,5 +1,7 @@
 /** Inserts and settlements over several partitions: where each new job belongs. */
-import type { Inserted, NewJob, SettleAnswer, Settlement } from '../../../store.ts'
+import type { Inserted } from '../../../store/intake.ts'
+import type { NewJob } from '../../../store/job.ts'
+import type { SettleAnswer, Settlement } from '../../../store/worker-calls.ts'
 import { workBit, type Announcement, type Hints } from '../hints.ts'
 import { insert } from '../insert.ts'
 import { pack, type Packed } from '../new-job-encoding.ts'

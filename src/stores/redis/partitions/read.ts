@@ -1,6 +1,7 @@
 /** Reading over several partitions. */
 import { handedBytes } from '../../../core/job.ts'
-import type { ListQuery, Page, QueueCount, StoredJob } from '../../../store.ts'
+import type { ListQuery, Page, QueueCount } from '../../../store/readers.ts'
+import type { StoredJob } from '../../../store/job.ts'
 import type { Partition } from './partition.ts'
 import { counts, get, list, type PartPage } from '../readers.ts'
 import type { Spread } from './place.ts'

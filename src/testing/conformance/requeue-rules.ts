@@ -1,15 +1,15 @@
 import assert from 'node:assert/strict'
 import type { Rule } from './harness.ts'
-import { again, counted, finish, minute } from './jobs.ts'
+import { requeue, counted, finish, minute } from './jobs.ts'
 import { rulesOf } from './rule.ts'
 
 /** Jobs that are put back: where they stand then, and what they keep. */
-export const againRules: readonly Rule[] = rulesOf('again', {
+export const requeueRules: readonly Rule[] = rulesOf('requeue', {
   'a job given back unstarted keeps its place before newer work': async (scene) => {
     const first = await scene.running()
     await scene.advance(1_000)
     const newer = await scene.enqueue()
-    await scene.settle(again(first))
+    await scene.settle(requeue(first))
     assert.deepEqual(await scene.claimIds(), [first.id, newer])
   },
 
@@ -17,7 +17,7 @@ export const againRules: readonly Rule[] = rulesOf('again', {
     const first = await scene.running()
     await scene.advance(1_000)
     const newer = await scene.enqueue()
-    await scene.settle(again(first, { delayMs: minute }))
+    await scene.settle(requeue(first, { delayMs: minute }))
     await scene.advance(minute + 1)
     assert.deepEqual(await scene.claimIds(), [first.id, newer])
   },
@@ -29,13 +29,13 @@ export const againRules: readonly Rule[] = rulesOf('again', {
     const newer = await scene.enqueue()
     const urgent = await scene.enqueue({ priority: -1 })
     await scene.advance(minute)
-    const { jobs } = await scene.store.expired({
+    const { jobs } = await scene.store.rescue({
       worker: 's',
       tasks: ['task'],
       limit: 5,
       leaseMs: minute,
     })
-    await scene.settle(again(jobs[0]!, { delayMs: 1_000 }))
+    await scene.settle(requeue(jobs[0]!, { delayMs: 1_000 }))
     await scene.advance(1_001)
     assert.deepEqual(await scene.claimIds(), [urgent, lost.id, newer])
   },
@@ -44,7 +44,7 @@ export const againRules: readonly Rule[] = rulesOf('again', {
     const first = await scene.running()
     await scene.advance(1_000)
     const newer = await scene.enqueue()
-    await scene.settle(again(first, { place: 'due', delayMs: minute }))
+    await scene.settle(requeue(first, { place: 'due', delayMs: minute }))
     await scene.advance(minute + 1)
     assert.deepEqual(await scene.claimIds(), [newer, first.id])
   },
@@ -53,7 +53,7 @@ export const againRules: readonly Rule[] = rulesOf('again', {
     const first = await scene.running()
     const newer = await scene.enqueue()
     await scene.advance(1_000)
-    await scene.settle(again(first, { place: 'due' }))
+    await scene.settle(requeue(first, { place: 'due' }))
     assert.deepEqual(await scene.claimIds(), [newer, first.id])
   },
 
@@ -62,18 +62,18 @@ export const againRules: readonly Rule[] = rulesOf('again', {
     const newer = await scene.enqueue()
     for (let n = 0; n < 5; n += 1) {
       await scene.advance(1_000)
-      await scene.settle(again(job, { delayMs: 10 }))
+      await scene.settle(requeue(job, { delayMs: 10 }))
       await scene.advance(11)
       job = await scene.claimOne()
     }
-    await scene.settle(again(job))
+    await scene.settle(requeue(job))
     assert.deepEqual(await scene.claimIds(), [job.id, newer])
   },
 
   'a delayed job is scheduled for the time of the store and not claimed before': async (scene) => {
     const job = await scene.running()
     const now = await scene.now()
-    await scene.settle(again(job, { delayMs: minute, place: 'due' }))
+    await scene.settle(requeue(job, { delayMs: minute, place: 'due' }))
     await scene.shows(job.id, { state: 'scheduled', dueAt: now + minute })
     await scene.advance(minute - scene.slackMs - 1)
     assert.deepEqual(await scene.claim(), [])
@@ -86,7 +86,7 @@ export const againRules: readonly Rule[] = rulesOf('again', {
   ) => {
     for (const started of [false, true]) {
       const job = await scene.running({ startWithinMs: minute, deadlineMs: minute })
-      await scene.settle(again(job, { started, delayMs: 1 }))
+      await scene.settle(requeue(job, { started, delayMs: 1 }))
       const { startBy, deadlineAt } = await scene.job(job.id)
       assert.equal(startBy, started ? null : job.startBy)
       assert.equal(deadlineAt, job.deadlineAt)
@@ -97,7 +97,7 @@ export const againRules: readonly Rule[] = rulesOf('again', {
   'a job that was put back shows who ran it last, and no lease': async (scene) => {
     const job = await scene.running()
     await scene.store.note([{ id: job.id, token: job.token, kind: 'start', agoMs: 0 }])
-    await scene.settle(again(job, { started: true }))
+    await scene.settle(requeue(job, { started: true }))
     await scene.shows(job.id, {
       worker: 'worker',
       leaseUntil: null,
@@ -124,7 +124,7 @@ export const againRules: readonly Rule[] = rulesOf('again', {
     ]
     let job = await scene.running()
     for (const counters of returns) {
-      await scene.settle(again(job, { counters, suspect: counters.losses > 0 }))
+      await scene.settle(requeue(job, { counters, suspect: counters.losses > 0 }))
       await scene.shows(job.id, { counters })
       job = await scene.claimOne()
       assert.deepEqual(job.counters, counters)
@@ -136,7 +136,7 @@ export const againRules: readonly Rule[] = rulesOf('again', {
   'a deferral burns nothing and comes back when it is due': async (scene) => {
     const job = await scene.running({ task: 'unknown here' })
     const counters = counted({ deferrals: 1 })
-    await scene.settle(again(job, { counters, delayMs: 30_000 }))
+    await scene.settle(requeue(job, { counters, delayMs: 30_000 }))
     await scene.shows(job.id, { state: 'scheduled', counters })
     await scene.advance(30_001)
     assert.deepEqual((await scene.claimOne()).counters, counters)

@@ -1,19 +1,20 @@
 import assert from 'node:assert/strict'
 import type { Rule } from './harness.ts'
-import { again, expiredOf, finish, hour, leaseMs, minute, newJob } from './jobs.ts'
+import { requeue, rescueOf, finish, hour, leaseMs, minute, newJob } from './jobs.ts'
 import { rulesOf } from './rule.ts'
 import { only } from './scene.ts'
 
 /** What a sweep hands to its caller: lost jobs and jobs that waited too long. */
-export const expiredRules: readonly Rule[] = rulesOf('expired', {
+export const rescueRules: readonly Rule[] = rulesOf('rescue', {
   'an expired lease goes to the sweeper, with a new token and a lease of its own': async (
     scene,
   ) => {
     const dead = await scene.running({ input: '"x"' })
     await scene.advance(leaseMs + 1)
-    const { now, jobs } = await scene.store.expired(expiredOf({ leaseMs: minute }))
+    const { now, jobs } = await scene.store.rescue(rescueOf({ leaseMs: minute }))
     const job = only(jobs)
-    assert.deepEqual(job, { ...dead, token: job.token, why: 'lost' })
+    const lostBy = { worker: 'worker', token: dead.token }
+    assert.deepEqual(job, { ...dead, token: job.token, why: 'lost', lostBy })
     assert.ok(job.token > dead.token)
     const lease = {
       worker: 'sweeper',
@@ -22,13 +23,13 @@ export const expiredRules: readonly Rule[] = rulesOf('expired', {
       state: 'running',
     } as const
     await scene.shows(job.id, lease)
-    assert.deepEqual(await scene.expired(), [])
+    assert.deepEqual(await scene.sweep(), [])
   },
 
   'a lease that has not expired is left alone': async (scene) => {
     await scene.running()
     await scene.advance(leaseMs - scene.slackMs - 1)
-    assert.deepEqual(await scene.changesNothing(() => scene.expired()), [])
+    assert.deepEqual(await scene.changesNothing(() => scene.sweep()), [])
   },
 
   'a lost job tells whether its start was written, and goes on telling it': async (scene) => {
@@ -60,12 +61,12 @@ export const expiredRules: readonly Rule[] = rulesOf('expired', {
     await scene.running({ task: 'b' })
     await scene.enqueue({ task: 'c', startWithinMs: 1 })
     await scene.advance(leaseMs + 1)
-    assert.deepEqual(await scene.changesNothing(() => scene.expired({ tasks: [] })), [])
+    assert.deepEqual(await scene.changesNothing(() => scene.sweep({ tasks: [] })), [])
     assert.deepEqual(
-      (await scene.expired({ tasks: ['b', 'x'] })).map((job) => job.task),
+      (await scene.sweep({ tasks: ['b', 'x'] })).map((job) => job.task),
       ['b'],
     )
-    assert.deepEqual((await scene.expired({ tasks: ['a', 'c'] })).map((job) => job.task).sort(), [
+    assert.deepEqual((await scene.sweep({ tasks: ['a', 'c'] })).map((job) => job.task).sort(), [
       'a',
       'c',
     ])
@@ -79,7 +80,7 @@ export const expiredRules: readonly Rule[] = rulesOf('expired', {
     const seen = new Set<string>()
     const sizes: number[] = []
     for (let n = 0; n < 3; n += 1) {
-      const jobs = await scene.expired({ limit: 4 })
+      const jobs = await scene.sweep({ limit: 4 })
       sizes.push(jobs.length)
       for (const job of jobs) seen.add(job.id)
     }
@@ -92,13 +93,16 @@ export const expiredRules: readonly Rule[] = rulesOf('expired', {
       const ids = [
         await scene.enqueue({ startWithinMs: 1_000 }),
         await scene.enqueue({ startWithinMs: 1_000, queue: 'paused' }),
-        await scene.enqueue({ startWithinMs: 1_000, needs: [{ id: need, onFailed: 'run' }] }),
+        await scene.enqueue({
+          startWithinMs: 1_000,
+          needs: [{ kind: 'job', id: need, onFailed: 'run' }],
+        }),
       ]
       await scene.store.pause(['paused'])
       await scene.advance(1_000 - scene.slackMs - 1)
-      assert.deepEqual(await scene.expired(), [])
+      assert.deepEqual(await scene.sweep(), [])
       await scene.advance(scene.slackMs + 1)
-      const jobs = await scene.expired()
+      const jobs = await scene.sweep()
       assert.deepEqual(jobs.map((job) => job.id).sort(), [...ids].sort())
       for (const job of jobs) {
         assert.deepEqual([job.why, job.startedAt], ['overdue', null])
@@ -114,7 +118,7 @@ export const expiredRules: readonly Rule[] = rulesOf('expired', {
   'a scheduled job past its deadline is leased to the sweeper as overdue': async (scene) => {
     const id = await scene.enqueue({ delayMs: hour, deadlineMs: minute })
     await scene.advance(minute + 1)
-    const job = only(await scene.expired())
+    const job = only(await scene.sweep())
     assert.deepEqual([job.id, job.why], [id, 'overdue'])
     assert.deepEqual(await scene.claim(), [])
   },
@@ -123,9 +127,9 @@ export const expiredRules: readonly Rule[] = rulesOf('expired', {
     async (scene) => {
       await scene.enqueue({ delayMs: hour, startWithinMs: minute })
       await scene.advance(hour)
-      assert.deepEqual(await scene.expired(), [])
+      assert.deepEqual(await scene.sweep(), [])
       await scene.advance(minute + 1)
-      assert.equal((await scene.expired()).length, 1)
+      assert.equal((await scene.sweep()).length, 1)
     },
 
   'a running job is never overdue, and one that had begun is not bound by startBy any more': async (
@@ -133,18 +137,18 @@ export const expiredRules: readonly Rule[] = rulesOf('expired', {
   ) => {
     const job = await scene.running({ startWithinMs: 1_000, deadlineMs: 10 * minute })
     await scene.advance(2_000)
-    assert.deepEqual(await scene.expired(), [])
-    await scene.settle(again(job, { started: true, delayMs: hour }))
+    assert.deepEqual(await scene.sweep(), [])
+    await scene.settle(requeue(job, { started: true, delayMs: hour }))
     await scene.advance(minute)
-    assert.deepEqual(await scene.expired(), [])
+    assert.deepEqual(await scene.sweep(), [])
     await scene.advance(10 * minute)
-    assert.equal(only(await scene.expired()).why, 'overdue')
+    assert.equal(only(await scene.sweep()).why, 'overdue')
   },
 
   'an overdue job whose sweeper died is handed out again as overdue': async (scene) => {
     const id = await scene.enqueue({ startWithinMs: 1 })
     await scene.advance(2)
-    const first = only(await scene.expired())
+    const first = only(await scene.sweep())
     const second = await scene.rescue()
     const third = await scene.rescue()
     assert.deepEqual([second.id, second.why, third.why], [id, 'overdue', 'overdue'])
@@ -156,8 +160,8 @@ export const expiredRules: readonly Rule[] = rulesOf('expired', {
   'an overdue job that is put back is an ordinary job again': async (scene) => {
     await scene.enqueue({ startWithinMs: 1_000 })
     await scene.advance(1_001)
-    const overdue = only(await scene.expired())
-    await scene.settle(again(overdue, { started: true }))
+    const overdue = only(await scene.sweep())
+    await scene.settle(requeue(overdue, { started: true }))
     assert.equal((await scene.claimOne()).why, 'ready')
     assert.equal((await scene.rescue()).why, 'lost')
   },
@@ -166,7 +170,7 @@ export const expiredRules: readonly Rule[] = rulesOf('expired', {
     await scene.enqueue()
     await scene.enqueue({ delayMs: minute })
     await scene.advance(1_000 * hour)
-    assert.deepEqual(await scene.expired(), [])
+    assert.deepEqual(await scene.sweep(), [])
   },
 
   'finished jobs are not swept': async (scene) => {
@@ -174,6 +178,6 @@ export const expiredRules: readonly Rule[] = rulesOf('expired', {
       finish(await scene.running({ startWithinMs: 1, deadlineMs: 1 }), { keepMs: null }),
     )
     await scene.advance(hour)
-    assert.deepEqual(await scene.expired(), [])
+    assert.deepEqual(await scene.sweep(), [])
   },
 })

@@ -1,0 +1,83 @@
+/** What a call may write on a job for people and programs to find it by: a group, tags, headers. */
+import { ErrandError } from './errors.ts'
+import { mostTags } from './job.ts'
+import { readList, refuseValue } from './read.ts'
+import { checkName, isPlain } from './text.ts'
+
+/** The longest tag, in characters. */
+const longestTag = 100
+/** Names and values of all headers of a job together, in bytes of JSON. */
+const headersBytes = 4_096
+
+/** Labels as a call gives them. */
+export interface Labels {
+  /** The id of a batch or workflow that the job belongs to. Follow-ups inherit it. */
+  readonly group?: string
+  /** Words to find the job by, at most 20. */
+  readonly tags?: readonly string[]
+  /** Small texts by name that travel with the job, such as a trace context or a tenant; 4 KiB in all. Follow-ups inherit them. */
+  readonly headers?: Readonly<Record<string, string>>
+}
+
+export const labelNames = ['group', 'tags', 'headers'] as const
+
+/** Labels as a job holds them. */
+export interface ReadLabels {
+  readonly group: string | null
+  readonly tags: readonly string[]
+  readonly headers: Readonly<Record<string, string>>
+}
+
+export const noLabels: ReadLabels = { group: null, tags: [], headers: {} }
+
+/** Reads labels; what a call leaves out of group and headers it inherits. Throws `invalid-option` and `too-large`. */
+export function readLabels(labels: Labels, where: string, inherited: Labels = {}): ReadLabels {
+  const { group = inherited.group, tags, headers = inherited.headers } = labels
+  if (group === undefined && tags === undefined && headers === undefined) return noLabels
+  if (group !== undefined) checkName(group, `${where}.group`)
+  return {
+    group: group ?? null,
+    tags: tags === undefined ? [] : readTags(tags, `${where}.tags`),
+    headers: headers === undefined ? {} : readHeaders(headers, `${where}.headers`),
+  }
+}
+
+/** Reads one tag. */
+export function readTag(tag: unknown, where: string): string {
+  const isTag = typeof tag === 'string' && tag !== '' && tag.length <= longestTag && isPlain(tag)
+  return isTag
+    ? tag
+    : refuseValue(where, `a text of 1 to ${longestTag} characters without control characters`, tag)
+}
+
+function readTags(tags: readonly string[], where: string): readonly string[] {
+  const read = new Set(
+    readList(tags, where, 'texts').map((tag) => readTag(tag, `Each of ${where}`)),
+  )
+  if (read.size <= mostTags) return [...read]
+  throw new ErrandError(
+    'invalid-option',
+    `${where} has ${read.size} tags; a job has at most ${mostTags}.`,
+  )
+}
+
+function readHeaders(headers: unknown, where: string): Readonly<Record<string, string>> {
+  if (typeof headers !== 'object' || headers === null || Array.isArray(headers))
+    return refuseValue(where, 'an object of texts', headers)
+  const read: Record<string, string> = {}
+  for (const [name, value] of Object.entries(headers)) {
+    checkName(name, where)
+    if (typeof value !== 'string' || !value.isWellFormed() || value.includes('\0'))
+      return refuseValue(
+        `${where}.${name}`,
+        'a text without half of an emoji and without NUL',
+        value,
+      )
+    read[name] = value
+  }
+  if (Buffer.byteLength(JSON.stringify(read)) <= headersBytes) return read
+  throw new ErrandError(
+    'too-large',
+    `${where} exceed ${headersBytes / 1_024} KiB: put what is large into the input.`,
+  )
+}

@@ -1,0 +1,13 @@
+/** `errand/store`: the contract between Errand and the places where jobs live, for stores of your own. */
+export type { FinalState, JobState, LogLevel, LogLine, Counters } from '../core/job.ts'
+export type { Clock } from '../core/clock.ts'
+export { calls, type CallName, type CallRole, type Repeat } from './calls.ts'
+export type * from './intake.ts'
+export type * from './job.ts'
+export type * from './locks.ts'
+export type * from './operators.ts'
+export type * from './readers.ts'
+export type * from './records.ts'
+export type * from './registry.ts'
+export type * from './store.ts'
+export type * from './worker-calls.ts'

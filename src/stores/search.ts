@@ -1,0 +1,54 @@
+/**
+ * Lists jobs by what no index of a store holds: a tag, a value inside the input or output. Pages of the store are read and looked
+ * through one after the other, until enough jobs were found or enough was read.
+ */
+import { canonicalJson } from '../core/json.ts'
+import type { StoredJob } from '../store/job.ts'
+import type { ListQuery, Page, Search } from '../store/readers.ts'
+
+/** How much one call looks at, in jobs and in characters of their payloads. */
+const most = { jobs: 5_000, chars: 8_388_608 } as const
+/** The most jobs in one page of the store. */
+const pageSize = 1_000
+
+/** Lists with a `list` that knows no tags and no search. */
+export async function searched(
+  query: ListQuery,
+  list: (query: ListQuery) => Page | Promise<Page>,
+): Promise<Page> {
+  const { tag, search, ...plain } = query
+  if (tag === undefined && search === undefined) return list(query)
+  const found: StoredJob[] = []
+  let after = query.after
+  let lookedAt = 0
+  let chars = 0
+  for (;;) {
+    const limit = Math.min(pageSize, Math.max(query.limit - found.length, 1))
+    const page = await list({ ...plain, limit, ...(after === undefined ? {} : { after }) })
+    for (const job of page.jobs) {
+      chars += job.input.length + (job.output?.length ?? 0)
+      if (tag !== undefined && !job.tags.includes(tag)) continue
+      if (search === undefined || matches(job, search)) found.push(job)
+    }
+    lookedAt += Math.max(page.jobs.length, 1)
+    const isOver = found.length >= query.limit || lookedAt >= most.jobs || chars >= most.chars
+    if (page.next === null || isOver) return { jobs: found, next: page.next }
+    after = page.next
+  }
+}
+
+/** Whether a job holds a value at a place. */
+function matches(job: StoredJob, { in: where, path, equals }: Search): boolean {
+  const text = where === 'input' ? job.input : job.output
+  if (text === null || job.codec !== null) return false
+  try {
+    let value: unknown = JSON.parse(text)
+    for (const key of path) {
+      if (typeof value !== 'object' || value === null || !Object.hasOwn(value, key)) return false
+      value = (value as Record<string, unknown>)[key]
+    }
+    return canonicalJson(value) === equals
+  } catch {
+    return false
+  }
+}
