@@ -3,22 +3,17 @@ import { App, type ErrandConfig } from './app/app.ts'
 import { callerFolder } from './app/caller.ts'
 import { Client } from './client/client.ts'
 import { createJobs } from './client/jobs.ts'
-import type {
-  CheckedEntries,
-  EnqueuedJob,
-  EnqueuedJobs,
-  Entry,
-  Jobs,
-  Queues,
-  WorkerInfo,
-} from './client/public.ts'
+import type { CheckedEntries, EnqueuedJob, EnqueuedJobs, Entry } from './client/enqueued-job.ts'
+import type { Jobs } from './client/jobs.ts'
+import type { Queues } from './client/queues.ts'
+import type { WorkerInfo } from './client/workers.ts'
 import { createQueues } from './client/queues.ts'
 import { listWorkers } from './client/workers.ts'
 import type { EnqueueOptions } from './core/enqueue-options.ts'
 import { ErrandError } from './core/errors.ts'
 import type { EnqueueRest } from './core/running-job.ts'
 import type { AnyTask, OutputOf } from './core/task.ts'
-import { refuseUnknownKeys } from './core/nearest.ts'
+import { refuseUnknownKeys } from './core/option-keys.ts'
 import { readFunction, readText } from './core/read.ts'
 import { eventNames, type EventName, type Events } from './observe/events.ts'
 import type { RegisteredTask } from './store/registry.ts'

@@ -1,20 +1,11 @@
 /** `errand`: background jobs for TypeScript. */
 export type { ErrandConfig, QueueOptions, TaskSource } from './app/app.ts'
-export type {
-  BulkOptions,
-  EnqueuedJob,
-  Entry,
-  EntryOptions,
-  JobFilter,
-  JobRecord,
-  Jobs,
-  JobTarget,
-  QueueInfo,
-  Queues,
-  ResultOptions,
-  Tally,
-  WorkerInfo,
-} from './client/public.ts'
+export type { BulkOptions, Jobs, JobTarget, Tally } from './client/jobs.ts'
+export type { EnqueuedJob, Entry, EntryOptions, ResultOptions } from './client/enqueued-job.ts'
+export type { JobFilter } from './client/job-filter.ts'
+export type { JobRecord } from './client/job-record.ts'
+export type { QueueInfo, Queues } from './client/queues.ts'
+export type { WorkerInfo } from './client/workers.ts'
 export {
   constant,
   exponential,

@@ -21,40 +21,40 @@ interface SourceFile {
 
 interface Import {
   readonly line: number
+  /** Whether nothing of it exists at run time. */
+  readonly isType: boolean
   readonly specifier: string
 }
+
+/** What any part above the boundary may stand on. */
+const ground = ['core', 'store', 'observe'] as const
 
 /** The parts that a part of `src/` may import beside itself; `anything` lifts the rule, stores included. */
 const allowedParts: Readonly<Record<string, readonly string[] | 'anything'>> = {
   core: [],
-  'store.ts': ['core', 'store'],
   store: ['core'],
-  observe: ['core', 'store.ts'],
-  client: ['core', 'store.ts', 'observe'],
-  worker: ['core', 'store.ts', 'observe', 'client', 'keeper'],
-  keeper: ['core', 'store.ts', 'observe'],
-  manager: ['core', 'store.ts', 'observe'],
-  singleton: ['core', 'store.ts', 'observe', 'worker'],
-  bridges: ['core', 'store.ts', 'observe'],
-  stores: ['core', 'store.ts'],
-  'stores/memory': ['core', 'store.ts', 'stores'],
-  'stores/sqlite': ['core', 'store.ts', 'stores'],
-  'stores/postgres': ['core', 'store.ts', 'stores'],
-  'stores/redis': ['core', 'store.ts', 'stores'],
-  'stores/http': ['core', 'store.ts', 'stores'],
+  observe: ['core', 'store'],
+  app: ground,
+  loops: ground,
+  client: [...ground, 'app', 'loops'],
+  singleton: [...ground, 'app', 'loops'],
+  keeper: [...ground, 'app', 'loops'],
+  worker: [...ground, 'app', 'loops', 'client', 'keeper'],
+  fleet: [...ground, 'app', 'loops', 'client', 'keeper', 'worker'],
+  manager: [...ground, 'app', 'loops', 'client', 'keeper'],
+  sources: [...ground, 'app', 'loops', 'client', 'keeper'],
+  stores: ['core', 'store'],
+  'stores/memory': ['core', 'store', 'stores'],
+  'stores/sqlite': ['core', 'store', 'stores'],
+  'stores/postgres': ['core', 'store', 'stores'],
+  'stores/redis': ['core', 'store', 'stores'],
+  'stores/http': ['core', 'store', 'stores'],
   cli: 'anything',
   testing: 'anything',
 }
 
-/** Files directly in `src/` (but `store.ts`) join the parts for users, and may import each other. */
-const allowedAtTop: readonly string[] = [
-  'core',
-  'store.ts',
-  'observe',
-  'client',
-  'worker',
-  'singleton',
-]
+/** Files directly in `src/` join the parts for users, and may import each other. */
+const allowedAtTop: readonly string[] = [...ground, 'app', 'client', 'worker', 'singleton', 'loops']
 
 /** The database clients, each of which belongs to one store. */
 const peers: Readonly<Record<string, string>> = {
@@ -115,6 +115,20 @@ test('a part imports only the parts that the layout allows it', () => {
       }),
     ),
   )
+})
+
+test('imports form no circle, but for types of one folder', () => {
+  const reached = new Map(sources.map((file) => [file.path, reachedFrom(file.path)]))
+  const isOn = (path: string): boolean => reached.get(path)?.has(path) ?? false
+  const circles = sources
+    .filter(({ path }) => isOn(path))
+    .map(({ path }) =>
+      [...(reached.get(path) ?? [])].filter((other) => reached.get(other)?.has(path)),
+    )
+    .filter((circle) => new Set(circle.map((path) => dirname(path))).size > 1)
+  assertNone([...new Set(circles.map((circle) => circle.toSorted().join(' ↔ ')))])
+  const atRunTime = sources.filter(({ path }) => reachedFrom(path, 'values').has(path))
+  assertNone(atRunTime.map(({ path }) => `${path} is on a circle of imports at run time`))
 })
 
 test('the public surface is re-exports only', () => {
@@ -261,7 +275,7 @@ function fileImported(from: string, specifier: string): string | undefined {
 
 function mayImport(from: string, target: string): boolean {
   const own = partOf(from)
-  if (own !== 'store.ts' && isAtTop(from) && target.endsWith('.ts')) return true
+  if (isAtTop(from) && target.endsWith('.ts')) return true
   const allowed = allowedParts[own] ?? (isAtTop(from) ? allowedAtTop : [])
   return allowed === 'anything' || target === own || allowed.includes(target)
 }
@@ -279,8 +293,44 @@ function importsOf(file: SourceFile): Import[] {
   )
   return [...found].map(({ 0: match, 2: specifier = '', index }) => ({
     line: lineAt(text, index + match.length),
+    isType: /^\s*(?:import|export)\s+type\b/.test(match) || hasOnlyTypes(match),
     specifier,
   }))
+}
+
+/** Whether each name in the braces of an import is marked as a type. */
+function hasOnlyTypes(statement: string): boolean {
+  const names = /^\s*(?:import|export)\s*\{([^}]*)\}/.exec(statement)?.[1]?.split(',')
+  return names?.every((name) => name.trim() === '' || /^\s*type\s/.test(name)) ?? false
+}
+
+/** The files that a file imports, directly or through others; with `values` only those that exist at run time. */
+function reachedFrom(path: string, what: 'all' | 'values' = 'all'): Set<string> {
+  const found = new Set<string>()
+  const open = [path]
+  for (let next = open.pop(); next !== undefined; next = open.pop()) {
+    for (const target of targetsOf(next, what)) {
+      if (found.has(target)) continue
+      found.add(target)
+      open.push(target)
+    }
+  }
+  return found
+}
+
+const targets = new Map<string, readonly string[]>()
+
+function targetsOf(path: string, what: 'all' | 'values'): readonly string[] {
+  const key = `${what} ${path}`
+  const known = targets.get(key)
+  if (known !== undefined) return known
+  const file = sources.find((one) => one.path === path)
+  const imports = file === undefined ? [] : importsOf(file)
+  const made = imports
+    .filter(({ isType }) => what === 'all' || !isType)
+    .flatMap(({ specifier }) => fileImported(path, specifier) ?? [])
+  targets.set(key, made)
+  return made
 }
 
 function importsOnlyHashing(text: string): boolean {

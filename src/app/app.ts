@@ -2,7 +2,8 @@
 import type { Codec } from '../core/codec.ts'
 import { toMs, type Duration } from '../core/duration.ts'
 import { ErrandError } from '../core/errors.ts'
-import { nearest, refuseUnknownKeys } from '../core/nearest.ts'
+import { nearest } from '../core/nearest.ts'
+import { refuseUnknownKeys } from '../core/option-keys.ts'
 import {
   mostCount,
   normalise,
@@ -12,7 +13,7 @@ import {
   type Policy,
   type Unique,
 } from '../core/options.ts'
-import { collectTasks, type TaskRegistry } from '../core/task-list.ts'
+import { collectTasks, type TaskList } from '../core/task-list.ts'
 import type { Definition } from '../core/task.ts'
 import { normaliseUnique, type UniqueLayer } from '../core/unique.ts'
 import { readCodec, readFunction, readList, readQueueName, refuseValue } from '../core/read.ts'
@@ -118,8 +119,8 @@ export class App {
   readonly #root: string
   /** By the task's layer, not by its name: the same name may be known from a definition and from the registry. */
   readonly #policies = new WeakMap<Layer, Map<string, Policy>>()
-  #registry: TaskRegistry | null = null
-  #loading: Promise<TaskRegistry> | null = null
+  #registry: TaskList | null = null
+  #loading: Promise<TaskList> | null = null
 
   /** `root` is the folder that globs are relative to. Throws `invalid-option` for a configuration that cannot work. */
   constructor(config: ErrandConfig<unknown>, root: string) {
@@ -153,7 +154,7 @@ export class App {
   }
 
   /** The app's tasks; loads modules named by globs at the first call. Rejects with the error of a module that fails to load. */
-  tasks(): Promise<TaskRegistry> {
+  tasks(): Promise<TaskList> {
     this.#loading ??= loadTasks(this.#sources, this.#root).then((tasks) => {
       this.#registry = collectTasks(tasks)
       for (const { definition } of tasks) {
@@ -165,7 +166,7 @@ export class App {
   }
 
   /** The app's tasks, once they are loaded; null before. */
-  get loaded(): TaskRegistry | null {
+  get loaded(): TaskList | null {
     return this.#registry
   }
 

@@ -1,6 +1,6 @@
 /** The options that choose jobs, shared by the commands on jobs. */
 import type { Command } from 'commander'
-import type { JobFilter } from '../client/public.ts'
+import type { JobFilter } from '../client/job-filter.ts'
 import { ErrandError } from '../core/errors.ts'
 import { jobStates, type JobState } from '../core/job.ts'
 import { nearest } from '../core/nearest.ts'

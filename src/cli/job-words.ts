@@ -1,5 +1,5 @@
 /** Jobs in words: how their states look and what there is to say about each. */
-import type { JobRecord } from '../client/public.ts'
+import type { JobRecord } from '../client/job-record.ts'
 import type { JobState } from '../core/job.ts'
 import { oneLine } from './exit.ts'
 import { paint } from './terminal.ts'

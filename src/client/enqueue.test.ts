@@ -6,6 +6,7 @@ import { ErrandError, isErrandError } from '../core/errors.ts'
 import { isJobId } from '../core/id.ts'
 import { task } from '../core/task.ts'
 import { createErrand, type Errand } from '../errand.ts'
+import type { InsertOptions } from '../store/intake.ts'
 import type { NewJob } from '../store/job.ts'
 import type { Store } from '../store/store.ts'
 import { memory } from '../stores/memory/index.ts'
@@ -288,8 +289,8 @@ describe('enqueue', () => {
     const inner = memory()
     const store = {
       ...inner,
-      insert: (jobs: readonly NewJob[], tx?: InsertOptions) => {
-        seen.push([jobs.length, tx])
+      insert: (jobs: readonly NewJob[], options?: InsertOptions) => {
+        seen.push([jobs.length, options?.tx])
         return inner.insert(jobs)
       },
     }

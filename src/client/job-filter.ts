@@ -1,13 +1,36 @@
 /** Reads filters of jobs. */
 import { ErrandError } from '../core/errors.ts'
 import type { JobState } from '../core/job.ts'
-import { refuseUnknownKeys } from '../core/nearest.ts'
+import { refuseUnknownKeys } from '../core/option-keys.ts'
 import { canonicalJson, fromJson, toJson } from '../core/json.ts'
 import { readStates } from '../core/options.ts'
 import { readChoice, readList } from '../core/read.ts'
 import { isPlain } from '../core/text.ts'
 import type { ListQuery, Search } from '../store/readers.ts'
-import type { JobFilter, JobSearch } from './public.ts'
+
+export interface JobFilter {
+  readonly state?: JobState | readonly JobState[]
+  readonly task?: string
+  readonly queue?: string
+  /** The unique key as `key` of a record shows it. */
+  readonly key?: string
+  readonly parent?: string
+  readonly group?: string
+  readonly tag?: string
+  /** A value inside the JSON of the input, or of the output with `in: 'output'`; jobs with a codec match nothing. */
+  readonly search?: JobSearch
+  readonly created?: { readonly from?: Date; readonly to?: Date }
+  readonly finished?: { readonly from?: Date; readonly to?: Date }
+}
+
+export interface JobSearch {
+  /** Default `'input'`. */
+  readonly in?: 'input' | 'output'
+  /** Keys of objects and indexes of arrays, from the outside in, such as `['order', 'lines', 0, 'sku']`. */
+  readonly path: readonly (string | number)[]
+  /** Any JSON. */
+  readonly equals: unknown
+}
 
 export const filterKeys: readonly string[] = [
   'state',

@@ -1,10 +1,64 @@
 /** From jobs as they lie in a store to jobs as people read them. */
-import { keptAttempts, type KeptError } from '../core/job.ts'
+import {
+  keptAttempts,
+  type KeptError,
+  type AttemptOutcome,
+  type Counters,
+  type JobState,
+} from '../core/job.ts'
 import type { StoredJob } from '../store/job.ts'
 import type { App } from '../app/app.ts'
 import { decodeAttempts } from '../app/attempts.ts'
 import { decodePayload } from '../app/payload.ts'
-import type { JobRecord, RunRecord } from './public.ts'
+
+export interface JobRecord extends Counters {
+  readonly id: string
+  readonly task: string
+  readonly queue: string
+  readonly state: JobState
+  readonly priority: number
+  /** Decoded; undefined when its codec is not known here. */
+  readonly input: unknown
+  /** Decoded output of a completed job. */
+  readonly output: unknown
+  readonly errors: readonly KeptError[]
+  /** Its last runs, oldest first, at most 10. */
+  readonly runs: readonly RunRecord[]
+  /** Why it failed, was cancelled or discarded. */
+  readonly reason: string | null
+  /** The number of its current or last attempt; 0 before the first. */
+  readonly attempt: number
+  readonly token: number
+  readonly key: string | null
+  readonly parent: string | null
+  readonly group: string | null
+  readonly tags: readonly string[]
+  readonly headers: Readonly<Record<string, string>>
+  readonly worker: string | null
+  readonly progress: unknown
+  readonly cancelAsked: boolean
+  readonly createdAt: Date
+  readonly dueAt: Date
+  readonly startBy: Date | null
+  readonly deadlineAt: Date | null
+  readonly startedAt: Date | null
+  readonly finishedAt: Date | null
+  readonly expiresAt: Date | null
+  readonly leaseUntil: Date | null
+  readonly codec: string | null
+}
+
+export interface RunRecord {
+  /** The number of the attempt, from 1; a run that was postponed or interrupted shares it with the next. */
+  readonly attempt: number
+  readonly token: number
+  readonly worker: string
+  /** Null when it ended before its start was written. */
+  readonly startedAt: Date | null
+  readonly endedAt: Date
+  readonly outcome: AttemptOutcome
+  readonly error: KeptError | null
+}
 
 /** Decodes a job. Never throws: what cannot be decoded here is left undefined, or left out. */
 export function toRecord(app: App, job: StoredJob): JobRecord {

@@ -1,17 +1,54 @@
 /** Reading jobs, and the operators' calls on them. */
+import type { ResultOptions } from './enqueued-job.ts'
+import type { CancelAnswer, RemoveAnswer, RetryAnswer } from '../store/operators.ts'
 import { ErrandError } from '../core/errors.ts'
-import { finalStates, isFinal, type JobState } from '../core/job.ts'
+import { finalStates, isFinal, type JobState, type LogLine } from '../core/job.ts'
 import { reasonBytes } from '../core/kept-error.ts'
 import { cutText, isPlain } from '../core/text.ts'
-import { refuseUnknownKeys } from '../core/nearest.ts'
+import { refuseUnknownKeys } from '../core/option-keys.ts'
 import { readFunction, readSignal, readText, refuseValue } from '../core/read.ts'
 import { shownValue } from '../core/shown.ts'
-import type { ListQuery } from '../store/readers.ts'
+import type { ListQuery, QueueCount } from '../store/readers.ts'
 import type { Store } from '../store/store.ts'
 import type { Client } from './client.ts'
 import { filterKeys, readFilter, statesFor, type FilterQuery } from './job-filter.ts'
-import type { BulkOptions, JobFilter, Jobs, JobTarget, Tally } from './public.ts'
-import { toRecord } from './job-record.ts'
+import type { JobFilter } from './job-filter.ts'
+import { toRecord, type JobRecord } from './job-record.ts'
+
+/** One id, several, or a filter. Verbs on a filter work in chunks and report after each. */
+export type JobTarget = string | readonly string[] | JobFilter
+
+export interface BulkOptions {
+  /** Called after each chunk with how many jobs were looked at so far. */
+  readonly onProgress?: (done: number) => void
+  readonly signal?: AbortSignal
+}
+
+export type Tally<Answer extends string> = Readonly<Partial<Record<Answer, number>>>
+
+export interface Jobs {
+  /** Null when the job is unknown: never stored, removed, or beyond its retention. */
+  get(id: string): Promise<JobRecord | null>
+  /** Newest first. `limit` default 100, at most 1,000. */
+  list(
+    filter?: JobFilter & { readonly limit?: number; readonly after?: string },
+  ): Promise<{ readonly jobs: readonly JobRecord[]; readonly next: string | null }>
+  counts(): Promise<readonly QueueCount[]>
+  logs(id: string): Promise<readonly LogLine[]>
+  /** Waits for the end and answers the output, from any process. Rejects with `job-failed`, `job-cancelled`, `job-discarded`, `job-missing` or `result-timeout`. */
+  result(id: string, options?: ResultOptions): Promise<unknown>
+  /** Cancels waiting jobs, asks running ones to end. */
+  cancel(
+    target: JobTarget,
+    options?: BulkOptions & { readonly reason?: string },
+  ): Promise<Tally<CancelAnswer>>
+  /** Makes failed, cancelled and discarded jobs ready again. */
+  retry(target: JobTarget, options?: BulkOptions): Promise<Tally<RetryAnswer>>
+  /** Removes jobs that are not running. */
+  remove(target: JobTarget, options?: BulkOptions): Promise<Tally<RemoveAnswer>>
+  /** Reads a final job and removes it, in one step; null when it is unknown or not final. */
+  take(id: string): Promise<JobRecord | null>
+}
 
 /** Most jobs of one page, and of one call of a verb. */
 const jobsBounds = { page: 1_000, defaultPage: 100, chunk: 500 } as const

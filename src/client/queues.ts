@@ -1,8 +1,25 @@
 /** The operators' calls on queues. */
+import type { BulkOptions, Tally } from './jobs.ts'
+import type { RemoveAnswer } from '../store/operators.ts'
 import { readQueueName } from '../core/read.ts'
 import type { JobState } from '../core/job.ts'
 import type { Client } from './client.ts'
-import type { Jobs, QueueInfo, Queues } from './public.ts'
+import type { Jobs } from './jobs.ts'
+
+export interface QueueInfo {
+  readonly name: string
+  readonly paused: boolean
+  readonly counts: Readonly<Partial<Record<JobState, number>>>
+}
+
+export interface Queues {
+  list(): Promise<readonly QueueInfo[]>
+  /** Stops claims from these queues, in every process and in those that start later. Running jobs go on. */
+  pause(...queues: readonly string[]): Promise<void>
+  resume(...queues: readonly string[]): Promise<void>
+  /** Removes all waiting jobs of a queue. */
+  purge(queue: string, options?: BulkOptions): Promise<Tally<RemoveAnswer>>
+}
 
 /** Makes `errand.queues`. */
 export function createQueues(client: Client, jobs: Jobs): Queues {

@@ -1,7 +1,20 @@
 /** The workers registry as people read it. */
 import type { WorkerRecord } from '../store/registry.ts'
 import type { Client } from './client.ts'
-import type { WorkerInfo } from './public.ts'
+
+export interface WorkerInfo {
+  readonly id: string
+  readonly host: string
+  readonly pid: number
+  readonly version: string
+  readonly queues: readonly string[]
+  readonly slots: number
+  readonly running: readonly string[]
+  readonly startedAt: Date
+  readonly lastSeenAt: Date
+  /** `lost` when it was not seen for half a minute without having stopped. */
+  readonly state: 'running' | 'stopped' | 'lost'
+}
 
 /** A worker that was not seen for this long, and has not said that it stops, is lost. */
 const lostAfterMs = 30_000

@@ -1,6 +1,6 @@
 /** How long to wait before a retry. */
 import { cutMs, isMs, toMs, type Duration } from './duration.ts'
-import { refuseUnknownKeys } from './nearest.ts'
+import { refuseUnknownKeys } from './option-keys.ts'
 import { readChoice, refuseValue } from './read.ts'
 
 /** A backoff as data, so that it can be stored with a job. Times in milliseconds. */

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { nearest, refuseUnknownKeys } from './nearest.ts'
+import { nearest } from './nearest.ts'
+import { refuseUnknownKeys } from './option-keys.ts'
 
 describe('the nearest word', () => {
   it('is the one that was probably meant', () => {

@@ -1,6 +1,4 @@
 /** Finds the word that someone probably meant. */
-import { ErrandError, type ErrandErrorCode } from './errors.ts'
-import { shownValue } from './shown.ts'
 
 /** The candidate nearest to `word`, or null when none is near. */
 export function nearest(word: string, candidates: Iterable<string>): string | null {
@@ -11,30 +9,6 @@ export function nearest(word: string, candidates: Iterable<string>): string | nu
     if (distance < bestDistance) [best, bestDistance] = [candidate, distance]
   }
   return best
-}
-
-/** Refuses what is no object of options, and keys that are not known, naming the nearest one that is. */
-export function refuseUnknownKeys(
-  given: unknown,
-  known: readonly string[],
-  where: string,
-  code: ErrandErrorCode = 'invalid-option',
-): void {
-  if (typeof given !== 'object' || given === null || Array.isArray(given)) {
-    throw new ErrandError(
-      code,
-      // A text may be a URL with a password.
-      `${where} takes its options as an object, { ${known.slice(0, 3).join(', ')}${known.length > 3 ? ', …' : ''} }, not ${typeof given === 'string' ? 'a text' : shownValue(given)}.`,
-    )
-  }
-  for (const key of Object.keys(given)) {
-    if (known.includes(key)) continue
-    const meant = nearest(key, known)
-    const hint = meant === null ? `Known are: ${known.join(', ')}.` : `Did you mean ${meant}?`
-    throw new ErrandError(code, `${where} has no option ${key}. ${hint}`, {
-      details: { option: key },
-    })
-  }
 }
 
 /** Levenshtein distance, given up at `limit`. */

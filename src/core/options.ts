@@ -12,7 +12,7 @@ import {
 import { toMs, type Duration } from './duration.ts'
 import { ErrandError } from './errors.ts'
 import type { FinalState, JobState } from './job.ts'
-import { refuseUnknownKeys } from './nearest.ts'
+import { refuseUnknownKeys } from './option-keys.ts'
 import { jobStates } from './job.ts'
 import { readList, refuseValue } from './read.ts'
 import { shownValue } from './shown.ts'

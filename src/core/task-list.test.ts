@@ -18,7 +18,7 @@ describe('the tasks of an app', () => {
     const twins = [task({ name: 'one' }), task({ name: 'uno', aliases: ['one'] })]
     assert.throws(() => collectTasks(twins), {
       code: 'duplicate-task',
-      message: /called one: one at .*registry\.test\.ts:\d+, one at .*registry\.test\.ts:\d+/,
+      message: /called one: one at .*task-list\.test\.ts:\d+, one at .*task-list\.test\.ts:\d+/,
     })
   })
 

@@ -4,7 +4,7 @@ import { nearest } from './nearest.ts'
 import type { AnyTask } from './task.ts'
 
 /** Finds tasks by any of their names. */
-export interface TaskRegistry {
+export interface TaskList {
   readonly tasks: readonly AnyTask[]
   /** Names and aliases. */
   readonly names: readonly string[]
@@ -12,7 +12,7 @@ export interface TaskRegistry {
 }
 
 /** Collects tasks. Throws `duplicate-task`, naming both places, when two different tasks share a name or alias. */
-export function collectTasks(tasks: readonly AnyTask[]): TaskRegistry {
+export function collectTasks(tasks: readonly AnyTask[]): TaskList {
   const byName = new Map<string, AnyTask>()
   for (const task of new Set(tasks)) {
     for (const name of new Set([task.name, ...task.definition.aliases])) {

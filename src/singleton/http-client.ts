@@ -10,7 +10,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { longestTimerMs } from '../core/clock.ts'
 import { formatMs, toMs, type Duration } from '../core/duration.ts'
 import { ErrandError } from '../core/errors.ts'
-import { refuseUnknownKeys } from '../core/nearest.ts'
+import { refuseUnknownKeys } from '../core/option-keys.ts'
 import { readTexts, refuseValue } from '../core/read.ts'
 import { encodeAdvice, isTorn, shownUrl } from '../core/shown.ts'
 

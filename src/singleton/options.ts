@@ -1,7 +1,7 @@
 /** A singleton's own options: what they are called, of which type, and where their values come from. */
 import { toMs, type Duration } from '../core/duration.ts'
 import { ErrandError } from '../core/errors.ts'
-import { refuseUnknownKeys } from '../core/nearest.ts'
+import { refuseUnknownKeys } from '../core/option-keys.ts'
 import { readShape } from '../core/read.ts'
 
 /** One option: `--some-name` on the command line, `SOME_NAME` or what `env` says in the environment. */

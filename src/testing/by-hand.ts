@@ -1,5 +1,5 @@
 /** Runs jobs by hand, in tests of what needs a store but no worker. */
-import { noCounters, type FinalState, type KeptError } from '../core/job.ts'
+import { noCounters, type FinalState, type KeptAttempt, type KeptError } from '../core/job.ts'
 import type { ClaimedJob } from '../store/job.ts'
 import type { SettleAnswer } from '../store/worker-calls.ts'
 import type { Store } from '../store/store.ts'
@@ -37,7 +37,7 @@ export async function endByHand(
       token,
       yieldsToCancel: false,
       counters: { ...noCounters, attempts: 1 },
-      attempt: end.error === undefined ? null : JSON.stringify(end.error),
+      attempt: end.error === undefined ? null : attemptOf(end.error, token),
       followUps: [],
       state: end.state ?? 'completed',
       output: end.output === undefined ? null : JSON.stringify(end.output),
@@ -47,6 +47,12 @@ export async function endByHand(
     },
   ])
   return answer!
+}
+
+function attemptOf(error: KeptError, token: number): string {
+  const { attempt, at } = error
+  const run = { attempt, token, worker: 'by-hand', startedAt: null, endedAt: at }
+  return JSON.stringify({ ...run, outcome: 'failed', error } satisfies KeptAttempt)
 }
 
 /** Hands every call to a store, after `before` has seen its name and arguments. */

@@ -2,7 +2,7 @@
 import { toMs, type Duration } from '../core/duration.ts'
 import { ErrandError } from '../core/errors.ts'
 import type { JobState } from '../core/job.ts'
-import { refuseUnknownKeys } from '../core/nearest.ts'
+import { refuseUnknownKeys } from '../core/option-keys.ts'
 import { readChoice, readShape } from '../core/read.ts'
 import { performance, setTimeout } from '../core/timers.ts'
 import type { Errand } from '../errand.ts'

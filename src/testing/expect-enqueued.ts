@@ -1,7 +1,7 @@
 /** Asserts that a job was enqueued. */
 import { AssertionError } from 'node:assert'
 import { inspect } from 'node:util'
-import type { JobRecord } from '../client/public.ts'
+import type { JobRecord } from '../client/job-record.ts'
 import { readText } from '../core/read.ts'
 import { isTask, type AnyTask, type InputOf } from '../core/task.ts'
 import type { Errand } from '../errand.ts'

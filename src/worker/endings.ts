@@ -6,7 +6,7 @@ import type { App } from '../app/app.ts'
 import { sleep } from '../core/clock.ts'
 import type { Outcome } from '../core/decide.ts'
 import { ErrandError } from '../core/errors.ts'
-import type { TaskRegistry } from '../core/task-list.ts'
+import type { TaskList } from '../core/task-list.ts'
 import { errorText } from '../core/kept-error.ts'
 import type { Events } from '../observe/events.ts'
 import type { ClaimedJob } from '../store/job.ts'
@@ -22,7 +22,7 @@ import { answered, mayPass } from '../loops/supervised.ts'
 export interface EndingsOptions {
   readonly app: App
   readonly worker: string
-  readonly registry: TaskRegistry
+  readonly registry: TaskList
   readonly table: LeaseTable
   readonly settler: Settler
   readonly notes: Notes

@@ -2,7 +2,7 @@
 import type { App } from '../app/app.ts'
 import { readStoredOptions, type StoredOptions } from '../app/new-job.ts'
 import type { Policy } from '../core/options.ts'
-import type { TaskRegistry } from '../core/task-list.ts'
+import type { TaskList } from '../core/task-list.ts'
 import type { Definition } from '../core/task.ts'
 import type { ClaimedJob } from '../store/job.ts'
 
@@ -19,7 +19,7 @@ export interface HeldRules extends Rules {
   readonly isReadable: boolean
 }
 
-export function rulesOf(app: App, registry: TaskRegistry, job: ClaimedJob): HeldRules {
+export function rulesOf(app: App, registry: TaskList, job: ClaimedJob): HeldRules {
   const definition = registry.find(job.task)?.definition ?? null
   const stored = readStoredOptions(job.options)
   return {

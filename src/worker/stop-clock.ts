@@ -1,7 +1,7 @@
 /** The times of a stop: until when running jobs may go on, and until when aborted ones may take to end. */
 import { sleep, type Clock } from '../core/clock.ts'
 import { toMs } from '../core/duration.ts'
-import { refuseUnknownKeys } from '../core/nearest.ts'
+import { refuseUnknownKeys } from '../core/option-keys.ts'
 import type { StopOptions } from './worker-options.ts'
 import type { Ticks } from '../loops/time.ts'
 

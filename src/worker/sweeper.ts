@@ -7,7 +7,7 @@
 import { sleep } from '../core/clock.ts'
 import type { App } from '../app/app.ts'
 import { overdue, type Outcome } from '../core/decide.ts'
-import type { TaskRegistry } from '../core/task-list.ts'
+import type { TaskList } from '../core/task-list.ts'
 import { errorText } from '../core/kept-error.ts'
 import type { ClaimedJob } from '../store/job.ts'
 import type { Tended } from '../store/worker-calls.ts'
@@ -35,7 +35,7 @@ const leastMs = 50
 
 export interface SweeperOptions {
   readonly app: App
-  readonly registry: TaskRegistry
+  readonly registry: TaskList
   readonly record: () => WorkerRecord
   readonly settler: Settler
   readonly services: ViewServices

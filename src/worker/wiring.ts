@@ -4,7 +4,7 @@ import type { App } from '../app/app.ts'
 import type { Client } from '../client/client.ts'
 import { describeTask } from '../app/registered-tasks.ts'
 import { ErrandError } from '../core/errors.ts'
-import type { TaskRegistry } from '../core/task-list.ts'
+import type { TaskList } from '../core/task-list.ts'
 import type { ClaimedJob } from '../store/job.ts'
 import type { Hint, Tended, Unwatch } from '../store/worker-calls.ts'
 import type { Store } from '../store/store.ts'
@@ -35,7 +35,7 @@ export interface PartsOptions {
   readonly app: App
   readonly client: Client
   readonly worker: string
-  readonly registry: TaskRegistry
+  readonly registry: TaskList
   readonly context: unknown
   /** Queues served, with `'*'` for all others. */
   readonly queues: readonly string[]

@@ -1,5 +1,6 @@
 /** Checks of the work itself: queues, workers, and jobs that need somebody. */
-import type { JobFilter, JobRecord } from '../../client/public.ts'
+import type { JobFilter } from '../../client/job-filter.ts'
+import type { JobRecord } from '../../client/job-record.ts'
 import type { Errand } from '../../errand.ts'
 import { quoted } from '../filters.ts'
 import { counted } from '../job-words.ts'

@@ -1,6 +1,7 @@
 /** `errand jobs retry | cancel | remove`: by ids, or in bulk by filter. */
 import type { Command } from 'commander'
-import type { BulkOptions, JobFilter, JobTarget, Jobs, Tally } from '../../client/public.ts'
+import type { BulkOptions, JobTarget, Jobs, Tally } from '../../client/jobs.ts'
+import type { JobFilter } from '../../client/job-filter.ts'
 import { ErrandError } from '../../core/errors.ts'
 import { isJobId } from '../../core/id.ts'
 import type { JobState } from '../../core/job.ts'

@@ -1,6 +1,8 @@
 /** `errand jobs list`: a page of jobs, newest first. */
 import type { Command } from 'commander'
-import type { JobFilter, JobRecord, Jobs } from '../../client/public.ts'
+import type { JobFilter } from '../../client/job-filter.ts'
+import type { JobRecord } from '../../client/job-record.ts'
+import type { Jobs } from '../../client/jobs.ts'
 import { ErrandError } from '../../core/errors.ts'
 import { shownUrl } from '../../core/shown.ts'
 import { action, withApp, type Globals } from '../action.ts'

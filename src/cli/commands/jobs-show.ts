@@ -1,7 +1,7 @@
 /** `errand jobs show`: everything about one job. */
 import { inspect } from 'node:util'
 import type { Command } from 'commander'
-import type { JobRecord } from '../../client/public.ts'
+import type { JobRecord } from '../../client/job-record.ts'
 import type { LogLine } from '../../core/job.ts'
 import { inLine } from '../../core/shown.ts'
 import { action, withApp } from '../action.ts'

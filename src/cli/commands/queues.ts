@@ -1,6 +1,6 @@
 /** `errand queues`: see, pause, resume and empty queues. */
 import type { Command } from 'commander'
-import type { QueueInfo } from '../../client/public.ts'
+import type { QueueInfo } from '../../client/queues.ts'
 import { ErrandError } from '../../core/errors.ts'
 import { jobStates } from '../../core/job.ts'
 import { nearest } from '../../core/nearest.ts'

@@ -1,6 +1,6 @@
 /** `errand workers`: who runs jobs, or did within the last day. */
 import type { Command } from 'commander'
-import type { WorkerInfo } from '../../client/public.ts'
+import type { WorkerInfo } from '../../client/workers.ts'
 import { action, withApp } from '../action.ts'
 import { examples } from '../help.ts'
 import { table } from '../table.ts'

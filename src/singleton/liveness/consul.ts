@@ -1,6 +1,6 @@
 /** Liveness in Consul: records in its key-value store, laid out as Jobslib's, and on request a TTL check of the agent. */
 import { toMs, type Duration } from '../../core/duration.ts'
-import { refuseUnknownKeys } from '../../core/nearest.ts'
+import { refuseUnknownKeys } from '../../core/option-keys.ts'
 import { readTexts } from '../../core/read.ts'
 import { entryOf, ownerOf, pathOf, recordOf } from '../locks/consul-record.ts'
 import {

@@ -5,7 +5,7 @@
  * It has no health checks: a check of a node could end it while its holder still believes. What a call is told of a holding comes from
  * a consistent read, so that a server that was cut off cannot confirm one.
  */
-import { refuseUnknownKeys } from '../../core/nearest.ts'
+import { refuseUnknownKeys } from '../../core/option-keys.ts'
 import { ownModule } from '../../core/own-module.ts'
 import { ErrandError } from '../../core/errors.ts'
 import { readTexts } from '../../core/read.ts'

@@ -4,7 +4,7 @@
  */
 import type { IncomingMessage } from 'node:http'
 import { ErrandError } from '../../core/errors.ts'
-import { refuseUnknownKeys } from '../../core/nearest.ts'
+import { refuseUnknownKeys } from '../../core/option-keys.ts'
 import { ownModule } from '../../core/own-module.ts'
 import { readTexts } from '../../core/read.ts'
 import { HttpClient, httpOptionNames, refusedBy, type HttpOptions } from '../http-client.ts'

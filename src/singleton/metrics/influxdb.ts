@@ -3,7 +3,7 @@
  * kept, the newest of them, and tried again. A batch that the server refuses is halved until the bad point alone is dropped.
  */
 import { ErrandError } from '../../core/errors.ts'
-import { refuseUnknownKeys } from '../../core/nearest.ts'
+import { refuseUnknownKeys } from '../../core/option-keys.ts'
 import { readFunction, readTexts, refuseValue } from '../../core/read.ts'
 import { mostCount } from '../../core/options.ts'
 import { HttpClient, httpOptionNames, type HttpOptions } from '../http-client.ts'

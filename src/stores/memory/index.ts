@@ -1,6 +1,6 @@
 /** `errand/memory`: jobs in the memory of one process, for tests and for trying things out. */
 import { readClock, type Clock } from '../../core/clock.ts'
-import { refuseUnknownKeys } from '../../core/nearest.ts'
+import { refuseUnknownKeys } from '../../core/option-keys.ts'
 import { refuseValue } from '../../core/read.ts'
 import type { Store } from '../../store/store.ts'
 import { systemClock } from '../system-clock.ts'

@@ -1,7 +1,7 @@
 /** `errand/postgres`: jobs in a PostgreSQL database, in a schema of their own. */
 import { readClock, type Clock } from '../../core/clock.ts'
 import { ErrandError } from '../../core/errors.ts'
-import { refuseUnknownKeys } from '../../core/nearest.ts'
+import { refuseUnknownKeys } from '../../core/option-keys.ts'
 import { ownModule } from '../../core/own-module.ts'
 import { readFlag, refuseValue } from '../../core/read.ts'
 import { encodeAdvice, isTorn, maybeUnset, shownUrl, shownValue } from '../../core/shown.ts'

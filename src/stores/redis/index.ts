@@ -1,6 +1,6 @@
 /** `errand/redis`: jobs in Redis or Valkey, on one server or a cluster. */
 import { ErrandError } from '../../core/errors.ts'
-import { refuseUnknownKeys } from '../../core/nearest.ts'
+import { refuseUnknownKeys } from '../../core/option-keys.ts'
 import { ownModule } from '../../core/own-module.ts'
 import { readFlag, refuseValue } from '../../core/read.ts'
 import { encodeAdvice, isTorn, maybeUnset, shownUrl, shownValue } from '../../core/shown.ts'

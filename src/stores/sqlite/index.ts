@@ -2,7 +2,7 @@
 import { resolve } from 'node:path'
 import { readClock, type Clock } from '../../core/clock.ts'
 import { ErrandError } from '../../core/errors.ts'
-import { refuseUnknownKeys } from '../../core/nearest.ts'
+import { refuseUnknownKeys } from '../../core/option-keys.ts'
 import { ownModule } from '../../core/own-module.ts'
 import { readChoice } from '../../core/read.ts'
 import { maybeUnset, shownUrl, shownValue } from '../../core/shown.ts'
