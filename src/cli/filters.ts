@@ -1,6 +1,6 @@
 /** The options that choose jobs, shared by the commands on jobs. */
 import type { Command } from 'commander'
-import type { JobFilter } from '../client/job-filter.ts'
+import type { JobFilter, JobSearch } from '../client/job-filter.ts'
 import { ErrandError } from '../core/errors.ts'
 import { jobStates, type JobState } from '../core/job.ts'
 import { nearest } from '../core/nearest.ts'
@@ -14,6 +14,10 @@ export interface FilterOptions {
   readonly queue?: string
   readonly key?: string
   readonly parent?: string
+  readonly group?: string
+  readonly tag?: string
+  readonly input?: string
+  readonly output?: string
   readonly createdFrom?: string
   readonly createdTo?: string
   readonly finishedFrom?: string
@@ -29,6 +33,10 @@ export function addFilters(command: Command): Command {
     .option('--queue <name>', 'in this queue')
     .option('--key <key>', 'holding this unique key')
     .option('--parent <id>', 'followed from this job')
+    .option('--group <id>', 'of this group')
+    .option('--tag <tag>', 'with this tag')
+    .option('--input <path=value>', 'with this value in the input, such as order.id=7')
+    .option('--output <path=value>', 'with this value in the output')
     .option('--created-from <when>', 'enqueued since a date, or so long ago: 2h')
     .option('--created-to <when>', 'enqueued before')
     .option('--finished-from <when>', 'ended since')
@@ -45,10 +53,33 @@ export function readFilter(options: FilterOptions): JobFilter | null {
     ...(options.queue === undefined ? {} : { queue: options.queue }),
     ...(options.key === undefined ? {} : { key: options.key }),
     ...(options.parent === undefined ? {} : { parent: options.parent }),
+    ...(options.group === undefined ? {} : { group: options.group }),
+    ...(options.tag === undefined ? {} : { tag: options.tag }),
+    ...readSearch(options),
     ...(created === null ? {} : { created }),
     ...(finished === null ? {} : { finished }),
   }
   return Object.keys(filter).length === 0 ? null : filter
+}
+
+/** Reads `order.id=7`: keys with dots between them, and JSON, or else a text. */
+function readSearch({ input, output }: FilterOptions): { readonly search?: JobSearch } {
+  if (input === undefined && output === undefined) return {}
+  if (input !== undefined && output !== undefined)
+    throw new ErrandError('invalid-option', 'Give either --input or --output, not both.')
+  const side = input === undefined ? 'output' : 'input'
+  const [, path, value] = /^([^=]*)=([^]*)$/.exec(input ?? output ?? '') ?? []
+  if (path === undefined || value === undefined)
+    throw new ErrandError('invalid-option', `--${side} takes a path and a value: order.id=7`)
+  return { search: { in: side, path: path === '' ? [] : path.split('.'), equals: jsonOr(value) } }
+}
+
+function jsonOr(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return text
+  }
 }
 
 /** Writes filter options again, for a command to type next. */
@@ -59,6 +90,10 @@ export function filterArguments(options: FilterOptions): readonly string[] {
     ['--queue', options.queue],
     ['--key', options.key],
     ['--parent', options.parent],
+    ['--group', options.group],
+    ['--tag', options.tag],
+    ['--input', options.input],
+    ['--output', options.output],
     ['--created-from', options.createdFrom],
     ['--created-to', options.createdTo],
     ['--finished-from', options.finishedFrom],

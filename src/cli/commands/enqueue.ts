@@ -8,7 +8,7 @@ import { ErrandError } from '../../core/errors.ts'
 import { action, withApp } from '../action.ts'
 import type { ExitCode } from '../exit.ts'
 import { examples } from '../help.ts'
-import { duration, priority } from '../options.ts'
+import { duration, priority, several } from '../options.ts'
 import { print, printJson } from '../terminal.ts'
 import { readDate } from '../times.ts'
 
@@ -19,6 +19,9 @@ interface Options {
   readonly priority?: number
   readonly queue?: string
   readonly uniqueKey?: string
+  readonly group?: string
+  readonly tag?: readonly string[]
+  readonly header?: readonly string[]
   readonly wait?: boolean
   readonly timeout: Duration
 }
@@ -38,6 +41,9 @@ export function addEnqueue(program: Command): void {
     .option('--priority <n>', 'from -1000 to 1000; lower runs first', priority)
     .option('--queue <name>', "in this queue, not the task's own")
     .option('--unique-key <key>', 'enqueue nothing if a job with this key waits')
+    .option('--group <id>', 'the batch or workflow that it belongs to')
+    .option('--tag <tag>', 'a word to find it by; may be repeated', several)
+    .option('--header <name=value>', 'a small text that travels with it; may be repeated', several)
     .option('--wait', 'wait for the end and print the result as JSON')
     .option('--timeout <duration>', 'how long to wait', duration, '30s' as Duration)
     .action(
@@ -87,12 +93,24 @@ function parse(json: string, what: string): unknown {
 }
 
 function callOptions(options: Options): EnqueueOptions {
-  const { delay, runAt, priority, queue, uniqueKey } = options
+  const { delay, runAt, priority, queue, uniqueKey, group, tag, header } = options
   return {
     ...(delay === undefined ? {} : { delay }),
     ...(runAt === undefined ? {} : { runAt: readDate(runAt, '--run-at') }),
     ...(priority === undefined ? {} : { priority }),
     ...(queue === undefined ? {} : { queue }),
     ...(uniqueKey === undefined ? {} : { unique: { key: uniqueKey } }),
+    ...(group === undefined ? {} : { group }),
+    ...(tag === undefined ? {} : { tags: tag }),
+    ...(header === undefined ? {} : { headers: Object.fromEntries(header.map(readHeader)) }),
   }
+}
+
+function readHeader(text: string): readonly [string, string] {
+  const at = text.indexOf('=')
+  if (at > 0) return [text.slice(0, at), text.slice(at + 1)]
+  throw new ErrandError(
+    'invalid-option',
+    `--header takes a name and a value: tenant=ada, not ${text}`,
+  )
 }

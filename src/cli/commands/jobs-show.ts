@@ -55,6 +55,9 @@ function printJob(job: JobRecord, log: readonly LogLine[]): void {
       ['counts', counts(job)],
       ['key', job.key],
       ['parent', job.parent],
+      ['group', job.group],
+      ['tags', job.tags.length === 0 ? null : job.tags.join(', ')],
+      ['headers', Object.keys(job.headers).length === 0 ? null : json(job.headers)],
       ['worker', job.worker],
       ['token', job.token === 0 ? null : String(job.token)],
       ['due', job.finishedAt === null ? fullTime(job.dueAt) : null],
@@ -92,19 +95,19 @@ function timeline(job: JobRecord, log: readonly LogLine[]): readonly string[] {
   const events: { readonly at: Date; readonly text: string }[] = [
     { at: job.createdAt, text: 'enqueued' },
   ]
-  if (job.startedAt !== null) {
-    events.push({
-      at: job.startedAt,
-      text: `attempt ${job.attempt} started${job.worker === null ? '' : ` on ${inLine(job.worker)}`}`,
-    })
-  }
+  for (const { attempt, startedAt, worker } of job.runs)
+    if (startedAt !== null) events.push({ at: startedAt, text: started(attempt, worker) })
+  const isTold = job.runs.some(({ token }) => token === job.token)
+  if (job.startedAt !== null && !isTold)
+    events.push({ at: job.startedAt, text: started(job.attempt, job.worker) })
   for (const { at, level, text } of log)
     events.push({ at: new Date(at), text: `${paint('dim', level.padEnd(5))} ${inLine(text)}` })
-  for (const { at, attempt, type, message } of job.errors) {
-    events.push({
-      at: new Date(at),
-      text: paint('red', inLine(`attempt ${attempt}: ${type}: ${oneLine(message)}`)),
-    })
+  for (const { attempt, endedAt, outcome, error } of job.runs) {
+    if (error !== null) {
+      const text = inLine(`attempt ${attempt}: ${error.type}: ${oneLine(error.message)}`)
+      events.push({ at: endedAt, text: paint('red', text) })
+    } else if (outcome !== 'completed')
+      events.push({ at: endedAt, text: `attempt ${attempt} ${outcome}` })
   }
   if (job.finishedAt !== null) events.push({ at: job.finishedAt, text: stateWord(job.state) })
   else if (job.state === 'scheduled')
@@ -112,6 +115,10 @@ function timeline(job: JobRecord, log: readonly LogLine[]): readonly string[] {
   return events
     .toSorted((a, b) => a.at.getTime() - b.at.getTime())
     .map(({ at, text }) => `  ${paint('dim', clockTime(at))}  ${text}`)
+}
+
+function started(attempt: number, worker: string | null): string {
+  return `attempt ${attempt} started${worker === null ? '' : ` on ${inLine(worker)}`}`
 }
 
 function time(date: Date | null): string | null {
