@@ -4,7 +4,7 @@ import type { Figures } from './figures.ts'
 /** The figures that have a least, each with the least of one minute. */
 export const leastPerMinute = {
   jobs: 10_000,
-  kills: 20,
+  kills: 15,
   restarts: 2,
   failOvers: 0.5,
   blackHoles: 2,
