@@ -16,6 +16,7 @@ import { Connection } from './connection.ts'
 import {
   busyError,
   closedError,
+  hasLostStatements,
   isBusy,
   notImmediate,
   replacedError,
@@ -144,6 +145,16 @@ export class Database {
 
   /** Runs `work` inside the user's own transaction, which stays usable when it fails. */
   async within<T>(tx: unknown, work: (tx: Transaction) => T): Promise<T> {
+    try {
+      return this.#within(tx, work)
+    } catch (error) {
+      // A handle that was closed and opened again has lost its statements.
+      if (!hasLostStatements(error) || !this.#users.forget(tx)) throw error
+      return this.#within(tx, work)
+    }
+  }
+
+  #within<T>(tx: unknown, work: (tx: Transaction) => T): T {
     if (this.#isClosed) throw closedError(this.file)
     const connection = this.#users.of(tx)
     const { handle } = connection

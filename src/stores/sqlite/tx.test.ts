@@ -48,6 +48,18 @@ test('the statements of one connection serve many transactions', async (t) => {
   )
 })
 
+test('a connection that was closed and opened again serves as before', async (t) => {
+  const { store, own } = await shared(t)
+  for (let round = 0; round < 2; round += 1) {
+    own.exec('BEGIN IMMEDIATE')
+    await store.insert([newJob()], own)
+    own.exec('COMMIT')
+    own.close()
+    own.open()
+  }
+  assert.deepEqual((await store.counts())[0]?.count, 2)
+})
+
 test('a job is settled with what its handler wrote', async (t) => {
   const { store, own } = await shared(t)
   await store.insert([newJob(), newJob()])

@@ -36,6 +36,11 @@ export class UserConnections {
     }
     return connection
   }
+
+  /** Drops what is kept of a handle; returns whether anything was. */
+  forget(tx: unknown): boolean {
+    return isHandle(tx) && this.#known.delete(tx)
+  }
 }
 
 function isHandle(value: unknown): value is Handle {
