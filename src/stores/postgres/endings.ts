@@ -98,11 +98,11 @@ END $$;
 
 CREATE FUNCTION errand.erase_all_of(p_out errand.taken_out) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
-  v_ended int8[] := ARRAY(SELECT seq FROM unnest(p_out.seqs, p_out.states) u (seq, state) WHERE state > 4);
-  v_batched int8[] := ARRAY(SELECT seq FROM unnest(p_out.seqs, p_out.states) u (seq, state) WHERE state = 4);
+  v_batched int8[] := ARRAY(SELECT seq FROM unnest(p_out.seqs, p_out.states) u (seq, state)
+    WHERE state = 4 AND EXISTS (SELECT 1 FROM errand.batches b WHERE b.seqs @> seq));
+  v_filed int8[] := ARRAY(SELECT seq FROM unnest(p_out.seqs, p_out.states) u (seq, state) WHERE state >= 4 AND seq <> ALL (v_batched));
 BEGIN
-  -- A completed one may lie in either table of history.
-  IF v_ended || v_batched <> '{}' THEN DELETE FROM errand.finished WHERE seq = ANY (v_ended || v_batched); END IF;
+  IF v_filed <> '{}' THEN DELETE FROM errand.finished WHERE seq = ANY (v_filed); END IF;
   DELETE FROM errand.jobs WHERE seq = ANY (p_out.seqs);
   DELETE FROM errand.progress WHERE seq = ANY (p_out.seqs);
   DELETE FROM errand.log WHERE seq = ANY (p_out.seqs);

@@ -1,9 +1,9 @@
 /** What people do to jobs: cancel, retry, remove, take. */
-import { isFinal } from '../../core/job.ts'
+import { handedBytes, isFinal } from '../../core/job.ts'
 import type { CancelAnswer, RemoveAnswer, RetryAnswer, StoredJob } from '../../store.ts'
 import type { Database } from './database.ts'
 import { recheckNeeding } from './intake.ts'
-import { readStored, storedColumns, uuids } from './rows.ts'
+import { readStored, storedColumns, storedSeq, uuids, type Row } from './rows.ts'
 import { patiently } from './held.ts'
 import { patienceMs, planned } from './planned.ts'
 
@@ -18,6 +18,8 @@ import { patienceMs, planned } from './planned.ts'
  *
  * `remove` takes its jobs out of their lines together, and one by one what `take_out_all` leaves; it erases them, and only then settles
  * the needs of others.
+ *
+ * `take` without `p_waits` takes what nobody holds, until the answer is large. What it leaves comes as a row that has nothing but an id.
  *
  * Of several jobs, `in_order` locks the rows before, in the order of their numbers, so that no two calls wait for each other. A
  * `cancel` does so for those that wait, after the leases of the others; and one `cancel` of several goes after the other, since what
@@ -208,18 +210,33 @@ BEGIN
   RETURN v_answers;
 END $$;
 
-CREATE FUNCTION errand.take(p_ids uuid[]) RETURNS SETOF errand.stored LANGUAGE plpgsql ${planned} AS $$
+CREATE FUNCTION errand.take(p_ids uuid[], p_waits bool DEFAULT true) RETURNS SETOF errand.stored LANGUAGE plpgsql ${planned} AS $$
 DECLARE
   v_now int8 := errand.now_ms();
   v_all int8[];
   v_stored errand.stored;
+  v_left errand.stored;
+  v_size int8 := 0;
   v_out errand.taken_out := ('{}', '{}')::errand.taken_out;
   v_job record;
 BEGIN
   PERFORM set_config('lock_timeout', errand.call_patience(), true);
-  v_all := errand.in_order(p_ids);
+  IF p_waits THEN
+    v_all := errand.in_order(p_ids);
+  ELSE
+    v_all := ARRAY(SELECT j.seq FROM unnest(p_ids) u (id) JOIN errand.jobs j ON j.id = u.id FOR UPDATE OF j SKIP LOCKED);
+    FOR v_left.id IN SELECT j.id FROM unnest(p_ids) u (id) JOIN errand.jobs j ON j.id = u.id WHERE j.seq <> ALL (v_all) LOOP
+      RETURN NEXT v_left;
+    END LOOP;
+  END IF;
   -- One look for all: a job that ended between two would be returned as it was before, and erased.
   FOR v_stored IN SELECT s.* FROM unnest(v_all) u (seq) CROSS JOIN LATERAL (SELECT * FROM errand.stored WHERE seq = u.seq OFFSET 0) s LOOP
+    IF NOT p_waits AND v_size >= ${handedBytes} THEN
+      v_left.id := v_stored.id;
+      RETURN NEXT v_left;
+      CONTINUE;
+    END IF;
+    v_size := v_size + octet_length(v_stored.input) + coalesce(octet_length(v_stored.output), 0);
     RETURN NEXT v_stored;
     CONTINUE WHEN v_stored.finished_at IS NULL;
     v_out.seqs := v_out.seqs || v_stored.seq;
@@ -239,6 +256,7 @@ const CANCEL = `SELECT errand.cancel($1, $2)`
 const RETRY = `SELECT errand.retry($1)`
 const REMOVE = `SELECT errand.remove($1)`
 const TAKE = `SELECT ${storedColumns} FROM errand.take($1)`
+const TAKE_FREE = `SELECT ${storedColumns} FROM errand.take($1, false)`
 
 const cancelAnswers = ['cancelled', 'asked', 'final', 'missing'] as const
 const retryAnswers = ['retried', 'duplicate', 'unfit', 'missing'] as const
@@ -278,7 +296,22 @@ export async function remove(db: Database, ids: readonly string[]): Promise<Remo
 
 export async function take(db: Database, ids: readonly string[]): Promise<(StoredJob | null)[]> {
   if (ids.length === 0) return db.nothing([])
-  const rows = await patiently(() => db.write(TAKE, [uuids([...new Set(ids)])]))
+  return asAsked(ids, await patiently(() => db.write(TAKE, [uuids([...new Set(ids)])])))
+}
+
+/** Takes what it can have without waiting, up to `handedBytes` of it; `left` are the others that are there. */
+export async function takeFree(
+  db: Database,
+  ids: readonly string[],
+): Promise<{ readonly jobs: readonly (StoredJob | null)[]; readonly left: ReadonlySet<string> }> {
+  const rows = await db.write(TAKE_FREE, [uuids([...new Set(ids)])])
+  const isTaken = (row: Row): boolean => row[storedSeq] !== null
+  const left = new Set(rows.filter((row) => !isTaken(row)).map(([id]) => id as string))
+  return { jobs: asAsked(ids, rows.filter(isTaken)), left }
+}
+
+/** The jobs of an answer in the order of the call; one that is named twice is taken once. */
+function asAsked(ids: readonly string[], rows: readonly Row[]): (StoredJob | null)[] {
   const taken = new Map(rows.map(readStored).map((job) => [job.id, job]))
   return ids.map((id, index) => {
     const job = taken.get(id) ?? null
