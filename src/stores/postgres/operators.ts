@@ -74,6 +74,7 @@ BEGIN
     PERFORM errand.cancel_all_waiting(v_out, p_reason, v_now);
     SELECT coalesce(range_agg(int8range(seq, seq + 1)), '{}') INTO v_cancelled FROM unnest(v_out.seqs) seq;
   END IF;
+  IF cardinality(v_out.seqs) = cardinality(p_ids) THEN RETURN repeat('0', cardinality(p_ids)); END IF;
   FOR place IN 1..cardinality(p_ids) LOOP
     IF v_cancelled @> v_seqs[place] THEN
       v_answers := v_answers || '0';
@@ -129,6 +130,8 @@ CREATE FUNCTION errand.retry(p_ids uuid[]) RETURNS text LANGUAGE plpgsql ${plann
 DECLARE
   v_now int8 := errand.now_ms();
   v_all int8[];
+  v_filed errand.taken_out;
+  v_bucket int2;
   v_fit int8multirange;
   v_refused int8multirange := '{}';
   v_job errand.jobs;
@@ -137,7 +140,8 @@ DECLARE
 BEGIN
   PERFORM set_config('lock_timeout', errand.call_patience(), true);
   v_all := errand.in_order(p_ids);
-  SELECT coalesce(range_agg(int8range(seq, seq + 1)), '{}') INTO v_fit FROM errand.finished WHERE seq = ANY (v_all) AND state > 4;
+  v_filed := errand.filed_of(v_all);
+  SELECT coalesce(range_agg(int8range(seq, seq + 1)), '{}') INTO v_fit FROM unnest(v_filed.seqs, v_filed.states) f (seq, state) WHERE state > 4;
   FOR v_job IN
     SELECT j.* FROM unnest(p_ids) WITH ORDINALITY u (id, o) JOIN errand.jobs j ON j.id = u.id
     WHERE v_fit @> j.seq AND j.unique_key IS NOT NULL ORDER BY u.o
@@ -155,13 +159,15 @@ BEGIN
   DELETE FROM errand.progress WHERE seq = ANY (v_seqs);
   -- A cancel was asked for while a transaction of the user that ended the job was open.
   DELETE FROM errand.cancels WHERE seq = ANY (v_seqs);
-  WITH old AS (DELETE FROM errand.finished WHERE seq = ANY (v_seqs) RETURNING seq, state, token, worker),
-  retried AS (
-    UPDATE errand.jobs j SET due_at = v_now, place = v_now, start_by = v_now + errand.span(start_within_ms),
-      deadline_at = v_now + errand.span(deadline_ms), counters = NULL, suspect = false, token = old.token, worker = old.worker
-    FROM old WHERE j.seq = old.seq RETURNING j.queue, old.state)
-  INSERT INTO errand.tally (queue, state, count)
-  SELECT queue, t.state, sum(count) FROM retried r CROSS JOIN LATERAL (VALUES (r.state, -1), (2::int2, 1)) t (state, count) GROUP BY 1, 2;
+  FOREACH v_bucket IN ARRAY errand.buckets_of(v_seqs) LOOP
+    WITH old AS (DELETE FROM errand.finished WHERE bucket = v_bucket AND seq = ANY (v_seqs) RETURNING seq, state, token, worker),
+    retried AS (
+      UPDATE errand.jobs j SET due_at = v_now, place = v_now, start_by = v_now + errand.span(start_within_ms),
+        deadline_at = v_now + errand.span(deadline_ms), counters = NULL, suspect = false, token = old.token, worker = old.worker
+      FROM old WHERE j.seq = old.seq RETURNING j.queue, old.state)
+    INSERT INTO errand.tally (queue, state, count)
+    SELECT queue, t.state, sum(count) FROM retried r CROSS JOIN LATERAL (VALUES (r.state, -1), (2::int2, 1)) t (state, count) GROUP BY 1, 2;
+  END LOOP;
   PERFORM errand.line_up_all(v_seqs);
   PERFORM errand.bind_all(v_seqs);
   RETURN v_answers;
