@@ -35,11 +35,7 @@ export function openApp(
 }
 
 /** Makes an app on any store. */
-export function appOn(
-  store: Store,
-  ran: (id: number) => void,
-  options: AppOptions = {},
-): BenchApp {
+export function appOn(store: Store, ran: (id: number) => void, options: AppOptions = {}): BenchApp {
   const watched = new WatchedStore(store)
   const task = mailTask(ran)
   return {

@@ -20,10 +20,20 @@ export const queuesUsedOnce: Workload = {
       row(`one job in each of ${many} queues, enqueued and run`, 'jobs/s', once('once rate')),
       row('one job, enqueued to settled, before, p50', 'ms', once('p50 before')),
       row('one job, enqueued to settled, after, p50', 'ms', once('p50 after')),
-      row('one job, after / before', 'ratio', ratio(once('p50 after'), once('p50 before')), atMost(1.2)),
+      row(
+        'one job, after / before',
+        'ratio',
+        ratio(once('p50 after'), once('p50 before')),
+        atMost(1.2),
+      ),
       row('drain of 10,000 jobs, before', 'jobs/s', once('rate before')),
       row('drain of 10,000 jobs, after', 'jobs/s', once('rate after')),
-      row('drain, after / before', 'ratio', ratio(once('rate after'), once('rate before')), atLeast(0.8)),
+      row(
+        'drain, after / before',
+        'ratio',
+        ratio(once('rate after'), once('rate before')),
+        atLeast(0.8),
+      ),
     ]
   },
 }

@@ -31,10 +31,10 @@ async function jobsOf(scene: Scene, side: string): Promise<ReadonlyMap<string, s
   for (const place of [1, 2, 3]) await add(`ready ${place}`, {})
   await add('urgent', { priority: 1 })
   await add('in another queue', { queue: `${side}, beside` })
-  await add('scheduled', { delayMs: hour })
+  await add('scheduled', { delayMs: 24 * hour })
   await add('with bounds', { startWithinMs: minute, deadlineMs: hour })
   await add('with a key', key('with a key'))
-  await add('with a key for a time', { unique: unique(`${side} timed`, { forMs: hour }) })
+  await add('with a key for a time', { unique: unique(`${side} timed`, { forMs: 24 * hour }) })
   await add('kept for no time', { keepCancelledMs: 0 })
   await add('with a key, kept for no time', { ...key('unkept'), keepCancelledMs: 0 })
   await add('kept for ever', { keepCancelledMs: null })
@@ -117,6 +117,14 @@ export const batchRules: readonly Rule[] = rulesOf(
         const named = (answers: readonly unknown[]) =>
           [...together.keys()].map((kind, at) => [kind, answers[at]])
         assert.deepEqual(named(atOnce), named(oneByOne))
+        // What has waited too long by now is handed out as overdue.
+        await scene.advance(2 * hour)
+        const late = (await scene.expired()).map(({ id, why }) => `${id} ${why}`)
+        const lateOf = (jobs: ReadonlyMap<string, string>) =>
+          [...jobs].flatMap(([kind, id]) =>
+            late.flatMap((one) => (one.startsWith(id) ? [kind + one.slice(id.length)] : [])),
+          )
+        assert.deepEqual(lateOf(together), lateOf(alone))
         assert.deepEqual(
           await outcomeOf(scene, 'together', together),
           await outcomeOf(scene, 'alone', alone),
