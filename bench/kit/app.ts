@@ -15,7 +15,7 @@ export interface BenchApp {
 export type AppOptions = Pick<ErrandConfig<unknown>, 'slots' | 'queues'>
 
 /** Makes an app; `ran` hears of each job that starts. */
-export type OpenApp = (ran: (id: number) => void) => BenchApp
+export type OpenApp = (ran: (id: number) => void, options?: AppOptions) => BenchApp
 
 /** Where a setting's jobs lie, and how. */
 export type Place = Pick<Setting, 'folder' | 'durability'>

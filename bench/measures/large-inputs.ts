@@ -15,7 +15,10 @@ const mebibyte = 1_048_576
 /** Jobs of one call. */
 const batch = 20
 
-/** Enqueues jobs with large inputs. Runs in a process of its own, so that its memory is not the worker's. */
+/**
+ * Enqueues jobs with large inputs. Runs in a process of its own, so that its memory is not the
+ * worker's.
+ */
 export async function fillWithLarge(open: OpenApp, jobs: number): Promise<void> {
   const { errand, task } = open(() => undefined)
   for (let start = 0; start < jobs; start += batch) {
@@ -28,7 +31,10 @@ export async function fillWithLarge(open: OpenApp, jobs: number): Promise<void> 
   await errand.close()
 }
 
-/** Drains them by a worker with default settings: mebibytes a second, and the most memory that the process ever had. */
+/**
+ * Drains them by a worker with default settings: mebibytes a second, and the most memory that the
+ * process ever had.
+ */
 export async function drainLarge(open: OpenApp, jobs: number): Promise<Figures> {
   const drain = new Drain(open, jobs)
   await drain.app.errand.store.setup()
@@ -45,7 +51,10 @@ export async function drainLarge(open: OpenApp, jobs: number): Promise<Figures> 
   return { jobs, waiting, before, peak, rate: waiting / seconds }
 }
 
-/** Mebibytes of this process alone; what `resourceUsage` returns begins with those of its parent. NaN where it cannot be known. */
+/**
+ * Mebibytes of this process alone; what `resourceUsage` returns begins with those of its parent.
+ * NaN where it cannot be known.
+ */
 function memory(field: 'VmRSS' | 'VmHWM'): number {
   try {
     const status = readFileSync('/proc/self/status', 'utf8')

@@ -8,7 +8,10 @@ import type { Figures } from '../workload.ts'
 const takers = 100
 const page = 1_000
 
-/** Seconds that each verb takes on so many jobs. Throws when a verb does not reach each job exactly once. */
+/**
+ * Seconds that each verb takes on so many jobs. Throws when a verb does not reach each job exactly
+ * once.
+ */
 export async function verbs(open: OpenApp, jobs: number): Promise<Figures> {
   const drain = new Drain(open, jobs)
   const { app } = drain

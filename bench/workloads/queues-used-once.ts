@@ -10,7 +10,8 @@ export const queuesUsedOnce: Workload = {
   durabilities: ['process', 'power'],
   mostRuns: 3,
   cases: {
-    once: (setting) => measure((ran) => openApp(setting, ran), scaled(100_000, setting)),
+    once: (setting) =>
+      measure((ran, options) => openApp(setting, ran, options), scaled(100_000, setting)),
   },
   rows: (measured) => {
     const once = (figure: string): readonly number[] => measured('once', figure)

@@ -147,8 +147,8 @@ function* chunksOfIds(ids: readonly string[], where: string): Generator<readonly
 }
 
 /**
- * A cursor goes by the order of inserts, so what the verb does to a page shifts no later one. So the next page is read while the verb is at
- * work on this one.
+ * A cursor goes by the order of inserts, so what the verb does to a page shifts no later one, and
+ * the next page is read while the verb is at work on this one.
  */
 async function* pagesOf(
   client: Client,

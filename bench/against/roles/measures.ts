@@ -25,5 +25,5 @@ export async function callVerbs({ setup, jobs }: JobsPart): Promise<void> {
 }
 
 function opener(url: string): OpenApp {
-  return (ran) => appOn(storeOf(url), ran)
+  return (ran, options) => appOn(storeOf(url), ran, options)
 }

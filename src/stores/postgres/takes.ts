@@ -1,7 +1,9 @@
 /**
- * Takes of one job each that are in flight together travel as one call, without any of them waiting on a timer: what arrives while as
- * many calls as may are under way goes with the next. A call takes what it can have at once; a job that another transaction holds, or that
- * would make the answer too large, is left to a call of its own, so that nobody waits for the job of somebody else.
+ * Takes of one job each that are in flight together travel as one call, without any of them waiting
+ * on a timer: what arrives while as many calls as may are under way goes with the next. A call
+ * takes what it can have at once; a job that another transaction holds, or that would make the
+ * answer too large, is left to a call of its own, so that nobody waits for the job of somebody
+ * else.
  */
 import type { StoredJob } from '../../store.ts'
 import type { Database } from './database.ts'

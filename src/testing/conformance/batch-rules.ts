@@ -17,7 +17,10 @@ const calls: Readonly<Record<string, Call>> = {
 
 const ends = ['completed', 'failed', 'cancelled', 'discarded'] as const
 
-/** Jobs in what can matter to a call, which it is given in this order; what waits is in the queue of its side. */
+/**
+ * Jobs in what can matter to a call, which it is given in this order; what waits is in the queue of
+ * its side.
+ */
 async function jobsOf(scene: Scene, side: string): Promise<ReadonlyMap<string, string>> {
   const jobs = new Map<string, string>()
   const ran = `${side}, claimed`
@@ -83,7 +86,10 @@ function seen(job: StoredJob): object {
   return { ...rest, ...known, ...was, expiresAt: undefined, leaseUntil: undefined }
 }
 
-/** All that a side came to: its jobs, who has their keys, how many are counted, and what is claimed in which order. */
+/**
+ * All that a side came to: its jobs, who has their keys, how many are counted, and what is claimed
+ * in which order.
+ */
 async function outcomeOf(scene: Scene, side: string, jobs: ReadonlyMap<string, string>) {
   const found = await scene.store.get([...jobs.values()])
   const records = [...jobs.keys()].map((kind, at) => {
