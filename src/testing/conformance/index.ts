@@ -26,6 +26,7 @@
  * must end as the table says, and whatever is not must change nothing that can be read.
  */
 import { againRules } from './again-rules.ts'
+import { batchRules } from './batch-rules.ts'
 import { boundsRules } from './bounds-rules.ts'
 import { claimRaceRules } from './claim-race-rules.ts'
 import { claimRules } from './claim-rules.ts'
@@ -76,6 +77,7 @@ export const storeRules: readonly Rule[] = [
   ...expiredRules,
   ...needsRules,
   ...operatorRules,
+  ...batchRules,
   ...removalRules,
   ...readerRules,
   ...coordinationRules,
