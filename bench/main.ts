@@ -2,8 +2,10 @@
  * `npm run bench [-- --only <workload>] [--quick] [--runs <n>]`: measures Errand on SQLite beside the engine alone and prints a
  * Markdown table. A full run writes it to `bench/results/sqlite.md`; `--only` and `--quick` write nothing.
  *
- * `npm run bench -- --peers [--store postgres|redis] [--only <group>] [--quick] [--runs <n>]`: measures Errand on PostgreSQL and on Redis
- * beside graphile-worker, pg-boss and BullMQ, which `npm ci --prefix bench/packages` installs.
+ * `npm run bench -- --peers [--only <group>] [--quick] [--runs <n>]`: measures Errand on PostgreSQL and on Redis beside
+ * graphile-worker, pg-boss and BullMQ, which `npm ci --prefix bench/packages` installs.
+ *
+ * `--store sqlite|postgres|redis` chooses the stores of either.
  */
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -27,11 +29,17 @@ const { values } = parseArgs({
   },
 })
 const runs = Number(values.runs ?? (values.quick ? 1 : 5))
-if (values.peers) {
-  const stores = storeNames.filter((name) => values.store?.includes(name) ?? true)
+const stores: readonly string[] = values.store ?? (values.peers ? storeNames : ['sqlite'])
+const servers = storeNames.filter((name) => stores.includes(name))
+const known = ['sqlite', ...storeNames]
+if (stores.some((name) => !known.includes(name))) {
+  console.error(`--store takes ${known.join(', ')}`)
+  process.exit(2)
+}
+if (servers.length > 0) {
   const only = values.only ?? null
-  const isWhole = await compareWithPeers({ stores, only, isQuick: values.quick, runs })
-  process.exit(isWhole ? 0 : 1)
+  const isWhole = await compareWithPeers({ stores: servers, only, isQuick: values.quick, runs })
+  if (!isWhole || !stores.includes('sqlite')) process.exit(isWhole ? 0 : 1)
 }
 
 const names = workloads.map(({ name }) => name)

@@ -9,6 +9,8 @@ export interface Group {
   readonly title: string
   /** Said above the table. */
   readonly note?: string
+  /** Whether no peer takes part, so that none need be installed. */
+  readonly isAlone?: true
   /** Fewer than asked for, where one takes long. */
   readonly mostRuns?: number
   readonly pieces: Readonly<Record<string, Piece>>

@@ -1,4 +1,4 @@
-/** The comparison with peers: `npm run bench -- --peers`. */
+/** Errand on servers, beside peers: `npm run bench -- --peers`, or `--store` with one of them. */
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -50,10 +50,9 @@ export async function compareWithPeers(options: AgainstOptions): Promise<boolean
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1))
   let isWhole = true
   for (const store of options.stores) {
-    const versions = packages[store].map(versionOf)
     const compared = await prepare(store, options)
     try {
-      isWhole = (await compareOn(store, versions, compared, options)) && isWhole
+      isWhole = (await compareOn(store, compared, options)) && isWhole
     } finally {
       for (const server of compared.servers) await server.stop()
     }
@@ -88,12 +87,13 @@ async function prepare(store: StoreName, { isQuick }: AgainstOptions): Promise<C
 
 async function compareOn(
   store: StoreName,
-  versions: readonly string[],
   { title, peers, servers, groups }: Compared,
   { only, isQuick, runs }: AgainstOptions,
 ): Promise<boolean> {
   const chosen = groups.filter(({ name }) => only?.includes(name) ?? true)
   if (chosen.length === 0) return true
+  const isAlone = chosen.every((group) => group.isAlone === true)
+  const versions = isAlone ? [] : packages[store].map(versionOf)
   const since = new Date()
   const repeatUntil = ticks() + repeatWithinMs
   const outcomes: Outcome[] = []
@@ -114,13 +114,17 @@ async function compareOn(
     )
   const minutes = (Date.now() - since.getTime()) / 60_000
   const about = [
-    `Measured on ${since.toISOString().slice(0, 10)} in ${shown(minutes)} minutes by \`npm run bench -- --peers --store ${store}\`${isQuick ? ', **at a tenth of the full size**' : ''}.`,
+    `Measured on ${since.toISOString().slice(0, 10)} in ${shown(minutes)} minutes by \`npm run bench -- --store ${store}\`${isQuick ? ', **at a tenth of the full size**' : ''}.`,
     ...machine(),
     ...servers.map(
       ({ version, settings }) => `${version}, a server of the bench's own: ${settings}`,
     ),
-    `${versions.join(', ')}; peers with the best settings of baseline.md, Errand best: ${bestErrand}`,
-    'Payload of about 250 bytes, a handler that does nothing, each side in processes of its own, in turn; every job ran exactly once. Ratios are those within a run.',
+    ...(isAlone
+      ? []
+      : [
+          `${versions.join(', ')}; peers with the best settings of baseline.md, Errand best: ${bestErrand}`,
+        ]),
+    'Payload of about 250 bytes where nothing else is said, a handler that does nothing, each side in processes of its own, in turn; every job ran exactly once. Ratios are those within a run.',
   ]
   const text = [
     `# ${title}`,

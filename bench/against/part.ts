@@ -40,6 +40,10 @@ export type Part =
         | 'check'
         | 'claims'
         | 'idle'
+        | 'use-queues-once'
+        | 'fill-large'
+        | 'drain-large'
+        | 'verbs'
     })
 
 /** What a worker ran: how often, and when each job started. */

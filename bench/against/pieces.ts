@@ -122,6 +122,30 @@ export function idled(open: OpenPlace, side: Unplaced): Piece {
     at(open, ({ url }) => played<Figures>({ role: 'idle', setup: { ...side, url }, jobs: 0 }))
 }
 
+/** Errand alone, before and after one job in each of so many queues. */
+export function usedQueuesOnce(open: OpenPlace, side: Unplaced, queues: number): Piece {
+  return () =>
+    at(open, ({ url }) =>
+      played<Figures>({ role: 'use-queues-once', setup: { ...side, url }, jobs: queues }),
+    )
+}
+
+/** Errand alone draining large inputs that another process enqueued. */
+export function drainedLarge(open: OpenPlace, side: Unplaced, jobs: number): Piece {
+  return () =>
+    at(open, async ({ url }) => {
+      const setup = { ...side, url }
+      await played({ role: 'fill-large', setup, jobs })
+      return played<Figures>({ role: 'drain-large', setup, jobs })
+    })
+}
+
+/** The verbs of operators, on Errand alone. */
+export function calledVerbs(open: OpenPlace, side: Unplaced, jobs: number): Piece {
+  return () =>
+    at(open, ({ url }) => played<Figures>({ role: 'verbs', setup: { ...side, url }, jobs }))
+}
+
 async function at(open: OpenPlace, measure: (place: Place) => Promise<Figures>): Promise<Figures> {
   const place = await open()
   try {

@@ -5,6 +5,7 @@ import { measureClaims } from './roles/claims.ts'
 import { check, drainJobs, drainRounds } from './roles/drain.ts'
 import { enqueueJobs, fill, producePaced, schedule } from './roles/enqueue.ts'
 import { idle } from './roles/idle.ts'
+import { callVerbs, drainLargeJobs, fillLarge, useQueuesOnce } from './roles/measures.ts'
 import { cycle } from './roles/raw.ts'
 
 const orphaned = (): never => process.exit(1)
@@ -35,5 +36,13 @@ async function play(part: Part): Promise<void> {
       return measureClaims(part)
     case 'idle':
       return idle(part)
+    case 'use-queues-once':
+      return useQueuesOnce(part)
+    case 'fill-large':
+      return fillLarge(part)
+    case 'drain-large':
+      return drainLargeJobs(part)
+    case 'verbs':
+      return callVerbs(part)
   }
 }

@@ -1,4 +1,8 @@
 /** Empty places for measurements, one at a time, and what can be seen of them from outside. */
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
 import { Redis } from 'ioredis'
 import pg from 'pg'
 import { serverCpuMicroseconds } from '../kit/cpu.ts'
@@ -71,6 +75,18 @@ async function quiet(url: string): Promise<void> {
     await slept(20)
   }
   throw new Error('a connection was left open')
+}
+
+/** Files in a folder that does not outlive the place: what a server is held against. */
+export const filePlaces: OpenPlace = async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'errand-bench-file-'))
+  return {
+    url: pathToFileURL(join(folder, 'errand.db')).href,
+    weigh: async () => ({}),
+    count: async () => ({}),
+    settle: async () => undefined,
+    close: () => rm(folder, { recursive: true }),
+  }
 }
 
 /** The one database of a Redis server, flushed before use. */

@@ -1,6 +1,6 @@
 /** An app as a user would make it, on a watched store, and what workloads do with it. */
 import { join } from 'node:path'
-import { createErrand, type Errand, type ErrandConfig } from 'errand'
+import { createErrand, type Errand, type ErrandConfig, type Store } from 'errand'
 import { sqlite } from 'errand/sqlite'
 import type { Setting } from '../workload.ts'
 import { mail, mailTask, type MailTask } from './job.ts'
@@ -14,6 +14,9 @@ export interface BenchApp {
 
 export type AppOptions = Pick<ErrandConfig<unknown>, 'slots' | 'queues'>
 
+/** Makes an app; `ran` hears of each job that starts. */
+export type OpenApp = (ran: (id: number) => void, options?: AppOptions) => BenchApp
+
 /** Where a setting's jobs lie, and how. */
 export type Place = Pick<Setting, 'folder' | 'durability'>
 
@@ -22,13 +25,18 @@ export function fileOf({ folder }: Place): string {
   return join(folder, 'errand.db')
 }
 
-/** Makes an app; `ran` hears of each job that starts. */
+/** Makes an app on a file; `ran` hears of each job that starts. */
 export function openApp(
   place: Place,
   ran: (id: number) => void = () => undefined,
   options: AppOptions = {},
 ): BenchApp {
-  const watched = new WatchedStore(sqlite(fileOf(place), { durability: place.durability }))
+  return appOn(sqlite(fileOf(place), { durability: place.durability }), ran, options)
+}
+
+/** Makes an app on any store. */
+export function appOn(store: Store, ran: (id: number) => void, options: AppOptions = {}): BenchApp {
+  const watched = new WatchedStore(store)
   const task = mailTask(ran)
   return {
     errand: createErrand({ ...options, store: watched.store, tasks: [task] }),

@@ -1,6 +1,6 @@
 /** Drains waiting jobs with one worker, and knows when what was settled. */
 import type { Worker } from 'errand'
-import { openApp, type AppOptions, type BenchApp, type Place } from './app.ts'
+import type { BenchApp, OpenApp } from './app.ts'
 import { Ledger } from './ledger.ts'
 
 export class Drain {
@@ -10,9 +10,9 @@ export class Drain {
   startedAt = 0
   readonly #worker: Worker
 
-  constructor(place: Place, jobs: number, options: AppOptions = {}) {
+  constructor(open: OpenApp, jobs: number) {
     this.ledger = new Ledger(jobs)
-    this.app = openApp(place, (id) => this.#ran(id), options)
+    this.app = open((id) => this.#ran(id))
     this.#worker = this.app.errand.worker()
   }
 

@@ -1,5 +1,5 @@
 /** A store with an eye on it: how long each call took, and how many jobs were settled when. */
-import type { Store } from 'errand'
+import type { Settlement, Store } from 'errand/store'
 import { ticks } from './ticks.ts'
 
 export class WatchedStore {
@@ -28,13 +28,16 @@ export class WatchedStore {
       const since = ticks()
       const answer: unknown = await Reflect.apply(member, store, given)
       this.calls.push({ verb, ms: ticks() - since })
-      if (verb === 'settle') this.#count(answer as readonly string[])
+      if (verb === 'settle')
+        this.#count(given[0] as readonly Settlement[], answer as readonly string[])
       return answer
     }
   }
 
-  #count(answers: readonly string[]): void {
-    for (const answer of answers) if (answer === 'settled') this.settled++
+  /** Jobs that are given back are settled too, but have not ended. */
+  #count(settlements: readonly Settlement[], answers: readonly string[]): void {
+    for (const [place, { kind }] of settlements.entries())
+      if (kind === 'finish' && answers[place] === 'settled') this.settled++
     this.lastSettledAt = ticks()
     for (const mark of this.#marks.splice(0)) {
       if (this.settled >= mark.settled) mark.resolve(this.lastSettledAt)

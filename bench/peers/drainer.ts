@@ -1,5 +1,5 @@
 /** One of several processes that drain one file. Starts when told to, reports what it settled, and ends when told to. */
-import type { Place } from '../kit/app.ts'
+import { openApp, type Place } from '../kit/app.ts'
 import { Drain } from '../kit/drain.ts'
 import { given, tell, told } from '../kit/peer.ts'
 
@@ -14,7 +14,7 @@ export interface Drained {
 const reportEachMs = 10
 
 const { place, jobs } = given<{ place: Place; jobs: number }>()
-const drain = new Drain(place, jobs)
+const drain = new Drain((ran) => openApp(place, ran), jobs)
 await drain.app.errand.store.setup()
 await tell('ready')
 await told()

@@ -1,5 +1,5 @@
 /** Whether a long backlog slows the drain: the same number of jobs, out of a few waiting ones and out of a million. */
-import { enqueueMails } from '../kit/app.ts'
+import { enqueueMails, openApp } from '../kit/app.ts'
 import { Drain } from '../kit/drain.ts'
 import { prepare } from '../kit/fixtures.ts'
 import { atLeast, ratio, row } from '../row.ts'
@@ -10,7 +10,7 @@ const rounds = 6
 
 /** Ten thousand waiting, several times over; the first time warms up. */
 async function drainFew(setting: Setting): Promise<Figures> {
-  const drain = new Drain(setting, few * rounds)
+  const drain = new Drain((ran) => openApp(setting, ran), few * rounds)
   const { errand, watched } = drain.app
   await drain.start()
   let ms = 0
@@ -33,7 +33,7 @@ async function drainFew(setting: Setting): Promise<Figures> {
 async function drainMany(setting: Setting): Promise<Figures> {
   const jobs = scaled(1_000_000, setting)
   await prepare(setting, { waiting: jobs })
-  const drain = new Drain(setting, jobs)
+  const drain = new Drain((ran) => openApp(setting, ran), jobs)
   await drain.start()
   const from = await drain.settled(few)
   const settledBefore = drain.app.watched.settled

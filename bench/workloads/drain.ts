@@ -1,5 +1,5 @@
 /** How fast one process drains a backlog, beside what the engine alone can do. */
-import { checkResults, type AppOptions } from '../kit/app.ts'
+import { checkResults, openApp, type AppOptions } from '../kit/app.ts'
 import { Drain } from '../kit/drain.ts'
 import { prepare } from '../kit/fixtures.ts'
 import { cpuMicroseconds } from '../kit/ticks.ts'
@@ -14,7 +14,7 @@ function drained(options: AppOptions): Measure {
   return async (setting) => {
     const jobs = scaled(100_000, setting)
     await prepare(setting, { waiting: jobs })
-    const drain = new Drain(setting, jobs, options)
+    const drain = new Drain((ran) => openApp(setting, ran, options), jobs)
     await drain.start()
     const cpuSince = cpuMicroseconds()
     const settledAt = await drain.settled(jobs)

@@ -1,11 +1,14 @@
 import type { Workload } from '../workload.ts'
 import { backlog } from './backlog.ts'
+import { bulkVerbs } from './bulk-verbs.ts'
 import { drain } from './drain.ts'
 import { enqueue } from './enqueue.ts'
 import { fullStore } from './full-store.ts'
 import { idle } from './idle.ts'
+import { largeInputs } from './large-inputs.ts'
 import { memory } from './memory.ts'
 import { pickUp } from './pick-up.ts'
+import { queuesUsedOnce } from './queues-used-once.ts'
 import { start } from './start.ts'
 import { twoProcesses } from './two-processes.ts'
 
@@ -17,6 +20,9 @@ export const workloads: readonly Workload[] = [
   pickUp,
   backlog,
   fullStore,
+  queuesUsedOnce,
+  largeInputs,
+  bulkVerbs,
   memory,
   idle,
   start,

@@ -1,5 +1,5 @@
 /** Whether a process grows: a million jobs enqueued and run in it, its resident memory looked at after each tenth. */
-import { checkResults, enqueueMails } from '../kit/app.ts'
+import { checkResults, enqueueMails, openApp } from '../kit/app.ts'
 import { Drain } from '../kit/drain.ts'
 import { atMost, row } from '../row.ts'
 import { scaled, type Figures, type Setting, type Workload } from '../workload.ts'
@@ -13,7 +13,7 @@ const mebibyte = 1_048_576
 
 async function rssOverJobs(setting: Setting): Promise<Figures> {
   const jobs = scaled(1_000_000, setting)
-  const drain = new Drain(setting, jobs)
+  const drain = new Drain((ran) => openApp(setting, ran), jobs)
   await drain.start()
   const rss: number[] = []
   for (let step = 0; step < steps; step++) {

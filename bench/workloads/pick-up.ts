@@ -1,5 +1,5 @@
 /** How soon an idle worker starts a job: from just before the call of `enqueue` to the start of the handler. */
-import { checkResults } from '../kit/app.ts'
+import { checkResults, openApp } from '../kit/app.ts'
 import { Drain } from '../kit/drain.ts'
 import { percentile } from '../kit/numbers.ts'
 import { enqueuePaced } from '../kit/paced.ts'
@@ -14,7 +14,7 @@ type Producer = (drain: Drain, setting: Setting, jobs: number) => Promise<readon
 function pickedUp(produce: Producer): (setting: Setting) => Promise<Figures> {
   return async (setting) => {
     const jobs = scaled(1_000, setting) / 2
-    const drain = new Drain(setting, jobs)
+    const drain = new Drain((ran) => openApp(setting, ran), jobs)
     await drain.start()
     const sentAt = await produce(drain, setting, jobs)
     await drain.settled(jobs)

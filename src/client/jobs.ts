@@ -8,7 +8,7 @@ import { cutText, isPlain } from '../core/text.ts'
 import { refuseUnknownKeys } from '../core/option-keys.ts'
 import { readFunction, readSignal, readText, refuseValue } from '../core/read.ts'
 import { shownValue } from '../core/shown.ts'
-import type { ListQuery, QueueCount } from '../store/readers.ts'
+import type { ListQuery, Page, QueueCount } from '../store/readers.ts'
 import type { Store } from '../store/store.ts'
 import type { Client } from './client.ts'
 import { filterKeys, readFilter, statesFor, type FilterQuery } from './job-filter.ts'
@@ -184,7 +184,10 @@ function* chunksOfIds(ids: readonly string[], where: string): Generator<readonly
     yield ids.slice(from, from + jobsBounds.chunk)
 }
 
-/** A cursor goes by the order of inserts, so what the verb does to a page shifts no later one. */
+/**
+ * A cursor goes by the order of inserts, so what the verb does to a page shifts no later one, and
+ * the next page is read while the verb is at work on this one.
+ */
 async function* pagesOf(
   client: Client,
   store: Store,
@@ -194,11 +197,20 @@ async function* pagesOf(
   const query = await withNames(client, readFilter(filter, verb.name))
   const states = statesFor(query.states, verb.fits)
   if (states.length === 0) return
-  for (let after: string | null | undefined; after !== null;) {
-    const cursor = after === undefined ? {} : { after }
-    const page = await store.list({ ...query, states, limit: jobsBounds.chunk, ...cursor })
-    if (page.jobs.length > 0) yield page.jobs.map((job) => job.id)
-    after = page.next
+  const read = (cursor: { readonly after?: string }): Promise<Page> =>
+    store.list({ ...query, states, limit: jobsBounds.chunk, ...cursor })
+  let reading: Promise<Page> | null = read({})
+  try {
+    while (reading !== null) {
+      const { jobs, next }: Page = await reading
+      reading = next === null ? null : read({ after: next })
+      // Whoever awaits it meets its error; until then it must not end the process.
+      reading?.catch(() => {})
+      if (jobs.length > 0) yield jobs.map((job) => job.id)
+    }
+  } finally {
+    // Where the verb failed or was stopped, nobody needs the page, but the call is not over before its last read.
+    await reading?.catch(() => {})
   }
 }
 

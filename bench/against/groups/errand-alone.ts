@@ -1,9 +1,30 @@
 /** Groups that ask the same of Errand on every store; the bounds are absolute or Errand's own. */
-import { amongMany, claimed, drainedFew, drainedPart, idled, type Piece } from '../pieces.ts'
+import { shown, median } from '../../kit/numbers.ts'
+import { inputText, mostResident } from '../../measures/large-inputs.ts'
+import {
+  amongMany,
+  calledVerbs,
+  claimed,
+  drainedFew,
+  drainedLarge,
+  drainedPart,
+  idled,
+  usedQueuesOnce,
+  type Piece,
+} from '../pieces.ts'
 import { bounded, compared, quotient, type Group } from '../group.ts'
+import type { Runs } from '../../workload.ts'
 import type { PeerName, Setup } from '../side.ts'
-import type { OpenPlace } from '../stage.ts'
-import { claims, headOfMillion, millions, type Sizer } from './sizes.ts'
+import { filePlaces, type OpenPlace } from '../stage.ts'
+import {
+  bulkJobs,
+  claims,
+  headOfMillion,
+  largeInputs as largeJobs,
+  millions,
+  queuesUsedOnce as queuesOnce,
+  type Sizer,
+} from './sizes.ts'
 
 type Unplaced = Omit<Setup, 'url'>
 
@@ -77,6 +98,7 @@ export function idle(open: OpenPlace): Group {
     name: 'idle',
     title: 'An idle worker with 50 queues',
     note: 'Store calls beside the wake-up connection; CPU of the whole process, with its threads.',
+    isAlone: true,
     mostRuns: 1,
     pieces: { idle: idled(open, errandDefault) },
     shares: [],
@@ -87,5 +109,93 @@ export function idle(open: OpenPlace): Group {
         compared('CPU', '%', { byDefault: cpu }, [bounded('%', cpu, 1)]),
       ]
     },
+  }
+}
+
+/** Whether queues that were used once slow what comes later. */
+export function queuesUsedOnce(open: OpenPlace, sized: Sizer): Group {
+  const queues = sized(queuesOnce)
+  return {
+    name: 'queues-used-once',
+    title: `${queues.toLocaleString('en-US')} queues that were used once`,
+    note: 'Ordinary jobs of one worker process, before and after one job ran in each of the queues.',
+    isAlone: true,
+    mostRuns: 3,
+    pieces: { once: usedQueuesOnce(open, errandDefault, queues) },
+    shares: [],
+    rows: (measured) => {
+      const once = (figure: string): Runs => measured('once', figure)
+      return [
+        compared('one job in each queue, enqueued and run', 'jobs/s', {
+          byDefault: once('once rate'),
+        }),
+        compared('one job before, enqueued to settled, p50', 'ms', {
+          byDefault: once('p50 before'),
+        }),
+        compared('one job after, p50', 'ms', { byDefault: once('p50 after') }, [
+          quotient('× before', [once('p50 after'), once('p50 before')], { most: 1.2 }),
+        ]),
+        compared('drain of 10,000 jobs before', 'jobs/s', { byDefault: once('rate before') }),
+        compared('drain of 10,000 jobs after', 'jobs/s', { byDefault: once('rate after') }, [
+          quotient('× before', [once('rate after'), once('rate before')], { least: 0.8 }),
+        ]),
+      ]
+    },
+  }
+}
+
+/** Whether a worker's memory stays bounded where many large inputs wait. */
+export function largeInputs(open: OpenPlace, sized: Sizer): Group {
+  return {
+    name: 'large-inputs',
+    title: `Jobs with inputs of ${inputText}`,
+    note: 'One worker process with default settings; another one enqueued.',
+    isAlone: true,
+    mostRuns: 3,
+    pieces: { drained: drainedLarge(open, errandDefault, sized(largeJobs)) },
+    shares: [],
+    rows: (measured) => {
+      const figure = (name: string): Runs => measured('drained', name)
+      return [
+        compared(`drain, ${shown(median(figure('waiting')))} MiB waiting`, 'MiB/s', {
+          byDefault: figure('rate'),
+        }),
+        compared('resident before', 'MiB', { byDefault: figure('before') }),
+        compared('resident at most', 'MiB', { byDefault: figure('peak') }, [
+          bounded('MiB', figure('peak'), mostResident),
+        ]),
+      ]
+    },
+  }
+}
+
+/** The verbs of operators on many jobs, held against those on a file. */
+export function bulkVerbs(open: OpenPlace, sized: Sizer): Group {
+  const jobs = sized(bulkJobs)
+  const many = jobs.toLocaleString('en-US')
+  const rows = {
+    cancel: `cancel of ${many} waiting jobs`,
+    retry: `retry of ${many} cancelled jobs`,
+    take: `take of ${many} completed jobs, 100 calls in flight`,
+    remove: `remove of ${many} waiting jobs`,
+  }
+  return {
+    name: 'bulk-verbs',
+    title: 'The verbs of operators on many jobs',
+    note: 'By filter, but for take, which is called for one job at a time. SQLite is measured in the same run, with its default durability.',
+    isAlone: true,
+    mostRuns: 3,
+    pieces: {
+      verbs: calledVerbs(open, errandDefault, jobs),
+      sqlite: calledVerbs(filePlaces, errandDefault, jobs),
+    },
+    shares: [],
+    rows: (measured) =>
+      Object.entries(rows).map(([verb, what]) => {
+        const [here, file] = [measured('verbs', verb), measured('sqlite', verb)]
+        return compared(what, 's', { byDefault: here }, [
+          quotient(`× SQLite (${shown(median(file))} s)`, [here, file], { most: 5 }),
+        ])
+      }),
   }
 }

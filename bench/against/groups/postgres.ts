@@ -4,7 +4,15 @@ import { drained, enqueued, pickedUp, raw } from '../pieces.ts'
 import { compared, quotient, type Group } from '../group.ts'
 import type { Setup } from '../side.ts'
 import type { OpenPlace } from '../stage.ts'
-import { errandBest, errandDefault, idle, million } from './errand-alone.ts'
+import {
+  bulkVerbs,
+  errandBest,
+  errandDefault,
+  idle,
+  largeInputs,
+  million,
+  queuesUsedOnce,
+} from './errand-alone.ts'
 import { pickUps, type Sizer } from './sizes.ts'
 
 const graphile: Omit<Setup, 'url'> = {
@@ -22,6 +30,9 @@ export function postgresGroups(open: OpenPlace, sized: Sizer): readonly Group[] 
     twoProcesses(open, sized),
     pickUp(open, sized),
     million(open, sized, { 'graphile-worker': graphile, 'pg-boss': boss }),
+    queuesUsedOnce(open, sized),
+    largeInputs(open, sized),
+    bulkVerbs(open, sized),
     idle(open),
   ]
 }

@@ -5,7 +5,15 @@ import { compared, quotient, type ComparedRow, type Group } from '../group.ts'
 import type { Setup } from '../side.ts'
 import type { OpenPlace } from '../stage.ts'
 import type { Measured, Runs } from '../../workload.ts'
-import { errandBest, errandDefault, idle, million } from './errand-alone.ts'
+import {
+  bulkVerbs,
+  errandBest,
+  errandDefault,
+  idle,
+  largeInputs,
+  million,
+  queuesUsedOnce,
+} from './errand-alone.ts'
 import { pickUps, type Sizer } from './sizes.ts'
 
 const bull: Omit<Setup, 'url'> = {
@@ -30,6 +38,9 @@ export function redisGroups({ synced, bare }: RedisPlaces, sized: Sizer): readon
     twoProcesses(synced, sized),
     pickUp(synced, sized),
     million(synced, sized, { bullmq: bull }),
+    queuesUsedOnce(synced, sized),
+    largeInputs(synced, sized),
+    bulkVerbs(synced, sized),
     idle(synced),
   ]
 }

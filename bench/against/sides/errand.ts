@@ -1,7 +1,9 @@
 /** Errand itself, as a user would set it up. */
-import { createErrand, type ErrandConfig } from 'errand'
+import { fileURLToPath } from 'node:url'
+import { createErrand, type ErrandConfig, type Store } from 'errand'
 import { postgres } from 'errand/postgres'
 import { redis } from 'errand/redis'
+import { sqlite } from 'errand/sqlite'
 import { checkResults } from '../../kit/app.ts'
 import { mailTask, type Mail } from '../../kit/job.ts'
 import { WatchedStore } from '../../kit/watched-store.ts'
@@ -22,11 +24,17 @@ export interface ErrandSide extends Side {
   resume(): Promise<void>
 }
 
+/** The store of a server, or of a file. */
+export function storeOf(url: string): Store {
+  if (url.startsWith('postgres:')) return postgres(url)
+  return url.startsWith('file:') ? sqlite(fileURLToPath(url)) : redis(url)
+}
+
 export function openErrand(
   { url, tuning, history }: Setup,
   more: Pick<ErrandConfig<unknown>, 'queues'> = {},
 ): ErrandSide {
-  const watched = new WatchedStore(url.startsWith('postgres:') ? postgres(url) : redis(url))
+  const watched = new WatchedStore(storeOf(url))
   let told: (id: number) => void = () => undefined
   const task = mailTask((id) => told(id))
   const errand = createErrand({

@@ -15,10 +15,12 @@ import { smallInputBytes } from '../../core/job.ts'
  * it looks again when the job has just moved. History is looked at last: its many partitions cost more than all lines together.
  *
  * `take_out_all` does so for many jobs, run by run, and returns those that it found with their states: not those that are leased, blocked
- * or suspects, nor one whose run another call has just divided. What has ended it returns, too.
+ * or suspects, nor one whose run another call has just divided, nor what has ended.
  *
- * `promote` makes up to 1,000 due jobs ready: walks the head of scheduled, skips what is locked. Neighbours that are due together
- * become one run.
+ * `line_up_all` makes jobs that are locked ready: neighbours become one run. `bind_all` and `unbind_all`
+ * do for many what `bind` and `unbind` do for one.
+ *
+ * `promote` makes up to 1,000 due jobs ready: walks the head of scheduled, skips what is locked.
  */
 export const lineFunctions: string = `
 CREATE FUNCTION errand.bind(p_job errand.jobs) RETURNS void LANGUAGE plpgsql AS $$
@@ -124,14 +126,10 @@ DECLARE
   v_part int8multirange;
 BEGIN
   SELECT coalesce(range_agg(int8range(seq, seq + 1)), '{}') INTO v_asked FROM unnest(p_seqs) seq;
-  SELECT array_agg(seq), array_agg(state) INTO v_seqs, v_states FROM (
-    SELECT seq, state FROM errand.finished WHERE seq = ANY (p_seqs)
-    UNION ALL SELECT generate_series(lower(r), upper(r) - 1), 4::int2
-    FROM errand.batches b, unnest(b.seqs * v_asked) r WHERE b.seqs && v_asked) ended;
   WITH gone AS (
     DELETE FROM errand.scheduled s USING errand.jobs j
     WHERE j.seq = ANY (p_seqs) AND s.due_at = j.due_at AND s.seq = j.seq RETURNING s.seq)
-  SELECT v_seqs || array_agg(seq), v_states || array_agg(1::int2) INTO v_seqs, v_states FROM gone;
+  SELECT coalesce(array_agg(seq), '{}'), coalesce(array_agg(1::int2), '{}') INTO v_seqs, v_states FROM gone;
   FOR v_group IN
     SELECT queue, priority, place, min(seq) AS least, max(seq) AS most FROM errand.jobs WHERE seq = ANY (p_seqs) GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
   LOOP
@@ -146,10 +144,34 @@ BEGIN
       SELECT v_run.queue, v_run.priority, v_run.place, lower(r), upper(r) - 1, v_run.special
       FROM unnest(int8multirange(int8range(v_run.first, v_run.last + 1)) - v_part) r;
       v_seqs := v_seqs || ARRAY(SELECT generate_series(lower(r), upper(r) - 1) FROM unnest(v_part) r);
-      v_states := v_states || array_fill(2::int2, ARRAY[coalesce(cardinality(v_seqs), 0) - coalesce(cardinality(v_states), 0)]);
+      v_states := v_states || array_fill(2::int2, ARRAY[cardinality(v_seqs) - cardinality(v_states)]);
     END LOOP;
   END LOOP;
   RETURN (v_seqs, v_states)::errand.taken_out;
+END $$;
+
+CREATE FUNCTION errand.line_up_all(p_seqs int8[]) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+  INSERT INTO errand.ready (queue, priority, place, first, last, special)
+  SELECT queue, priority, place, min(seq), max(seq), special
+  FROM (SELECT j.queue, j.priority, j.place, j.seq, errand.is_special(j) AS special,
+          CASE WHEN errand.is_special(j) THEN -j.seq
+          ELSE j.seq - row_number() OVER (PARTITION BY j.queue, j.priority, j.place, errand.is_special(j) ORDER BY j.seq) END AS stretch
+        FROM errand.jobs j WHERE j.seq = ANY (p_seqs) AND NOT j.suspect) n
+  GROUP BY queue, priority, place, special, stretch ORDER BY min(seq);
+END $$;
+
+CREATE FUNCTION errand.bind_all(p_seqs int8[]) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+  INSERT INTO errand.bounds (at, seq, task)
+  SELECT least(start_by, deadline_at), seq, task FROM errand.jobs
+  WHERE seq = ANY (p_seqs) AND (start_by IS NOT NULL OR deadline_at IS NOT NULL) ON CONFLICT DO NOTHING;
+END $$;
+
+CREATE FUNCTION errand.unbind_all(p_seqs int8[]) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+  DELETE FROM errand.bounds b USING errand.jobs j
+  WHERE j.seq = ANY (p_seqs) AND b.at = least(j.start_by, j.deadline_at) AND b.seq = j.seq;
 END $$;
 
 CREATE FUNCTION errand.promote(p_now int8) RETURNS void LANGUAGE plpgsql AS $$
@@ -167,13 +189,7 @@ BEGIN
   SELECT queue, state, sum(count) FROM (
     SELECT queue, unnest(ARRAY[1, 2]) AS state, unnest(ARRAY[-1, 1]) AS count FROM errand.jobs WHERE seq = ANY (v_seqs)) t
   GROUP BY queue, state;
-  INSERT INTO errand.ready (queue, priority, place, first, last, special)
-  SELECT queue, priority, place, min(seq), max(seq), special
-  FROM (SELECT j.queue, j.priority, j.place, j.seq, errand.is_special(j) AS special,
-          CASE WHEN errand.is_special(j) THEN -j.seq
-          ELSE j.seq - row_number() OVER (PARTITION BY j.queue, j.priority, j.place, errand.is_special(j) ORDER BY j.seq) END AS stretch
-        FROM errand.jobs j WHERE j.seq = ANY (v_seqs) AND NOT j.suspect) n
-  GROUP BY queue, priority, place, special, stretch ORDER BY min(seq);
+  PERFORM errand.line_up_all(v_seqs);
   FOR v_job IN SELECT * FROM errand.jobs WHERE seq = ANY (v_seqs) AND (suspect OR unique_key IS NOT NULL) ORDER BY unique_key, seq LOOP
     IF v_job.suspect THEN PERFORM errand.line_up(v_job, 2); END IF;
     PERFORM errand.rekey(v_job.unique_key, v_job.id, v_job.unique_during, v_job.unique_until, 2, p_now);

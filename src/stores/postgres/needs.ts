@@ -10,6 +10,11 @@ import { apartPatienceMs, planned } from './plan-settings.ts'
  * on, and removes what is not to be kept. A dependant is locked before its needs are looked at, so that of two needs that end at
  * once the later one sees that it was the last. A dependant that is leased as overdue keeps a failed need until it is put back.
  *
+ * `ended_of` returns those of many jobs that have ended, with their states, `filed_of` those in `finished`. Each job is looked for in the
+ * partitions alone that `buckets_of` names: in all of them, the look for a job costs more than all else. `cancel_all_waiting` cancels jobs that `take_out_all` took out and
+ * that no other needs; `erase_all_of` erases jobs that were taken out or have ended; `tallied_out` counts them out of their states. They write
+ * what `cancel_waiting`, `erase` and `tallied` write job by job, table by table instead. The caller holds the locks on the jobs.
+ *
  * `drop_empty_batches` removes rows of history, with the outputs in them, of which these jobs were the last that were kept.
  *
  * `weigh` looks at what a job needs by what the store knows now and strikes what is met, or failed and may fail.
@@ -45,14 +50,92 @@ BEGIN
   PERFORM errand.end_job(p_job, p_from, 6, NULL, p_reason, p_job.keep_cancelled_ms, p_job.token, p_job.worker, NULL, p_job.counters, p_now);
 END $$;
 
-CREATE FUNCTION errand.erase_all_of(p_seqs int8[]) RETURNS void LANGUAGE plpgsql AS $$
+CREATE FUNCTION errand.buckets_of(p_seqs int8[]) RETURNS int2[] LANGUAGE plpgsql AS $$
+DECLARE
+  v_least int8 := (SELECT min(seq) FROM unnest(p_seqs) seq);
+  v_most int8 := (SELECT max(seq) FROM unnest(p_seqs) seq);
 BEGIN
-  DELETE FROM errand.finished WHERE seq = ANY (p_seqs);
-  DELETE FROM errand.jobs WHERE seq = ANY (p_seqs);
-  DELETE FROM errand.progress WHERE seq = ANY (p_seqs);
-  DELETE FROM errand.log WHERE seq = ANY (p_seqs);
-  DELETE FROM errand.needs WHERE seq = ANY (p_seqs);
-  PERFORM errand.drop_empty_batches(p_seqs);
+  RETURN ARRAY(SELECT b::int2 FROM generate_series(-1, ${ringDays - 1}) b
+    WHERE EXISTS (SELECT 1 FROM errand.finished f WHERE f.bucket = b::int2 AND f.seq >= v_least AND f.seq <= v_most LIMIT 1));
+END $$;
+
+CREATE FUNCTION errand.ended_of(p_seqs int8[]) RETURNS errand.taken_out LANGUAGE plpgsql AS $$
+DECLARE
+  v_asked int8multirange;
+  v_seqs int8[];
+  v_filed errand.taken_out;
+BEGIN
+  IF p_seqs = '{}' THEN RETURN ('{}', '{}')::errand.taken_out; END IF;
+  SELECT range_agg(int8range(seq, seq + 1)) INTO v_asked FROM unnest(p_seqs) seq;
+  v_seqs := ARRAY(SELECT generate_series(lower(r), upper(r) - 1) FROM errand.batches b, unnest(b.seqs * v_asked) r WHERE b.seqs && v_asked);
+  v_filed := errand.filed_of(p_seqs);
+  RETURN (v_seqs || v_filed.seqs, array_fill(4::int2, ARRAY[cardinality(v_seqs)]) || v_filed.states)::errand.taken_out;
+END $$;
+
+CREATE FUNCTION errand.filed_of(p_seqs int8[]) RETURNS errand.taken_out LANGUAGE plpgsql AS $$
+DECLARE
+  v_bucket int2;
+  v_filed errand.taken_out := ('{}', '{}')::errand.taken_out;
+  v_part errand.taken_out;
+BEGIN
+  FOREACH v_bucket IN ARRAY errand.buckets_of(p_seqs) LOOP
+    SELECT coalesce(array_agg(seq), '{}'), coalesce(array_agg(state), '{}') INTO v_part.seqs, v_part.states
+    FROM errand.finished WHERE bucket = v_bucket AND seq = ANY (p_seqs);
+    v_filed := (v_filed.seqs || v_part.seqs, v_filed.states || v_part.states)::errand.taken_out;
+  END LOOP;
+  RETURN v_filed;
+END $$;
+
+CREATE FUNCTION errand.tallied_out(p_out errand.taken_out) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+  INSERT INTO errand.tally (queue, state, count)
+  SELECT j.queue, u.state, -count(*) FROM unnest(p_out.seqs, p_out.states) u (seq, state) JOIN errand.jobs j ON j.seq = u.seq GROUP BY 1, 2;
+END $$;
+
+CREATE FUNCTION errand.cancel_all_waiting(p_out errand.taken_out, p_reason text, p_now int8) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+  v_gone int8[];
+  v_job record;
+BEGIN
+  IF p_out.seqs = '{}' THEN RETURN; END IF;
+  PERFORM errand.unbind_all(p_out.seqs);
+  PERFORM errand.tallied_out(p_out);
+  INSERT INTO errand.finished (bucket, seq, state, finished_at, keep_ms, token, worker, counters, reason)
+  SELECT errand.bucket_of(p_now, keep_cancelled_ms), seq, 6, p_now, keep_cancelled_ms, token, worker, counters, p_reason
+  FROM errand.jobs WHERE seq = ANY (p_out.seqs) AND coalesce(keep_cancelled_ms, 1) > 0 ORDER BY seq;
+  INSERT INTO errand.tally (queue, state, count)
+  SELECT queue, 6, count(*) FROM errand.jobs WHERE seq = ANY (p_out.seqs) AND coalesce(keep_cancelled_ms, 1) > 0 GROUP BY queue;
+  DELETE FROM errand.needs WHERE seq = ANY (p_out.seqs);
+  FOR v_job IN
+    SELECT unique_key, id, unique_during, unique_until, coalesce(keep_cancelled_ms, 1) > 0 AS kept
+    FROM errand.jobs WHERE seq = ANY (p_out.seqs) AND unique_key IS NOT NULL ORDER BY unique_key
+  LOOP
+    PERFORM errand.rekey(v_job.unique_key, v_job.id, v_job.unique_during, v_job.unique_until, 6, p_now);
+    IF NOT v_job.kept THEN PERFORM errand.drop_key(v_job.unique_key, v_job.id, true, p_now); END IF;
+  END LOOP;
+  v_gone := ARRAY(SELECT seq FROM errand.jobs WHERE seq = ANY (p_out.seqs) AND keep_cancelled_ms <= 0);
+  IF v_gone = '{}' THEN RETURN; END IF;
+  PERFORM errand.erase_all_of((v_gone, array_fill(1::int2, ARRAY[cardinality(v_gone)]))::errand.taken_out);
+  PERFORM errand.erased(p_now);
+END $$;
+
+CREATE FUNCTION errand.erase_all_of(p_out errand.taken_out) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+  v_batched int8[] := ARRAY(SELECT seq FROM unnest(p_out.seqs, p_out.states) u (seq, state)
+    WHERE state = 4 AND EXISTS (SELECT 1 FROM errand.batches b WHERE b.seqs @> seq));
+  v_filed int8[] := ARRAY(SELECT seq FROM unnest(p_out.seqs, p_out.states) u (seq, state) WHERE state >= 4 AND seq <> ALL (v_batched));
+  v_bucket int2;
+BEGIN
+  IF v_filed <> '{}' THEN
+    FOREACH v_bucket IN ARRAY errand.buckets_of(v_filed) LOOP
+      DELETE FROM errand.finished WHERE bucket = v_bucket AND seq = ANY (v_filed);
+    END LOOP;
+  END IF;
+  DELETE FROM errand.jobs WHERE seq = ANY (p_out.seqs);
+  DELETE FROM errand.progress WHERE seq = ANY (p_out.seqs);
+  DELETE FROM errand.log WHERE seq = ANY (p_out.seqs);
+  DELETE FROM errand.needs WHERE seq = ANY (p_out.seqs);
+  IF v_batched <> '{}' THEN PERFORM errand.drop_empty_batches(v_batched); END IF;
 END $$;
 
 CREATE FUNCTION errand.drop_empty_batches(p_seqs int8[]) RETURNS void LANGUAGE plpgsql AS $$

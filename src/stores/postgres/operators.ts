@@ -1,63 +1,88 @@
 /** What people do to jobs: cancel, retry, remove, take. */
-import { isFinal } from '../../core/job.ts'
+import { handedBytes, isFinal } from '../../core/job.ts'
 import type { CancelAnswer, RemoveAnswer, RetryAnswer } from '../../store/operators.ts'
 import type { StoredJob } from '../../store/job.ts'
 import type { Database } from './database.ts'
 import { recheckNeeding } from './insert.ts'
-import { readStored, storedColumns, uuids } from './rows.ts'
+import { readStored, storedColumns, storedSeq, uuids, type Row } from './rows.ts'
 import { patiently } from './held.ts'
 import { patienceMs, planned } from './plan-settings.ts'
 
 /**
- * Each takes its jobs one after the other and locks the job, then the table that holds it. Answers are digits: the places of the
+ * Each locks its jobs, then the rows of the tables that hold them, and writes table by table. Answers are digits: the places of the
  * answers in the lists below. A call whose jobs a transaction of a user holds waits for a moment, and gives up what it has locked itself; it
  * is sent again for as long as it is worth waiting.
  *
- * `cancel` waits for a lease that is just being settled, so that both know who came first, but not for one that somebody's transaction
+ * `cancel` takes the jobs that wait and that no other needs out of their lines together. The others come one after the other, in `cancel_one`: it
+ * waits for a lease that is just being settled, so that both know who came first, but not for one that somebody's transaction
  * holds: that one is asked.
  *
  * `remove` takes its jobs out of their lines together, and one by one what `take_out_all` leaves; it erases them, and only then settles
  * the needs of others.
+ *
+ * `take` without `p_waits` takes what nobody holds, until the answer is large. What it leaves comes as a row that has nothing but an id.
  *
  * Of several jobs, `in_order` locks the rows before, in the order of their numbers, so that no two calls wait for each other. A
  * `cancel` does so for those that wait, after the leases of the others; and one `cancel` of several goes after the other, since what
  * it writes for a running job is no row that could be locked before.
  */
 export const operatorFunctions: string = `
-CREATE FUNCTION errand.in_order(p_ids uuid[]) RETURNS void LANGUAGE plpgsql AS $$
+CREATE FUNCTION errand.in_order(p_ids uuid[]) RETURNS int8[] LANGUAGE plpgsql AS $$
+DECLARE
+  v_seqs int8[];
 BEGIN
-  IF cardinality(p_ids) < 2 THEN RETURN; END IF;
-  PERFORM 1 FROM errand.jobs WHERE seq = ANY (ARRAY(SELECT j.seq FROM unnest(p_ids) u (id) JOIN errand.jobs j ON j.id = u.id))
-  ORDER BY seq FOR UPDATE;
+  WITH held AS MATERIALIZED (
+    SELECT seq FROM errand.jobs WHERE seq = ANY (ARRAY(SELECT j.seq FROM unnest(p_ids) u (id) JOIN errand.jobs j ON j.id = u.id))
+    ORDER BY seq FOR UPDATE)
+  SELECT coalesce(array_agg(seq), '{}') INTO v_seqs FROM held;
+  RETURN v_seqs;
 END $$;
 
-CREATE FUNCTION errand.cancel_in_order(p_ids uuid[]) RETURNS void LANGUAGE plpgsql AS $$
+CREATE FUNCTION errand.cancel_in_order(p_ids uuid[]) RETURNS int8[] LANGUAGE plpgsql AS $$
 DECLARE
   v_token int8;
 BEGIN
-  IF cardinality(p_ids) < 2 THEN RETURN; END IF;
+  IF cardinality(p_ids) < 2 THEN RETURN '{}'; END IF;
   PERFORM pg_advisory_xact_lock(('errand.cancels'::regclass::oid::int8 % 2147483647)::int, 1);
   FOR v_token IN
     SELECT DISTINCT l.token FROM unnest(p_ids) u (id) JOIN errand.jobs j ON j.id = u.id JOIN errand.leases l ON l.held @> j.seq ORDER BY 1
   LOOP
     PERFORM 1 FROM errand.leases WHERE token = v_token FOR UPDATE;
   END LOOP;
-  PERFORM errand.in_order(ARRAY(
-    SELECT u.id FROM unnest(p_ids) u (id) JOIN errand.jobs j ON j.id = u.id WHERE NOT errand.is_leased(j.seq)));
+  RETURN errand.in_order(ARRAY(
+    SELECT u.id FROM unnest(p_ids) u (id) JOIN errand.jobs j ON j.id = u.id
+    WHERE NOT EXISTS (SELECT 1 FROM errand.running r WHERE r.seq = j.seq) AND NOT EXISTS (SELECT 1 FROM errand.leases l WHERE l.held @> j.seq)));
 END $$;
 
 CREATE FUNCTION errand.cancel(p_ids uuid[], p_reason text) RETURNS text LANGUAGE plpgsql ${planned} AS $$
 DECLARE
   v_now int8 := errand.now_ms();
   v_waits_until timestamptz;
-  v_id uuid;
+  v_waiting int8[];
+  v_seqs int8[];
+  v_out errand.taken_out;
+  v_cancelled int8multirange := '{}';
   v_answers text := '';
 BEGIN
   PERFORM set_config('lock_timeout', errand.call_patience(), true);
-  PERFORM errand.cancel_in_order(p_ids);
+  v_waiting := errand.cancel_in_order(p_ids);
+  v_seqs := ARRAY(SELECT j.seq FROM unnest(p_ids) WITH ORDINALITY u (id, o) LEFT JOIN errand.jobs j ON j.id = u.id ORDER BY u.o);
   v_waits_until := clock_timestamp() + interval '${patienceMs} ms';
-  FOREACH v_id IN ARRAY p_ids LOOP
-    v_answers := v_answers || errand.cancel_one(v_id, p_reason, v_now, v_waits_until);
+  IF v_waiting <> '{}' THEN
+    -- One that others need is cancelled in its turn, for these are cancelled with it, and may be among those of the call.
+    v_out := errand.take_out_all(ARRAY(
+      SELECT seq FROM errand.jobs j WHERE seq = ANY (v_waiting) AND NOT EXISTS (SELECT 1 FROM errand.needs n WHERE n.need = j.id)));
+    PERFORM errand.cancel_all_waiting(v_out, p_reason, v_now);
+    SELECT coalesce(range_agg(int8range(seq, seq + 1)), '{}') INTO v_cancelled FROM unnest(v_out.seqs) seq;
+  END IF;
+  IF cardinality(v_out.seqs) = cardinality(p_ids) THEN RETURN repeat('0', cardinality(p_ids)); END IF;
+  FOR place IN 1..cardinality(p_ids) LOOP
+    IF v_cancelled @> v_seqs[place] THEN
+      v_answers := v_answers || '0';
+      v_cancelled := v_cancelled - int8multirange(int8range(v_seqs[place], v_seqs[place] + 1));
+    ELSE
+      v_answers := v_answers || errand.cancel_one(p_ids[place], p_reason, v_now, v_waits_until);
+    END IF;
   END LOOP;
   RETURN v_answers;
 END $$;
@@ -105,47 +130,47 @@ END $$;
 CREATE FUNCTION errand.retry(p_ids uuid[]) RETURNS text LANGUAGE plpgsql ${planned} AS $$
 DECLARE
   v_now int8 := errand.now_ms();
-  v_id uuid;
+  v_all int8[];
+  v_filed errand.taken_out;
+  v_bucket int2;
+  v_fit int8multirange;
+  v_refused int8multirange := '{}';
   v_job errand.jobs;
-  v_old errand.finished;
-  v_answers text := '';
+  v_seqs int8[];
+  v_answers text;
 BEGIN
   PERFORM set_config('lock_timeout', errand.call_patience(), true);
-  PERFORM errand.in_order(p_ids);
-  FOREACH v_id IN ARRAY p_ids LOOP
-    SELECT * INTO v_job FROM errand.jobs WHERE id = v_id FOR UPDATE;
-    IF NOT FOUND THEN
-      v_answers := v_answers || '3';
-      CONTINUE;
-    END IF;
-    SELECT * INTO v_old FROM errand.finished WHERE seq = v_job.seq;
-    IF NOT FOUND OR v_old.state <= 4 THEN
-      v_answers := v_answers || '2';
-      CONTINUE;
-    END IF;
-    IF v_job.unique_key IS NOT NULL AND errand.lists(v_job.unique_during, 2)
-      AND NOT errand.rekey(v_job.unique_key, v_job.id, v_job.unique_during, v_job.unique_until, 2, v_now) THEN
-      v_answers := v_answers || '1';
-      CONTINUE;
-    END IF;
-    v_job.due_at := v_now;
-    v_job.place := v_now;
-    v_job.start_by := v_now + errand.span(v_job.start_within_ms);
-    v_job.deadline_at := v_now + errand.span(v_job.deadline_ms);
-    v_job.suspect := false;
-    v_job.counters := NULL;
-    DELETE FROM errand.finished WHERE seq = v_job.seq;
-    DELETE FROM errand.progress WHERE seq = v_job.seq;
-    -- A cancel was asked for while a transaction of the user that ended the job was open.
-    DELETE FROM errand.cancels WHERE seq = v_job.seq;
-    UPDATE errand.jobs SET due_at = v_now, place = v_now, start_by = v_job.start_by, deadline_at = v_job.deadline_at, counters = NULL,
-      suspect = false, token = v_old.token, worker = v_old.worker WHERE seq = v_job.seq;
-    PERFORM errand.line_up(v_job, 2);
-    PERFORM errand.bind(v_job);
-    PERFORM errand.tallied(v_job.queue, v_old.state, 2);
-    PERFORM errand.rekey(v_job.unique_key, v_job.id, v_job.unique_during, v_job.unique_until, 2, v_now);
-    v_answers := v_answers || '0';
+  v_all := errand.in_order(p_ids);
+  v_filed := errand.filed_of(v_all);
+  SELECT coalesce(range_agg(int8range(seq, seq + 1)), '{}') INTO v_fit FROM unnest(v_filed.seqs, v_filed.states) f (seq, state) WHERE state > 4;
+  FOR v_job IN
+    SELECT j.* FROM unnest(p_ids) WITH ORDINALITY u (id, o) JOIN errand.jobs j ON j.id = u.id
+    WHERE v_fit @> j.seq AND j.unique_key IS NOT NULL ORDER BY u.o
+  LOOP
+    CONTINUE WHEN errand.rekey(v_job.unique_key, v_job.id, v_job.unique_during, v_job.unique_until, 2, v_now)
+      OR NOT errand.lists(v_job.unique_during, 2);
+    v_refused := v_refused + int8multirange(int8range(v_job.seq, v_job.seq + 1));
   END LOOP;
+  v_fit := v_fit - v_refused;
+  SELECT string_agg(CASE WHEN j.seq IS NULL THEN '3' WHEN v_refused @> j.seq THEN '1' WHEN v_fit @> j.seq AND turn = 1 THEN '0' ELSE '2' END, '' ORDER BY o)
+  INTO v_answers FROM (SELECT id, o, row_number() OVER (PARTITION BY id ORDER BY o) AS turn FROM unnest(p_ids) WITH ORDINALITY u (id, o)) u
+  LEFT JOIN errand.jobs j ON j.id = u.id;
+  IF isempty(v_fit) THEN RETURN v_answers; END IF;
+  v_seqs := ARRAY(SELECT generate_series(lower(r), upper(r) - 1) FROM unnest(v_fit) r);
+  DELETE FROM errand.progress WHERE seq = ANY (v_seqs);
+  -- A cancel was asked for while a transaction of the user that ended the job was open.
+  DELETE FROM errand.cancels WHERE seq = ANY (v_seqs);
+  FOREACH v_bucket IN ARRAY errand.buckets_of(v_seqs) LOOP
+    WITH old AS (DELETE FROM errand.finished WHERE bucket = v_bucket AND seq = ANY (v_seqs) RETURNING seq, state, token, worker),
+    retried AS (
+      UPDATE errand.jobs j SET due_at = v_now, place = v_now, start_by = v_now + errand.span(start_within_ms),
+        deadline_at = v_now + errand.span(deadline_ms), counters = NULL, suspect = false, token = old.token, worker = old.worker
+      FROM old WHERE j.seq = old.seq RETURNING j.queue, old.state)
+    INSERT INTO errand.tally (queue, state, count)
+    SELECT queue, t.state, sum(count) FROM retried r CROSS JOIN LATERAL (VALUES (r.state, -1), (2::int2, 1)) t (state, count) GROUP BY 1, 2;
+  END LOOP;
+  PERFORM errand.line_up_all(v_seqs);
+  PERFORM errand.bind_all(v_seqs);
   RETURN v_answers;
 END $$;
 
@@ -154,6 +179,7 @@ DECLARE
   v_now int8 := errand.now_ms();
   v_all int8[];
   v_out errand.taken_out;
+  v_ended errand.taken_out;
   v_state int;
   v_job errand.jobs;
   v_taken int8multirange;
@@ -161,11 +187,12 @@ DECLARE
   v_answers text;
 BEGIN
   PERFORM set_config('lock_timeout', errand.call_patience(), true);
-  WITH held AS MATERIALIZED (
-    SELECT seq FROM errand.jobs WHERE seq = ANY (ARRAY(SELECT j.seq FROM unnest(p_ids) u (id) JOIN errand.jobs j ON j.id = u.id))
-    ORDER BY seq FOR UPDATE)
-  SELECT coalesce(array_agg(seq), '{}') INTO v_all FROM held;
+  v_all := errand.in_order(p_ids);
   v_out := errand.take_out_all(v_all);
+  SELECT coalesce(range_agg(int8range(seq, seq + 1)), '{}') INTO v_taken FROM unnest(v_out.seqs) seq;
+  v_ended := errand.ended_of(ARRAY(SELECT seq FROM unnest(v_all) seq WHERE NOT v_taken @> seq));
+  v_out.seqs := v_out.seqs || v_ended.seqs;
+  v_out.states := v_out.states || v_ended.states;
   SELECT coalesce(range_agg(int8range(seq, seq + 1)), '{}') INTO v_taken FROM unnest(v_out.seqs) seq;
   FOR v_job IN SELECT * FROM errand.jobs WHERE seq = ANY (v_all) AND NOT v_taken @> seq ORDER BY seq LOOP
     v_state := errand.take_out(v_job);
@@ -178,36 +205,57 @@ BEGIN
   INTO v_answers FROM (SELECT id, o, row_number() OVER (PARTITION BY id ORDER BY o) AS turn FROM unnest(p_ids) WITH ORDINALITY u (id, o)) u
   LEFT JOIN errand.jobs j ON j.id = u.id;
   IF isempty(v_taken) THEN RETURN v_answers; END IF;
-  DELETE FROM errand.bounds b USING errand.jobs j
-  WHERE j.seq = ANY (v_out.seqs) AND b.at = least(j.start_by, j.deadline_at) AND b.seq = j.seq;
+  PERFORM errand.unbind_all(v_out.seqs);
   FOR v_job IN SELECT * FROM errand.jobs WHERE seq = ANY (v_out.seqs) AND unique_key IS NOT NULL ORDER BY unique_key LOOP
     PERFORM errand.drop_key(v_job.unique_key, v_job.id, false, v_now);
   END LOOP;
-  INSERT INTO errand.tally (queue, state, count)
-  SELECT j.queue, u.state, -count(*) FROM unnest(v_out.seqs, v_out.states) u (seq, state) JOIN errand.jobs j ON j.seq = u.seq GROUP BY 1, 2;
+  PERFORM errand.tallied_out(v_out);
   v_needed := ARRAY(SELECT j FROM errand.jobs j WHERE seq = ANY (v_out.seqs) AND EXISTS (SELECT 1 FROM errand.needs WHERE need = j.id) ORDER BY seq);
-  PERFORM errand.erase_all_of(v_out.seqs);
+  PERFORM errand.erase_all_of(v_out);
   PERFORM errand.erased(v_now);
   FOREACH v_job IN ARRAY v_needed LOOP PERFORM errand.release(v_job, NULL, NULL, v_now); END LOOP;
   RETURN v_answers;
 END $$;
 
-CREATE FUNCTION errand.take(p_ids uuid[]) RETURNS SETOF errand.stored LANGUAGE plpgsql ${planned} AS $$
+CREATE FUNCTION errand.take(p_ids uuid[], p_waits bool DEFAULT true) RETURNS SETOF errand.stored LANGUAGE plpgsql ${planned} AS $$
 DECLARE
   v_now int8 := errand.now_ms();
-  v_id uuid;
-  v_job errand.jobs;
+  v_all int8[];
   v_stored errand.stored;
+  v_left errand.stored;
+  v_size int8 := 0;
+  v_out errand.taken_out := ('{}', '{}')::errand.taken_out;
+  v_job record;
 BEGIN
   PERFORM set_config('lock_timeout', errand.call_patience(), true);
-  PERFORM errand.in_order(p_ids);
-  FOREACH v_id IN ARRAY p_ids LOOP
-    SELECT * INTO v_job FROM errand.jobs WHERE id = v_id FOR UPDATE;
-    CONTINUE WHEN NOT FOUND;
-    SELECT * INTO v_stored FROM errand.stored WHERE seq = v_job.seq;
+  IF p_waits THEN
+    v_all := errand.in_order(p_ids);
+  ELSE
+    v_all := ARRAY(SELECT j.seq FROM unnest(p_ids) u (id) JOIN errand.jobs j ON j.id = u.id FOR UPDATE OF j SKIP LOCKED);
+    FOR v_left.id IN SELECT j.id FROM unnest(p_ids) u (id) JOIN errand.jobs j ON j.id = u.id WHERE j.seq <> ALL (v_all) LOOP
+      RETURN NEXT v_left;
+    END LOOP;
+  END IF;
+  -- One look for all: a job that ended between two would be returned as it was before, and erased.
+  FOR v_stored IN SELECT s.* FROM unnest(v_all) u (seq) CROSS JOIN LATERAL (SELECT * FROM errand.stored WHERE seq = u.seq OFFSET 0) s LOOP
+    IF NOT p_waits AND v_size >= ${handedBytes} THEN
+      v_left.id := v_stored.id;
+      RETURN NEXT v_left;
+      CONTINUE;
+    END IF;
+    v_size := v_size + octet_length(v_stored.input) + coalesce(octet_length(v_stored.output), 0);
     RETURN NEXT v_stored;
-    IF v_stored.finished_at IS NOT NULL THEN PERFORM errand.erase(v_job, v_stored.state, true, v_now); END IF;
+    CONTINUE WHEN v_stored.finished_at IS NULL;
+    v_out.seqs := v_out.seqs || v_stored.seq;
+    v_out.states := v_out.states || v_stored.state::int2;
   END LOOP;
+  IF v_out.seqs = '{}' THEN RETURN; END IF;
+  FOR v_job IN SELECT unique_key, id FROM errand.jobs WHERE seq = ANY (v_out.seqs) AND unique_key IS NOT NULL ORDER BY unique_key LOOP
+    PERFORM errand.drop_key(v_job.unique_key, v_job.id, true, v_now);
+  END LOOP;
+  PERFORM errand.tallied_out(v_out);
+  PERFORM errand.erase_all_of(v_out);
+  PERFORM errand.erased(v_now);
 END $$;
 `
 
@@ -215,6 +263,7 @@ const CANCEL = `SELECT errand.cancel($1, $2)`
 const RETRY = `SELECT errand.retry($1)`
 const REMOVE = `SELECT errand.remove($1)`
 const TAKE = `SELECT ${storedColumns} FROM errand.take($1)`
+const TAKE_FREE = `SELECT ${storedColumns} FROM errand.take($1, false)`
 
 const cancelAnswers = ['cancelled', 'asked', 'final', 'missing'] as const
 const retryAnswers = ['retried', 'duplicate', 'unfit', 'missing'] as const
@@ -254,7 +303,22 @@ export async function remove(db: Database, ids: readonly string[]): Promise<Remo
 
 export async function take(db: Database, ids: readonly string[]): Promise<(StoredJob | null)[]> {
   if (ids.length === 0) return db.nothing([])
-  const rows = await patiently(() => db.write(TAKE, [uuids([...new Set(ids)])]))
+  return asAsked(ids, await patiently(() => db.write(TAKE, [uuids([...new Set(ids)])])))
+}
+
+/** Takes what it can have without waiting, up to `handedBytes` of it; `left` are the others that are there. */
+export async function takeFree(
+  db: Database,
+  ids: readonly string[],
+): Promise<{ readonly jobs: readonly (StoredJob | null)[]; readonly left: ReadonlySet<string> }> {
+  const rows = await db.write(TAKE_FREE, [uuids([...new Set(ids)])])
+  const isTaken = (row: Row): boolean => row[storedSeq] !== null
+  const left = new Set(rows.filter((row) => !isTaken(row)).map(([id]) => id as string))
+  return { jobs: asAsked(ids, rows.filter(isTaken)), left }
+}
+
+/** The jobs of an answer in the order of the call; one that is named twice is taken once. */
+function asAsked(ids: readonly string[], rows: readonly Row[]): (StoredJob | null)[] {
   const taken = new Map(rows.map(readStored).map((job) => [job.id, job]))
   return ids.map((id, index) => {
     const job = taken.get(id) ?? null

@@ -28,10 +28,11 @@ import { insert } from './insert.ts'
 import { note, renew } from './leases.ts'
 import { Listener, type ListenerTimes } from './listener.ts'
 import { getRecord, hold, lockOwner, putRecord, release } from './locks.ts'
-import { cancel, remove, retry, take } from './operators.ts'
+import { cancel, remove, retry } from './operators.ts'
 import { counts, get, list, logs } from './readers.ts'
 import { prune } from './retention.ts'
 import { settle } from './settle.ts'
+import { Takes } from './takes.ts'
 import { callerOf, type Caller } from './transactions.ts'
 import { warningsOf } from './warnings.ts'
 
@@ -45,6 +46,7 @@ export function postgresStore(parts: StoreParts): Store {
   const { location, clock, connector, listening } = parts
   const hints = new Hints()
   const db = new Database(parts, hints)
+  const takes = new Takes(db)
   const listener = new Listener(db, listening, parts.listenerTimes)
   hints.tell = (hint) => listener.tell(hint)
 
@@ -101,7 +103,7 @@ export function postgresStore(parts: StoreParts): Store {
     cancel: (ids, reason) => cancel(db, ids, reason),
     retry: (ids) => retry(db, ids),
     remove: (ids) => remove(db, ids),
-    take: (ids) => take(db, ids),
+    take: (ids) => takes.take(ids),
     prune: (request) => prune(db, request),
 
     pause: (queues) => setPaused(db, queues, true),

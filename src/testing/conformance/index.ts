@@ -26,6 +26,7 @@
  * must end as the table says, and whatever is not must change nothing that can be read.
  */
 import { advanceRaceRules, advanceRules } from './advance-rules.ts'
+import { batchRules } from './batch-rules.ts'
 import { entryRules } from './entry-rules.ts'
 import { labelRules } from './label-rules.ts'
 import { recordRaceRules, recordRules, runRecordRules } from './record-rules.ts'
@@ -83,6 +84,7 @@ export const storeRules: readonly Rule[] = [
   ...rescueRules,
   ...needsRules,
   ...operatorRules,
+  ...batchRules,
   ...removalRules,
   ...readerRules,
   ...labelRules,
