@@ -31,7 +31,7 @@ async function jobsOf(scene: Scene, side: string): Promise<ReadonlyMap<string, s
     return id
   }
   const key = (kind: string): Pick<NewJob, 'unique'> => ({ unique: unique(`${side} ${kind}`) })
-  const later = { onFailed: 'cancel' } as const
+  const later = { kind: 'job', onFailed: 'cancel' } as const
   for (const place of [1, 2, 3]) await add(`ready ${place}`, {})
   await add('urgent', { priority: 1 })
   await add('in another queue', { queue: `${side}, beside` })
