@@ -1,18 +1,19 @@
-/** Handing jobs out: `claim` for those that are ready, `expired` for those that were lost or waited too long. */
-import { handedBytes, smallInputBytes } from '../../core/job.ts'
-import type { Claimed, ClaimRequest, RescueRequest, NextDue } from '../../store/worker-calls.ts'
+/** Handing out jobs that are ready. */
+import { smallInputBytes } from '../../core/job.ts'
+import type { Claimed, ClaimRequest, NextDue } from '../../store/worker-calls.ts'
 import type { ClaimedJob } from '../../store/job.ts'
 import { checkLease } from '../bounds.ts'
-import { lastTime } from '../unreadable.ts'
-import type { Connection, Row } from './connection.ts'
-import { nextDueMs, promote, stepOut, unbind, type Bounded } from './lines.ts'
+import type { Connection } from './connection.ts'
+import { fittingOf, leaseWaiting, sizeOf } from './hand-out.ts'
+import { nextDueMs, promote, unbind } from './lines.ts'
 import {
+  boundsOf,
   claimedColumns,
   claimedWidth,
+  keyedOf,
+  priorityOf,
   readClaimed,
-  readRecord,
-  RECORD_BY_SEQ,
-  type Keyed,
+  seqOf,
   type StoredTime,
 } from './rows.ts'
 import { READY, RUNNING } from './states.ts'
@@ -32,40 +33,27 @@ const LEASE_HEAD = `INSERT INTO errand_running (seq, token, worker, lease_until)
   SELECT seq, ?, ?, ? FROM errand_ready WHERE queue = ? ORDER BY priority, place, seq LIMIT ?`
 /** Drops it from the line: one range of the primary key. */
 const DROP_HEAD = `DELETE FROM errand_ready WHERE queue = ? AND (priority, place, seq) <= (?, ?, ?)`
+/** The first step of the queue's range in the primary key. */
 const FIRST_READY = `SELECT priority, place, seq FROM errand_ready WHERE queue = ? ORDER BY priority, place, seq LIMIT 1`
+/** Looks whether the table is empty. */
 const ANY_SUSPECTS = `SELECT EXISTS (SELECT 1 FROM errand_suspects)`
+/** Walks the queue's range in the primary key of errand_suspects. */
 const FIRST_SUSPECT = `SELECT priority, place, seq FROM errand_suspects WHERE queue = ? AND losses <= ?
   ORDER BY priority, place, seq LIMIT 1`
+/** Scans errand_paused. */
 const PAUSED = `SELECT queue FROM errand_paused`
 /** The next queue by name that has work: one step in each primary key. */
 const NEXT_QUEUE = `SELECT min(queue) FROM (
   SELECT queue FROM (SELECT queue FROM errand_ready WHERE queue > ? ORDER BY queue LIMIT 1)
   UNION ALL SELECT queue FROM (SELECT queue FROM errand_suspects WHERE queue > ? ORDER BY queue LIMIT 1))`
-const ADD_RUNNING = `INSERT INTO errand_running (seq, token, worker, lease_until, started_at, overdue) VALUES (?, ?, ?, ?, ?, ?)`
-const CLAIMED_BY_SEQ = `SELECT ${claimedColumns} FROM errand_jobs j WHERE j.seq = ?`
-
-/** Expired leases of known tasks: scans errand_running, which holds only what runs now. */
-const lost = (
-  columns: string,
-): string => `SELECT ${columns} FROM errand_running r CROSS JOIN errand_jobs j ON j.seq = r.seq
-  WHERE (r.lease_until <= ? OR r.lease_until > ${lastTime}) AND j.task IN (SELECT value FROM json_each(?)) ORDER BY r.lease_until, r.seq LIMIT ?`
-const LOST = lost(`${claimedColumns}, r.started_at, r.cancel_asked, r.overdue`)
-const LOST_SIZES = lost('octet_length(j.input)')
-const RELEASE_LEASE = `UPDATE errand_running SET token = ?, worker = ?, lease_until = ?, born = 0 WHERE seq = ?`
-/** Waiting jobs that waited too long, in the order of their insertion: walks a range of the primary key of errand_overdue. */
-const OVERDUE = `SELECT seq FROM errand_overdue
-  WHERE at <= ? AND task IN (SELECT value FROM json_each(?)) ORDER BY seq LIMIT ?`
-/** Jobs that are scheduled for a time that cannot be read: walks the end of the primary key of errand_scheduled. */
-const NEVER_DUE = `SELECT s.seq FROM errand_scheduled s CROSS JOIN errand_jobs j ON j.seq = s.seq
-  WHERE s.due_at > ${lastTime} AND j.task IN (SELECT value FROM json_each(?)) ORDER BY s.due_at, s.seq LIMIT ?`
-const NEEDS_SWEEP = `SELECT EXISTS (SELECT 1 FROM errand_overdue WHERE at <= ?)
-  OR EXISTS (SELECT 1 FROM errand_running WHERE lease_until <= ? OR lease_until > ${lastTime})
-  OR EXISTS (SELECT 1 FROM errand_scheduled WHERE due_at > ${lastTime})`
-
-const PRIORITY = 4
-const KEY = 9
-const START_BY = 12
-const DEADLINE_AT = 13
+/** The first call of an id: walks the primary key of errand_claims. */
+const FIRST_CALL = `SELECT token FROM errand_claims WHERE id = ? AND until > ?`
+const REMEMBER = `INSERT OR REPLACE INTO errand_claims (id, token, until) VALUES (?, ?, ?)`
+/** What is still under a lease of that call: scans errand_running, which holds only what runs now. */
+const STILL_LEASED = `SELECT ${claimedColumns}, r.started_at, r.cancel_asked
+  FROM errand_running r CROSS JOIN errand_jobs j ON j.seq = r.seq WHERE r.token = ? ORDER BY r.seq`
+/** Scans errand_claims, which holds as many calls as were made with an id within a lease's time. */
+const PRUNE_CALLS = `DELETE FROM errand_claims WHERE until <= ?`
 
 /**
  * Leases ready jobs in order. A suspect is leased alone: it comes only as the first job of a call, and then it is the
@@ -74,29 +62,47 @@ const DEADLINE_AT = 13
 export function claim(tx: Transaction, request: ClaimRequest): Claimed & NextDue {
   checkLease(request.leaseMs)
   promote(tx)
+  if (request.id !== null) {
+    const token = tx.row(FIRST_CALL, request.id, tx.now)?.[0] as number | undefined
+    if (token !== undefined) return answerOf(tx, stillLeased(tx, token), false)
+    tx.run(REMEMBER, request.id, tx.token(), tx.now + request.leaseMs)
+  }
   const jobs: ClaimedJob[] = []
   const paused = new Set(pausedOf(tx.connection))
-  const hasSuspects = request.maxLosses >= 0 && tx.row(ANY_SUSPECTS)?.[0] === 1
+  const { maxLosses } = request
+  const mostLosses = maxLosses !== null && tx.row(ANY_SUSPECTS)?.[0] === 1 ? maxLosses : null
   for (const { name, limit } of asked(tx, request)) {
     const most = Math.min(limit, request.limit - jobs.length)
     if (request.limit <= jobs.length) break
     if (most <= 0 || paused.has(name)) continue
-    if (hasSuspects && jobs.length === 0) {
-      const seq = suspectBeforeOthers(tx, name, request.maxLosses)
-      if (seq !== null) {
-        return {
-          now: tx.now,
-          jobs: [leaseSuspect(tx, seq, request)],
-          cut: false,
-          nextDueMs: nextDueMs(tx),
-        }
-      }
+    if (mostLosses !== null && jobs.length === 0) {
+      const seq = suspectBeforeOthers(tx, name, mostLosses)
+      if (seq !== null)
+        return answerOf(tx, [leaseWaiting(tx, seq, { ...request, why: 'ready' })], false)
     }
     const fits = fitting(tx, name, most, jobs)
     leaseHead(tx, name, fits, request, jobs)
-    if (fits < most) return { now: tx.now, jobs, cut: true, nextDueMs: nextDueMs(tx) }
+    if (fits < most) return answerOf(tx, jobs, true)
   }
-  return { now: tx.now, jobs, cut: false, nextDueMs: nextDueMs(tx) }
+  return answerOf(tx, jobs, false)
+}
+
+function answerOf(tx: Transaction, jobs: readonly ClaimedJob[], cut: boolean): Claimed & NextDue {
+  return { now: tx.now, jobs, cut, nextDueMs: nextDueMs(tx) }
+}
+
+/** The jobs of an earlier call that are still under its lease. */
+function stillLeased(tx: Transaction, token: number): ClaimedJob[] {
+  return tx.rows(STILL_LEASED, token).map((row) => {
+    const startedAt = row[claimedWidth] as number | null
+    const cancelAsked = row[claimedWidth + 1] === 1
+    return readClaimed(row, { token, why: 'ready', lostBy: null, startedAt, cancelAsked })
+  })
+}
+
+/** Forgets calls whose leases have ended. */
+export function pruneCalls(tx: Transaction): void {
+  tx.run(PRUNE_CALLS, tx.now)
 }
 
 /** The queues of a request with their limits: the named ones in their order, then the others that have work, by name. */
@@ -133,22 +139,7 @@ function fitting(
 ): number {
   if (most === 1 && jobs.length === 0) return most
   if (tx.row(HAS_LARGE, queue) === undefined) return most
-  return countOf(tx.rows(SIZES, queue, most), sizeOf(jobs)) ?? most
-}
-
-/** How many of these sizes go before it is enough; null for all. */
-function countOf(sizes: readonly Row[], before: number): number | null {
-  let size = before
-  const end = sizes.findIndex(([one]) => {
-    if (size >= handedBytes) return true
-    size += one as number
-    return false
-  })
-  return end < 0 ? null : end
-}
-
-function sizeOf(jobs: readonly ClaimedJob[]): number {
-  return jobs.reduce((size, { input }) => size + input.length, 0)
+  return fittingOf(tx.rows(SIZES, queue, most), sizeOf(jobs)) ?? most
 }
 
 function leaseHead(
@@ -164,35 +155,21 @@ function leaseHead(
   if (last === undefined) return
   const token = tx.token()
   tx.run(LEASE_HEAD, token, request.worker, tx.now + request.leaseMs, queue, rows.length)
-  tx.run(
-    DROP_HEAD,
-    queue,
-    last[PRIORITY] as number,
-    last[claimedWidth] as StoredTime,
-    last[0] as number,
-  )
+  tx.run(DROP_HEAD, queue, priorityOf(last), last[claimedWidth] as StoredTime, seqOf(last))
   tx.moved(queue, READY, RUNNING, rows.length)
+  const handing = {
+    token,
+    why: 'ready',
+    lostBy: null,
+    startedAt: null,
+    cancelAsked: false,
+  } as const
   for (const row of rows) {
-    jobs.push(readClaimed(row, token, 'ready', null, false))
-    if (row[START_BY] !== null || row[DEADLINE_AT] !== null) unbind(tx, boundsOf(row))
-    if (row[KEY] !== null) rekey(tx, keyOf(row), RUNNING)
-  }
-}
-
-function boundsOf(row: Row): Omit<Bounded, 'task'> {
-  return {
-    seq: row[0] as number,
-    startBy: row[START_BY] as StoredTime | null,
-    deadlineAt: row[DEADLINE_AT] as StoredTime | null,
-  }
-}
-
-function keyOf(row: Row): Keyed {
-  return {
-    id: row[1] as string,
-    key: row[KEY] as string | null,
-    during: (row[15] as number | null) ?? 0,
-    until: (row[16] as number | null) ?? 0,
+    jobs.push(readClaimed(row, handing))
+    const bounds = boundsOf(row)
+    if (bounds !== null) unbind(tx, bounds)
+    const keyed = keyedOf(row)
+    if (keyed !== null) rekey(tx, keyed, RUNNING)
   }
 }
 
@@ -210,77 +187,4 @@ function compare(a: Place, b: Place): number {
   if (a[0] !== b[0]) return a[0] < b[0] ? -1 : 1
   if (a[1] !== b[1]) return a[1] < b[1] ? -1 : 1
   return a[2] - b[2]
-}
-
-function leaseSuspect(tx: Transaction, seq: number, request: ClaimRequest): ClaimedJob {
-  return leaseWaiting(tx, seq, { worker: request.worker, leaseMs: request.leaseMs, why: 'ready' })
-}
-
-/** Leases one job out of wherever it waits: a suspect as started, an overdue one as not. */
-function leaseWaiting(
-  tx: Transaction,
-  seq: number,
-  lease: { readonly worker: string; readonly leaseMs: number; readonly why: 'ready' | 'overdue' },
-): ClaimedJob {
-  const record = readRecord(tx.row(RECORD_BY_SEQ, seq) as Row)
-  const row = tx.row(CLAIMED_BY_SEQ, seq) as Row
-  const token = tx.token()
-  const startedAt = lease.why === 'ready' ? tx.now : null
-  stepOut(tx, record)
-  tx.run(
-    ADD_RUNNING,
-    seq,
-    token,
-    lease.worker,
-    tx.now + lease.leaseMs,
-    startedAt,
-    lease.why === 'overdue' ? 1 : 0,
-  )
-  tx.moved(record.queue, record.state, RUNNING)
-  unbind(tx, boundsOf(row))
-  rekey(tx, keyOf(row), RUNNING)
-  return readClaimed(row, token, lease.why, startedAt, false)
-}
-
-/** Leases to the caller what other workers lost, oldest lease first, then what waited too long, then what would wait for ever. */
-export function rescue(tx: Transaction, request: RescueRequest): Claimed {
-  checkLease(request.leaseMs)
-  const tasks = JSON.stringify(request.tasks)
-  const fits = countOf(tx.rows(LOST_SIZES, tx.now, tasks, request.limit), 0)
-  const found = tx.rows(LOST, tx.now, tasks, fits ?? request.limit)
-  const jobs = found.map((row) => {
-    const token = tx.token()
-    tx.run(RELEASE_LEASE, token, request.worker, tx.now + request.leaseMs, row[0] as number)
-    rekey(tx, keyOf(row), RUNNING)
-    const why = row[claimedWidth + 2] === 1 ? 'overdue' : 'lost'
-    return readClaimed(
-      row,
-      token,
-      why,
-      row[claimedWidth] as number | null,
-      row[claimedWidth + 1] === 1,
-    )
-  })
-  if (fits !== null) return { now: tx.now, jobs, cut: true }
-  let size = sizeOf(jobs)
-  let cut = false
-  const lease = (rows: readonly Row[]): void => {
-    for (const [seq] of rows) {
-      cut = size >= handedBytes
-      if (cut) return
-      const job = leaseWaiting(tx, seq as number, { ...request, why: 'overdue' })
-      size += job.input.length
-      jobs.push(job)
-    }
-  }
-  if (jobs.length < request.limit)
-    lease(tx.rows(OVERDUE, tx.now, tasks, request.limit - jobs.length))
-  if (jobs.length < request.limit && !cut)
-    lease(tx.rows(NEVER_DUE, tasks, request.limit - jobs.length))
-  return { now: tx.now, jobs, cut }
-}
-
-/** Whether `expired` would find anything, were all tasks asked for. */
-export function needsSweep(tx: Transaction): boolean {
-  return tx.row(NEEDS_SWEEP, tx.now, tx.now)?.[0] === 1
 }

@@ -1,166 +1,168 @@
 /** New work: `insert`, and the follow-ups of settlements, which are inserts like any other. */
-import type { Inserted } from '../../store/intake.ts'
-import type { NewJob } from '../../store/job.ts'
-import { checkJobs } from '../bounds.ts'
-import { addNeeds, cancelWaiting, release, weighNeeds } from './needs.ts'
+import type { Advance, InsertAnswer, Inserted } from '../../store/intake.ts'
+import type { Entry, NewJob } from '../../store/job.ts'
+import { checkAdvances, checkJobs } from '../bounds.ts'
+import { clocksOf } from './clocks.ts'
+import { addJob, replaceJob } from './job-columns.ts'
 import { bind, lineUp, stepOut, unbind } from './lines.ts'
+import { addNeeds, endForNeed, erase, finish, weighNeeds, type Weighed } from './needs.ts'
+import { putRecords } from './records.ts'
 import { readRecord, RECORD_BY_ID, type JobRecord } from './rows.ts'
-import {
-  BLOCKED,
-  CANCELLED,
-  packStates,
-  READY,
-  RUNNING,
-  SCHEDULED,
-  type StateCode,
-} from './states.ts'
+import { BLOCKED, FAILED, READY, RUNNING, SCHEDULED, type StateCode } from './states.ts'
 import type { Transaction } from './transaction.ts'
 import { holderOf, rekey } from './uniques.ts'
 
-/** The ordinary job: nothing unique, no bounds. Checks and extends the unique index of ids. */
-const ADD_PLAIN = `INSERT INTO errand_jobs
-  (id, task, queue, priority, created_at, due_at, place, parent, keep_cancelled_ms, codec, options, input)
-  VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING`
-const ADD_FULL = `INSERT INTO errand_jobs
-  (id, task, queue, priority, created_at, due_at, place, parent, keep_cancelled_ms, codec, options, input,
-   start_by, deadline_at, start_within_ms, deadline_ms, unique_key, unique_during, unique_until)
-  VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING`
+/** Adds one rowid. */
 const ADD_RUNNING = `INSERT INTO errand_running (seq, token, worker, lease_until, started_at, born) VALUES (?, ?, ?, ?, ?, 1)`
-const REPLACE = `UPDATE errand_jobs SET counters = NULL, suspect = 0,
-  queue = ?, priority = ?, due_at = ?, place = ?, keep_cancelled_ms = ?, codec = ?, options = ?, input = ?, start_by = ?, deadline_at = ?, start_within_ms = ?, deadline_ms = ?,
-  unique_key = ?, unique_during = ?, unique_until = ? WHERE seq = ?`
-
+/** A rowid. */
 const CREATED_AT = `SELECT created_at FROM errand_jobs WHERE seq = ?`
+/** Walks the unique index of ids. */
+const IS_KNOWN = `SELECT 1 FROM errand_jobs WHERE id = ?`
 
-/** Adds jobs one after the other, so that the first of a batch wins a key that several ask for. */
-export function insert(tx: Transaction, jobs: readonly NewJob[]): Inserted[] {
+/**
+ * Adds jobs one after the other, so that the first of a batch wins a key that several ask for. First each advance moves its record,
+ * if the record is where it should be.
+ */
+export function insert(
+  tx: Transaction,
+  jobs: readonly NewJob[],
+  advances: readonly Advance[] = [],
+): InsertAnswer[] {
   checkJobs(jobs, tx.now)
-  return jobs.map((job) => insertOne(tx, job))
+  checkAdvances(jobs, advances)
+  const late = lateJobs(tx, advances)
+  return jobs.map((job) =>
+    late.has(job.id) && !isKnown(tx, job.id)
+      ? { id: job.id, status: 'stale', token: null }
+      : insertOne(tx, job),
+  )
 }
 
+/** Moves the records, and returns the ids of the jobs whose record was elsewhere. */
+function lateJobs(tx: Transaction, advances: readonly Advance[]): ReadonlySet<string> {
+  if (advances.length === 0) return none
+  const answers = putRecords(
+    tx,
+    advances.map(({ key, from, to }) => ({ key, text: to, if: from })),
+  )
+  return new Set(advances.flatMap(({ jobs }, n) => (answers[n] === 'stale' ? jobs : [])))
+}
+
+const none: ReadonlySet<string> = new Set()
+
 function insertOne(tx: Transaction, job: NewJob): Inserted {
-  if (job.unique !== null) {
-    const conflict = meetHolder(tx, job)
+  const { entry } = job
+  if (job.unique !== null && entry?.kind !== 'failed') {
+    const conflict = meetHolder(tx, job, job.unique.key)
     if (conflict !== null) return conflict
   }
-  const dueAt = job.runAt ?? tx.now + job.delayMs
-  const seq = add(tx, job, dueAt)
+  const clocks = clocksOf(job, tx.now, null)
+  const seq = addJob(tx, job, clocks)
   if (seq === null) return created(job.id, bornTokenOf(tx, job.id))
-  if (job.lease !== null) return lease(tx, job, seq)
+  switch (entry?.kind) {
+    case undefined:
+      enterInLine(tx, job, seq, clocks.dueAt)
+      return created(job.id, null)
+    case 'running':
+      return created(job.id, enterRunning(tx, job, seq, entry))
+    case 'failed':
+      enterFailed(tx, job, seq, entry)
+      return created(job.id, null)
+  }
+}
 
-  addNeeds(tx, seq, job.needs)
-  const needs = job.needs.length === 0 ? 'met' : weighNeeds(tx, seq)
-  const state = needs === 'met' ? (dueAt > tx.now ? SCHEDULED : READY) : BLOCKED
-  const { queue, priority } = job
+function enterInLine(tx: Transaction, job: NewJob, seq: number, dueAt: number): void {
+  const { queue, priority, needs } = job
+  addNeeds(tx, seq, needs)
+  const weighed = needs.length === 0 ? 'met' : weighNeeds(tx, seq)
+  const state = weighed === 'met' ? (dueAt > tx.now ? SCHEDULED : READY) : BLOCKED
   lineUp(tx, { seq, queue, priority, place: dueAt, dueAt, suspect: false, counters: null }, state)
   tx.moved(queue, null, state)
-  if (
-    job.startWithinMs !== null ||
-    job.deadlineMs !== null ||
-    job.unique !== null ||
-    needs === 'cancel'
-  )
-    settleIn(tx, job.id, state, needs === 'cancel')
-  return created(job.id, null)
+  const isBound = job.startWithinMs !== null || job.deadlineMs !== null
+  const hasFailed = weighed === 'cancel' || weighed === 'fail'
+  if (isBound || job.unique !== null || hasFailed) settleIn(tx, job.id, state, weighed)
 }
 
 /** What only some new jobs need. */
-function settleIn(tx: Transaction, id: string, state: StateCode, needFailed: boolean): void {
+function settleIn(tx: Transaction, id: string, state: StateCode, weighed: Weighed): void {
   const record = recordOf(tx, id)
   if (record === null) return
   bind(tx, record)
   rekey(tx, record, state)
-  if (!needFailed) return
-  cancelWaiting(tx, { ...record, state: BLOCKED }, 'need-failed')
-  release(tx, record, CANCELLED, record.keepCancelledMs)
+  endForNeed(tx, { ...record, state }, weighed)
 }
 
-/** Writes the row and answers its rowid, or null when the id is known already. */
-function add(tx: Transaction, job: NewJob, dueAt: number): number | null {
-  const { id, task, queue, priority, parent, keepCancelledMs, codec, options, input } = job
-  const { startWithinMs, deadlineMs, unique } = job
-  const { now } = tx
-  const dues = [now, dueAt, dueAt] as const
-  const plain = [id, task, queue, priority, ...dues, parent, keepCancelledMs, codec, options, input]
-  const isPlain = unique === null && startWithinMs === null && deadlineMs === null
-  const startBy = startWithinMs === null ? null : dueAt + startWithinMs
-  const deadlineAt = deadlineMs === null ? null : now + deadlineMs
-  const bounds = [startBy, deadlineAt, startWithinMs, deadlineMs]
-  const result = isPlain
-    ? tx.connection.statement(ADD_PLAIN).run(...plain)
-    : tx.connection.statement(ADD_FULL).run(...plain, ...bounds, ...keyColumns(job, now))
-  return result.changes === 0 ? null : (result.lastInsertRowid as number)
-}
+type EntryOf<Kind extends Entry['kind']> = Extract<Entry, { readonly kind: Kind }>
 
-function keyColumns(job: NewJob, now: number): [string | null, number | null, number | null] {
-  if (job.unique === null) return [null, null, null]
-  const { key, during, forMs } = job.unique
-  return [key, packStates(during), forMs === null ? 0 : now + forMs]
-}
-
-function lease(tx: Transaction, job: NewJob, seq: number): Inserted {
+/** Leases a new job to its caller, and returns the token. */
+function enterRunning(
+  tx: Transaction,
+  job: NewJob,
+  seq: number,
+  { worker, leaseMs }: EntryOf<'running'>,
+): number {
   const token = tx.token()
-  const { worker, leaseMs } = job.lease ?? { worker: '', leaseMs: 0 }
   tx.run(ADD_RUNNING, seq, token, worker, tx.now + leaseMs, tx.now)
   tx.moved(job.queue, null, RUNNING)
-  addNeeds(tx, seq, job.needs)
   if (job.unique !== null) {
     const record = recordOf(tx, job.id)
     if (record !== null) rekey(tx, record, RUNNING)
   }
-  return created(job.id, token)
+  return token
 }
 
-/** A repeated insert tells the lease that the first one gave, while it is still that one. */
+/** Files a new job as failed. It holds no key: its retry takes it. */
+function enterFailed(
+  tx: Transaction,
+  { id, queue }: NewJob,
+  seq: number,
+  { reason, keepMs }: EntryOf<'failed'>,
+): void {
+  const job = { id, seq, queue, key: null, during: 0, until: 0, isLinked: false }
+  const ending = { output: null, token: 0, worker: null, startedAt: null, counters: null }
+  finish(tx, job, null, { ...ending, state: FAILED, reason, keepMs })
+  if (keepMs !== null && keepMs <= 0) erase(tx, job, FAILED, false)
+}
+
+/** A repeated insert returns the lease that the first one gave, while it is still that one. */
 function bornTokenOf(tx: Transaction, id: string): number | null {
   const record = recordOf(tx, id)
   return record !== null && record.born ? record.token : null
 }
 
-/** The answer when another job holds the key; null when the key is free, or when the job itself is known. */
-function meetHolder(tx: Transaction, job: NewJob): Inserted | null {
-  if (job.unique === null) return null
+/** The answer when another job holds the key; null when the key is free. A job that is known is not asked for it. */
+function meetHolder(tx: Transaction, job: NewJob, key: string): Inserted | null {
   const known = recordOf(tx, job.id)
   if (known !== null) return created(job.id, known.born ? known.token : null)
-  const id = holderOf(tx, job.unique.key)
+  const id = holderOf(tx, key)
   if (id === null) return null
   const holder = recordOf(tx, id)
-  if (holder === null || holder.state >= RUNNING || job.unique.onConflict !== 'replace')
+  if (holder === null || holder.state >= RUNNING || job.unique?.onConflict !== 'replace')
     return { id, status: 'duplicate', token: null }
   replace(tx, holder, job)
   return { id, status: 'replaced', token: null }
 }
 
 /**
- * Gives a waiting job the new one's input, options and clocks, and fresh counters. Its id, parent, needs and errors stay, and its
- * place if it was due and still is, so that a job which is replaced again and again gets its turn.
+ * Gives a waiting job the new one's input, options, labels and clocks, and fresh counters. Its id, parent, needs and attempts stay,
+ * and its place if it was due and still is, so that a job which is replaced again and again gets its turn.
  */
 function replace(tx: Transaction, holder: JobRecord, job: NewJob): void {
-  const { now } = tx
-  const { queue, priority, keepCancelledMs, codec, options, input, startWithinMs, deadlineMs } = job
-  const asked = job.runAt ?? now + job.delayMs
-  const maxWaitMs = job.unique?.maxWaitMs ?? null
-  const latest =
-    maxWaitMs === null ? Infinity : Math.max(now, createdAtOf(tx, holder.seq) + maxWaitMs)
-  const dueAt = Math.min(asked, latest)
-  const isDue = dueAt <= now
+  const clocks = clocksOf(job, tx.now, createdAtOf(tx, holder.seq))
+  const { dueAt } = clocks
+  const isDue = dueAt <= tx.now
   const state = holder.state === BLOCKED ? BLOCKED : isDue ? READY : SCHEDULED
   const place = isDue && holder.place < dueAt ? holder.place : dueAt
-  const startBy = startWithinMs === null ? null : dueAt + startWithinMs
-  const deadlineAt = deadlineMs === null ? null : now + deadlineMs
-  const [key, during, until] = keyColumns(job, now)
-
   stepOut(tx, holder)
   unbind(tx, holder)
-  const payload = [queue, priority, dueAt, place, keepCancelledMs, codec, options, input]
-  const bounds = [startBy, deadlineAt, startWithinMs, deadlineMs]
-  tx.run(REPLACE, ...payload, ...bounds, key, during, until, holder.seq)
-  const { seq, id, task } = holder
-  lineUp(tx, { seq, queue, priority, place, dueAt, suspect: false, counters: null }, state)
-  bind(tx, { seq, task, startBy, deadlineAt })
+  replaceJob(tx, holder.seq, job, clocks, place)
   tx.moved(holder.queue, holder.state, null)
-  tx.moved(queue, null, state)
-  rekey(tx, { id, key, during: during ?? 0, until: until ?? 0 }, state)
+  tx.moved(job.queue, null, state)
+  const replaced = recordOf(tx, holder.id)
+  if (replaced === null) return
+  lineUp(tx, replaced, state)
+  bind(tx, replaced)
+  rekey(tx, replaced, state)
 }
 
 function createdAtOf(tx: Transaction, seq: number): number {
@@ -169,6 +171,10 @@ function createdAtOf(tx: Transaction, seq: number): number {
 
 function created(id: string, token: number | null): Inserted {
   return { id, status: 'created', token }
+}
+
+function isKnown(tx: Transaction, id: string): boolean {
+  return tx.row(IS_KNOWN, id) !== undefined
 }
 
 function recordOf(tx: Transaction, id: string): JobRecord | null {

@@ -1,19 +1,29 @@
-/** What a worker says about jobs while they run: `renew` and `note`. */
+/** What a worker says about jobs while they run: `renew`, `note` and `record`. */
 import { keptLogLines } from '../../core/job.ts'
-import type { LeaseRef, Note, NoteAnswer, RenewAnswer } from '../../store/worker-calls.ts'
+import type {
+  LeaseRef,
+  Note,
+  NoteAnswer,
+  RecordAnswer,
+  RenewAnswer,
+  RunRecord,
+} from '../../store/worker-calls.ts'
 import { checkLease, checkNotes } from '../bounds.ts'
 import type { Transaction } from './transaction.ts'
 
-/** Walks the unique index of ids, then the rowid. */
+/** Walks the unique index of ids, then the rowid, here and in the next two. */
 const RENEW = `UPDATE errand_running SET lease_until = ?
   WHERE seq = (SELECT seq FROM errand_jobs WHERE id = ?) AND token = ? RETURNING cancel_asked`
 const START = `UPDATE errand_running SET started_at = coalesce(started_at, ?)
   WHERE seq = (SELECT seq FROM errand_jobs WHERE id = ?) AND token = ?`
 const LEASED = `SELECT seq FROM errand_running WHERE seq = (SELECT seq FROM errand_jobs WHERE id = ?) AND token = ?`
+/** A rowid. */
 const WRITE_PROGRESS = `INSERT OR REPLACE INTO errand_progress (seq, value) VALUES (?, ?)`
 /** The number of the next line: the last entry of the job in the primary key. */
 const NEXT_LINE = `SELECT coalesce(max(line) + 1, 0) FROM errand_log WHERE seq = ?`
+/** Adds one entry to a primary key, here and below. */
 const ADD_LINE = `INSERT INTO errand_log (seq, line, at, level, text) VALUES (?, ?, ?, ?, ?)`
+const WRITE_RECORD = `INSERT OR REPLACE INTO errand_recorded (seq, name, text) VALUES (?, ?, ?)`
 
 /** Extends leases. One that expired is still its holder's until another took it. */
 export function renew(
@@ -37,8 +47,8 @@ export function note(tx: Transaction, notes: readonly Note[]): NoteAnswer[] {
 
 function write(tx: Transaction, one: Note): boolean {
   if (one.kind === 'start') return tx.run(START, tx.now - one.agoMs, one.id, one.token) > 0
-  const seq = tx.row(LEASED, one.id, one.token)?.[0] as number | undefined
-  if (seq === undefined) return false
+  const seq = leasedSeq(tx, one)
+  if (seq === null) return false
   switch (one.kind) {
     case 'progress':
       tx.run(WRITE_PROGRESS, seq, one.value)
@@ -50,4 +60,18 @@ function write(tx: Transaction, one: Note): boolean {
     }
   }
   return true
+}
+
+/** Writes records of runs, each in place of that of the same name. */
+export function record(tx: Transaction, records: readonly RunRecord[]): RecordAnswer[] {
+  return records.map((one) => {
+    const seq = leasedSeq(tx, one)
+    if (seq === null) return 'stale'
+    tx.run(WRITE_RECORD, seq, one.name, one.text)
+    return 'recorded'
+  })
+}
+
+function leasedSeq(tx: Transaction, { id, token }: LeaseRef): number | null {
+  return (tx.row(LEASED, id, token)?.[0] as number | undefined) ?? null
 }

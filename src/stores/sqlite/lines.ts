@@ -2,7 +2,8 @@
  * Where waiting jobs stand: `errand_ready`, or `errand_suspects` for those that were lost, or `errand_scheduled`; and, for those
  * that may not wait for ever, `errand_overdue` beside it. A blocked job stands in none but the last.
  */
-import { readCounters, type Keyed, type PackedCounters, type StoredTime } from './rows.ts'
+import { readCounters, type PackedCounters } from './counters.ts'
+import type { Bounds, Keyed, StoredTime } from './rows.ts'
 import { READY, SCHEDULED, type StateCode } from './states.ts'
 import { lastTime } from '../unreadable.ts'
 import type { Transaction } from './transaction.ts'
@@ -19,14 +20,7 @@ export interface Standing {
   readonly counters: PackedCounters
 }
 
-/** How long a job may wait. */
-export interface Bounded {
-  readonly seq: number
-  readonly task: string
-  readonly startBy: StoredTime | null
-  readonly deadlineAt: StoredTime | null
-}
-
+/** Each of these adds or drops one entry of a primary key. */
 const ADD_READY = `INSERT INTO errand_ready (queue, priority, place, seq) VALUES (?, ?, ?, ?)`
 const ADD_SUSPECT = `INSERT INTO errand_suspects (queue, priority, place, seq, losses) VALUES (?, ?, ?, ?, ?)`
 const ADD_SCHEDULED = `INSERT INTO errand_scheduled (due_at, seq) VALUES (?, ?)`
@@ -72,18 +66,18 @@ export function stepOut(tx: Transaction, job: Standing & { readonly state: State
 }
 
 /** Remembers when a waiting job will have waited too long. */
-export function bind(tx: Transaction, job: Bounded): void {
+export function bind(tx: Transaction, job: Bounds & { readonly task: string }): void {
   const at = boundOf(job)
   if (at !== null) tx.run(ADD_BOUND, at, job.seq, job.task)
 }
 
 /** Forgets it: the job does not wait any more. */
-export function unbind(tx: Transaction, job: Omit<Bounded, 'task'>): void {
+export function unbind(tx: Transaction, job: Bounds): void {
   const at = boundOf(job)
   if (at !== null) tx.run(DROP_BOUND, at, job.seq)
 }
 
-function boundOf({ startBy, deadlineAt }: Omit<Bounded, 'task'>): StoredTime | null {
+function boundOf({ startBy, deadlineAt }: Bounds): StoredTime | null {
   if (startBy === null) return deadlineAt
   return deadlineAt === null || startBy < deadlineAt ? startBy : deadlineAt
 }

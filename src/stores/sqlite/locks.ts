@@ -1,4 +1,4 @@
-/** Named locks and records. */
+/** Named locks. */
 import { holdOf, releasedRow, type LockRow } from '../lock-row.ts'
 import type { HoldAnswer, Holding, HoldRequest } from '../../store/locks.ts'
 import { checkHold } from '../bounds.ts'
@@ -7,14 +7,11 @@ import type { Connection } from './connection.ts'
 import type { StoredTime } from './rows.ts'
 import type { Transaction } from './transaction.ts'
 
+/** These two walk the primary key of errand_locks. */
 const READ_LOCK = `SELECT token, holder, until, host, pid, since FROM errand_locks WHERE name = ?`
 const WRITE_LOCK = `INSERT OR REPLACE INTO errand_locks (name, token, holder, until, host, pid, since) VALUES (?, ?, ?, ?, ?, ?, ?)`
-const READ_RECORD = `SELECT text FROM errand_records WHERE key = ?`
-const WRITE_RECORD = `INSERT OR REPLACE INTO errand_records (key, text) VALUES (?, ?)`
-const REMOVE_RECORD = `DELETE FROM errand_records WHERE key = ?`
-/** These tell watchers in other processes. */
+/** For watchers in other processes: one step in the primary key of errand_meta. */
 const SIGNAL_LOCK = `UPDATE errand_meta SET value = value + 1 WHERE name = 'locks'`
-const SIGNAL_RECORD = `UPDATE errand_meta SET value = value + 1 WHERE name = 'records'`
 
 export function hold(tx: Transaction, request: HoldRequest): HoldAnswer {
   checkHold(request)
@@ -44,17 +41,6 @@ export function readLock(connection: Connection, name: string): LockRow | null {
     StoredTime,
   ]
   return { token, holder, until: nearestTime(until), host, pid, since: nearestTime(since) }
-}
-
-export function putRecord(tx: Transaction, key: string, text: string | null): void {
-  if (text === null) tx.run(REMOVE_RECORD, key)
-  else tx.run(WRITE_RECORD, key, text)
-  tx.run(SIGNAL_RECORD)
-  tx.hints.add('record')
-}
-
-export function getRecord(connection: Connection, key: string): string | null {
-  return (connection.row(READ_RECORD, key)?.[0] as string | undefined) ?? null
 }
 
 function writeLock(tx: Transaction, name: string, row: LockRow): void {

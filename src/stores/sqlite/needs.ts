@@ -1,17 +1,13 @@
 /** How a job ends, and what that means for the jobs that need it. */
 import type { Keep, Need } from '../../store/job.ts'
+import type { PackedCounters } from './counters.ts'
 import { lineUp, stepOut, unbind } from './lines.ts'
-import {
-  readRecord,
-  RECORD_BY_SEQ,
-  type Keyed,
-  type PackedCounters,
-  type JobRecord,
-} from './rows.ts'
+import { readRecord, RECORD_BY_SEQ, type Keyed, type JobRecord } from './rows.ts'
 import {
   BLOCKED,
   CANCELLED,
   COMPLETED,
+  FAILED,
   READY,
   RUNNING,
   SCHEDULED,
@@ -24,6 +20,8 @@ import { dropKey, rekey } from './uniques.ts'
 export interface Endable extends Keyed {
   readonly seq: number
   readonly queue: string
+  /** Whether it waits for another job, or another for it: else its end costs no look at needs. */
+  readonly isLinked: boolean
 }
 
 /** How a job ends. */
@@ -39,26 +37,56 @@ export interface Ending {
   readonly counters: PackedCounters
 }
 
+/** Adds one rowid, and entries to the indexes of errand_finished. */
 const ADD_FINISHED = `INSERT INTO errand_finished
   (seq, state, finished_at, keep_ms, token, worker, started_at, counters, reason, output) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
+/** These two walk to one rowid, and to its entries in the table's indexes. */
 const DROP_FINISHED = `DELETE FROM errand_finished WHERE seq = ?`
 const DROP_JOB = `DELETE FROM errand_jobs WHERE seq = ?`
+/** Whether a job has any of what the next three drop: one step in the primary key of each. */
+const IS_TRACED = `SELECT EXISTS (SELECT 1 FROM errand_progress WHERE seq = ?1)
+  OR EXISTS (SELECT 1 FROM errand_log WHERE seq = ?1) OR EXISTS (SELECT 1 FROM errand_recorded WHERE seq = ?1)`
+/** A rowid. */
 const DROP_PROGRESS = `DELETE FROM errand_progress WHERE seq = ?`
+/** These two walk a range of the primary key. */
 const DROP_LOG = `DELETE FROM errand_log WHERE seq = ?`
-const ADD_NEED = `INSERT OR REPLACE INTO errand_needs (need, seq, runs_anyway) VALUES (?, ?, ?)`
+const DROP_RECORDED = `DELETE FROM errand_recorded WHERE seq = ?`
+/** Walks the primary key of errand_needs. */
+const ADD_NEED = `INSERT OR REPLACE INTO errand_needs (need, seq, on_failed) VALUES (?, ?, ?)`
 /** Walks the index of needs by job. */
 const DROP_NEEDS = `DELETE FROM errand_needs WHERE seq = ?`
+/** Walks the primary key of errand_needs. */
 const DROP_NEED = `DELETE FROM errand_needs WHERE need = ? AND seq = ?`
+/** One step in the index of needs by job. */
 const HAS_NEEDS = `SELECT EXISTS (SELECT 1 FROM errand_needs WHERE seq = ?)`
-/** Needs of one job with the state of each needed one: null when it is unknown or the job itself, -1 when it is not final. */
-const NEEDS = `SELECT n.need, n.runs_anyway, iif(j.seq IS NULL OR j.seq = n.seq, NULL, coalesce(f.state, -1))
+/**
+ * Needs of one job with the state of each needed one: null when it is unknown or the job itself, -1
+ * when it is not final. Walks the index of needs by job, then the unique index of ids, then rowids.
+ */
+const NEEDS = `SELECT n.need, n.on_failed, iif(j.seq IS NULL OR j.seq = n.seq, NULL, coalesce(f.state, -1))
   FROM errand_needs n LEFT JOIN errand_jobs j ON j.id = n.need LEFT JOIN errand_finished f ON f.seq = j.seq WHERE n.seq = ?`
 /** Jobs that wait for one: walks the primary key of errand_needs. */
-const DEPENDANTS = `SELECT seq, runs_anyway FROM errand_needs WHERE need = ?`
+const DEPENDANTS = `SELECT seq, on_failed FROM errand_needs WHERE need = ?`
+/** A rowid. */
 const SET_PLACE = `UPDATE errand_jobs SET place = ? WHERE seq = ?`
 
-/** Brings a job that is in no line any more into a final state. `release` must follow in the same transaction. */
-export function finish(tx: Transaction, job: Endable, from: StateCode, ending: Ending): void {
+/** What becomes of a job by its needs: they are met, some are open, or one failed that the job does not survive. */
+export type Weighed = 'met' | 'open' | 'cancel' | 'fail'
+
+/** The numbers of `onFailed` in the file: their places here. */
+const onFailedCodes: readonly Need['onFailed'][] = ['cancel', 'fail', 'run']
+
+function onFailedOf(code: unknown): Need['onFailed'] {
+  return onFailedCodes[code as number] ?? 'cancel'
+}
+
+/** Brings a job that is in no line any more, or is new, into a final state. `release` must follow in the same transaction. */
+export function finish(
+  tx: Transaction,
+  job: Endable,
+  from: StateCode | null,
+  ending: Ending,
+): void {
   const { state, keepMs, token, worker, startedAt, counters, reason, output } = ending
   tx.run(
     ADD_FINISHED,
@@ -75,16 +103,20 @@ export function finish(tx: Transaction, job: Endable, from: StateCode, ending: E
   )
   tx.moved(job.queue, from, state)
   tx.hints.add('finished')
-  if (tx.anyNeeds()) tx.run(DROP_NEEDS, job.seq)
+  if (job.isLinked) tx.run(DROP_NEEDS, job.seq)
   if (job.key !== null) rekey(tx, job, state)
 }
 
 /** Ends a job that waits: in its line, or blocked. `release` must follow in the same transaction. */
-export function cancelWaiting(tx: Transaction, job: JobRecord, reason: string | null): void {
+export function endWaiting(
+  tx: Transaction,
+  job: JobRecord,
+  { state, reason }: { readonly state: StateCode; readonly reason: string | null },
+): void {
   stepOut(tx, job)
   unbind(tx, job)
   finish(tx, job, job.state, {
-    state: CANCELLED,
+    state,
     output: null,
     reason,
     keepMs: job.keepCancelledMs,
@@ -95,8 +127,21 @@ export function cancelWaiting(tx: Transaction, job: JobRecord, reason: string | 
   })
 }
 
+/** Ends a waiting job whose need failed, with the jobs that need it in turn. */
+export function endForNeed(tx: Transaction, job: JobRecord, verdict: Weighed): void {
+  if (verdict !== 'cancel' && verdict !== 'fail') return
+  const state = finishForNeed(tx, job, verdict)
+  release(tx, job, state, job.keepCancelledMs)
+}
+
+function finishForNeed(tx: Transaction, job: JobRecord, verdict: 'cancel' | 'fail'): StateCode {
+  const state = verdict === 'fail' ? FAILED : CANCELLED
+  endWaiting(tx, job, { state, reason: 'need-failed' })
+  return state
+}
+
 /**
- * Settles the needs of the jobs that waited for an ended one, then of those that were cancelled for it, and so on.
+ * Settles the needs of the jobs that waited for an ended one, then of those that ended for it, and so on.
  * Jobs that are not to be kept go.
  */
 export function release(
@@ -107,9 +152,10 @@ export function release(
 ): void {
   const endings = [{ job, state, keepMs }]
   for (let ended = endings.pop(); ended !== undefined; ended = endings.pop()) {
-    if (tx.anyNeeds()) {
-      for (const cancelled of answerDependants(tx, ended.job.id, ended.state === COMPLETED)) {
-        endings.push({ job: cancelled, state: CANCELLED, keepMs: cancelled.keepCancelledMs })
+    if (ended.job.isLinked || tx.isNeeded(ended.job.id)) {
+      for (const { dependant, verdict } of failedDependants(tx, ended.job.id, ended.state)) {
+        const endState = finishForNeed(tx, dependant, verdict)
+        endings.push({ job: dependant, state: endState, keepMs: dependant.keepCancelledMs })
       }
     }
     if (ended.state !== null && ended.keepMs !== null && ended.keepMs <= 0)
@@ -117,23 +163,27 @@ export function release(
   }
 }
 
-/** Tells dependants that their need ended, and answers those that were cancelled for it. */
-function answerDependants(tx: Transaction, id: string, isMet: boolean): readonly JobRecord[] {
-  const cancelled: JobRecord[] = []
-  for (const [seq, runsAnyway] of tx.rows(DEPENDANTS, id)) {
+interface Failed {
+  readonly dependant: JobRecord
+  readonly verdict: 'cancel' | 'fail'
+}
+
+/** Strikes the need of dependants that go on without it, and returns those that must end for it. */
+function failedDependants(tx: Transaction, id: string, state: StateCode | null): Failed[] {
+  const failed: Failed[] = []
+  for (const [seq, code] of tx.rows(DEPENDANTS, id)) {
     const dependant = recordOf(tx, seq as number)
     if (dependant === null) continue
-    if (!isMet && runsAnyway === 0) {
+    const verdict = onFailedOf(code)
+    if (state !== COMPLETED && verdict !== 'run') {
       // One that is leased as overdue keeps the failed need until it is put back.
-      if (dependant.state !== BLOCKED) continue
-      cancelWaiting(tx, dependant, 'need-failed')
-      cancelled.push(dependant)
+      if (dependant.state === BLOCKED) failed.push({ dependant, verdict })
       continue
     }
     tx.run(DROP_NEED, id, seq as number)
     if (dependant.state === BLOCKED && !hasNeeds(tx, dependant.seq)) unblock(tx, dependant)
   }
-  return cancelled
+  return failed
 }
 
 function unblock(tx: Transaction, job: JobRecord): void {
@@ -147,17 +197,19 @@ function unblock(tx: Transaction, job: JobRecord): void {
 
 /** Writes down what a new job waits for. */
 export function addNeeds(tx: Transaction, seq: number, needs: readonly Need[]): void {
-  for (const need of needs) tx.run(ADD_NEED, need.id, seq, need.onFailed === 'run' ? 1 : 0)
-  if (needs.length > 0) tx.needed()
+  for (const { id, onFailed } of needs) {
+    tx.run(ADD_NEED, id, seq, onFailedCodes.indexOf(onFailed))
+    tx.needs(id)
+  }
 }
 
 /** Weighs a job's needs by what the store knows now: strikes those that are met, or failed and may fail. */
-export function weighNeeds(tx: Transaction, seq: number): 'met' | 'open' | 'cancel' {
-  if (!tx.anyNeeds()) return 'met'
+export function weighNeeds(tx: Transaction, seq: number): Weighed {
   let open = false
-  for (const [need, runsAnyway, state] of tx.rows(NEEDS, seq)) {
+  for (const [need, code, state] of tx.rows(NEEDS, seq)) {
+    const verdict = onFailedOf(code)
     if (state === -1) open = true
-    else if (state !== COMPLETED && runsAnyway === 0) return 'cancel'
+    else if (state !== COMPLETED && verdict !== 'run') return verdict
     else tx.run(DROP_NEED, need as string, seq)
   }
   return open ? 'open' : 'met'
@@ -167,11 +219,13 @@ export function weighNeeds(tx: Transaction, seq: number): 'met' | 'open' | 'canc
 export function erase(tx: Transaction, job: Endable, state: StateCode, keepKey: boolean): void {
   if (state > RUNNING) tx.run(DROP_FINISHED, job.seq)
   tx.run(DROP_JOB, job.seq)
-  if (tx.anyTraces()) {
+  if (tx.anyTraces() && tx.row(IS_TRACED, job.seq)?.[0] === 1) {
     tx.run(DROP_PROGRESS, job.seq)
     tx.run(DROP_LOG, job.seq)
+    tx.run(DROP_RECORDED, job.seq)
   }
-  if (tx.anyNeeds()) tx.run(DROP_NEEDS, job.seq)
+  // A finished job has dropped its needs with its end.
+  if (job.isLinked && state < RUNNING) tx.run(DROP_NEEDS, job.seq)
   tx.moved(job.queue, state, null)
   dropKey(tx, job, keepKey)
 }

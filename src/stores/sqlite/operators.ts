@@ -1,7 +1,7 @@
 /** What people do to jobs: cancel, retry, remove, take. */
 import type { CancelAnswer, RemoveAnswer, RetryAnswer } from '../../store/operators.ts'
 import type { StoredJob } from '../../store/job.ts'
-import { cancelWaiting, dropProgress, erase, release, unfinish } from './needs.ts'
+import { dropProgress, endWaiting, erase, release, unfinish } from './needs.ts'
 import { bind, lineUp, stepOut, unbind } from './lines.ts'
 import { get } from './readers.ts'
 import { readRecord, RECORD_BY_ID, type JobRecord } from './rows.ts'
@@ -9,9 +9,11 @@ import { CANCELLED, COMPLETED, lists, READY, RUNNING } from './states.ts'
 import type { Transaction } from './transaction.ts'
 import { holderOf, rekey } from './uniques.ts'
 
+/** A rowid. */
 const ASK_TO_CANCEL = `UPDATE errand_running SET cancel_asked = 1, cancel_reason = ? WHERE seq = ? AND cancel_asked = 0`
-/** Tells watchers in other processes that something was asked. */
+/** For watchers in other processes: one step in the primary key of errand_meta. */
 const SIGNAL_CANCEL = `UPDATE errand_meta SET value = value + 1 WHERE name = 'cancels'`
+/** A rowid. */
 const RESTART = `UPDATE errand_jobs SET due_at = ?, place = ?, start_by = ?, deadline_at = ?, counters = NULL, suspect = 0,
   token = ?, worker = ? WHERE seq = ?`
 
@@ -33,7 +35,7 @@ function cancelOne(tx: Transaction, id: string, reason: string | null): CancelAn
     if (tx.run(ASK_TO_CANCEL, reason, job.seq) > 0) tx.hints.add('cancel')
     return 'asked'
   }
-  cancelWaiting(tx, job, reason)
+  endWaiting(tx, job, { state: CANCELLED, reason })
   release(tx, job, CANCELLED, job.keepCancelledMs)
   return 'cancelled'
 }

@@ -213,10 +213,11 @@ async function prepare(store: Store, start: Race['start']): Promise<readonly Sub
   }))
   if (start === 'none') return subjects
   const isLeased = start !== 'ready'
-  const lease = { worker: 'worker', leaseMs: start === 'expired' ? 0 : 60_000 }
+  const leaseMs = start === 'expired' ? 0 : 60_000
+  const entry = { kind: 'running', worker: 'worker', leaseMs } as const
   const inserted = await store.insert(
     subjects.map(({ id, name }) =>
-      newJob({ id, task: name, queue: name, lease: isLeased ? lease : null }),
+      newJob({ id, task: name, queue: name, entry: isLeased ? entry : null }),
     ),
   )
   const leases: LeaseRef[] = inserted.map(({ id, token }) => ({ id, token: token ?? 0 }))

@@ -1,6 +1,6 @@
 /** Reading jobs. */
 import { handedBytes, type JobState, type LogLevel, type LogLine } from '../../core/job.ts'
-import type { ListQuery, Page, QueueCount } from '../../store/readers.ts'
+import type { ListQuery, Page, QueueCount, Recorded, RecordedQuery } from '../../store/readers.ts'
 import type { StoredJob } from '../../store/job.ts'
 import { nearestTime } from '../unreadable.ts'
 import type { Connection, Row, Value } from './connection.ts'
@@ -10,10 +10,16 @@ import { codeOf, COMPLETED, RUNNING, stateOf } from './states.ts'
 /** How many jobs one page looks at, at most. */
 const scannedPerPage = 5_000
 
+/** Walks the unique index of ids, then rowids. */
 const GET = `SELECT ${storedColumns} FROM ${storedTables} WHERE j.id = ?`
+/** Rowids. */
 const GET_BY_SEQ = `SELECT ${storedColumns} FROM ${storedTables} WHERE j.seq = ?`
+/** Walks errand_tally, which holds a few rows for each queue. */
 const COUNTS = `SELECT queue, state, count FROM errand_tally WHERE count <> 0 ORDER BY queue, state`
+/** These two walk the unique index of ids, then a range of a primary key. */
 const LOGS = `SELECT at, level, text FROM errand_log WHERE seq = (SELECT seq FROM errand_jobs WHERE id = ?) ORDER BY line`
+const RECORDED = `SELECT name, text FROM errand_recorded
+  WHERE seq = (SELECT seq FROM errand_jobs WHERE id = ?1) AND name >= coalesce(?2, '') AND name IS NOT ?2 ORDER BY name LIMIT ?3`
 
 export function get(connection: Connection, ids: readonly string[]): (StoredJob | null)[] {
   return ids.map((id) => {
@@ -36,6 +42,12 @@ export function logs(connection: Connection, id: string): LogLine[] {
     level: level as LogLevel,
     text: text as string,
   }))
+}
+
+export function recorded(connection: Connection, query: RecordedQuery): Recorded[] {
+  return connection
+    .rows(RECORDED, query.id, query.after, query.limit)
+    .map(([name, text]) => ({ name: name as string, text: text as string }))
 }
 
 /**
@@ -76,6 +88,8 @@ export function list(connection: Connection, query: ListQuery): Page {
 function candidatesOf(query: ListQuery, before: number): [string, Value[]] {
   if (query.parent !== undefined)
     return [`SELECT seq FROM errand_jobs WHERE parent = ? AND seq < ?`, [query.parent, before]]
+  if (query.group !== undefined)
+    return [`SELECT seq FROM errand_jobs WHERE group_id = ? AND seq < ?`, [query.group, before]]
   if (query.uniqueKey !== undefined)
     return [
       `SELECT seq FROM errand_jobs WHERE unique_key = ? AND seq < ?`,
@@ -113,6 +127,7 @@ function conditionsOf(query: ListQuery): [string[], Value[]] {
   add('j.queue = ?', query.queue)
   add('j.unique_key = ?', query.uniqueKey)
   add('j.parent = ?', query.parent)
+  add('j.group_id = ?', query.group)
   add('j.created_at >= ?', query.createdFrom)
   add('j.created_at < ?', query.createdTo)
   add('f.finished_at >= ?', query.finishedFrom)

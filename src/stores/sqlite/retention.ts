@@ -1,12 +1,11 @@
 /** Which finished jobs have been kept long enough, and their removal in chunks. */
+import { workerRecordKeptMs } from '../bounds.ts'
 import type { Row, Value } from './connection.ts'
 import { erase } from './needs.ts'
 import type { StoredTime } from './rows.ts'
 import { COMPLETED } from './states.ts'
 import type { Transaction } from './transaction.ts'
 import { pruneKeys } from './uniques.ts'
-
-const workerKeptMs = 24 * 60 * 60 * 1_000
 
 /** How long jobs are kept, each length once: jumps from one to the next in the index (keep_ms, finished_at). */
 const KEEPS = `WITH RECURSIVE keeps (ms) AS (
@@ -20,8 +19,11 @@ const EXPIRED = `SELECT ${DOOMED} FROM errand_finished f CROSS JOIN errand_jobs 
 /** The oldest jobs of one length of keeping, or of those kept for ever: walks that index. */
 const OLDEST = `SELECT ${DOOMED} FROM errand_finished f CROSS JOIN errand_jobs j ON j.seq = f.seq
   WHERE f.keep_ms IS ? ORDER BY f.finished_at, f.seq LIMIT ?`
+/** One step in that index. */
 const ANY_EXPIRED = `SELECT EXISTS (SELECT 1 FROM errand_finished WHERE keep_ms = ? AND finished_at <= ?)`
+/** Scans errand_tally, which holds a few rows for each queue. */
 const FINISHED = `SELECT coalesce(sum(count), 0) FROM errand_tally WHERE state >= ${COMPLETED}`
+/** Scans errand_workers. */
 const PRUNE_WORKERS = `DELETE FROM errand_workers WHERE last_seen_at < ?`
 
 /** Removes finished jobs: first those beyond their retention, then the oldest beyond the newest `cap`. */
@@ -41,7 +43,7 @@ export function prune(
     const oldest = [null, ...keeps].flatMap((ms) => [...tx.rows(OLDEST, ms, excess)])
     removed += eraseAll(tx, oldest.sort(byEnd).slice(0, excess))
   }
-  tx.run(PRUNE_WORKERS, tx.now - workerKeptMs)
+  tx.run(PRUNE_WORKERS, tx.now - workerRecordKeptMs)
   pruneKeys(tx)
   return { removed, more: removed === request.limit }
 }
@@ -71,6 +73,8 @@ function eraseAll(tx: Transaction, rows: readonly Row[]): number {
       key: row[3] as string | null,
       during: (row[4] as number | null) ?? 0,
       until: (row[5] as number | null) ?? 0,
+      // Its end has answered whoever waited for it.
+      isLinked: false,
     }
     erase(tx, job, row[6] as number, true)
   }

@@ -1,86 +1,11 @@
-/** From rows of the file to values, and back. */
+/** From rows of the file to values: jobs as they are handed out, as the store's own verbs see them, and as readers show them. */
 import { cutMs } from '../../core/duration.ts'
-import { noCounters } from '../../core/job.ts'
-import type { Counters } from '../../core/job.ts'
 import type { ClaimedJob, StoredJob } from '../../store/job.ts'
 import { handedOut, readTexts, shown } from '../unreadable.ts'
 import type { Row } from './connection.ts'
+import { readCounters, type PackedCounters } from './counters.ts'
+import { knownAt, knownColumns, knownWidth, readKnown } from './job-columns.ts'
 import { BLOCKED, READY, RUNNING, SCHEDULED, stateOf, type StateCode } from './states.ts'
-
-// ───────────────────────────── counters ─────────────────────────────
-
-/** Counters in one column: null when all are zero, a number when only attempts are not, else all six as text. */
-export type PackedCounters = number | string | null
-
-const decoded = new Map<PackedCounters, Counters>()
-const mostDecoded = 1_000
-
-export function packCounters(counters: Counters): PackedCounters {
-  const { attempts, failures, postpones, losses, interruptions, deferrals } = counters
-  if (failures + postpones + losses + interruptions + deferrals === 0) return attempts || null
-  return `${attempts},${failures},${postpones},${losses},${interruptions},${deferrals}`
-}
-
-/** Reads packed counters. The same few occur again and again, so they are kept. */
-export function readCounters(packed: PackedCounters): Counters {
-  if (packed === null) return { ...noCounters }
-  let counters = decoded.get(packed)
-  if (counters === undefined) {
-    const [
-      attempts = 0,
-      failures = 0,
-      postpones = 0,
-      losses = 0,
-      interruptions = 0,
-      deferrals = 0,
-    ] = String(packed).split(',').map(Number)
-    counters = { attempts, failures, postpones, losses, interruptions, deferrals }
-    if (decoded.size >= mostDecoded) decoded.clear()
-    decoded.set(packed, counters)
-  }
-  return { ...counters }
-}
-
-// ───────────────────────────── claimed jobs ─────────────────────────────
-
-/** Columns of a job that is handed out, in the order that `readClaimed` and `Keyed` readers expect; `j` is `errand_jobs`. */
-export const claimedColumns = `j.seq, j.id, j.task, j.queue, j.priority, j.input, j.codec, j.options, j.parent,
-  j.unique_key, j.created_at, j.due_at, j.start_by, j.deadline_at, j.counters, j.unique_during, j.unique_until`
-
-/** How many columns `claimedColumns` are. */
-export const claimedWidth = 17
-
-/** Reads a row of `claimedColumns`. */
-export function readClaimed(
-  row: Row,
-  token: number,
-  why: ClaimedJob['why'],
-  startedAt: number | null,
-  cancelAsked: boolean,
-): ClaimedJob {
-  return handedOut({
-    id: row[1] as string,
-    token,
-    task: row[2] as string,
-    queue: row[3] as string,
-    priority: row[4] as number,
-    input: row[5] as string,
-    codec: row[6] as string | null,
-    options: row[7] as string | null,
-    parent: row[8] as string | null,
-    uniqueKey: row[9] as string | null,
-    createdAt: row[10] as number,
-    dueAt: row[11] as number,
-    startBy: row[12] as number | null,
-    deadlineAt: row[13] as number | null,
-    counters: readCounters(row[14] as PackedCounters),
-    startedAt,
-    cancelAsked,
-    why,
-  })
-}
-
-// ───────────────────────────── records ─────────────────────────────
 
 /** A time as it is stored, by which its row is found again. One that no number of JavaScript holds is a `bigint`. */
 export type StoredTime = number | bigint
@@ -93,17 +18,66 @@ export interface Keyed {
   readonly until: number
 }
 
-/** A job as the store's own verbs see it: all but its payload. */
-export interface JobRecord extends Keyed {
+/** How long a job may wait. */
+export interface Bounds {
   readonly seq: number
+  readonly startBy: StoredTime | null
+  readonly deadlineAt: StoredTime | null
+}
+
+/** Columns of a job that is handed out; `j` is `errand_jobs`. */
+export const claimedColumns: string = `${knownColumns}, j.counters, j.seq, j.unique_during, j.unique_until`
+
+/** How many columns `claimedColumns` are. */
+export const claimedWidth: number = knownWidth + 4
+
+type Handing = Pick<ClaimedJob, 'token' | 'why' | 'lostBy' | 'startedAt' | 'cancelAsked'>
+
+/** Reads a row of `claimedColumns`. */
+export function readClaimed(row: Row, handing: Handing): ClaimedJob {
+  const { token, startedAt, cancelAsked, why, lostBy } = handing
+  const counters = readCounters(row[knownWidth] as PackedCounters)
+  const known = readKnown(row, { counters, token, startedAt, cancelAsked })
+  return handedOut({ ...known, why, lostBy })
+}
+
+/** The rowid in a row of `claimedColumns`. */
+export function seqOf(row: Row): number {
+  return row[knownWidth + 1] as number
+}
+
+/** The priority in a row of `claimedColumns`, as it is stored. */
+export function priorityOf(row: Row): number {
+  return row[knownAt.priority] as number
+}
+
+/** The bounds in a row of `claimedColumns`; null when it has none. */
+export function boundsOf(row: Row): Bounds | null {
+  const startBy = row[knownAt.startBy] as StoredTime | null
+  const deadlineAt = row[knownAt.deadlineAt] as StoredTime | null
+  if (startBy === null && deadlineAt === null) return null
+  return { seq: seqOf(row), startBy, deadlineAt }
+}
+
+/** The unique rule in a row of `claimedColumns`; null when it has none. */
+export function keyedOf(row: Row): Keyed | null {
+  if (row[knownAt.uniqueKey] === null) return null
+  return {
+    id: row[knownAt.id] as string,
+    key: row[knownAt.uniqueKey] as string,
+    during: (row[knownWidth + 2] as number | null) ?? 0,
+    until: (row[knownWidth + 3] as number | null) ?? 0,
+  }
+}
+
+/** A job as the store's own verbs see it: all but its payload. */
+export interface JobRecord extends Keyed, Bounds {
   readonly task: string
   readonly queue: string
   readonly state: StateCode
   readonly priority: number
   readonly dueAt: StoredTime
   readonly place: StoredTime
-  readonly startBy: StoredTime | null
-  readonly deadlineAt: StoredTime | null
   readonly startWithinMs: number | null
   readonly deadlineMs: number | null
   readonly keepCancelledMs: number | null
@@ -120,6 +94,8 @@ export interface JobRecord extends Keyed {
   readonly cancelAsked: boolean
   /** Whether it was inserted as running, under this lease. */
   readonly born: boolean
+  /** Whether it waits for another job, or another for it. */
+  readonly isLinked: boolean
 }
 
 /** A job's state, from the tables that hold it: `j` is `errand_jobs`, `r` and `f` are joined to it. */
@@ -130,9 +106,13 @@ export const stateColumn: string = `CASE
     WHEN EXISTS (SELECT 1 FROM errand_needs n WHERE n.seq = j.seq) THEN ${BLOCKED}
     ELSE ${READY} END`
 
+/** Whether a job waits for another, or another for it: one step in the primary key of errand_needs, one in its index by job. */
+export const linkedColumn = `(EXISTS (SELECT 1 FROM errand_needs n WHERE n.need = j.id)
+    OR EXISTS (SELECT 1 FROM errand_needs n WHERE n.seq = j.seq))`
+
 const recordColumns = `j.seq, j.id, j.task, j.queue, ${stateColumn}, j.priority, j.due_at, j.place, j.start_by, j.deadline_at,
   j.start_within_ms, j.deadline_ms, j.keep_cancelled_ms, j.unique_key, j.unique_during, j.unique_until, j.suspect, j.counters,
-  coalesce(f.token, j.token), coalesce(f.worker, j.worker), r.token, r.started_at, r.cancel_asked, r.born`
+  coalesce(f.token, j.token), coalesce(f.worker, j.worker), r.token, r.started_at, r.cancel_asked, r.born, ${linkedColumn}`
 
 const recordTables = `errand_jobs j LEFT JOIN errand_running r ON r.seq = j.seq LEFT JOIN errand_finished f ON f.seq = j.seq`
 
@@ -172,16 +152,14 @@ export function readRecord(row: Row): JobRecord {
     startedAt: row[21] as number | null,
     cancelAsked: row[22] === 1,
     born: row[23] === 1,
+    isLinked: row[24] === 1,
   }
 }
 
-// ───────────────────────────── stored jobs ─────────────────────────────
-
 /** Columns of a job as readers show it. */
-export const storedColumns: string = `j.id, j.task, j.queue, ${stateColumn}, j.priority, j.input, j.codec, j.options, j.parent, j.unique_key,
-  j.created_at, j.due_at, j.start_by, j.deadline_at, coalesce(f.counters, j.counters), coalesce(r.token, f.token, j.token),
-  coalesce(r.worker, f.worker, j.worker), r.lease_until, coalesce(r.started_at, f.started_at), f.finished_at, f.keep_ms,
-  r.cancel_asked, p.value, j.errors, f.output, f.reason`
+export const storedColumns: string = `${knownColumns}, ${stateColumn}, coalesce(f.counters, j.counters),
+  coalesce(r.token, f.token, j.token), coalesce(r.worker, f.worker, j.worker), r.lease_until,
+  coalesce(r.started_at, f.started_at), f.finished_at, f.keep_ms, r.cancel_asked, p.value, j.attempts, f.output, f.reason`
 
 /** The tables that `storedColumns` read. */
 export const storedTables = `errand_jobs j LEFT JOIN errand_running r ON r.seq = j.seq
@@ -189,34 +167,37 @@ export const storedTables = `errand_jobs j LEFT JOIN errand_running r ON r.seq =
 
 /** Reads a row of `storedColumns`. */
 export function readStored(row: Row): StoredJob {
-  const finishedAt = row[19] as StoredTime | null
-  const keepMs = row[20] as StoredTime | null
+  const [
+    state,
+    counters,
+    token,
+    worker,
+    leaseUntil,
+    startedAt,
+    finishedAt,
+    keepMs,
+    cancelAsked,
+    progress,
+    attempts,
+    output,
+    reason,
+  ] = row.slice(knownWidth)
+  const known = readKnown(row, {
+    counters: readCounters(counters as PackedCounters),
+    token: token as number,
+    startedAt: startedAt as number | null,
+    cancelAsked: cancelAsked === 1,
+  })
   return shown({
-    id: row[0] as string,
-    task: row[1] as string,
-    queue: row[2] as string,
-    state: stateOf(row[3] as StateCode),
-    priority: row[4] as number,
-    input: row[5] as string,
-    codec: row[6] as string | null,
-    options: row[7] as string | null,
-    parent: row[8] as string | null,
-    uniqueKey: row[9] as string | null,
-    createdAt: row[10] as number,
-    dueAt: row[11] as number,
-    startBy: row[12] as number | null,
-    deadlineAt: row[13] as number | null,
-    counters: readCounters(row[14] as PackedCounters),
-    token: row[15] as number,
-    worker: row[16] as string | null,
-    leaseUntil: row[17] as number | null,
-    startedAt: row[18] as number | null,
+    ...known,
+    state: stateOf(state as StateCode),
+    worker: worker as string | null,
+    leaseUntil: leaseUntil as number | null,
     finishedAt: finishedAt === null ? null : Number(finishedAt),
     expiresAt: finishedAt === null || keepMs === null ? null : Number(finishedAt) + Number(keepMs),
-    cancelAsked: row[21] === 1,
-    progress: row[22] as string | null,
-    attempts: row[23] === null ? [] : readTexts(row[23] as string),
-    output: row[24] as string | null,
-    reason: row[25] as string | null,
+    progress: progress as string | null,
+    attempts: attempts === null ? [] : readTexts(attempts as string),
+    output: output as string | null,
+    reason: reason as string | null,
   })
 }

@@ -5,44 +5,15 @@
  * `errand_suspects`, `errand_scheduled`, `errand_needs` (blocked), `errand_running`, `errand_finished`. `errand_jobs` holds what
  * was inserted and is not written by claim and finish; the others are narrow, so that a claim and a finish touch few pages.
  */
-import { smallInputBytes } from '../../core/job.ts'
 import { ErrandError } from '../../core/errors.ts'
 import type { Connection } from './connection.ts'
+import { jobsTable } from './job-columns.ts'
 
 /** The newest schema that this code knows. */
 export const schemaVersion = 1
 
 const migrations: readonly string[] = [
-  `CREATE TABLE errand_jobs (
-     seq INTEGER PRIMARY KEY,
-     id TEXT NOT NULL UNIQUE,
-     task TEXT NOT NULL,
-     queue TEXT NOT NULL,
-     priority INTEGER NOT NULL,
-     created_at INTEGER NOT NULL,
-     due_at INTEGER NOT NULL,
-     place INTEGER NOT NULL,
-     parent TEXT,
-     start_by INTEGER,
-     deadline_at INTEGER,
-     start_within_ms INTEGER,
-     deadline_ms INTEGER,
-     keep_cancelled_ms INTEGER,
-     unique_key TEXT,
-     unique_during INTEGER,
-     unique_until INTEGER,
-     suspect INTEGER NOT NULL DEFAULT 0,
-     token INTEGER NOT NULL DEFAULT 0,
-     worker TEXT,
-     counters NUMERIC,
-     codec TEXT,
-     errors TEXT,
-     options TEXT,
-     input TEXT NOT NULL
-   );
-   CREATE INDEX errand_jobs_parent ON errand_jobs (parent) WHERE parent IS NOT NULL;
-   CREATE INDEX errand_jobs_large ON errand_jobs (queue) WHERE octet_length(input) > ${smallInputBytes};
-   CREATE INDEX errand_jobs_key ON errand_jobs (unique_key) WHERE unique_key IS NOT NULL;
+  `${jobsTable}
 
    CREATE TABLE errand_ready (
      queue TEXT NOT NULL,
@@ -77,7 +48,7 @@ const migrations: readonly string[] = [
    CREATE TABLE errand_needs (
      need TEXT NOT NULL,
      seq INTEGER NOT NULL,
-     runs_anyway INTEGER NOT NULL,
+     on_failed INTEGER NOT NULL,
      PRIMARY KEY (need, seq)
    ) WITHOUT ROWID;
    CREATE INDEX errand_needs_seq ON errand_needs (seq);
@@ -126,6 +97,12 @@ const migrations: readonly string[] = [
      text TEXT NOT NULL,
      PRIMARY KEY (seq, line)
    ) WITHOUT ROWID;
+   CREATE TABLE errand_recorded (
+     seq INTEGER NOT NULL,
+     name TEXT NOT NULL,
+     text TEXT NOT NULL,
+     PRIMARY KEY (seq, name)
+   ) WITHOUT ROWID;
 
    CREATE TABLE errand_tally (
      queue TEXT NOT NULL,
@@ -134,6 +111,7 @@ const migrations: readonly string[] = [
      PRIMARY KEY (queue, state)
    ) WITHOUT ROWID;
    CREATE TABLE errand_paused (queue TEXT PRIMARY KEY) WITHOUT ROWID;
+   CREATE TABLE errand_claims (id TEXT PRIMARY KEY, token INTEGER NOT NULL, until INTEGER NOT NULL) WITHOUT ROWID;
    CREATE TABLE errand_workers (id TEXT PRIMARY KEY, last_seen_at INTEGER NOT NULL, record TEXT NOT NULL) WITHOUT ROWID;
    CREATE TABLE errand_tasks (name TEXT PRIMARY KEY, record TEXT NOT NULL) WITHOUT ROWID;
    CREATE TABLE errand_locks (

@@ -1,25 +1,27 @@
 /** `settle`: writes what a worker decided about its jobs, if the jobs are still its own. */
-import { keptErrors } from '../../core/job.ts'
+import { keptAttempts } from '../../core/job.ts'
 import type { Requeue, Finish, SettleAnswer, Settlement } from '../../store/worker-calls.ts'
 import { checkSettlements } from '../bounds.ts'
 import { readTexts } from '../unreadable.ts'
 import type { Row } from './connection.ts'
-import { cancelWaiting, finish, release, weighNeeds, type Endable } from './needs.ts'
+import { packCounters } from './counters.ts'
+import { endForNeed, finish, release, weighNeeds, type Endable } from './needs.ts'
 import { insert } from './insert.ts'
 import { bind, lineUp } from './lines.ts'
-import { packCounters, readRecord, RECORD_BY_ID, RECORD_BY_SEQ } from './rows.ts'
+import { linkedColumn, readRecord, RECORD_BY_ID, RECORD_BY_SEQ } from './rows.ts'
 import { BLOCKED, CANCELLED, codeOf, READY, RUNNING, SCHEDULED } from './states.ts'
 import type { Transaction } from './transaction.ts'
 import { rekey } from './uniques.ts'
 
-/** The leases of jobs: for each walks the unique index of ids, then two rowids. */
+/** The leases of jobs: for each walks the unique index of ids, then two rowids; for its needs, see `linkedColumn`. */
 const LEASES = `SELECT j.id, j.seq, j.queue, j.unique_key, j.unique_during, j.unique_until,
-  r.token, r.worker, r.started_at, r.cancel_asked, r.cancel_reason
+  r.token, r.worker, r.started_at, r.cancel_asked, r.cancel_reason, ${linkedColumn}
   FROM json_each(?) e CROSS JOIN errand_jobs j ON j.id = e.value CROSS JOIN errand_running r ON r.seq = j.seq`
 /** Ends leases: walks rowids. */
 const DROP_LEASES = `DELETE FROM errand_running WHERE seq IN (SELECT value FROM json_each(?))`
-const READ_ERRORS = `SELECT errors FROM errand_jobs WHERE seq = ?`
-const WRITE_ERRORS = `UPDATE errand_jobs SET errors = ? WHERE seq = ?`
+/** A rowid each, here and below. */
+const READ_ATTEMPTS = `SELECT attempts FROM errand_jobs WHERE seq = ?`
+const WRITE_ATTEMPTS = `UPDATE errand_jobs SET attempts = ? WHERE seq = ?`
 const PUT_BACK = `UPDATE errand_jobs SET due_at = ?, place = ?, start_by = ?, suspect = ?, counters = ?, token = ?, worker = ?
   WHERE seq = ?`
 
@@ -66,7 +68,8 @@ function* stretchesOf(tx: Transaction, accepted: readonly Accepted[]): Generator
     stretch.push(one)
     const { settlement, lease } = one
     const removesKey = lease.key !== null && settlement.kind === 'finish' && settlement.keepMs === 0
-    if (settlement.followUps.length === 0 && !removesKey && !tx.anyNeeds()) continue
+    const isLinked = lease.isLinked || tx.isNeeded(lease.id)
+    if (settlement.followUps.length === 0 && !removesKey && !isLinked) continue
     yield stretch
     stretch = []
   }
@@ -91,6 +94,7 @@ function readLease(row: Row): Lease {
     startedAt: row[8] as number | null,
     cancelAsked: row[9] === 1,
     cancelReason: row[10] as string | null,
+    isLinked: row[11] === 1,
     isSettled: false,
   }
 }
@@ -104,7 +108,7 @@ function answerRepeat(tx: Transaction, settlement: Settlement): SettleAnswer {
 
 /** Brings the job into its new state. */
 function write(tx: Transaction, { settlement, lease }: Accepted): void {
-  if (settlement.attempt !== null) appendError(tx, lease.seq, settlement.attempt)
+  if (settlement.attempt !== null) appendAttempt(tx, lease.seq, settlement.attempt)
   switch (settlement.kind) {
     case 'finish':
       end(tx, settlement, lease)
@@ -123,7 +127,8 @@ function follow(tx: Transaction, { settlement, lease }: Accepted): void {
       release(tx, lease, codeOf(settlement.state), settlement.keepMs)
       break
     case 'requeue':
-      cancelIfNeedFailed(tx, lease.seq)
+      // A need that failed while the job was leased as overdue ends it now.
+      if (lease.isLinked) endIfNeedFailed(tx, lease.seq)
       break
   }
 }
@@ -147,10 +152,11 @@ function end(tx: Transaction, finishing: Finish, lease: Lease): void {
   })
 }
 
-function putBack(tx: Transaction, again: Requeue, { seq, worker }: Lease): void {
+function putBack(tx: Transaction, again: Requeue, { seq, worker, isLinked }: Lease): void {
   const row = readRecord(tx.row(RECORD_BY_SEQ, seq) as Row)
   const dueAt = tx.now + again.delayMs
-  const state = weighNeeds(tx, seq) !== 'met' ? BLOCKED : again.delayMs > 0 ? SCHEDULED : READY
+  const isBlocked = isLinked && weighNeeds(tx, seq) !== 'met'
+  const state = isBlocked ? BLOCKED : again.delayMs > 0 ? SCHEDULED : READY
   const job = {
     ...row,
     dueAt,
@@ -167,16 +173,14 @@ function putBack(tx: Transaction, again: Requeue, { seq, worker }: Lease): void 
   rekey(tx, job, state)
 }
 
-/** A need that failed while the job was leased as overdue is answered once it is put back. */
-function cancelIfNeedFailed(tx: Transaction, seq: number): void {
-  if (weighNeeds(tx, seq) !== 'cancel') return
-  const job = readRecord(tx.row(RECORD_BY_SEQ, seq) as Row)
-  cancelWaiting(tx, job, 'need-failed')
-  release(tx, job, CANCELLED, job.keepCancelledMs)
+function endIfNeedFailed(tx: Transaction, seq: number): void {
+  const verdict = weighNeeds(tx, seq)
+  if (verdict === 'cancel' || verdict === 'fail')
+    endForNeed(tx, readRecord(tx.row(RECORD_BY_SEQ, seq) as Row), verdict)
 }
 
-function appendError(tx: Transaction, seq: number, error: string): void {
-  const kept = tx.row(READ_ERRORS, seq)?.[0] as string | null
-  const errors = kept === null ? [] : readTexts(kept)
-  tx.run(WRITE_ERRORS, JSON.stringify([...errors, error].slice(-keptErrors)), seq)
+function appendAttempt(tx: Transaction, seq: number, attempt: string): void {
+  const kept = tx.row(READ_ATTEMPTS, seq)?.[0] as string | null
+  const attempts = kept === null ? [] : readTexts(kept)
+  tx.run(WRITE_ATTEMPTS, JSON.stringify([...attempts, attempt].slice(-keptAttempts)), seq)
 }

@@ -2,18 +2,22 @@
 import { ownerIn } from '../lock-row.ts'
 import type { Connector, Store } from '../../store/store.ts'
 import { queuesOf } from '../queues.ts'
-import { claim, rescue, pausedOf } from './claim.ts'
+import { searched } from '../search.ts'
+import { claim, pausedOf } from './claim.ts'
 import { registerTasks, setPaused, taskList, tend, workerList } from './coordination.ts'
 import { Database, type DatabaseOptions } from './database.ts'
 import { closedError } from './errors.ts'
 import { Hints } from './hints.ts'
 import { insert } from './insert.ts'
-import { note, renew } from './leases.ts'
-import { getRecord, hold, putRecord, readLock, release } from './locks.ts'
+import { note, record, renew } from './leases.ts'
+import { hold, readLock, release } from './locks.ts'
 import { cancel, remove, retry, take } from './operators.ts'
-import { counts, get, list, logs } from './readers.ts'
+import { counts, get, list, logs, recorded } from './readers.ts'
+import { getRecords, listRecords, putRecords } from './records.ts'
+import { rescue } from './rescue.ts'
 import { prune } from './retention.ts'
 import { settle } from './settle.ts'
+import { stats } from './stats.ts'
 import { FileWatch } from './watch.ts'
 
 const durabilities = {
@@ -48,10 +52,10 @@ export function sqliteStore(
       db.close()
     },
 
-    insert: (jobs, tx) =>
+    insert: (jobs, { tx, advance } = {}) =>
       tx === undefined
-        ? db.write((own) => insert(own, jobs))
-        : db.within(tx, (own) => insert(own, jobs)),
+        ? db.write((own) => insert(own, jobs, advance))
+        : db.within(tx, (own) => insert(own, jobs, advance)),
 
     claim: (request) => db.write((tx) => claim(tx, request)),
     settle: (settlements, tx) =>
@@ -60,6 +64,7 @@ export function sqliteStore(
         : db.within(tx, (own) => settle(own, settlements)),
     renew: (leases, leaseMs) => db.write((tx) => renew(tx, leases, leaseMs)),
     note: (notes) => db.write((tx) => note(tx, notes)),
+    record: (records) => db.write((tx) => record(tx, records)),
     rescue: (request) => db.write((tx) => rescue(tx, request)),
     tend: (worker) => db.write((tx) => tend(tx, worker)),
     watch: (on) => {
@@ -73,9 +78,11 @@ export function sqliteStore(
     },
 
     get: (ids) => db.read((connection) => get(connection, ids)),
-    list: (query) => db.read((connection) => list(connection, query)),
+    list: (query) => searched(query, (plain) => db.read((connection) => list(connection, plain))),
     counts: () => db.read(counts),
+    stats: () => db.read(stats),
     logs: (id) => db.read((connection) => logs(connection, id)),
+    recorded: (query) => db.read((connection) => recorded(connection, query)),
 
     cancel: (ids, reason) => db.write((tx) => cancel(tx, ids, reason)),
     retry: (ids) => db.write((tx) => retry(tx, ids)),
@@ -94,7 +101,8 @@ export function sqliteStore(
     release: (holding) => db.write((tx) => release(tx, holding)),
     lockOwner: (name) =>
       db.read((connection) => ownerIn(readLock(connection, name), options.clock.now())),
-    putRecord: (key, text) => db.write((tx) => putRecord(tx, key, text)),
-    getRecord: (key) => db.read((connection) => getRecord(connection, key)),
+    getRecords: (keys) => db.read((connection) => getRecords(connection, keys)),
+    listRecords: (query) => db.read((connection) => listRecords(connection, query)),
+    putRecords: (writes) => db.write((tx) => putRecords(tx, writes)),
   }
 }

@@ -1,13 +1,21 @@
-/** One write transaction: the store's time in it, and what it will have changed once it is committed. */
+/**
+ * One write transaction: the store's time in it, and what it will have changed once it is committed.
+ *
+ * It holds the one write lock of the file from its beginning to its end. No statement of the store
+ * locks anything else, so none of them can wait for another.
+ */
 import type { Hint } from '../../store/worker-calls.ts'
 import type { Connection, Row, Value } from './connection.ts'
 import type { StateCode } from './states.ts'
 
+/** Walks the primary key of errand_tally. */
 const COUNT = `INSERT INTO errand_tally (queue, state, count) VALUES (?, ?, ?)
   ON CONFLICT (queue, state) DO UPDATE SET count = count + excluded.count`
+/** Walks the primary key of errand_meta. */
 const NEXT_TOKEN = `UPDATE errand_meta SET value = max(value + 1, ?) WHERE name = 'token' RETURNING value`
-const ANY_NEEDS = `SELECT EXISTS (SELECT 1 FROM errand_needs)`
-const ANY_TRACES = `SELECT EXISTS (SELECT 1 FROM errand_log) OR EXISTS (SELECT 1 FROM errand_progress)`
+/** Looks whether tables are empty. */
+const ANY_TRACES = `SELECT EXISTS (SELECT 1 FROM errand_log) OR EXISTS (SELECT 1 FROM errand_progress)
+  OR EXISTS (SELECT 1 FROM errand_recorded)`
 
 /** What a store's verbs are handed: statements, the time, and the books to keep. */
 export class Transaction {
@@ -16,7 +24,7 @@ export class Transaction {
   readonly hints: Set<Hint> = new Set()
   readonly #tally = new Map<string, number[]>()
   #token = 0
-  #anyNeeds: boolean | null = null
+  readonly #needed = new Set<string>()
   #anyTraces: boolean | null = null
 
   constructor(connection: Connection, now: number) {
@@ -53,18 +61,17 @@ export class Transaction {
     return this.#token
   }
 
-  /** Tells whether any job waits for another; most stores have none, which saves a look-up for each finished job. */
-  anyNeeds(): boolean {
-    this.#anyNeeds ??= this.row(ANY_NEEDS)?.[0] === 1
-    return this.#anyNeeds
+  /** Remembers that a job of this transaction waits for another. */
+  needs(id: string): void {
+    this.#needed.add(id)
   }
 
-  /** Tells `anyNeeds` that there is one now. */
-  needed(): void {
-    this.#anyNeeds = true
+  /** Whether a job of this transaction waits for that one, which may have been read before. */
+  isNeeded(id: string): boolean {
+    return this.#needed.has(id)
   }
 
-  /** Tells whether any job has log lines or progress. */
+  /** Whether any job has log lines, progress or records; most files have none, which saves a look for each removed job. */
   anyTraces(): boolean {
     this.#anyTraces ??= this.row(ANY_TRACES)?.[0] === 1
     return this.#anyTraces

@@ -6,6 +6,7 @@ import type { Keyed } from './rows.ts'
 import { lists, type StateCode } from './states.ts'
 import type { Transaction } from './transaction.ts'
 
+/** Each of these walks the primary key of errand_uniques. */
 const HOLDER = `SELECT id FROM errand_uniques WHERE key = ? AND (held = 1 OR until > ?)`
 const TAKE = `INSERT INTO errand_uniques (key, id, held, until) VALUES (?, ?, ?, ?)
   ON CONFLICT (key) DO UPDATE SET id = excluded.id, held = excluded.held, until = excluded.until
