@@ -5,6 +5,7 @@ import { DatabaseSync } from 'node:sqlite'
 import test from 'node:test'
 import type { Store } from '../../store/store.ts'
 import {
+  raceRules,
   runRules,
   storeRules,
   type Spoiled,
@@ -36,7 +37,7 @@ const harness: StoreHarness = {
   },
 }
 
-runRules({ test, harness, rules: storeRules })
+runRules({ test, harness, rules: [...storeRules, ...raceRules] })
 
 /** A time that SQLite keeps and `node:sqlite` refuses to read. */
 const never = 2n ** 62n
