@@ -2,6 +2,7 @@
 import type { Advance, InsertAnswer, Inserted } from '../../store/intake.ts'
 import type { Entry, NewJob } from '../../store/job.ts'
 import { checkAdvances, checkJobs } from '../bounds.ts'
+import { appendAttempt } from './attempts.ts'
 import { clocksOf } from './clocks.ts'
 import { addJob, replaceJob } from './job-columns.ts'
 import { bind, lineUp, stepOut, unbind } from './lines.ts'
@@ -116,8 +117,9 @@ function enterFailed(
   tx: Transaction,
   { id, queue }: NewJob,
   seq: number,
-  { reason, keepMs }: EntryOf<'failed'>,
+  { reason, attempt, keepMs }: EntryOf<'failed'>,
 ): void {
+  if (attempt !== null) appendAttempt(tx, seq, attempt)
   const job = { id, seq, queue, key: null, during: 0, until: 0, isLinked: false }
   const ending = { output: null, token: 0, worker: null, startedAt: null, counters: null }
   finish(tx, job, null, { ...ending, state: FAILED, reason, keepMs })

@@ -45,59 +45,79 @@ export const jobsTable = `CREATE TABLE errand_jobs (
    CREATE INDEX errand_jobs_large ON errand_jobs (queue) WHERE octet_length(input) > ${smallInputBytes};
    CREATE INDEX errand_jobs_key ON errand_jobs (unique_key) WHERE unique_key IS NOT NULL;`
 
-/** A column that an insert writes, with what it holds. */
-type Column = readonly [name: string, valueOf: (job: NewJob, clocks: Clocks) => Value]
+/** What every insert writes: first what a job keeps when another gives it new work, then what that other brings. */
+const common = {
+  kept: ['id', 'task', 'created_at', 'parent', 'place'],
+  brought: ['queue', 'priority', 'due_at', 'keep_cancelled_ms', 'codec', 'options', 'input'],
+  valuesOf: (job: NewJob, { now, dueAt }: Clocks): Value[] => [
+    job.id,
+    job.task,
+    now,
+    job.parent,
+    dueAt,
+    job.queue,
+    job.priority,
+    dueAt,
+    job.keepCancelledMs,
+    job.codec,
+    job.options,
+    job.input,
+  ],
+}
 
-/** What every insert writes. */
-const common: readonly Column[] = [
-  ['id', (job) => job.id],
-  ['task', (job) => job.task],
-  ['queue', (job) => job.queue],
-  ['priority', (job) => job.priority],
-  ['created_at', (_, clocks) => clocks.now],
-  ['due_at', (_, clocks) => clocks.dueAt],
-  ['place', (_, clocks) => clocks.dueAt],
-  ['parent', (job) => job.parent],
-  ['keep_cancelled_ms', (job) => job.keepCancelledMs],
-  ['codec', (job) => job.codec],
-  ['options', (job) => job.options],
-  ['input', (job) => job.input],
-]
+/** What is null in an ordinary job, whose insert does without, and is brought. */
+const rare = {
+  columns: [
+    'group_id',
+    'labels',
+    'start_by',
+    'deadline_at',
+    'start_within_ms',
+    'deadline_ms',
+    'unique_key',
+    'unique_during',
+    'unique_until',
+  ],
+  valuesOf: (job: NewJob, { startBy, deadlineAt, keyUntil }: Clocks): Value[] => [
+    job.group,
+    packLabels(job),
+    startBy,
+    deadlineAt,
+    job.startWithinMs,
+    job.deadlineMs,
+    job.unique === null ? null : job.unique.key,
+    job.unique === null ? null : packStates(job.unique.during),
+    job.unique === null ? null : keyUntil,
+  ],
+}
 
-/** What is null in an ordinary job, whose insert does without. */
-const rare: readonly Column[] = [
-  ['group_id', (job) => job.group],
-  ['labels', packLabels],
-  ['start_by', (_, clocks) => clocks.startBy],
-  ['deadline_at', (_, clocks) => clocks.deadlineAt],
-  ['start_within_ms', (job) => job.startWithinMs],
-  ['deadline_ms', (job) => job.deadlineMs],
-  ['unique_key', (job) => job.unique?.key ?? null],
-  ['unique_during', ({ unique }) => (unique === null ? null : packStates(unique.during))],
-  ['unique_until', (job, clocks) => (job.unique === null ? null : clocks.keyUntil)],
-  ['attempts', firstAttempts],
-]
-
-/** What a waiting job keeps when another gives it new work. Its place is for the caller to say. */
-const kept: readonly string[] = ['id', 'task', 'created_at', 'place', 'parent', 'attempts']
-
-const all = [...common, ...rare]
-const replaced = all.filter(([name]) => !kept.includes(name))
+const plain = [...common.kept, ...common.brought]
+const brought = [...common.brought, ...rare.columns]
 
 /** Adds one row. Checks and extends the unique index of ids, and the partial indexes that have the job. */
-const ADD_PLAIN = insertOf(common)
-const ADD_FULL = insertOf(all)
+const ADD_PLAIN = insertOf(plain)
+const ADD_FULL = insertOf([...plain, ...rare.columns])
 /** Rewrites one row: walks to its rowid. */
 const REPLACE = `UPDATE errand_jobs SET counters = NULL, suspect = 0, place = ?,
-  ${replaced.map(([name]) => `${name} = ?`).join(', ')} WHERE seq = ?`
+  ${brought.map((name) => `${name} = ?`).join(', ')} WHERE seq = ?`
+
+function insertOf(columns: readonly string[]): string {
+  const marks = columns.map(() => '?').join(', ')
+  return `INSERT INTO errand_jobs (${columns.join(', ')}) VALUES (${marks}) ON CONFLICT (id) DO NOTHING`
+}
 
 /** Writes the row of a new job and returns its rowid, or null when the id is known already. */
 export function addJob(tx: Transaction, job: NewJob, clocks: Clocks): number | null {
-  const isPlain = rare.every(([, valueOf]) => valueOf(job, clocks) === null)
-  const columns = isPlain ? common : all
-  const statement = tx.connection.statement(isPlain ? ADD_PLAIN : ADD_FULL)
-  const result = statement.run(...valuesOf(columns, job, clocks))
+  const values = common.valuesOf(job, clocks)
+  const rest = rare.valuesOf(job, clocks)
+  const result = rest.every(isNull)
+    ? tx.connection.statement(ADD_PLAIN).run(...values)
+    : tx.connection.statement(ADD_FULL).run(...values, ...rest)
   return result.changes === 0 ? null : (result.lastInsertRowid as number)
+}
+
+function isNull(value: Value): boolean {
+  return value === null
 }
 
 /** Gives the row of a waiting job what the new one brings, and fresh counters. */
@@ -108,22 +128,8 @@ export function replaceJob(
   clocks: Clocks,
   place: Value,
 ): void {
-  tx.run(REPLACE, place, ...valuesOf(replaced, job, clocks), seq)
-}
-
-function insertOf(columns: readonly Column[]): string {
-  const names = columns.map(([name]) => name).join(', ')
-  const marks = columns.map(() => '?').join(', ')
-  return `INSERT INTO errand_jobs (${names}) VALUES (${marks}) ON CONFLICT (id) DO NOTHING`
-}
-
-function valuesOf(columns: readonly Column[], job: NewJob, clocks: Clocks): Value[] {
-  return columns.map(([, valueOf]) => valueOf(job, clocks))
-}
-
-/** The attempts that a job enters with: one, if it enters as failed. */
-function firstAttempts({ entry }: NewJob): string | null {
-  return entry?.kind === 'failed' && entry.attempt !== null ? JSON.stringify([entry.attempt]) : null
+  const values = common.valuesOf(job, clocks).slice(common.kept.length)
+  tx.run(REPLACE, place, ...values, ...rare.valuesOf(job, clocks), seq)
 }
 
 /** The columns of a job that `readKnown` reads, the first of any statement that it reads rows of; `j` is `errand_jobs`. */

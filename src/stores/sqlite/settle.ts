@@ -1,8 +1,7 @@
 /** `settle`: writes what a worker decided about its jobs, if the jobs are still its own. */
-import { keptAttempts } from '../../core/job.ts'
 import type { Requeue, Finish, SettleAnswer, Settlement } from '../../store/worker-calls.ts'
 import { checkSettlements } from '../bounds.ts'
-import { readTexts } from '../unreadable.ts'
+import { appendAttempt } from './attempts.ts'
 import type { Row } from './connection.ts'
 import { packCounters } from './counters.ts'
 import { endForNeed, finish, release, weighNeeds, type Endable } from './needs.ts'
@@ -19,9 +18,7 @@ const LEASES = `SELECT j.id, j.seq, j.queue, j.unique_key, j.unique_during, j.un
   FROM json_each(?) e CROSS JOIN errand_jobs j ON j.id = e.value CROSS JOIN errand_running r ON r.seq = j.seq`
 /** Ends leases: walks rowids. */
 const DROP_LEASES = `DELETE FROM errand_running WHERE seq IN (SELECT value FROM json_each(?))`
-/** A rowid each, here and below. */
-const READ_ATTEMPTS = `SELECT attempts FROM errand_jobs WHERE seq = ?`
-const WRITE_ATTEMPTS = `UPDATE errand_jobs SET attempts = ? WHERE seq = ?`
+/** A rowid. */
 const PUT_BACK = `UPDATE errand_jobs SET due_at = ?, place = ?, start_by = ?, suspect = ?, counters = ?, token = ?, worker = ?
   WHERE seq = ?`
 
@@ -177,10 +174,4 @@ function endIfNeedFailed(tx: Transaction, seq: number): void {
   const verdict = weighNeeds(tx, seq)
   if (verdict === 'cancel' || verdict === 'fail')
     endForNeed(tx, readRecord(tx.row(RECORD_BY_SEQ, seq) as Row), verdict)
-}
-
-function appendAttempt(tx: Transaction, seq: number, attempt: string): void {
-  const kept = tx.row(READ_ATTEMPTS, seq)?.[0] as string | null
-  const attempts = kept === null ? [] : readTexts(kept)
-  tx.run(WRITE_ATTEMPTS, JSON.stringify([...attempts, attempt].slice(-keptAttempts)), seq)
 }
