@@ -82,6 +82,16 @@ test('no statement on the way of a job scans a table that grows, or sorts', asyn
   })
   const hot = [...statements].filter((sql) => /^\s*(WITH|SELECT|INSERT|UPDATE|DELETE)/.test(sql))
   assert.ok(hot.length > 70, `${hot.length} statements`)
+  const listed = { 'group_id = ? AND': 'errand_jobs_group', 'parent = ? AND': 'errand_jobs_parent' }
+  for (const [condition, index] of Object.entries(listed)) {
+    const sql = hot.find((one) => one.includes(condition))
+    assert.ok(sql, condition)
+    const steps = own.prepare(`EXPLAIN QUERY PLAN ${sql}`).all()
+    assert.ok(
+      steps.some(({ detail }) => String(detail).includes(index)),
+      index,
+    )
+  }
   for (const sql of hot.filter((sql) => !sql.includes('sqlite_schema') && !looks.test(sql))) {
     for (const step of own.prepare(`EXPLAIN QUERY PLAN ${sql}`).all()) {
       const detail = String(step['detail'])
