@@ -8,8 +8,8 @@ import type { ListQuery, Page, Search } from '../store/readers.ts'
 
 /** How much one call looks at, in jobs and in characters of their payloads. */
 const most = { jobs: 5_000, chars: 8_388_608 } as const
-/** The most jobs in one page of the store. */
-const pageSize = 1_000
+/** How many jobs the first page of the store has, and a later one at most: each has twice as many as the one before. */
+const pageSize = { first: 100, most: 1_000 } as const
 
 /** Lists with a `list` that knows no tags and no search. */
 export async function searched(
@@ -20,21 +20,32 @@ export async function searched(
   if (tag === undefined && search === undefined) return list(query)
   const found: StoredJob[] = []
   let after = query.after
+  let size: number = pageSize.first
+  let limit = size
   let lookedAt = 0
   let chars = 0
   for (;;) {
-    const limit = Math.min(pageSize, Math.max(query.limit - found.length, 1))
     const page = await list({ ...plain, limit, ...(after === undefined ? {} : { after }) })
-    for (const job of page.jobs) {
-      chars += job.input.length + (job.output?.length ?? 0)
-      if (tag !== undefined && !job.tags.includes(tag)) continue
-      if (search === undefined || matches(job, search)) found.push(job)
+    const hits = page.jobs.filter((job) => fits(job, tag, search))
+    const last = hits[query.limit - found.length - 1]
+    if (last !== undefined && last !== hits.at(-1)) {
+      // A cursor leads behind a page only: read one that ends with the last job for which there is room.
+      limit = page.jobs.indexOf(last) + 1
+      continue
     }
+    found.push(...hits)
     lookedAt += Math.max(page.jobs.length, 1)
+    for (const { input, output } of page.jobs) chars += input.length + (output?.length ?? 0)
     const isOver = found.length >= query.limit || lookedAt >= most.jobs || chars >= most.chars
     if (page.next === null || isOver) return { jobs: found, next: page.next }
     after = page.next
+    limit = size = Math.min(2 * size, pageSize.most)
   }
+}
+
+function fits(job: StoredJob, tag: string | undefined, search: Search | undefined): boolean {
+  if (tag !== undefined && !job.tags.includes(tag)) return false
+  return search === undefined || matches(job, search)
 }
 
 /** Whether a job holds a value at a place. */

@@ -106,12 +106,12 @@ export function notImmediate(cause?: unknown): ErrandError {
   )
 }
 
-/** The error of every call while the file, or its log, is not the one that was opened. */
 /** Whether a statement was made before its database was closed. */
 export function hasLostStatements(error: unknown): boolean {
   return error instanceof Error && 'code' in error && error.code === 'ERR_INVALID_STATE'
 }
 
+/** The error of every call while the file, or its log, is not the one that was opened. */
 export function replacedError(file: string, mismatch: Mismatch): ErrandError {
   const needsRestart = mismatch === 'log-gone' || mismatch === 'log-other'
   return new ErrandError('store-replaced', replacedWords[mismatch](file), {

@@ -54,7 +54,7 @@ test('a connection that was closed and opened again serves as before', async (t)
   const { store, own } = await shared(t)
   for (let round = 0; round < 2; round += 1) {
     own.exec('BEGIN IMMEDIATE')
-    await store.insert([newJob()], own)
+    await store.insert([newJob()], { tx: own })
     own.exec('COMMIT')
     own.close()
     own.open()
