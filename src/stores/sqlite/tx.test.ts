@@ -62,6 +62,24 @@ test('a connection that was closed and opened again serves as before', async (t)
   assert.deepEqual((await store.counts())[0]?.count, 2)
 })
 
+test('an advance in a transaction moves its record with it, or not at all', async (t) => {
+  const { store, own } = await shared(t)
+  await store.setup()
+  const job = newJob()
+  const advance = [{ key: 'offset', from: null, to: '1', jobs: [job.id] }]
+  for (const [end, record] of [
+    ['ROLLBACK', null],
+    ['COMMIT', '1'],
+  ] as const) {
+    own.exec('BEGIN IMMEDIATE')
+    const [answer] = await store.insert([job], { tx: own, advance })
+    assert.equal(answer?.status, 'created')
+    own.exec(end)
+    assert.deepEqual(await store.getRecords(['offset']), [record])
+    assert.equal((await store.get([job.id]))[0]?.state, record === null ? undefined : 'ready')
+  }
+})
+
 test('a job is settled with what its handler wrote', async (t) => {
   const { store, own } = await shared(t)
   await store.insert([newJob(), newJob()])
