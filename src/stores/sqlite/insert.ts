@@ -31,6 +31,7 @@ export function insert(
 ): InsertAnswer[] {
   checkJobs(jobs, tx.now)
   checkAdvances(jobs, advances)
+  if (advances.length === 0) return jobs.map((job) => insertOne(tx, job))
   const late = lateJobs(tx, advances)
   return jobs.map((job) =>
     late.has(job.id) && !isKnown(tx, job.id)
@@ -41,15 +42,12 @@ export function insert(
 
 /** Moves the records, and returns the ids of the jobs whose record was elsewhere. */
 function lateJobs(tx: Transaction, advances: readonly Advance[]): ReadonlySet<string> {
-  if (advances.length === 0) return none
   const answers = putRecords(
     tx,
     advances.map(({ key, from, to }) => ({ key, text: to, if: from })),
   )
   return new Set(advances.flatMap(({ jobs }, n) => (answers[n] === 'stale' ? jobs : [])))
 }
-
-const none: ReadonlySet<string> = new Set()
 
 function insertOne(tx: Transaction, job: NewJob): Inserted {
   const { entry } = job
