@@ -1,6 +1,7 @@
 /**
- * Lists jobs by what no index of a store holds: a tag, a value inside the input or output. Pages of the store are read and looked
- * through one after the other, until enough jobs were found or enough was read.
+ * Lists jobs by what no index of a store holds: a tag, a value inside the input or output. Pages of
+ * the store are read and looked through one after the other, until enough jobs were found or enough
+ * was read.
  */
 import { canonicalJson } from '../core/json.ts'
 import type { StoredJob } from '../store/job.ts'
@@ -8,7 +9,10 @@ import type { ListQuery, Page, Search } from '../store/readers.ts'
 
 /** How much one call looks at, in jobs and in characters of their payloads. */
 const most = { jobs: 5_000, chars: 8_388_608 } as const
-/** How many jobs the first page of the store has, and a later one at most: each has twice as many as the one before. */
+/**
+ * How many jobs the first page of the store has, and a later one at most: each has twice as many as
+ * the one before.
+ */
 const pageSize = { first: 100, most: 1_000 } as const
 
 /** Lists with a `list` that knows no tags and no search. */
@@ -29,7 +33,8 @@ export async function searched(
     const hits = page.jobs.filter((job) => fits(job, tag, search))
     const last = hits[query.limit - found.length - 1]
     if (last !== undefined && last !== hits.at(-1)) {
-      // A cursor leads behind a page only: read one that ends with the last job for which there is room.
+      // A cursor leads behind a page only: read one that ends with the last job for which there is
+      // room.
       limit = page.jobs.indexOf(last) + 1
       continue
     }

@@ -23,7 +23,10 @@ import { rekey } from './uniques.ts'
 /** The head of a queue with its jobs: walks the primary key of errand_ready, then rowids. */
 const HEAD = `SELECT ${claimedColumns}, r.place FROM errand_ready r CROSS JOIN errand_jobs j ON j.seq = r.seq
   WHERE r.queue = ? ORDER BY r.priority, r.place, r.seq LIMIT ?`
-/** Whether a queue has, or had, jobs whose inputs must be counted: one step in an index that holds no others. */
+/**
+ * Whether a queue has, or had, jobs whose inputs must be counted: one step in an index that holds
+ * no others.
+ */
 const HAS_LARGE = `SELECT 1 FROM errand_jobs WHERE queue = ? AND octet_length(input) > ${smallInputBytes} LIMIT 1`
 /** How large the inputs of the head are, which reads none of them. */
 const SIZES = `SELECT octet_length(j.input) FROM errand_ready r CROSS JOIN errand_jobs j ON j.seq = r.seq
@@ -49,15 +52,17 @@ const NEXT_QUEUE = `SELECT min(queue) FROM (
 /** The first call of an id: walks the primary key of errand_claims. */
 const FIRST_CALL = `SELECT token FROM errand_claims WHERE id = ? AND until > ?`
 const REMEMBER = `INSERT OR REPLACE INTO errand_claims (id, token, until) VALUES (?, ?, ?)`
-/** What is still under a lease of that call: scans errand_running, which holds only what runs now. */
+/**
+ * What is still under a lease of that call: scans errand_running, which holds only what runs now.
+ */
 const STILL_LEASED = `SELECT ${claimedColumns}, r.started_at, r.cancel_asked
   FROM errand_running r CROSS JOIN errand_jobs j ON j.seq = r.seq WHERE r.token = ? ORDER BY r.seq`
 /** Scans errand_claims, which holds as many calls as were made with an id within a lease's time. */
 const PRUNE_CALLS = `DELETE FROM errand_claims WHERE until <= ?`
 
 /**
- * Leases ready jobs in order. A suspect is leased alone: it comes only as the first job of a call, and then it is the
- * only one; otherwise ordinary jobs go on as if suspects were not there.
+ * Leases ready jobs in order. A suspect is leased alone: it comes only as the first job of a call,
+ * and then it is the only one; otherwise ordinary jobs go on as if suspects were not there.
  */
 export function claim(tx: Transaction, request: ClaimRequest): Claimed & NextDue {
   checkLease(request.leaseMs)
@@ -105,7 +110,10 @@ export function pruneCalls(tx: Transaction): void {
   tx.run(PRUNE_CALLS, tx.now)
 }
 
-/** The queues of a request with their limits: the named ones in their order, then the others that have work, by name. */
+/**
+ * The queues of a request with their limits: the named ones in their order, then the others that
+ * have work, by name.
+ */
 function* asked(tx: Transaction, request: ClaimRequest): Generator<ClaimRequest['queues'][number]> {
   yield* request.queues
   if (request.others <= 0) return
@@ -130,7 +138,10 @@ export function pausedOf(connection: Connection): string[] {
   return connection.rows(PAUSED).map(([queue]) => queue as string)
 }
 
-/** How many jobs of the head may go with those of a claim for their size; `most` when the queue ends before. */
+/**
+ * How many jobs of the head may go with those of a claim for their size; `most` when the queue ends
+ * before.
+ */
 function fitting(
   tx: Transaction,
   queue: string,

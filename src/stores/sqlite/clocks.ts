@@ -10,7 +10,9 @@ export interface Clocks {
   readonly keyUntil: number
 }
 
-/** `firstAt` is when the job was inserted that this one replaces; null for one that replaces none. */
+/**
+ * `firstAt` is when the job was inserted that this one replaces; null for one that replaces none.
+ */
 export function clocksOf(job: NewJob, now: number, firstAt: number | null): Clocks {
   const { startWithinMs, deadlineMs, unique } = job
   const asked = job.runAt ?? now + job.delayMs

@@ -1,4 +1,6 @@
-/** What `claim` and `rescue` share: leasing one waiting job, and how many jobs go into one answer. */
+/**
+ * What `claim` and `rescue` share: leasing one waiting job, and how many jobs go into one answer.
+ */
 import { handedBytes } from '../../core/job.ts'
 import type { ClaimedJob } from '../../store/job.ts'
 import type { Row } from './connection.ts'

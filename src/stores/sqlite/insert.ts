@@ -21,8 +21,8 @@ const CREATED_AT = `SELECT created_at FROM errand_jobs WHERE seq = ?`
 const IS_KNOWN = `SELECT 1 FROM errand_jobs WHERE id = ?`
 
 /**
- * Adds jobs one after the other, so that the first of a batch wins a key that several ask for. First each advance moves its record,
- * if the record is where it should be.
+ * Adds jobs one after the other, so that the first of a batch wins a key that several ask for.
+ * First each advance moves its record, if the record is where it should be.
  */
 export function insert(
   tx: Transaction,
@@ -130,7 +130,10 @@ function bornTokenOf(tx: Transaction, id: string): number | null {
   return record !== null && record.born ? record.token : null
 }
 
-/** The answer when another job holds the key; null when the key is free. A job that is known is not asked for it. */
+/**
+ * The answer when another job holds the key; null when the key is free. A job that is known is not
+ * asked for it.
+ */
 function meetHolder(tx: Transaction, job: NewJob, key: string): Inserted | null {
   const known = recordOf(tx, job.id)
   if (known !== null) return created(job.id, known.born ? known.token : null)
@@ -144,8 +147,9 @@ function meetHolder(tx: Transaction, job: NewJob, key: string): Inserted | null 
 }
 
 /**
- * Gives a waiting job the new one's input, options, labels and clocks, and fresh counters. Its id, parent, needs and attempts stay,
- * and its place if it was due and still is, so that a job which is replaced again and again gets its turn.
+ * Gives a waiting job the new one's input, options, labels and clocks, and fresh counters. Its id,
+ * parent, needs and attempts stay, and its place if it was due and still is, so that a job which is
+ * replaced again and again gets its turn.
  */
 function replace(tx: Transaction, holder: JobRecord, job: NewJob): void {
   const clocks = clocksOf(job, tx.now, createdAtOf(tx, holder.seq))

@@ -1,6 +1,7 @@
 /**
- * The columns of `errand_jobs`: the table, what an insert and a replacement write into it, and what readers of any kind make of it.
- * A field that is given with a job is added here, and nowhere else in this store.
+ * The columns of `errand_jobs`: the table, what an insert and a replacement write into it, and what
+ * readers of any kind make of it. A field that is given with a job is added here, and nowhere else
+ * in this store.
  */
 import { smallInputBytes } from '../../core/job.ts'
 import type { KnownJob, NewJob } from '../../store/job.ts'
@@ -45,7 +46,10 @@ export const jobsTable = `CREATE TABLE errand_jobs (
    CREATE INDEX errand_jobs_large ON errand_jobs (queue) WHERE octet_length(input) > ${smallInputBytes};
    CREATE INDEX errand_jobs_key ON errand_jobs (unique_key) WHERE unique_key IS NOT NULL;`
 
-/** What every insert writes: first what a job keeps when another gives it new work, then what that other brings. */
+/**
+ * What every insert writes: first what a job keeps when another gives it new work, then what that
+ * other brings.
+ */
 const common = {
   kept: ['id', 'task', 'created_at', 'parent', 'place'],
   brought: ['queue', 'priority', 'due_at', 'keep_cancelled_ms', 'codec', 'options', 'input'],
@@ -94,7 +98,10 @@ const rare = {
 const plain = [...common.kept, ...common.brought]
 const brought = [...common.brought, ...rare.columns]
 
-/** Adds one row. Checks and extends the unique index of ids, and the partial indexes that have the job. */
+/**
+ * Adds one row. Checks and extends the unique index of ids, and the partial indexes that have the
+ * job.
+ */
 const ADD_PLAIN = insertOf(plain)
 const ADD_FULL = insertOf([...plain, ...rare.columns])
 /** Rewrites one row: walks to its rowid. */
@@ -132,7 +139,10 @@ export function replaceJob(
   tx.run(REPLACE, place, ...values, ...rare.valuesOf(job, clocks), seq)
 }
 
-/** The columns of a job that `readKnown` reads, the first of any statement that it reads rows of; `j` is `errand_jobs`. */
+/**
+ * The columns of a job that `readKnown` reads, the first of any statement that it reads rows of;
+ * `j` is `errand_jobs`.
+ */
 export const knownColumns = `j.id, j.task, j.queue, j.priority, j.input, j.codec, j.options, j.parent, j.group_id, j.labels,
   j.unique_key, j.created_at, j.due_at, j.start_by, j.deadline_at`
 

@@ -70,7 +70,10 @@ const DEPENDANTS = `SELECT seq, on_failed FROM errand_needs WHERE need = ?`
 /** A rowid. */
 const SET_PLACE = `UPDATE errand_jobs SET place = ? WHERE seq = ?`
 
-/** What becomes of a job by its needs: they are met, some are open, or one failed that the job does not survive. */
+/**
+ * What becomes of a job by its needs: they are met, some are open, or one failed that the job does
+ * not survive.
+ */
 export type Weighed = 'met' | 'open' | 'cancel' | 'fail'
 
 /** The numbers of `onFailed` in the file: their places here. */
@@ -80,7 +83,10 @@ function onFailedOf(code: unknown): Need['onFailed'] {
   return onFailedCodes[code as number] ?? 'cancel'
 }
 
-/** Brings a job that is in no line any more, or is new, into a final state. `release` must follow in the same transaction. */
+/**
+ * Brings a job that is in no line any more, or is new, into a final state. `release` must follow in
+ * the same transaction.
+ */
 export function finish(
   tx: Transaction,
   job: Endable,
@@ -107,7 +113,9 @@ export function finish(
   if (job.key !== null) rekey(tx, job, state)
 }
 
-/** Ends a job that waits: in its line, or blocked. `release` must follow in the same transaction. */
+/**
+ * Ends a job that waits: in its line, or blocked. `release` must follow in the same transaction.
+ */
 export function endWaiting(
   tx: Transaction,
   job: JobRecord,
@@ -141,8 +149,8 @@ function finishForNeed(tx: Transaction, job: JobRecord, verdict: 'cancel' | 'fai
 }
 
 /**
- * Settles the needs of the jobs that waited for an ended one, then of those that ended for it, and so on.
- * Jobs that are not to be kept go.
+ * Settles the needs of the jobs that waited for an ended one, then of those that ended for it, and
+ * so on. Jobs that are not to be kept go.
  */
 export function release(
   tx: Transaction,
@@ -203,7 +211,10 @@ export function addNeeds(tx: Transaction, seq: number, needs: readonly Need[]): 
   }
 }
 
-/** Weighs a job's needs by what the store knows now: strikes those that are met, or failed and may fail. */
+/**
+ * Weighs a job's needs by what the store knows now: strikes those that are met, or failed and may
+ * fail.
+ */
 export function weighNeeds(tx: Transaction, seq: number): Weighed {
   let open = false
   for (const [need, code, state] of tx.rows(NEEDS, seq)) {
@@ -215,7 +226,10 @@ export function weighNeeds(tx: Transaction, seq: number): Weighed {
   return open ? 'open' : 'met'
 }
 
-/** Removes a job that does not run, with all that belongs to it. Its unique key stays with `keepKey` while its own time runs. */
+/**
+ * Removes a job that does not run, with all that belongs to it. Its unique key stays with `keepKey`
+ * while its own time runs.
+ */
 export function erase(tx: Transaction, job: Endable, state: StateCode, keepKey: boolean): void {
   if (state > RUNNING) tx.run(DROP_FINISHED, job.seq)
   tx.run(DROP_JOB, job.seq)

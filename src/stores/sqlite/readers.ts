@@ -52,7 +52,8 @@ export function recorded(connection: Connection, query: RecordedQuery): Recorded
 
 /**
  * Pages by insertion, newest first; the cursor is a rowid, so that new jobs do not shift pages.
- * Looks at a bounded stretch of the narrowest index that holds all answers, and reads payloads of the answers only.
+ * Looks at a bounded stretch of the narrowest index that holds all answers, and reads payloads of
+ * the answers only.
  */
 export function list(connection: Connection, query: ListQuery): Page {
   const before = query.after === undefined ? Number.MAX_SAFE_INTEGER : Number(query.after)

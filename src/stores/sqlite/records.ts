@@ -7,7 +7,10 @@ import type { Transaction } from './transaction.ts'
 const READ = `SELECT text FROM errand_records WHERE key = ?`
 const WRITE = `INSERT OR REPLACE INTO errand_records (key, text) VALUES (?, ?)`
 const REMOVE = `DELETE FROM errand_records WHERE key = ?`
-/** Keys from the first on, but for that of the page before, and below the end: walks a range of the primary key. */
+/**
+ * Keys from the first on, but for that of the page before, and below the end: walks a range of the
+ * primary key.
+ */
 const LIST = `SELECT key, text FROM errand_records WHERE key >= ?1 AND key < ?2 AND key IS NOT ?3 ORDER BY key LIMIT ?4`
 /** For watchers in other processes: one step in the primary key of errand_meta. */
 const SIGNAL = `UPDATE errand_meta SET value = value + 1 WHERE name = 'records'`
@@ -50,7 +53,10 @@ const lastCodePoint = 0x10_ff_ff
 /** SQLite orders every blob after every text. */
 const afterAllTexts = new Uint8Array(1)
 
-/** The least value that comes after every text with this prefix: the prefix with its last code point that has a next one raised. */
+/**
+ * The least value that comes after every text with this prefix: the prefix with its last code point
+ * that has a next one raised.
+ */
 function endOf(prefix: string): Value {
   const characters = Array.from(prefix)
   while (characters.at(-1)?.codePointAt(0) === lastCodePoint) characters.pop()

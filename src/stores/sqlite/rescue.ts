@@ -1,4 +1,7 @@
-/** Jobs that nobody runs: those whose lease expired, those that waited too long, and those that would wait for ever. */
+/**
+ * Jobs that nobody runs: those whose lease expired, those that waited too long, and those that
+ * would wait for ever.
+ */
 import { handedBytes } from '../../core/job.ts'
 import type { ClaimedJob } from '../../store/job.ts'
 import type { Claimed, RescueRequest } from '../../store/worker-calls.ts'
@@ -20,10 +23,16 @@ const LOST = lost(`${claimedColumns}, r.started_at, r.cancel_asked, r.overdue, r
 const LOST_SIZES = lost('octet_length(j.input)')
 /** A rowid. */
 const RELEASE_LEASE = `UPDATE errand_running SET token = ?, worker = ?, lease_until = ?, born = 0 WHERE seq = ?`
-/** Waiting jobs that waited too long, in the order of their insertion: walks a range of the primary key of errand_overdue. */
+/**
+ * Waiting jobs that waited too long, in the order of their insertion: walks a range of the primary
+ * key of errand_overdue.
+ */
 const OVERDUE = `SELECT seq FROM errand_overdue
   WHERE at <= ? AND task IN (SELECT value FROM json_each(?)) ORDER BY seq LIMIT ?`
-/** Jobs that are scheduled for a time that cannot be read: walks the end of the primary key of errand_scheduled. */
+/**
+ * Jobs that are scheduled for a time that cannot be read: walks the end of the primary key of
+ * errand_scheduled.
+ */
 const NEVER_DUE = `SELECT s.seq FROM errand_scheduled s CROSS JOIN errand_jobs j ON j.seq = s.seq
   WHERE s.due_at > ${lastTime} AND j.task IN (SELECT value FROM json_each(?)) ORDER BY s.due_at, s.seq LIMIT ?`
 /** Steps in two primary keys, and a scan of errand_running. */
@@ -31,7 +40,10 @@ const NEEDS_SWEEP = `SELECT EXISTS (SELECT 1 FROM errand_overdue WHERE at <= ?)
   OR EXISTS (SELECT 1 FROM errand_running WHERE lease_until <= ? OR lease_until > ${lastTime})
   OR EXISTS (SELECT 1 FROM errand_scheduled WHERE due_at > ${lastTime})`
 
-/** Leases to the caller what other workers lost, oldest lease first, then what waited too long, then what would wait for ever. */
+/**
+ * Leases to the caller what other workers lost, oldest lease first, then what waited too long, then
+ * what would wait for ever.
+ */
 export function rescue(tx: Transaction, request: RescueRequest): Claimed {
   checkLease(request.leaseMs)
   const tasks = JSON.stringify(request.tasks)

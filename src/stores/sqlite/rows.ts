@@ -1,4 +1,7 @@
-/** From rows of the file to values: jobs as they are handed out, as the store's own verbs see them, and as readers show them. */
+/**
+ * From rows of the file to values: jobs as they are handed out, as the store's own verbs see them,
+ * and as readers show them.
+ */
 import { cutMs } from '../../core/duration.ts'
 import type { ClaimedJob, StoredJob } from '../../store/job.ts'
 import { handedOut, readTexts, shown } from '../unreadable.ts'
@@ -7,7 +10,10 @@ import { readCounters, type PackedCounters } from './counters.ts'
 import { knownAt, knownColumns, knownWidth, readKnown } from './job-columns.ts'
 import { BLOCKED, READY, RUNNING, SCHEDULED, stateOf, type StateCode } from './states.ts'
 
-/** A time as it is stored, by which its row is found again. One that no number of JavaScript holds is a `bigint`. */
+/**
+ * A time as it is stored, by which its row is found again. One that no number of JavaScript holds
+ * is a `bigint`.
+ */
 export type StoredTime = number | bigint
 
 /** The unique rule of a job as it is stored. */
@@ -98,7 +104,9 @@ export interface JobRecord extends Keyed, Bounds {
   readonly isLinked: boolean
 }
 
-/** A job's state, from the tables that hold it: `j` is `errand_jobs`, `r` and `f` are joined to it. */
+/**
+ * A job's state, from the tables that hold it: `j` is `errand_jobs`, `r` and `f` are joined to it.
+ */
 export const stateColumn: string = `CASE
     WHEN r.seq IS NOT NULL THEN ${RUNNING}
     WHEN f.seq IS NOT NULL THEN f.state
@@ -107,8 +115,8 @@ export const stateColumn: string = `CASE
     ELSE ${READY} END`
 
 /**
- * Whether a job waits for another, or another for it: one step in the primary key of errand_needs and
- * one in its index by job. Most files have no needs, which one step for all jobs tells.
+ * Whether a job waits for another, or another for it: one step in the primary key of errand_needs
+ * and one in its index by job. Most files have no needs, which one step for all jobs tells.
  */
 export const linkedColumn = `(EXISTS (SELECT 1 FROM errand_needs WHERE need >= '')
     AND (EXISTS (SELECT 1 FROM errand_needs n WHERE n.need = j.id)

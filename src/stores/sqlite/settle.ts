@@ -12,7 +12,10 @@ import { BLOCKED, CANCELLED, codeOf, READY, RUNNING, SCHEDULED } from './states.
 import type { Transaction } from './transaction.ts'
 import { rekey } from './uniques.ts'
 
-/** The leases of jobs: for each walks the unique index of ids, then two rowids; for its needs, see `linkedColumn`. */
+/**
+ * The leases of jobs: for each walks the unique index of ids, then two rowids; for its needs, see
+ * `linkedColumn`.
+ */
 const LEASES = `SELECT j.id, j.seq, j.queue, j.unique_key, j.unique_during, j.unique_until,
   r.token, r.worker, r.started_at, r.cancel_asked, r.cancel_reason, ${linkedColumn}
   FROM json_each(?) e CROSS JOIN errand_jobs j ON j.id = e.value CROSS JOIN errand_running r ON r.seq = j.seq`
@@ -58,7 +61,10 @@ export function settle(tx: Transaction, settlements: readonly Settlement[]): Set
   return answers
 }
 
-/** Settlements that may be written at one go: each stretch ends with the first one that changes other jobs too. */
+/**
+ * Settlements that may be written at one go: each stretch ends with the first one that changes
+ * other jobs too.
+ */
 function* stretchesOf(tx: Transaction, accepted: readonly Accepted[]): Generator<Accepted[]> {
   let stretch: Accepted[] = []
   for (const one of accepted) {

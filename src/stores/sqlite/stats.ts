@@ -10,7 +10,10 @@ import type { StoredTime } from './rows.ts'
 const lines = ['errand_ready', 'errand_suspects'].map((table) => ({
   /** The next priority in a queue: one step in the primary key. */
   nextPriority: `SELECT min(priority) FROM ${table} WHERE queue = ? AND priority > ?`,
-  /** The next jobs of a priority, in the order of their places: a range of the primary key, then rowids. */
+  /**
+   * The next jobs of a priority, in the order of their places: a range of the primary key, then
+   * rowids.
+   */
   next: `SELECT r.place, r.seq, j.due_at FROM ${table} r CROSS JOIN errand_jobs j ON j.seq = r.seq
     WHERE r.queue = ? AND r.priority = ? AND (r.place, r.seq) > (?, ?) ORDER BY r.place, r.seq LIMIT 20`,
 }))
@@ -40,10 +43,11 @@ function duesOf(connection: Connection, line: Line, queue: string): number[] {
 }
 
 /**
- * A job's place is no later than when it was due, so none that stands behind the oldest due time found can be older. Most often
- * the first job is the one. Two kinds of lines may have an older job than is found: one in which 1,000 jobs with old places, such
- * as those that workers gave back, stand before it; and one in which it was blocked for longer than it was scheduled, for which
- * its place is when it became ready.
+ * A job's place is no later than when it was due, so none that stands behind the oldest due time
+ * found can be older. Most often the first job is the one. Two kinds of lines may have an older job
+ * than is found: one in which 1,000 jobs with old places, such as those that workers gave back,
+ * stand before it; and one in which it was blocked for longer than it was scheduled, for which its
+ * place is when it became ready.
  */
 function oldestOf(connection: Connection, line: Line, queue: string, priority: StoredTime): number {
   let oldest = Infinity

@@ -1,5 +1,6 @@
 /**
- * One write transaction: the store's time in it, and what it will have changed once it is committed.
+ * One write transaction: the store's time in it, and what it will have changed once it is
+ * committed.
  *
  * It holds the one write lock of the file from its beginning to its end. No statement of the store
  * locks anything else, so none of them can wait for another.
@@ -53,8 +54,9 @@ export class Transaction {
   }
 
   /**
-   * Returns the token of the leases that this transaction gives: greater than any before, and no less than the clock's microseconds, so that
-   * what a loss of power or a restored file takes back is not given again.
+   * Returns the token of the leases that this transaction gives: greater than any before, and no
+   * less than the clock's microseconds, so that what a loss of power or a restored file takes back
+   * is not given again.
    */
   token(): number {
     if (this.#token === 0) this.#token = this.row(NEXT_TOKEN, this.now * 1_000)?.[0] as number
@@ -71,7 +73,10 @@ export class Transaction {
     return this.#needed.has(id)
   }
 
-  /** Whether any job has log lines, progress or records; most files have none, which saves a look for each removed job. */
+  /**
+   * Whether any job has log lines, progress or records; most files have none, which saves a look
+   * for each removed job.
+   */
   anyTraces(): boolean {
     this.#anyTraces ??= this.row(ANY_TRACES)?.[0] === 1
     return this.#anyTraces
