@@ -114,13 +114,11 @@ export const stateColumn: string = `CASE
     WHEN EXISTS (SELECT 1 FROM errand_needs n WHERE n.seq = j.seq) THEN ${BLOCKED}
     ELSE ${READY} END`
 
-/**
- * Whether a job waits for another, or another for it: one step in the primary key of errand_needs
- * and one in its index by job. Most files have no needs, which one step for all jobs tells.
- */
-export const linkedColumn = `(EXISTS (SELECT 1 FROM errand_needs WHERE need >= '')
-    AND (EXISTS (SELECT 1 FROM errand_needs n WHERE n.need = j.id)
-      OR EXISTS (SELECT 1 FROM errand_needs n WHERE n.seq = j.seq)))`
+/** Whether a job is needed by another: one step in the primary key of errand_needs. */
+export const neededColumn = `j.id IN (SELECT need FROM errand_needs)`
+
+/** Whether it is, or waits for another: one more step, in the index of needs by job. */
+const linkedColumn = `(${neededColumn} OR EXISTS (SELECT 1 FROM errand_needs n WHERE n.seq = j.seq))`
 
 const recordColumns = `j.seq, j.id, j.task, j.queue, ${stateColumn}, j.priority, j.due_at, j.place, j.start_by, j.deadline_at,
   j.start_within_ms, j.deadline_ms, j.keep_cancelled_ms, j.unique_key, j.unique_during, j.unique_until, j.suspect, j.counters,

@@ -7,17 +7,17 @@ import { packCounters } from './counters.ts'
 import { endForNeed, finish, release, weighNeeds, type Endable } from './needs.ts'
 import { insert } from './insert.ts'
 import { bind, lineUp } from './lines.ts'
-import { linkedColumn, readRecord, RECORD_BY_ID, RECORD_BY_SEQ } from './rows.ts'
+import { neededColumn, readRecord, RECORD_BY_ID, RECORD_BY_SEQ } from './rows.ts'
 import { BLOCKED, CANCELLED, codeOf, READY, RUNNING, SCHEDULED } from './states.ts'
 import type { Transaction } from './transaction.ts'
 import { rekey } from './uniques.ts'
 
 /**
- * The leases of jobs: for each walks the unique index of ids, then two rowids; for its needs, see
- * `linkedColumn`.
+ * The leases of jobs: for each walks the unique index of ids, then two rowids, then `neededColumn`. Of
+ * the jobs that run only those leased as overdue may have needs of their own.
  */
 const LEASES = `SELECT j.id, j.seq, j.queue, j.unique_key, j.unique_during, j.unique_until,
-  r.token, r.worker, r.started_at, r.cancel_asked, r.cancel_reason, ${linkedColumn}
+  r.token, r.worker, r.started_at, r.cancel_asked, r.cancel_reason, r.overdue OR ${neededColumn}
   FROM json_each(?) e CROSS JOIN errand_jobs j ON j.id = e.value CROSS JOIN errand_running r ON r.seq = j.seq`
 /** Ends leases: walks rowids. */
 const DROP_LEASES = `DELETE FROM errand_running WHERE seq IN (SELECT value FROM json_each(?))`
