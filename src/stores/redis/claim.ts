@@ -4,16 +4,45 @@ import { lastTime } from '../unreadable.ts'
 import { escape, nullable, whole } from './encoding.ts'
 import { jobsLua } from './fragments.ts'
 import { packedLength, unpackId } from './ids.ts'
-import { leasingLua } from './leasing.ts'
+import { leasingLua } from './lines.ts'
 import type { Answered, Partition } from './partitions/partition.ts'
-import { readClaimed } from './rows.ts'
-import { pairOf } from './script.ts'
+import { readClaimed, readLease } from './row-readers.ts'
+import { pairOf, scriptOf } from './script.ts'
+
+/** How much longer than its leases a claim is remembered by the server's own clock: the store's may stand still in tests. */
+const rememberedMs = 60_000
+
+/** `once:<id>` remembers what a claim with an id was given until its leases end: token, that end, packed ids. */
+const onceLua = String.raw`
+-- What a claim got that is still under its lease; nil where none is remembered.
+local function claimedBefore(id)
+  local remembered = call('GET', root .. 'once:' .. id)
+  local before = remembered and fieldsOf(remembered)
+  if not before or tonumber(before[2]) <= now then return nil end
+  local ids, keys, leases = {}, {}, {}
+  local all = {}
+  for n = 1, #before[3], IDLENGTH do all[#all + 1] = sub(before[3], n, n + IDLENGTH - 1) end
+  for n, lease in ipairs(#all > 0 and call('HMGET', root .. 'running', unpack(all)) or {}) do
+    if lease and leaseIn(lease).token == before[1] then
+      ids[#ids + 1], keys[#keys + 1], leases[#leases + 1] = all[n], keyOf(all[n]), lease
+    end
+  end
+  return { token = before[1], ids = concat(ids), records = #keys > 0 and call('MGET', unpack(keys)) or {}, leases = leases }
+end
+
+local function remember(id, token, ids)
+  call('SET', root .. 'once:' .. id, concat({ token, text(now + leaseMs), concat(ids) }, '\t'), 'PX', leaseMs + ${rememberedMs})
+end
+`
 
 const CLAIM = pairOf(
   'claim',
   String.raw`
--- ARGV[4...8]: worker, lease in ms, most jobs in all, most from each queue that is not named, highest losses of a suspect or -1
--- ARGV[9...]: queues, each with its limit
+-- ARGV[4...9]: worker, lease in ms, most jobs in all, most from each queue that is not named, highest losses of a suspect or '', id of
+-- the claim or ''
+-- ARGV[10...]: queues, each with its limit
+local remembered = ARGV[9] ~= '' and root .. 'once:' .. ARGV[9]
+if remembered and call('EXISTS', remembered) == 1 then return false end
 local limit, others = min(MOST, tonumber(ARGV[6])), tonumber(ARGV[7])
 local least = tonumber(call('HGET', root .. 'meta', 'token'))
 if not least then return false end
@@ -24,17 +53,17 @@ if first[1] then
 end
 local skips, queues, limits = {}, {}, {}
 for _, queue in ipairs(call('SMEMBERS', root .. 'paused')) do skips[queue] = true end
-for n = 9, #ARGV, 2 do
+for n = 10, #ARGV, 2 do
   if not skips[ARGV[n]] then queues[#queues + 1], limits[#limits + 1] = ARGV[n], tonumber(ARGV[n + 1]) end
 end
 local named = #queues
 if others > 0 then
-  for n = 9, #ARGV, 2 do skips[ARGV[n]] = true end
+  for n = 10, #ARGV, 2 do skips[ARGV[n]] = true end
   for _, queue in ipairs(call('ZRANGE', root .. 'busy', 0, MOST - 1)) do
     if not skips[queue] then queues[#queues + 1], limits[#limits + 1] = queue, others end
   end
 end
-local ids, taken, byte, last = {}, {}, string.byte, 0
+local ids, taken, byte, last, odd = {}, {}, string.byte, 0, nil
 for q, queue in ipairs(queues) do
   local most = min(limits[q], limit - #ids)
   if most > 0 and (q > named or call('ZSCORE', root .. 'busy', queue)) then
@@ -43,19 +72,28 @@ for q, queue in ipairs(queues) do
     if #entries == 0 then return false end
     for n = 1, #entries do
       local entry = entries[n]
-      if byte(entry, IDLENGTH + 1) == 120 then return false end
       last = last + 1
       ids[last] = sub(entry, 1, IDLENGTH)
+      if byte(entry, IDLENGTH + 1) == 120 then
+        -- Of these, the full script does those with a key or bounds, and those whose size counts.
+        local start = call('GETRANGE', root .. 'j:' .. ids[last], 0, SMALL)
+        if byte(start) ~= 80 or #start > SMALL then return false end
+        odd = odd or {}
+        odd[last] = true
+      end
     end
     taken[q] = #entries
   end
 end
-if #ids == 0 then return { 0, now, nextDue, '0', '', '', {} } end
+local untilAt = format('%.0f', now + tonumber(ARGV[5]))
+if #ids == 0 then
+  if remembered then call('SET', remembered, '0\t' .. untilAt .. '\t', 'PX', tonumber(ARGV[5]) + ${rememberedMs}) end
+  return { 0, now, nextDue, '0', '', '', {} }
+end
 for q, count in pairs(taken) do call('LTRIM', root .. 'line:' .. queues[q], count, -1) end
 least = max(least + 1, micros)
 local token = format('%.0f', least + (tonumber(ARGV[3]) - least) % tonumber(ARGV[2]))
 call('HSET', root .. 'meta', 'token', token)
-local untilAt = format('%.0f', now + tonumber(ARGV[5]))
 -- A lease that stands alone ends by itself, those of several jobs with their claim.
 local shared = #ids > 1
 local leases = {}
@@ -67,6 +105,10 @@ for q, queue in ipairs(queues) do
     leases[2 * n - 1], leases[2 * n] = ids[n], lease
   end
 end
+if odd then
+  local lease = concat({ token, untilAt, '', shared and 's' or '', ARGV[4], '', '' }, '\t')
+  for n in pairs(odd) do leases[2 * n] = lease end
+end
 call('HSET', root .. 'running', unpack(leases))
 local packed = concat(ids)
 if shared then
@@ -74,6 +116,7 @@ if shared then
   call('HSET', root .. 'claimed', token, #ids)
   call('ZADD', root .. 'claims', untilAt, token)
 else call('ZADD', root .. 'leases', untilAt, ids[1]) end
+if remembered then call('SET', remembered, concat({ token, untilAt, packed }, '\t'), 'PX', tonumber(ARGV[5]) + ${rememberedMs}) end
 for q, count in pairs(taken) do
   local queue = queues[q]
   if call('HINCRBY', root .. 'tally', '2:' .. queue, -count) <= 0 then
@@ -88,11 +131,15 @@ for n = 1, #ids do keys[n] = prefix .. ids[n] end
 local records = call('MGET', unpack(keys))
 return { 0, now, nextDue, token, '', packed, records }
 `,
-  [...jobsLua, leasingLua],
+  [...jobsLua, leasingLua, onceLua],
   String.raw`
 worker, leaseMs = nextArg(), tonumber(nextArg())
-local limit, others, losses = min(MOST, tonumber(nextArg())), tonumber(nextArg()), tonumber(nextArg())
+local limit, others, losses, once = min(MOST, tonumber(nextArg())), tonumber(nextArg()), tonumber(nextArg()), nextArg()
 local nextDue = promote()
+if once ~= '' then
+  local again = claimedBefore(once)
+  if again then return { close(), now, nextDue or -1, again.token, '', again.ids, again.records, 0, again.leases } end
+end
 local ids, records = {}, {}
 local looked, size, cut = 0, 0, false
 
@@ -227,7 +274,7 @@ end
 
 local started = ''
 local function claimQueue(queue, most)
-  if #ids == 0 and losses >= 0 and call('EXISTS', root .. 'lost:' .. queue) == 1 then
+  if #ids == 0 and losses and call('EXISTS', root .. 'lost:' .. queue) == 1 then
     local id = suspectBeforeOthers(queue)
     if id then
       local r = load(id)
@@ -291,8 +338,21 @@ if others > 0 and not done and #ids < limit then
     if not named[queue] and not paused[queue] then done = claimQueue(queue, min(others, limit - #ids)) end
   end
 end
+if once ~= '' then remember(once, token or '0', ids) end
 local hinted = close()
 return { hinted, now, nextDue or -1, token or '0', started, concat(ids), records, cut and 1 or 0 }
+`,
+)
+
+const CLAIMED = scriptOf(
+  'claimed',
+  [...jobsLua, onceLua],
+  `
+-- ARGV[4]: id of a claim
+local nextDue = promote()
+local again = claimedBefore(nextArg())
+if not again then return { close() } end
+return { close(), now, nextDue or -1, again.token, '', again.ids, again.records, 0, again.leases }
 `,
 )
 
@@ -311,7 +371,40 @@ type ClaimReply = readonly [
   records: readonly string[],
   /** Not there where sizes were not counted. */
   cut?: number,
+  /** The leases as they are now, of a claim that is repeated. */
+  leases?: readonly string[],
 ]
+
+/** The arguments of a claim. */
+function argumentsOf(request: ClaimRequest): string[] {
+  const args = [
+    nullable(request.worker),
+    whole(request.leaseMs),
+    String(request.limit),
+    String(request.others),
+    whole(request.maxLosses),
+    request.id ?? '',
+  ]
+  for (const { name, limit } of request.queues) args.push(escape(name), String(limit))
+  return args
+}
+
+function readClaim(reply: ClaimReply): Answered<Claimed & NextDue> {
+  const [hinted, now, nextDueMs, token, startedAt, ids, records, cut, leases] = reply
+  const fresh = {
+    token: Number(token),
+    startedAt: startedAt === '' ? null : Number(startedAt),
+    cancelAsked: false,
+  }
+  const jobs = records.map((record, n) => {
+    const lease = leases?.[n]
+    const leased = lease === undefined ? fresh : readLease(lease)
+    return readClaimed(unpackId(ids, n * packedLength), record, leased, handedAsReady)
+  })
+  return { hinted, answer: { now, jobs, cut: cut === 1, nextDueMs: readNextDue(nextDueMs) } }
+}
+
+const handedAsReady = { why: 'ready', lostBy: null } as const
 
 /**
  * Leases ready jobs of a partition in order. A suspect is leased alone: it comes only as the first job of a call, and then it is the
@@ -321,24 +414,16 @@ export async function claim(
   partition: Partition,
   request: ClaimRequest,
 ): Promise<Answered<Claimed & NextDue>> {
-  const args = [
-    nullable(request.worker),
-    whole(request.leaseMs),
-    String(request.limit),
-    String(request.others),
-    String(request.maxLosses),
-  ]
-  for (const { name, limit } of request.queues) args.push(escape(name), String(limit))
-  const reply = (await partition.runPair(CLAIM, args, () => args)) as ClaimReply
-  const [hinted, now, nextDueMs, token, startedAt, ids, records, cut] = reply
-  const handed = {
-    token: Number(token),
-    why: 'ready',
-    startedAt: startedAt === '' ? null : Number(startedAt),
-    cancelAsked: false,
-  } as const
-  const jobs = records.map((record, n) =>
-    readClaimed(unpackId(ids, n * packedLength), record, handed),
-  )
-  return { hinted, answer: { now, jobs, cut: cut === 1, nextDueMs: readNextDue(nextDueMs) } }
+  const args = argumentsOf(request)
+  return readClaim((await partition.runPair(CLAIM, args, () => args)) as ClaimReply)
+}
+
+/** What a claim of this id got here that is still under its lease; null where none is remembered. */
+export async function claimedBefore(
+  partition: Partition,
+  id: string,
+): Promise<Answered<(Claimed & NextDue) | null>> {
+  const reply = (await partition.run(CLAIMED, [id])) as ClaimReply | readonly [hinted: number]
+  if (reply.length === 1) return { hinted: reply[0], answer: null }
+  return readClaim(reply)
 }

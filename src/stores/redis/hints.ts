@@ -15,7 +15,6 @@ const kinds: readonly (readonly [bit: number, hint: Hint])[] = [
 export const workBit = 1
 export const pausedBit = 32
 export const lockBit = 64
-export const recordBit = 128
 const hintBits = 1 | 2 | 4 | 32 | 64 | 128
 
 /** Bits that ask for a relay: messages for other partitions, or needs that are still to be answered. */

@@ -93,7 +93,7 @@ local function lineUp(r, state)
   end
 end
 
--- Drops a job whose place could not be read from a line that is ordered by it; answers whether it stood there.
+-- Drops a job whose place could not be read from a line that is ordered by it; returns whether it stood there.
 local function stepOutById(line, id)
   for _, member in ipairs(call('ZRANGE', line, 0, MOST - 1)) do
     if sub(member, 29, 28 + IDLENGTH) == id then return call('ZREM', line, member) == 1 end
@@ -137,7 +137,7 @@ local function unbind(r)
 end
 
 local PROMOTED = 500
--- Makes scheduled jobs ready that are due, and answers how long until the next one; nil when there is none.
+-- Makes scheduled jobs ready that are due, and returns how long until the next one; nil when there is none.
 local function promote()
   local due = call('ZRANGE', root .. 'scheduled', '-inf', now, 'BYSCORE', 'LIMIT', 0, PROMOTED)
   for _, member in ipairs(due) do
@@ -153,5 +153,24 @@ local function promote()
   local first = call('ZRANGE', root .. 'scheduled', 0, 0, 'WITHSCORES')
   if #first == 0 or tonumber(first[2]) > LAST then return nil end
   return max(0, tonumber(first[2]) - now)
+end
+`
+
+/** How scripts put waiting jobs under leases of the worker that calls. */
+export const leasingLua: string = String.raw`
+local worker, leaseMs
+
+-- Leases one job out of wherever it waits: a suspect as started, an overdue one as not. Returns its lease.
+local function leaseWaiting(r, state, flags, startedAt)
+  stepOut(r, state)
+  unbind(r)
+  save(r)
+  local lease = {
+    token = newToken(), untilAt = now + leaseMs, startedAt = startedAt, flags = flags, worker = worker, reason = '',
+  }
+  writeLease(r.id, lease)
+  moved(r.queue, state, RUNNING)
+  rekey(r, RUNNING)
+  return leaseText(lease)
 end
 `

@@ -79,9 +79,15 @@ local function fieldsOf(line)
   return fields
 end
 
--- What happened, for those who watch: 1 work, 2 finished, 4 cancel. For the caller: 8 when 'todo' has work for a relay, 16 when
--- there is a message for another partition.
-local WORK, FINISHED, CANCEL, REST, POST = 1, 2, 4, 8, 16
+-- A text that may be null and is an argument of its own: nil for ''.
+local function textIn(arg)
+  if arg ~= '' then return sub(arg, 2) end
+  return nil
+end
+
+-- What happened, for those who watch: 1 work, 2 finished, 4 cancel, 128 record. For the caller: 8 when 'todo' has work for a relay,
+-- 16 when there is a message for another partition.
+local WORK, FINISHED, CANCEL, REST, POST, RECORD = 1, 2, 4, 8, 16, 128
 local hints = {}
 local function hint(what) hints[what] = true end
 local function hinted()
@@ -123,8 +129,9 @@ export function layoutScriptOf(name: string, body: string): Script {
 /** Two scripts for one thing. */
 export interface Pair {
   /**
-   * Code without functions, whose making costs at each call. Carries out the ordinary case, or answers nil and has changed nothing, also
-   * when the partition has no `meta`: it looks by a call that it needs in any case.
+   * Code without functions, whose making costs at each call. Carries out the ordinary case, or returns nil and has changed nothing, also
+   * when the partition has no `meta`: it looks by a call that it needs in any case. Asks about the jobs of its call alone: that others
+   * are out of the ordinary must not slow these down.
    */
   readonly quick: Script
   /** Carries out every case. */

@@ -1,0 +1,79 @@
+/** For how long the ready jobs of queues have been due. */
+import { escape, readNumber } from './encoding.ts'
+import { jobsLua } from './fragments.ts'
+import type { Partition } from './partitions/partition.ts'
+import { scriptOf } from './script.ts'
+
+/**
+ * Looks at the first ten jobs of a queue's line, of its suspects, and of each priority apart from the line, and no further: they stand
+ * in the order in which they came due, but for those that were put back with their place and a later time.
+ */
+const OLDEST = scriptOf(
+  'oldest',
+  jobsLua,
+  String.raw`
+-- ARGV[4...]: queues, 10 or fewer
+local HEADS, SCORES = 10, 20
+local oldest
+
+local function weigh(id, ticket)
+  local r = glance(id)
+  -- What a job left behind in the line has another ticket.
+  if not r or (ticket and r.ticket ~= ticket) then return false end
+  if not oldest or r.due < oldest then oldest = r.due end
+  return true
+end
+
+-- The first of each score in a sorted set.
+local function weighHeads(name)
+  local from = '-inf'
+  for n = 1, SCORES do
+    local first = call('ZRANGE', root .. name, from, '+inf', 'BYSCORE', 'LIMIT', 0, 1, 'WITHSCORES')
+    if not first[1] then return end
+    for _, member in ipairs(call('ZRANGE', root .. name, first[2], first[2], 'BYSCORE', 'LIMIT', 0, HEADS)) do
+      weigh(sub(member, 29, 28 + IDLENGTH))
+    end
+    from = '(' .. first[2]
+  end
+end
+
+local function weighLine(queue)
+  local found = 0
+  for from = 0, 90, HEADS do
+    local entries = call('LRANGE', root .. 'line:' .. queue, from, from + HEADS - 1)
+    for _, entry in ipairs(entries) do
+      if weigh(sub(entry, 1, IDLENGTH), sub(entry, IDLENGTH + 1)) then found = found + 1 end
+    end
+    if found > 0 or #entries < HEADS then return end
+  end
+end
+
+local answers = {}
+while at < #ARGV do
+  local queue = nextArg()
+  oldest = nil
+  weighLine(queue)
+  weighHeads('early:' .. queue)
+  weighHeads('lost:' .. queue)
+  answers[#answers + 1] = text(oldest)
+end
+return answers
+`,
+)
+
+/** When the ready job of each queue was due that has been due for longest; null for a queue without ready jobs. */
+export async function oldestReady(
+  partition: Partition,
+  queues: readonly string[],
+): Promise<(number | null)[]> {
+  const all: (number | null)[] = []
+  for (let from = 0; from < queues.length; from += mostQueues) {
+    const some = queues.slice(from, from + mostQueues).map(escape)
+    const times = (await partition.run(OLDEST, some)) as string[]
+    all.push(...times.map(readNumber))
+  }
+  return all
+}
+
+/** How many queues one script looks at. */
+const mostQueues = 10
