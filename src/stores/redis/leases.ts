@@ -132,7 +132,12 @@ export async function record(
   partition: Partition,
   records: readonly RunRecord[],
 ): Promise<RecordAnswer[]> {
-  const args = records.flatMap(({ id, token, name, text }) => [packId(id), String(token), name, text])
+  const args = records.flatMap(({ id, token, name, text }) => [
+    packId(id),
+    String(token),
+    name,
+    text,
+  ])
   const letters = (await partition.run(RECORD, args)) as string
   return records.map((_, n) => (letters[n] === 'r' ? 'recorded' : 'stale'))
 }

@@ -52,7 +52,11 @@ const mostInserted = 1_000
 type AdvanceOf = ReadonlyMap<string, Advance>
 
 /** Divides jobs, by their places in the batch, into calls; those of an advance come with the first of them. */
-function callsOf(places: readonly number[], jobs: readonly NewJob[], advanceOf: AdvanceOf): number[][] {
+function callsOf(
+  places: readonly number[],
+  jobs: readonly NewJob[],
+  advanceOf: AdvanceOf,
+): number[][] {
   if (places.length <= mostInserted) return [[...places]]
   const units = Map.groupBy(places, (n) => advanceOf.get(jobs[n]?.id ?? '') ?? n)
   const calls: number[][] = []

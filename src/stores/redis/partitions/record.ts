@@ -1,10 +1,5 @@
 /** Records over several partitions: each lies where the hash of its key says. */
-import type {
-  PutAnswer,
-  RecordsQuery,
-  RecordWrite,
-  StoredRecord,
-} from '../../../store/records.ts'
+import type { PutAnswer, RecordsQuery, RecordWrite, StoredRecord } from '../../../store/records.ts'
 import { gathered } from '../pages.ts'
 import { byKey, getRecords, listRecords, putRecords } from '../records.ts'
 import type { Answered } from './partition.ts'
