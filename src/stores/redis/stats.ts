@@ -12,11 +12,14 @@ const OLDEST = scriptOf(
   'oldest',
   jobsLua,
   String.raw`
--- ARGV[4...]: queues, 10 or fewer
+-- ARGV[4...]: queues. Returns the times of the first of them, as many as one script may look at, and of one at least.
 local HEADS, SCORES = 10, 20
+local LINE = 10 * HEADS
 local oldest
+local looked = 0
 
 local function weigh(id, ticket)
+  looked = looked + 1
   local r = glance(id)
   -- What a job left behind in the line has another ticket.
   if not r or (ticket and r.ticket ~= ticket) then return false end
@@ -39,7 +42,7 @@ end
 
 local function weighLine(queue)
   local found = 0
-  for from = 0, 90, HEADS do
+  for from = 0, LINE - HEADS, HEADS do
     local entries = call('LRANGE', root .. 'line:' .. queue, from, from + HEADS - 1)
     for _, entry in ipairs(entries) do
       if weigh(sub(entry, 1, IDLENGTH), sub(entry, IDLENGTH + 1)) then found = found + 1 end
@@ -49,7 +52,7 @@ local function weighLine(queue)
 end
 
 local answers = {}
-while at < #ARGV do
+while at < #ARGV and looked + LINE + 2 * SCORES * HEADS <= MOST do
   local queue = nextArg()
   oldest = nil
   weighLine(queue)
@@ -67,13 +70,13 @@ export async function oldestReady(
   queues: readonly string[],
 ): Promise<(number | null)[]> {
   const all: (number | null)[] = []
-  for (let from = 0; from < queues.length; from += mostQueues) {
-    const some = queues.slice(from, from + mostQueues).map(escape)
+  while (all.length < queues.length) {
+    const some = queues.slice(all.length, all.length + mostQueues).map(escape)
     const times = (await partition.run(OLDEST, some)) as string[]
-    all.push(...times.map(readNumber))
+    all.push(...times.map((time) => readNumber(time)))
   }
   return all
 }
 
-/** How many queues one script looks at. */
-const mostQueues = 10
+/** How many queues one script is asked about at most. */
+const mostQueues = 100
