@@ -170,6 +170,28 @@ if (canStartRedis()) {
     )
   })
 
+  test('a claim of any jobs may be repeated while its leases last, and then claims as ever', async (t) => {
+    const store = redis(server.url, { prefix: 'once' })
+    t.after(() => store.close())
+    await store.insert([newJob({ priority: 5 }), newJob({ deadlineMs: 60_000 }), newJob()])
+    const [lost] = (await store.claim(claimOf({ limit: 1 }))).jobs
+    assert.ok(lost)
+    await store.settle([requeue(lost, { suspect: true, started: true })])
+    for (const maxLosses of [1_000, null]) {
+      const request = claimOf({ id: newJob().id, maxLosses })
+      const { jobs } = await store.claim(request)
+      assert.equal(jobs.length, maxLosses === null ? 2 : 1)
+      const again = await store.claim(request)
+      assert.deepEqual(again.jobs.toSorted(byId), jobs.toSorted(byId))
+    }
+    const short = claimOf({ id: newJob().id, leaseMs: 50 })
+    assert.deepEqual((await store.claim(short)).jobs, [])
+    await store.insert([newJob()])
+    assert.deepEqual((await store.claim(short)).jobs, [])
+    await new Promise((resolve) => setTimeout(resolve, 60))
+    assert.equal((await store.claim(short)).jobs.length, 1)
+  })
+
   test('jobs of a group are claimed in one script with the others', async (t) => {
     const store = redis(server.url, { prefix: 'grouped' })
     t.after(() => store.close())
@@ -229,4 +251,8 @@ if (canStartRedis()) {
     assert.match(stats, /cmdstat_evalsha/)
     assert.doesNotMatch(stats, /cmdstat_(keys|scan|hscan|sscan|zscan):/)
   })
+}
+
+function byId(a: { readonly id: string }, b: { readonly id: string }): number {
+  return a.id < b.id ? -1 : 1
 }
