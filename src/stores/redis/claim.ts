@@ -1,47 +1,21 @@
 /** Handing out jobs that are ready. */
 import type { Claimed, ClaimRequest, NextDue } from '../../store/worker-calls.ts'
-import { lastTime } from '../unreadable.ts'
+import { readClaim, type ClaimReply } from './claim-reply.ts'
+import { onceLua, rememberedMs } from './claims-by-id.ts'
 import { escape, nullable, whole } from './encoding.ts'
 import { jobsLua } from './fragments.ts'
-import { packedLength, unpackId } from './ids.ts'
 import { leasingLua } from './lines.ts'
 import type { Answered, Partition } from './partitions/partition.ts'
-import { readClaimed, readLease } from './row-readers.ts'
-import { pairOf, scriptOf } from './script.ts'
-
-/** How much longer than its leases a claim is remembered by the server's own clock: the store's may stand still in tests. */
-const rememberedMs = 60_000
-
-/** `once:<id>` remembers what a claim with an id was given until its leases end: token, that end, packed ids. */
-const onceLua = String.raw`
--- What a claim got that is still under its lease; nil where none is remembered.
-local function claimedBefore(id)
-  local remembered = call('GET', root .. 'once:' .. id)
-  local before = remembered and fieldsOf(remembered)
-  if not before or tonumber(before[2]) <= now then return nil end
-  local ids, keys, leases = {}, {}, {}
-  local all = {}
-  for n = 1, #before[3], IDLENGTH do all[#all + 1] = sub(before[3], n, n + IDLENGTH - 1) end
-  for n, lease in ipairs(#all > 0 and call('HMGET', root .. 'running', unpack(all)) or {}) do
-    if lease and leaseIn(lease).token == before[1] then
-      ids[#ids + 1], keys[#keys + 1], leases[#leases + 1] = all[n], keyOf(all[n]), lease
-    end
-  end
-  return { token = before[1], ids = concat(ids), records = #keys > 0 and call('MGET', unpack(keys)) or {}, leases = leases }
-end
-
-local function remember(id, token, ids)
-  call('SET', root .. 'once:' .. id, concat({ token, text(now + leaseMs), concat(ids) }, '\t'), 'PX', leaseMs + ${rememberedMs})
-end
-`
+import { pairOf } from './script.ts'
 
 const CLAIM = pairOf(
   'claim',
   String.raw`
--- ARGV[4...9]: worker, lease in ms, most jobs in all, most from each queue that is not named, highest losses of a suspect or '', id of
--- the claim or ''
+-- ARGV[4...9]: worker, lease in ms, most jobs in all, most from each queue that is not named,
+-- highest losses of a suspect or '', id of the claim or ''
 -- ARGV[10...]: queues, each with its limit
 local remembered = ARGV[9] ~= '' and root .. 'once:' .. ARGV[9]
+local rememberedMs = tonumber(ARGV[5]) + ${rememberedMs}
 if remembered and call('EXISTS', remembered) == 1 then return false end
 local limit, others = min(MOST, tonumber(ARGV[6])), tonumber(ARGV[7])
 local least = tonumber(call('HGET', root .. 'meta', 'token'))
@@ -87,7 +61,7 @@ for q, queue in ipairs(queues) do
 end
 local untilAt = format('%.0f', now + tonumber(ARGV[5]))
 if #ids == 0 then
-  if remembered then call('SET', remembered, '0\t' .. untilAt .. '\t', 'PX', tonumber(ARGV[5]) + ${rememberedMs}) end
+  if remembered then call('SET', remembered, '0\t' .. untilAt .. '\t', 'PX', rememberedMs) end
   return { 0, now, nextDue, '0', '', '', {} }
 end
 for q, count in pairs(taken) do call('LTRIM', root .. 'line:' .. queues[q], count, -1) end
@@ -116,7 +90,9 @@ if shared then
   call('HSET', root .. 'claimed', token, #ids)
   call('ZADD', root .. 'claims', untilAt, token)
 else call('ZADD', root .. 'leases', untilAt, ids[1]) end
-if remembered then call('SET', remembered, concat({ token, untilAt, packed }, '\t'), 'PX', tonumber(ARGV[5]) + ${rememberedMs}) end
+if remembered then
+  call('SET', remembered, concat({ token, untilAt, packed }, '\t'), 'PX', rememberedMs)
+end
 for q, count in pairs(taken) do
   local queue = queues[q]
   if call('HINCRBY', root .. 'tally', '2:' .. queue, -count) <= 0 then
@@ -134,16 +110,21 @@ return { 0, now, nextDue, token, '', packed, records }
   [...jobsLua, leasingLua, onceLua],
   String.raw`
 worker, leaseMs = nextArg(), tonumber(nextArg())
-local limit, others, losses, once = min(MOST, tonumber(nextArg())), tonumber(nextArg()), tonumber(nextArg()), nextArg()
+local limit, others = min(MOST, tonumber(nextArg())), tonumber(nextArg())
+local losses, once = tonumber(nextArg()), nextArg()
 local nextDue = promote()
 if once ~= '' then
   local again = claimedBefore(once)
-  if again then return { close(), now, nextDue or -1, again.token, '', again.ids, again.records, 0, again.leases } end
+  if again then
+    local hinted = close()
+    return { hinted, now, nextDue or -1, again.token, '', again.ids, again.records, 0, again.leases }
+  end
 end
 local ids, records = {}, {}
 local looked, size, cut = 0, 0, false
 
--- How many of these entries, from the first, go before the call has enough for their size: those whose size counts have an 'x'.
+-- How many of these entries, from the first, go before the call has enough for their size: those
+-- whose size counts have an 'x'.
 local function fitting(entries)
   local sum = size
   for n = 1, #entries do
@@ -153,7 +134,8 @@ local function fitting(entries)
   return #entries
 end
 
--- Entries of the head of a line that are still their jobs' own, up to a number; drops the others from its head.
+-- Entries of the head of a line that are still their jobs' own, up to a number; drops the others
+-- from its head.
 local function takeLine(queue, most)
   local line = root .. 'line:' .. queue
   while most > 0 and looked < 2 * MOST do
@@ -179,8 +161,9 @@ local function takeLine(queue, most)
   end
 end
 
--- The head of a line without taking it: for each entry its place, how much of the line goes with it, and what of that jobs left behind.
--- Drops what jobs left behind when there is nothing else. What stays in the line stays noted among the ghosts: the quick script counts on it.
+-- The head of a line without taking it: for each entry its place, how much of the line goes with
+-- it, and what of that jobs left behind. Drops what jobs left behind when there is nothing else.
+-- What stays in the line stays noted among the ghosts: the quick script counts on it.
 local function headOf(queue, most)
   local line, ghosts = root .. 'line:' .. queue, root .. 'ghosts:' .. queue
   while looked < 2 * MOST do
@@ -344,37 +327,6 @@ return { hinted, now, nextDue or -1, token or '0', started, concat(ids), records
 `,
 )
 
-const CLAIMED = scriptOf(
-  'claimed',
-  [...jobsLua, onceLua],
-  `
--- ARGV[4]: id of a claim
-local nextDue = promote()
-local again = claimedBefore(nextArg())
-if not again then return { close() } end
-return { close(), now, nextDue or -1, again.token, '', again.ids, again.records, 0, again.leases }
-`,
-)
-
-/** Milliseconds until the next job is due; null for none, and for a time that cannot be read. */
-function readNextDue(ms: number): number | null {
-  return ms < 0 || ms > lastTime ? null : ms
-}
-
-type ClaimReply = readonly [
-  hinted: number,
-  now: number,
-  nextDueMs: number,
-  token: string,
-  startedAt: string,
-  ids: string,
-  records: readonly string[],
-  /** Not there where sizes were not counted. */
-  cut?: number,
-  /** The leases as they are now, of a claim that is repeated. */
-  leases?: readonly string[],
-]
-
 /** The arguments of a claim. */
 function argumentsOf(request: ClaimRequest): string[] {
   const args = [
@@ -389,26 +341,10 @@ function argumentsOf(request: ClaimRequest): string[] {
   return args
 }
 
-function readClaim(reply: ClaimReply): Answered<Claimed & NextDue> {
-  const [hinted, now, nextDueMs, token, startedAt, ids, records, cut, leases] = reply
-  const fresh = {
-    token: Number(token),
-    startedAt: startedAt === '' ? null : Number(startedAt),
-    cancelAsked: false,
-  }
-  const jobs = records.map((record, n) => {
-    const lease = leases?.[n]
-    const leased = lease === undefined ? fresh : readLease(lease)
-    return readClaimed(unpackId(ids, n * packedLength), record, leased, handedAsReady)
-  })
-  return { hinted, answer: { now, jobs, cut: cut === 1, nextDueMs: readNextDue(nextDueMs) } }
-}
-
-const handedAsReady = { why: 'ready', lostBy: null } as const
-
 /**
- * Leases ready jobs of a partition in order. A suspect is leased alone: it comes only as the first job of a call, and then it is the
- * only one; otherwise ordinary jobs go on as if suspects were not there.
+ * Leases ready jobs of a partition in order. A suspect is leased alone: it comes only as the first
+ * job of a call, and then it is the only one; otherwise ordinary jobs go on as if suspects were not
+ * there.
  */
 export async function claim(
   partition: Partition,
@@ -416,14 +352,4 @@ export async function claim(
 ): Promise<Answered<Claimed & NextDue>> {
   const args = argumentsOf(request)
   return readClaim((await partition.runPair(CLAIM, args, () => args)) as ClaimReply)
-}
-
-/** What a claim of this id got here that is still under its lease; null where none is remembered. */
-export async function claimedBefore(
-  partition: Partition,
-  id: string,
-): Promise<Answered<(Claimed & NextDue) | null>> {
-  const reply = (await partition.run(CLAIMED, [id])) as ClaimReply | readonly [hinted: number]
-  if (reply.length === 1) return { hinted: reply[0], answer: null }
-  return readClaim(reply)
 }

@@ -39,9 +39,10 @@ for _, queue in ipairs(call('ZRANGE', root .. 'busy', 0, MOST - 1)) do
 end
 local function due(name) return #call('ZRANGE', root .. name, '-inf', now, 'BYSCORE', 'LIMIT', 0, 1) > 0 end
 local isNever = #call('ZRANGE', root .. 'scheduled', '(' .. text(LAST), '+inf', 'BYSCORE', 'LIMIT', 0, 1) > 0
+local sweepDue = due('leases') or due('claims') or due('bounds') or isNever
 return {
-  hinted, now, nextDue or -1, ready and 1 or 0, (due('leases') or due('claims') or due('bounds') or isNever) and 1 or 0, pruneDue and 1 or 0,
-  paused, todo and 1 or 0,
+  hinted, now, nextDue or -1, ready and 1 or 0, sweepDue and 1 or 0, pruneDue and 1 or 0, paused,
+  todo and 1 or 0,
 }
 `,
 )
@@ -89,7 +90,10 @@ while at < #ARGV do call('HSET', root .. 'tasks', nextArg(), nextArg()) end
 
 const TASKS = scriptOf('tasks', [], `return call('HVALS', root .. 'tasks')`)
 
-/** Writes a worker's heartbeat, unless `heartbeat` is false, and says what there is to do in a partition. */
+/**
+ * Writes a worker's heartbeat, unless `heartbeat` is false, and says what there is to do in a
+ * partition.
+ */
 export async function tend(
   partition: Partition,
   worker: WorkerRecord,

@@ -1,8 +1,8 @@
 /**
  * New work: `insert`.
  *
- * A call whose connection broke is sent again, perhaps when its jobs have long ended and are forgotten. So each call has a name, and
- * `c:<name>` keeps for a while how it came out.
+ * A call whose connection broke is sent again, perhaps when its jobs have long ended and are
+ * forgotten. So each call has a name, and `c:<name>` keeps for a while how it came out.
  */
 import { randomBytes } from 'node:crypto'
 import type { Advance, InsertAnswer } from '../../store/intake.ts'
@@ -22,8 +22,8 @@ const madeMs = 60_000
 const INSERT = pairOf(
   'insert',
   String.raw`
--- ARGV[4...7]: how many jobs, a channel and a message to tell others of them, or '', name of the call; then three texts for each job,
--- all of them plain and in no group
+-- ARGV[4...7]: how many jobs, a channel and a message to tell others of them, or '', name of the
+-- call; then three texts for each job, all of them plain and in no group
 local count, made = tonumber(ARGV[4]), root .. 'c:' .. ARGV[7]
 local byQueue, order, met = {}, {}, {}
 for n = 8, 7 + 3 * count, 3 do
@@ -80,9 +80,11 @@ return { 1 }
 `,
   [...jobsLua, intakeLua, recordsLua],
   String.raw`
--- ARGV[4...7]: as above; then three texts for each job; then how many advances, and for each of them a key, what the record must hold,
--- what it holds then, and the places of its jobs in the call. A text that may be null has a '=' before it.
-local count, channel, message, made = tonumber(nextArg()), nextArg(), nextArg(), root .. 'c:' .. nextArg()
+-- ARGV[4...7]: as above; then three texts for each job; then how many advances, and for each of
+-- them a key, what the record must hold, what it holds then, and the places of its jobs in the
+-- call. A text that may be null has a '=' before it.
+local count, channel, message = tonumber(nextArg()), nextArg(), nextArg()
+local made = root .. 'c:' .. nextArg()
 local before = call('GET', made)
 if before then return { 0, before ~= '' and fieldsOf(before) or false } end
 local jobs, isLate = nextJobs(count), {}

@@ -1,10 +1,14 @@
-/** How scripts add jobs: those of inserts, and the follow-ups of settlements, which are inserts like any other. */
+/**
+ * How scripts add jobs: those of inserts, and the follow-ups of settlements, which are inserts like
+ * any other.
+ */
 import { fieldAt, fieldCount } from './job-fields.ts'
 
 export const intakeLua: string = String.raw`
--- A job comes as three texts: its packed id; its queue when it is plain and due now, with a tab and its group if it has one, else a tab
--- and the fields that readSpec names; its fixed fields and texts as they will lie in the record. An id that goes on with a number
--- belongs to the partition of that number.
+-- A job comes as three texts: its packed id; its queue when it is plain and due now, with a tab and
+-- its group if it has one, else a tab and the fields that readSpec names; its fixed fields and
+-- texts as they will lie in the record. An id that goes on with a number belongs to the partition
+-- of that number.
 
 -- Plain jobs that were added and are not in line yet, by queue; and their ranks and ids by group.
 local fresh, freshGroups, freshIds, freshFrom = {}, {}, {}, nil
@@ -49,13 +53,15 @@ local function readSpec(fields)
   return {
     queue = fields[2], delay = fields[3], runAt = fields[4], startWithin = fields[5], deadline = fields[6], key = fields[7],
     forMs = fields[8], replaces = fields[9] == 'r', maxWait = fields[10], needs = fields[11],
-    -- How it enters: 'r' running, with worker and ms of its lease; 'f' failed, with reason, ms to keep and an attempt.
+    -- How it enters: 'r' running, with worker and ms of its lease; 'f' failed, with reason, ms to
+    -- keep and an attempt.
     entry = fields[12], by = fields[13], ms = fields[14], attempt = fields[15],
   }
 end
 
--- Gives a waiting job the new one's input, options, labels and clocks, and fresh counters. Its id, parent, needs and attempts stay, and
--- its place if it was due and still is, so that a job which is replaced again and again gets its turn.
+-- Gives a waiting job the new one's input, options, labels and clocks, and fresh counters. Its id,
+-- parent, needs and attempts stay, and its place if it was due and still is, so that a job which is
+-- replaced again and again gets its turn.
 local function replace(r, state, spec, fixed)
   stepOut(r, state)
   unbind(r)
@@ -102,7 +108,8 @@ end
 local function enterRunning(r, spec)
   save(r)
   writeLease(r.id, {
-    token = newToken(), untilAt = now + tonumber(spec.ms), startedAt = text(now), flags = 'b', worker = spec.by, reason = '',
+    token = newToken(), untilAt = now + tonumber(spec.ms), startedAt = text(now), flags = 'b',
+    worker = spec.by, reason = '',
   })
   moved(r.queue, nil, RUNNING)
   rekey(r, RUNNING)
@@ -116,14 +123,15 @@ local function enterFailed(r, spec)
     mark(r, 'a')
   end
   writeEnd(r, nil, {
-    state = FAILED, keep = spec.ms, reason = spec.by, settled = '', worker = '', startedAt = '', counters = '', outputLength = '',
-    output = '',
+    state = FAILED, keep = spec.ms, reason = spec.by, settled = '', worker = '', startedAt = '',
+    counters = '', outputLength = '', output = '',
   })
   if spec.ms ~= '' and tonumber(spec.ms) <= 0 then erase(r, FAILED, false) end
   return 'c'
 end
 
--- Adds a job that is not plain. Returns 'c' created, 'l<token>' created under a lease, 'd<id>' duplicate, 'r<id>' replaced.
+-- Adds a job that is not plain. Returns 'c' created, 'l<token>' created under a lease, 'd<id>'
+-- duplicate, 'r<id>' replaced.
 local function insertOne(id, line, fixed)
   if call('EXISTS', keyOf(id)) == 1 then return known(id) end
   local spec = readSpec(fieldsOf(line))
@@ -171,11 +179,14 @@ local function flushFresh()
     tally[queue][READY] = (tally[queue][READY] or 0) + #entries
     hint(WORK)
   end
-  for group, members in pairs(freshGroups) do call('ZADD', root .. 'g:' .. group, unpack(members)) end
+  for group, members in pairs(freshGroups) do
+    call('ZADD', root .. 'g:' .. group, unpack(members))
+  end
   fresh, freshGroups, freshIds, freshFrom = {}, {}, {}, nil
 end
 
--- Adds a plain job of priority 0 that is due now under the given rank. Lines it up with the next flush.
+-- Adds a plain job of priority 0 that is due now under the given rank. Lines it up with the next
+-- flush.
 local function insertPlain(id, spec, fixed, seq)
   local queue, group = spec, nil
   local tab = find(spec, '\t', 1, true)
@@ -183,7 +194,8 @@ local function insertPlain(id, spec, fixed, seq)
   -- Claims ask about large ones and those of a group, which they know by the letter.
   local odd = group or #fixed > SMALL
   local ticket = (odd and 'x' or '') .. text(seq)
-  if not call('SET', keyOf(id), 'P' .. ticket .. '\t' .. (odd and text(seq) or '') .. '\t' .. text(now) .. '\n' .. fixed, 'NX') then
+  local head = concat({ ticket, odd and text(seq) or '', text(now) }, '\t')
+  if not call('SET', keyOf(id), 'P' .. head .. '\n' .. fixed, 'NX') then
     freshIds[#freshIds + 1] = id
     forgetRank(seq)
     return known(id)
@@ -204,14 +216,18 @@ local function insertPlain(id, spec, fixed, seq)
   return 'c'
 end
 
--- Adds a list of jobs, one after the other, so that the first wins a key that several ask for. Returns how each came out.
+-- Whether a job is due now and belongs here.
+local function isPlain(job) return #job[1] == IDLENGTH and sub(job[2], 1, 1) ~= '\t' end
+
+-- Adds a list of jobs, one after the other, so that the first wins a key that several ask for.
+-- Returns how each came out.
 local function insertAll(jobs)
   local answers = {}
   local n = 1
   while n <= #jobs do
     -- A run of plain jobs takes its ranks at once.
     local plain = n
-    while plain <= #jobs and plain - n < MOST and #jobs[plain][1] == IDLENGTH and sub(jobs[plain][2], 1, 1) ~= '\t' do plain = plain + 1 end
+    while plain <= #jobs and plain - n < MOST and isPlain(jobs[plain]) do plain = plain + 1 end
     if plain > n then
       local seq = newSeq(plain - n)
       freshFrom = seq

@@ -1,6 +1,7 @@
 /**
- * What is given with a job at its insert, as it lies in the job's record and travels to scripts: a line of fields, then its texts one
- * after the other. This file alone says which fields there are: `fieldAt` for scripts, `packFields` writes, `readFields` reads.
+ * What is given with a job at its insert, as it lies in the job's record and travels to scripts: a
+ * line of fields, then its texts one after the other. This file alone says which fields there are:
+ * `fieldAt` for scripts, `packFields` writes, `readFields` reads.
  */
 import type { JobFacts, NewJob } from '../../store/job.ts'
 import { packLabels, readLabels } from '../labels.ts'
@@ -8,7 +9,10 @@ import { escape, nullable, readNullable, readNumber, unescape, whole } from './e
 import { isPacked, packId, unpackId } from './ids.ts'
 import { packStates } from './states.ts'
 
-/** Where each field is in the line, counted from 1 as scripts count. Empty fields at the end of a line are left out. */
+/**
+ * Where each field is in the line, counted from 1 as scripts count. Empty fields at the end of a
+ * line are left out.
+ */
 export const fieldAt = {
   task: 1,
   queue: 2,
@@ -28,7 +32,10 @@ export const fieldAt = {
 /** How many fields a line has when none is left out. */
 export const fieldCount: number = Object.keys(fieldAt).length
 
-/** Writes the line of fields of a job, and its texts: options, labels and input, with lengths in UTF-16 units in the line. */
+/**
+ * Writes the line of fields of a job, and its texts: options, labels and input, with lengths in
+ * UTF-16 units in the line.
+ */
 export function packFields(job: NewJob): string {
   const { unique, options } = job
   const labels = packLabels(job)
@@ -68,7 +75,10 @@ interface Line {
 /** The facts of a job as readers see them. */
 export type Fields = Omit<JobFacts, 'id'> & { readonly uniqueKey: string | null }
 
-/** Reads the fields of a job from its line and its texts, of which something else may follow from `end` on. */
+/**
+ * Reads the fields of a job from its line and its texts, of which something else may follow from
+ * `end` on.
+ */
 export function readFields(line: string, texts: string, end: number): Fields {
   const { task, queue, priority, codec, optionsLength, parent, uniqueKey, group, labelsLength } =
     readLine(line)

@@ -35,7 +35,10 @@ return concat(answers)
 `,
 )
 
-/** What a job leaves beside its record. A mark in the record says so, and its lease is no quick one any more, so that it goes with it. */
+/**
+ * What a job leaves beside its record. A mark in the record says so, and its lease is no quick one
+ * any more, so that it goes with it.
+ */
 const tracesLua = String.raw`
 local function traced(id, letter)
   local r = load(id)
@@ -84,7 +87,10 @@ return concat(answers)
 `,
 )
 
-/** The records of a job's runs: `r:<id>`, a hash, and `rn:<id>`, a sorted set of their names in the order of their bytes. */
+/**
+ * The records of a job's runs: `r:<id>`, a hash, and `rn:<id>`, a sorted set of their names in the
+ * order of their bytes.
+ */
 const RECORD = scriptOf(
   'record',
   [...jobsLua, tracesLua],
@@ -97,7 +103,8 @@ while at < #ARGV do
   if not lease or lease.token ~= token then answers[#answers + 1] = 'x'
   else
     local isFirst = call('EXISTS', root .. 'r:' .. id) == 0
-    if call('HSET', root .. 'r:' .. id, name, value) == 1 then call('ZADD', root .. 'rn:' .. id, 0, name) end
+    local isNew = call('HSET', root .. 'r:' .. id, name, value) == 1
+    if isNew then call('ZADD', root .. 'rn:' .. id, 0, name) end
     if isFirst then traced(id, 'r') end
     slowly(id, lease)
     answers[#answers + 1] = 'r'

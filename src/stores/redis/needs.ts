@@ -1,18 +1,20 @@
 /**
  * How a job ends, and what that means for the jobs that need it.
  *
- * `n:<id>` holds the needs of a job that are not met: `c` when its failure cancels the job, `f` when it fails the job, `r` when the job
- * runs anyway; in capitals and followed by its partition when the needed job lies in another, and by `!` when it failed there while the
- * job was leased as overdue.
- * `d:<id>` holds those who wait for a job, by insertion; `needed` the ids that have any. `kept:<ms>` holds finished jobs by how long
- * they are kept, in the order of their ends; `kept:` those kept for ever. `keeps` orders these lists by a time before which none of
- * their jobs has been kept long enough.
+ * `n:<id>` holds the needs of a job that are not met: `c` when its failure cancels the job, `f`
+ * when it fails the job, `r` when the job runs anyway; in capitals and followed by its partition
+ * when the needed job lies in another, and by `!` when it failed there while the job was leased as
+ * overdue. `d:<id>` holds those who wait for a job, by insertion; `needed` the ids that have any.
+ * `kept:<ms>` holds finished jobs by how long they are kept, in the order of their ends; `kept:`
+ * those kept for ever. `keeps` orders these lists by a time before which none of their jobs has
+ * been kept long enough.
  */
 
 export const endingsLua: string = String.raw`
 local RELEASES = 500
 
--- Writes the end of a job that is in no line, under no lease and holds no key. The release of what waits for it must follow.
+-- Writes the end of a job that is in no line, under no lease and holds no key. The release of what
+-- waits for it must follow.
 local function writeEnd(r, from, ending)
   r.state, r.finishedAt, r.keep, r.reason = ending.state, now, ending.keep, ending.reason
   r.settled, r.worker, r.startedAt, r.counters = ending.settled, ending.worker, ending.startedAt, ending.counters
@@ -29,7 +31,8 @@ local function writeEnd(r, from, ending)
   hint(FINISHED)
 end
 
--- Brings a job that is in no line and under no lease into a final state. The release of what waits for it must follow.
+-- Brings a job that is in no line and under no lease into a final state. The release of what waits
+-- for it must follow.
 local function finish(r, from, ending)
   writeEnd(r, from, ending)
   rekey(r, r.state)
@@ -61,7 +64,8 @@ local function erase(r, state, keepKey)
   dropKey(r, keepKey)
 end
 
--- Ends a job that waits, in its line or blocked, as cancelled or failed. The release of what waits for it must follow.
+-- Ends a job that waits, in its line or blocked, as cancelled or failed. The release of what waits
+-- for it must follow.
 local function endWaiting(r, from, state, reason)
   stepOut(r, from)
   unbind(r)
@@ -72,7 +76,8 @@ local function endWaiting(r, from, state, reason)
   })
 end
 
--- Ends a blocked job as a failed need says: by the letter of the need. The release of what waits for it must follow.
+-- Ends a blocked job as a failed need says: by the letter of the need. The release of what waits
+-- for it must follow.
 local function endForNeed(r, how)
   endWaiting(r, BLOCKED, find(how, '^[fF]') and FAILED or CANCELLED, '=need-failed')
 end
@@ -108,8 +113,8 @@ local function answerNeed(id, need, isMet)
   return nil
 end
 
--- Settles the needs of those who waited for an ended job, then of those that ended for it, and so on. Beyond the bound of one call
--- the rest is left in 'todo' for a relay.
+-- Settles the needs of those who waited for an ended job, then of those that ended for it, and so
+-- on. Beyond the bound of one call the rest is left in 'todo' for a relay.
 local function release(id, isMet)
   local ended, n, budget = { { id, isMet } }, 1, RELEASES
   while ended[n] do
@@ -156,9 +161,9 @@ local function addDependant(need, r)
   call('SADD', root .. 'needed', need)
 end
 
--- Weighs a job's needs by what the partition knows now: strikes those that are met, or failed and may fail. Returns whether all are
--- 'met' or some 'open', or the letter of one that failed and may not. Those that lie in another partition are asked for again when
--- they failed.
+-- Weighs a job's needs by what the partition knows now: strikes those that are met, or failed and
+-- may fail. Returns whether all are 'met' or some 'open', or the letter of one that failed and may
+-- not. Those that lie in another partition are asked for again when they failed.
 local function weigh(r)
   local id = r.id
   local needs = call('HGETALL', root .. 'n:' .. id)

@@ -13,7 +13,10 @@ export interface Packed {
   readonly body: string
 }
 
-/** Packs a job; `elsewhere` returns the partition of a needed job when it is another than the job's own. */
+/**
+ * Packs a job; `elsewhere` returns the partition of a needed job when it is another than the job's
+ * own.
+ */
 export function pack(job: NewJob, elsewhere?: (need: string) => number | null): Packed {
   const id = packId(job.id)
   if (!isPacked(id))

@@ -3,7 +3,10 @@
 /** The most items that one script lists. */
 export const mostListed = 1_000
 
-/** Gathers pages until there are `limit` items or no more. `page` lists those after an item; null from the first. */
+/**
+ * Gathers pages until there are `limit` items or no more. `page` lists those after an item; null
+ * from the first.
+ */
 export async function gathered<T>(
   limit: number,
   page: (after: T | null, limit: number) => Promise<readonly T[]>,

@@ -55,7 +55,8 @@ const RECORDED = scriptOf(
   `
 -- ARGV[4...6]: id, the last name of the page before with a '=' or '', most records, 1,000 or fewer
 local id, after, limit = nextArg(), textIn(nextArg()), nextArg()
-local names = call('ZRANGE', root .. 'rn:' .. id, after and '(' .. after or '-', '+', 'BYLEX', 'LIMIT', 0, limit)
+local from = after and '(' .. after or '-'
+local names = call('ZRANGE', root .. 'rn:' .. id, from, '+', 'BYLEX', 'LIMIT', 0, limit)
 if #names == 0 then return { {}, {} } end
 return { names, call('HMGET', root .. 'r:' .. id, unpack(names)) }
 `,
@@ -63,13 +64,17 @@ return { names, call('HMGET', root .. 'r:' .. id, unpack(names)) }
 
 const COUNTS = scriptOf('counts', [], `return call('HGETALL', root .. 'tally')`)
 
-/** Walks the log of insertions from its end, chunk by chunk; or a group, or the few jobs that ended otherwise than completed. */
+/**
+ * Walks the log of insertions from its end, chunk by chunk; or a group, or the few jobs that ended
+ * otherwise than completed.
+ */
 const LIST = scriptOf(
   'list',
   [...jobsLua, showLua],
   String.raw`
 -- ARGV[4...6]: rank before which to begin or '', most jobs to return, states as bits or ''
--- ARGV[7...15]: tasks, each with a tab before and after it, queue, key, parent, group, created from and to, finished from and to; '' for any
+-- ARGV[7...15]: tasks, each with a tab before and after it, queue, key, parent, group, created from
+-- and to, finished from and to; '' for any
 local before = tonumber(nextArg()) or math.huge
 local limit, states = tonumber(nextArg()), tonumber(nextArg())
 local tasks, queue, key, parent, group = nextArg(), nextArg(), nextArg(), nextArg(), nextArg()
@@ -109,10 +114,12 @@ local function add(r)
   return true
 end
 
--- Those of a group by insertion; and those that neither wait, run nor are completed, which alone are in 'others'.
+-- Those of a group by insertion; and those that neither wait, run nor are completed, which alone
+-- are in 'others'.
 local index = group ~= '' and 'g:' .. sub(group, 2) or states and states % 32 == 0 and 'others'
 if index then
-  local ids = call('ZRANGE', root .. index, before == math.huge and '+inf' or '(' .. text(before), '-inf', 'BYSCORE', 'REV', 'LIMIT', 0, MOST)
+  local from = before == math.huge and '+inf' or '(' .. text(before)
+  local ids = call('ZRANGE', root .. index, from, '-inf', 'BYSCORE', 'REV', 'LIMIT', 0, MOST)
   for _, r in ipairs(look(ids)) do
     if not add(r) then return { found, text(next), size >= HANDED and 1 or 0 } end
   end

@@ -1,6 +1,6 @@
 /**
- * Small texts by key, each in the partition of its key: the hash `records`, and `recordkeys`, a sorted set of the keys in the order of
- * their bytes, which is that of their code points.
+ * Small texts by key, each in the partition of its key: the hash `records`, and `recordkeys`, a
+ * sorted set of the keys in the order of their bytes, which is that of their code points.
  */
 import type { PutAnswer, RecordsQuery, RecordWrite, StoredRecord } from '../../store/records.ts'
 import { textArg } from './encoding.ts'
@@ -13,7 +13,9 @@ export const recordsLua: string = String.raw`
 local function putRecord(key, value)
   if value == nil then
     if call('HDEL', root .. 'records', key) == 1 then call('ZREM', root .. 'recordkeys', key) end
-  elseif call('HSET', root .. 'records', key, value) == 1 then call('ZADD', root .. 'recordkeys', 0, key) end
+  elseif call('HSET', root .. 'records', key, value) == 1 then
+    call('ZADD', root .. 'recordkeys', 0, key)
+  end
   hint(RECORD)
 end
 
@@ -29,10 +31,12 @@ const PUT = scriptOf(
   'put records',
   [recordsLua],
   `
--- ARGV[4...]: for each record its key, its text, 'i' if it must hold something, and what. A text that may be null has a '=' before it.
+-- ARGV[4...]: for each record its key, its text, 'i' if it must hold something, and what. A text
+-- that may be null has a '=' before it.
 local answers = {}
 while at < #ARGV do
-  local key, value, isBound, from = nextArg(), textIn(nextArg()), nextArg() == 'i', textIn(nextArg())
+  local key, value = nextArg(), textIn(nextArg())
+  local isBound, from = nextArg() == 'i', textIn(nextArg())
   if isBound then answers[#answers + 1] = moveRecord(key, from, value) and 'p' or 's'
   else
     putRecord(key, value)
@@ -61,7 +65,8 @@ const LIST = scriptOf(
 -- ARGV[4...6]: where to begin, as a bound of ZRANGE BYLEX; the prefix; most records, 1,000 or fewer
 local from, prefix, limit = nextArg(), nextArg(), nextArg()
 -- No text has a byte of 255.
-local keys = call('ZRANGE', root .. 'recordkeys', from, '(' .. prefix .. string.char(255), 'BYLEX', 'LIMIT', 0, limit)
+local to = '(' .. prefix .. string.char(255)
+local keys = call('ZRANGE', root .. 'recordkeys', from, to, 'BYLEX', 'LIMIT', 0, limit)
 if #keys == 0 then return { {}, {} } end
 return { keys, call('HMGET', root .. 'records', unpack(keys)) }
 `,

@@ -27,7 +27,8 @@ local function hand(r, lease, lost)
 end
 local function isEnough() return #answers >= limit or size >= HANDED end
 
--- Of a claim whose end has come each lease ends by itself from now on: one claim a call, the first one first.
+-- Of a claim whose end has come each lease ends by itself from now on: one claim a call, the first
+-- one first.
 local claimed = call('ZRANGE', root .. 'claims', '-inf', now, 'BYSCORE', 'LIMIT', 0, 1)[1]
 if claimed then
   local ids, packed = {}, call('GET', root .. 'claim:' .. claimed)
@@ -40,7 +41,8 @@ if claimed then
   return { 0, now, {}, { pastLeases, pastBounds } }
 end
 
--- A window of those that are due; returns how many of them were not for the caller, and whether there are more.
+-- A window of those that are due; returns how many of them were not for the caller, and whether
+-- there are more.
 local function window(name, past)
   local due = call('ZRANGE', root .. name, '-inf', now, 'BYSCORE', 'LIMIT', past, MOST)
   return due, #due == MOST
@@ -126,7 +128,10 @@ export async function rescue(
   }
 }
 
-/** Why a job is handed out, by the lease that it had before: one that was leased as overdue already is so still. */
+/**
+ * Why a job is handed out, by the lease that it had before: one that was leased as overdue already
+ * is so still.
+ */
 function whyOf(before: string): Pick<ClaimedJob, 'why' | 'lostBy'> {
   if (before === '') return { why: 'overdue', lostBy: null }
   const { token, worker, isOverdue } = readLease(before)

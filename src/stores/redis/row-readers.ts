@@ -1,4 +1,7 @@
-/** Reading records: jobs as they lie in Redis, for those whom they are handed to and shown to. See `rows.ts`. */
+/**
+ * Reading records: jobs as they lie in Redis, for those whom they are handed to and shown to. See
+ * `rows.ts`.
+ */
 import type { ClaimedJob, KnownJob, StoredJob } from '../../store/job.ts'
 import { handedOut, shown } from '../unreadable.ts'
 import { readCounters, readNullable, readNumber } from './encoding.ts'
@@ -36,7 +39,10 @@ const endingAt = {
   outputLength: 9,
 } as const
 
-/** The fields of a head. That of a job that was never touched has three, of which only the last is of use here. */
+/**
+ * The fields of a head. That of a job that was never touched has three, of which only the last is
+ * of use here.
+ */
 function headOf(record: string, start: number, end: number): readonly string[] {
   const tab = record.indexOf('\t', start)
   if (record[tab + 1] === '\t' && record.indexOf('\t', tab + 2) > end)

@@ -1,17 +1,20 @@
 /**
- * A job as it lies in Redis: one string at `j:<packed id>`, so that no hash grows with the number of jobs and a claim reads what it
- * hands out without looking into it.
+ * A job as it lies in Redis: one string at `j:<packed id>`, so that no hash grows with the number
+ * of jobs and a claim reads what it hands out without looking into it.
  *
  *     [F ending \n] K head \n fixed \n texts
  *
- * - `K` is `P` for a plain job, `X` for one with a unique key or a bound on its waiting, about which claims must do more.
- * - `head` is what changes, written by scripts; `fixed` what was inserted, written by the client (`job-fields.ts`); `ending` how the
- *   job ended, put before what was there. All are fields between tabs, the first two without the empty ones at the end; a field may
- *   leave out what another says already. Texts in fields are escaped, and those that may be null begin with `=`.
- * - `texts` are those of the fields, then the output, with their lengths in UTF-16 units in the fields.
+ * - `K` is `P` for a plain job, `X` for one with a unique key or a bound on its waiting, about
+ *   which claims must do more.
+ * - `head` is what changes, written by scripts; `fixed` what was inserted, written by the client
+ *   (`job-fields.ts`); `ending` how the job ended, put before what was there. All are fields
+ *   between tabs, the first two without the empty ones at the end; a field may leave out what
+ *   another says already. Texts in fields are escaped, and those that may be null begin with `=`.
+ * - `texts` are those of the fields, then the output, with their lengths in UTF-16 units in the
+ *   fields.
  *
- * The state of an unfinished job is where it is: under `running`, in `scheduled`, marked as blocked, else ready. The client reads
- * records in `row-readers.ts`.
+ * The state of an unfinished job is where it is: under `running`, in `scheduled`, marked as
+ * blocked, else ready. The client reads records in `row-readers.ts`.
  */
 import { longestMs } from '../../core/duration.ts'
 import { lastTime } from '../unreadable.ts'
@@ -19,12 +22,12 @@ import { fieldAt, fieldCount } from './job-fields.ts'
 
 /** Reading and writing records in scripts. */
 export const rowsLua: string = String.raw`
--- Marks of a head: s suspect, a has attempts, p has progress, l has log lines, r has records of its runs, n has needs that are not met,
--- u not all of it could be read.
+-- Marks of a head: s suspect, a has attempts, p has progress, l has log lines, r has records of its
+-- runs, n has needs that are not met, u not all of it could be read.
 local function keyOf(id) return root .. 'j:' .. id end
 
--- What stands in a record may have been written by something else. No script fails because of that: what cannot be read is replaced, and
--- the job marked, so that whoever gets it knows.
+-- What stands in a record may have been written by something else. No script fails because of that:
+-- what cannot be read is replaced, and the job marked, so that whoever gets it knows.
 local LAST, LONGEST = ${lastTime}, ${longestMs}
 local broken
 
@@ -116,7 +119,8 @@ local function recordOf(r)
   return ending .. kind .. concat(head, '\t', 1, n) .. '\n' .. r.fixed .. r.texts
 end
 
--- Cuts the output off the texts of a job that is to run again. Its length is told in units of the client, then in bytes if they differ.
+-- Cuts the output off the texts of a job that is to run again. Its length is told in units of the
+-- client, then in bytes if they differ.
 local function dropOutput(r)
   local bytes = tonumber(match(r.outputLength, '(%d+)$')) or 0
   r.texts = sub(r.texts, 1, #r.texts - bytes)
@@ -136,8 +140,8 @@ local function has(r, mark) return find(r.marks, mark, 1, true) ~= nil end
 local function mark(r, one) if not has(r, one) then r.marks = r.marks .. one end end
 local function unmark(r, one) r.marks = string.gsub(r.marks, one, '') end
 
--- Names a place in a list: of a job that claims may hand out unseen, or with 'x' of one with a key, bounds, marks, a group or a size
--- that counts.
+-- Names a place in a list: of a job that claims may hand out unseen, or with 'x' of one with a key,
+-- bounds, marks, a group or a size that counts.
 local function newTicket(r)
   local isOdd = r.key or r.startBy or r.deadlineAt or r.marks ~= '' or r.group ~= '' or #r.texts > SMALL
   local letter = isOdd and 'x' or 't'
@@ -153,11 +157,11 @@ local function leaveGroup(r)
   if r.group ~= '' then call('ZREM', groupKey(r), r.id) end
 end
 
--- Leases lie in the hash 'running': token, leaseUntil, startedAt, flags, worker, reason of a cancel, queue of quick ones.
--- Flags: c cancel asked, o leased as overdue, b inserted as running; q quick: the job has neither key, bounds,
--- marks nor a group.
--- When they end is told by 'leases'; of those with flag s, by 'claims', for a whole claim together: 'claim:<token>' has its ids,
--- 'claimed' how many of them have that flag at most.
+-- Leases lie in the hash 'running': token, leaseUntil, startedAt, flags, worker, reason of a
+-- cancel, queue of quick ones. Flags: c cancel asked, o leased as overdue, b inserted as running; q
+-- quick: the job has neither key, bounds, marks nor a group.
+-- When they end is told by 'leases'; of those with flag s, by 'claims', for a whole claim together:
+-- 'claim:<token>' has its ids, 'claimed' how many of them have that flag at most.
 local function leaseIn(lease)
   local f = fieldsOf(lease)
   return {

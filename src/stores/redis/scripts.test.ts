@@ -121,8 +121,8 @@ if (canStartRedis()) {
         await store.settle([finish(second, { keepMs })])
         if (end === 'removed') await store.remove([id])
         if (end === 'taken') await store.take([id])
-        while (end === 'pruned' && (await store.get([id]))[0] !== null)
-          await store.prune({ limit: 10, cap: 10 })
+        if (end === 'pruned')
+          while ((await store.get([id]))[0] !== null) await store.prune({ limit: 10, cap: 10 })
       }
       const keys = await admin.keys(`{${prefix}:0}:*`)
       const left = keys.filter((key) => /^{traces:0}:(a|p|l|r|rn|g|j|n|d):/.test(key))

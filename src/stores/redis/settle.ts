@@ -13,10 +13,13 @@ import { codeOf } from './states.ts'
 const SETTLE = pairOf(
   'settle',
   String.raw`
--- Settles the jobs that a claim handed out unseen and that nobody waits for, and returns the places of the others in the call.
--- ARGV[4...6]: how many settlements, their ids one after the other, and for each a line of fields and a line with its output
--- Fields: 'f', token, 'y' when it yields to a cancel, ms since the start, 'y' with an output, and fields of an ending: state, ms to keep,
--- reason, counters, token. A line of digits alone, or of nothing, are ms since the start: the rest is as for the one before.
+-- Settles the jobs that a claim handed out unseen and that nobody waits for, and returns the places
+-- of the others in the call.
+-- ARGV[4...6]: how many settlements, their ids one after the other, and for each a line of fields
+-- and a line with its output
+-- Fields: 'f', token, 'y' when it yields to a cancel, ms since the start, 'y' with an output, and
+-- fields of an ending: state, ms to keep, reason, counters, token. A line of digits alone, or of
+-- nothing, are ms since the start: the rest is as for the one before.
 local count, lines = tonumber(ARGV[4]), ARGV[6]
 if count == 0 then return { 0 } end
 local ids, keys, byte = {}, {}, string.byte
@@ -24,12 +27,14 @@ for n = 1, count do
   local id = sub(ARGV[5], (n - 1) * IDLENGTH + 1, n * IDLENGTH)
   ids[n], keys[n] = id, root .. 'j:' .. id
 end
-local waitedFor = call('EXISTS', root .. 'needed') == 1 and call('SMISMEMBER', root .. 'needed', unpack(ids))
+local needed = root .. 'needed'
+local waitedFor = call('EXISTS', needed) == 1 and call('SMISMEMBER', needed, unpack(ids))
 local running = call('HMGET', root .. 'running', unpack(ids))
 local records = call('MGET', unpack(keys))
 local leases, seen, counted, kept, odd, rest, isLeft = {}, {}, {}, {}, {}, {}, {}
 local together, alone = {}, {}
--- Numbers of whole value become texts by %d: other ways of Lua go through its slow printing of fractions.
+-- Numbers of whole value become texts by %d: other ways of Lua go through its slow printing of
+-- fractions.
 local begins = {}
 local writes, deletions, gone = {}, {}, {}
 local w = 0
@@ -151,12 +156,12 @@ return { 2, rest[1] and rest }
 `,
   [...jobsLua, intakeLua],
   String.raw`
--- ARGV[4]: how many settlements; for each its id, a line of fields, its output or '', then its attempt if the line says so, then three
--- texts for each follow-up.
+-- ARGV[4]: how many settlements; for each its id, a line of fields, its output or '', then its
+-- attempt if the line says so, then three texts for each follow-up.
 -- Fields: 'f' for a finish, 'r' for a return; token; 'y' when it yields to a cancel; then
---   of a finish: ms since the start, 'y' with an output, fields of an ending as above, length of the output
---   of a return: counters, delay in ms, 'd' to line up by due time, 'y' if it was started, 'y' if suspect
---   of both: 'a' with an attempt, number of follow-ups
+--   of a finish: ms since the start, 'y' with an output, fields of an ending as above, length of
+--   the output of a return: counters, delay in ms, 'd' to line up by due time, 'y' if it was
+--   started, 'y' if suspect of both: 'a' with an attempt, number of follow-ups
 local count = tonumber(nextArg())
 local settlements, ids = {}, {}
 for n = 1, count do
@@ -249,7 +254,10 @@ export interface PackedSettlement {
   readonly followUps: readonly Packed[]
 }
 
-/** What a script returned: what happened, then nothing where all were settled, a letter for each, or the places that are still to do. */
+/**
+ * What a script returned: what happened, then nothing where all were settled, a letter for each, or
+ * the places that are still to do.
+ */
 type SettleReply = readonly [hinted: number, letters?: string | readonly number[] | null]
 
 /** Settles jobs of a partition. */
@@ -271,7 +279,10 @@ export async function settle(
   return { hinted: hinted | more, answer }
 }
 
-/** The arguments of the quick script, few and long ones, since each costs; null for settlements that it does not take. */
+/**
+ * The arguments of the quick script, few and long ones, since each costs; null for settlements that
+ * it does not take.
+ */
 function plainArguments(settlements: readonly PackedSettlement[]): string[] | null {
   const ids: string[] = []
   const lines: string[] = []

@@ -5,14 +5,16 @@ import type { Partition } from './partitions/partition.ts'
 import { scriptOf } from './script.ts'
 
 /**
- * Looks at the first ten jobs of a queue's line, of its suspects, and of each priority apart from the line, and no further: they stand
- * in the order in which they came due, but for those that were put back with their place and a later time.
+ * Looks at the first ten jobs of a queue's line, of its suspects, and of each priority apart from
+ * the line, and no further: they stand in the order in which they came due, but for those that were
+ * put back with their place and a later time.
  */
 const OLDEST = scriptOf(
   'oldest',
   jobsLua,
   String.raw`
--- ARGV[4...]: queues. Returns the times of the first of them, as many as one script may look at, and of one at least.
+-- ARGV[4...]: queues. Returns the times of the first of them, as many as one script may look at,
+-- and of one at least.
 local HEADS, SCORES = 10, 20
 local LINE = 10 * HEADS
 local oldest
@@ -33,10 +35,12 @@ local function weighHeads(name)
   for n = 1, SCORES do
     local first = call('ZRANGE', root .. name, from, '+inf', 'BYSCORE', 'LIMIT', 0, 1, 'WITHSCORES')
     if not first[1] then return end
-    for _, member in ipairs(call('ZRANGE', root .. name, first[2], first[2], 'BYSCORE', 'LIMIT', 0, HEADS)) do
+    local score = first[2]
+    local heads = call('ZRANGE', root .. name, score, score, 'BYSCORE', 'LIMIT', 0, HEADS)
+    for _, member in ipairs(heads) do
       weigh(sub(member, 29, 28 + IDLENGTH))
     end
-    from = '(' .. first[2]
+    from = '(' .. score
   end
 end
 
@@ -64,7 +68,10 @@ return answers
 `,
 )
 
-/** When the ready job of each queue was due that has been due for longest; null for a queue without ready jobs. */
+/**
+ * When the ready job of each queue was due that has been due for longest; null for a queue without
+ * ready jobs.
+ */
 export async function oldestReady(
   partition: Partition,
   queues: readonly string[],

@@ -78,7 +78,8 @@ export function redisStore(options: RedisStoreOptions, connector: Connector | nu
 
   const setUp = async (): Promise<void> => {
     try {
-      // The partitions of one server do not move: when it is empty, it has lost its data, and there is nothing to protect.
+      // The partitions of one server do not move: when it is empty, it has lost its data, and there
+      // is nothing to protect.
       await checkLayout(spread.all, location, !wasSetUp || !connection.isCluster)
       durability = await readDurability(connection)
       isSetUp = true

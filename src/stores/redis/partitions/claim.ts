@@ -1,8 +1,12 @@
-/** Claims over several partitions: each call begins with another one, and goes on to the rest while it has room. */
+/**
+ * Claims over several partitions: each call begins with another one, and goes on to the rest while
+ * it has room.
+ */
 import { handedBytes } from '../../../core/job.ts'
 import type { Claimed, ClaimRequest, RescueRequest, NextDue } from '../../../store/worker-calls.ts'
 import type { ClaimedJob } from '../../../store/job.ts'
-import { claim, claimedBefore } from '../claim.ts'
+import { claim } from '../claim.ts'
+import { claimedBefore } from '../claims-by-id.ts'
 import { rescue, sizeOf } from '../rescue.ts'
 import type { Answered, Partition } from './partition.ts'
 import type { Spread } from './place.ts'
@@ -25,8 +29,8 @@ export class Turns {
   }
 
   /**
-   * Asks a partition. When it fails and the call has got jobs from others, the answer is null: these jobs are leased to the caller,
-   * who would not hear of them if the call failed.
+   * Asks a partition. When it fails and the call has got jobs from others, the answer is null:
+   * these jobs are leased to the caller, who would not hear of them if the call failed.
    */
   async ask<T>(partition: Partition, hasJobs: boolean, call: () => Promise<T>): Promise<T | null> {
     if (hasJobs && this.#isAway(partition)) return null
@@ -82,7 +86,10 @@ export async function claimSpread(
   return { hinted, answer: { now, jobs, cut, nextDueMs } }
 }
 
-/** What a claim of this id got from all partitions that is still under its leases; null when none remembers it. */
+/**
+ * What a claim of this id got from all partitions that is still under its leases; null when none
+ * remembers it.
+ */
 async function claimedSpread(
   spread: Spread,
   id: string,
@@ -90,7 +97,8 @@ async function claimedSpread(
   const asked = await Promise.allSettled(
     spread.all.map((partition) => claimedBefore(partition, id)),
   )
-  // What a partition that is away remembers comes back with the end of its leases, as the claims of one that died.
+  // What a partition that is away remembers comes back with the end of its leases, as the claims of
+  // one that died.
   const parts = asked.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []))
   const answers = parts.flatMap(({ answer }) => (answer === null ? [] : [answer]))
   const hinted = parts.reduce((sum, part) => sum | part.hinted, 0)

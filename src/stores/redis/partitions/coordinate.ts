@@ -1,4 +1,7 @@
-/** What workers and operators share, over several partitions: heartbeats, pauses and statistics of queues. */
+/**
+ * What workers and operators share, over several partitions: heartbeats, pauses and statistics of
+ * queues.
+ */
 import type { QueueCount, QueueStats } from '../../../store/readers.ts'
 import type { QueueEntry } from '../../../store/registry.ts'
 import type { Tended, WorkerCalls } from '../../../store/worker-calls.ts'
@@ -44,7 +47,9 @@ export async function pauseSpread(
   await Promise.all(spread.all.map((partition) => setPaused(partition, queues, paused)))
 }
 
-/** The queues with jobs in any partition, and those that are paused: all partitions know of these. */
+/**
+ * The queues with jobs in any partition, and those that are paused: all partitions know of these.
+ */
 export async function queuesSpread(spread: Spread): Promise<QueueEntry[]> {
   return queuesOf(await countsSpread(spread), await pausedOf(spread.at(0)))
 }

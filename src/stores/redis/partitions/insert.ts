@@ -51,7 +51,10 @@ const mostInserted = 1_000
 
 type AdvanceOf = ReadonlyMap<string, Advance>
 
-/** Divides jobs, by their places in the batch, into calls; those of an advance come with the first of them. */
+/**
+ * Divides jobs, by their places in the batch, into calls; those of an advance come with the first
+ * of them.
+ */
 function callsOf(
   places: readonly number[],
   jobs: readonly NewJob[],

@@ -41,8 +41,8 @@ export class Partition {
   }
 
   /**
-   * Runs the quick script of a pair, and the full one when that did not do; after several misses in a row, for a while the full one
-   * alone. `quick` is null for what the quick script does not take.
+   * Runs the quick script of a pair, and the full one when that did not do; after several misses in
+   * a row, for a while the full one alone. `quick` is null for what the quick script does not take.
    */
   async runPair(
     pair: Pair,
@@ -65,7 +65,10 @@ export class Partition {
   }
 }
 
-/** What a quick script did not do of late. One miss alone costs no call but its own: the jobs of the next are others. */
+/**
+ * What a quick script did not do of late. One miss alone costs no call but its own: the jobs of the
+ * next are others.
+ */
 interface Misses {
   readonly inARow: number
   /** How many calls still go without a try. */
@@ -75,7 +78,10 @@ interface Misses {
 /** How many calls go without a try of a quick script at most. */
 const mostPause = 10
 
-/** The most partitions that a store can have: a token tells its partition by what is left of it modulo this. */
+/**
+ * The most partitions that a store can have: a token tells its partition by what is left of it
+ * modulo this.
+ */
 export const mostPartitions = 64
 
 function tokenStep(partitions: number): number {

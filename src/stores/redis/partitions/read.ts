@@ -7,7 +7,9 @@ import type { Partition } from './partition.ts'
 import { get, list, logs, recorded, type PartPage } from '../readers.ts'
 import type { Spread } from './place.ts'
 
-/** How often one page asks one partition for more, at most; each time it looks at up to 1,000 jobs. */
+/**
+ * How often one page asks one partition for more, at most; each time it looks at up to 1,000 jobs.
+ */
 const mostLooks = 5
 
 export async function getSpread(
@@ -46,8 +48,8 @@ async function placeOf(spread: Spread, id: string): Promise<Partition> {
 }
 
 /**
- * Pages by insertion, newest first. The cursor tells for each partition the rank before which it goes on: a number, `-` for one that
- * has not been asked yet, or `.` for one that is done.
+ * Pages by insertion, newest first. The cursor tells for each partition the rank before which it
+ * goes on: a number, `-` for one that has not been asked yet, or `.` for one that is done.
  */
 export async function listSpread(spread: Spread, query: ListQuery): Promise<Page> {
   const cursors = readCursors(spread, query.after)
@@ -84,7 +86,10 @@ async function fill(
   return { jobs, next }
 }
 
-/** Merges the partitions' pages, and stops where one has more than was looked at, or with as many bytes as one call gives. */
+/**
+ * Merges the partitions' pages, and stops where one has more than was looked at, or with as many
+ * bytes as one call gives.
+ */
 function merge(parts: readonly Part[], limit: number): Page {
   const taken = parts.map(() => 0)
   const jobs: StoredJob[] = []

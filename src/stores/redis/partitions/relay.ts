@@ -1,4 +1,7 @@
-/** Carries messages between partitions, and goes on with needs that one call could not settle all: see `outboxLua` and `release`. */
+/**
+ * Carries messages between partitions, and goes on with needs that one call could not settle all:
+ * see `outboxLua` and `release`.
+ */
 import { jobsLua } from '../fragments.ts'
 import { intakeLua } from '../intake.ts'
 import { relayBits } from '../hints.ts'
@@ -84,7 +87,10 @@ return close()
 /** Rounds after which a relay leaves the rest to the next one. */
 const mostRounds = 10_000
 
-/** Works until nothing is left to carry or to settle; returns what happened. `asked` are bits of scripts that ran before. */
+/**
+ * Works until nothing is left to carry or to settle; returns what happened. `asked` are bits of
+ * scripts that ran before.
+ */
 export async function relay(spread: Spread, asked: number): Promise<number> {
   let hinted = asked
   let left = asked & relayBits

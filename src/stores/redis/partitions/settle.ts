@@ -7,7 +7,10 @@ import type { Answered } from './partition.ts'
 import type { Spread } from './place.ts'
 import { relay } from './relay.ts'
 
-/** Settles jobs where they lie. Follow-ups go along, but for unique ones whose key belongs elsewhere: those go through the outbox. */
+/**
+ * Settles jobs where they lie. Follow-ups go along, but for unique ones whose key belongs
+ * elsewhere: those go through the outbox.
+ */
 export async function settleSpread(
   spread: Spread,
   settlements: readonly Settlement[],
@@ -43,7 +46,10 @@ async function settlePacked(
   return { hinted, answer }
 }
 
-/** Divides a call after each settlement whose follow-ups need a job that ends later in the call in another partition; few do. */
+/**
+ * Divides a call after each settlement whose follow-ups need a job that ends later in the call in
+ * another partition; few do.
+ */
 function partsOf(spread: Spread, packed: readonly PackedSettlement[]): PackedSettlement[][] {
   const placeOfEnd = new Map(packed.map(({ settlement }, n) => [settlement.id, n]))
   const endsElsewhere = (id: string, from: number): boolean => {
