@@ -46,6 +46,27 @@ if (canStartRedis()) {
     })
   }
 
+  test('the jobs of an advance go into one script, however many they are', async (t) => {
+    const store = redis(server.url, { prefix: 'undivided' })
+    t.after(() => store.close())
+    for (const isLate of [false, true]) {
+      const jobs = Array.from({ length: 3_000 }, (_, n) =>
+        newJob({ group: n % 3 === 0 ? 'g' : null, priority: n % 5 === 0 ? 1 : 0 }),
+      )
+      const carried = new Set(jobs.filter((_, n) => n % 2 === 0).map(({ id }) => id))
+      const advance = [{ key: 'cursor', from: null, to: '1', jobs: [...carried] }]
+      const answers = await store.insert(jobs, { advance })
+      for (const [n, { id, status }] of answers.entries()) {
+        assert.equal(id, jobs[n]?.id)
+        assert.equal(status, isLate && carried.has(id) ? 'stale' : 'created')
+      }
+      const found = await store.get(jobs.map(({ id }) => id))
+      for (const [n, job] of found.entries())
+        assert.equal(job === null, answers[n]?.status === 'stale')
+    }
+    assert.deepEqual(await store.counts(), [{ queue: 'queue', state: 'ready', count: 4_500 }])
+  })
+
   test('a log of insertions is gone when its jobs are', async (t) => {
     const store = redis(server.url, { prefix: 'log' })
     t.after(() => store.close())
