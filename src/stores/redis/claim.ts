@@ -51,7 +51,7 @@ for q, queue in ipairs(queues) do
       if byte(entry, IDLENGTH + 1) == 120 then
         -- Of these, the full script does those with a key or bounds, and those whose size counts.
         local start = call('GETRANGE', root .. 'j:' .. ids[last], 0, SMALL)
-        if byte(start) ~= 80 or #start > SMALL then return false end
+        if (byte(start) ~= 80 and byte(start) ~= 87) or #start > SMALL then return false end
         odd = odd or {}
         odd[last] = true
       end

@@ -156,10 +156,19 @@ local function needState(need, id)
   return r.state == COMPLETED and 'met' or 'failed'
 end
 
-local function addDependant(need, r)
-  call('ZADD', root .. 'd:' .. need, r.seq, r.id)
+-- Lets someone wait for a job. The job's record says so, so that no quick script settles it.
+local function awaitJob(need, score, who)
+  call('ZADD', root .. 'd:' .. need, score, who)
   call('SADD', root .. 'needed', need)
+  -- It may lose its key or bounds until it ends, so those are marked, too.
+  local kind = call('GETRANGE', keyOf(need), 0, 0)
+  if kind ~= 'P' and kind ~= 'X' then return end
+  local r = load(need)
+  if has(r, 'w') then return end
+  mark(r, 'w')
+  save(r)
 end
+local function addDependant(need, r) awaitJob(need, r.seq, r.id) end
 
 -- Weighs a job's needs by what the partition knows now: strikes those that are met, or failed and
 -- may fail. Returns whether all are 'met' or some 'open', or the letter of one that failed and may

@@ -5,7 +5,8 @@
  *     [F ending \n] K head \n fixed \n texts
  *
  * - `K` is `P` for a plain job, `X` for one with a unique key or a bound on its waiting, about
- *   which claims must do more.
+ *   which claims must do more, and `W` for a plain one that others wait for, about which
+ *   settlements must do more.
  * - `head` is what changes, written by scripts; `fixed` what was inserted, written by the client
  *   (`job-fields.ts`); `ending` how the job ended, put before what was there. All are fields
  *   between tabs, the first two without the empty ones at the end; a field may leave out what
@@ -23,7 +24,7 @@ import { fieldAt, fieldCount } from './job-fields.ts'
 /** Reading and writing records in scripts. */
 export const rowsLua: string = String.raw`
 -- Marks of a head: s suspect, a has attempts, p has progress, l has log lines, r has records of its
--- runs, n has needs that are not met, u not all of it could be read.
+-- runs, n has needs that are not met, w others wait or waited for it, u not all of it could be read.
 local function keyOf(id) return root .. 'j:' .. id end
 
 -- What stands in a record may have been written by something else. No script fails because of that:
@@ -115,7 +116,8 @@ local function recordOf(r)
   end
   local n = 12
   while n > 3 and head[n] == '' do n = n - 1 end
-  local kind = (r.key or r.startBy or r.deadlineAt) and 'X' or 'P'
+  local isWaitedFor = find(r.marks, 'w', 1, true)
+  local kind = (r.key or r.startBy or r.deadlineAt) and 'X' or isWaitedFor and 'W' or 'P'
   return ending .. kind .. concat(head, '\t', 1, n) .. '\n' .. r.fixed .. r.texts
 end
 

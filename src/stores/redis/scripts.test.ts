@@ -8,8 +8,10 @@ import {
   rescueOf,
   finish,
   newJob,
+  unique,
   workerOf,
 } from '../../testing/conformance/jobs.ts'
+import type { ClaimedJob } from '../../store/job.ts'
 import { redis } from './index.ts'
 
 if (canStartRedis()) {
@@ -189,6 +191,38 @@ if (canStartRedis()) {
       found.map((job) => [job?.state, job?.output]),
       [...jobs.map(({ id }) => ['completed', id]), ['ready', null]],
     )
+  })
+
+  test('who waits for a job of any kind goes on when it ends, whatever was done to it meanwhile', async (t) => {
+    const store = redis(server.url, { prefix: 'kinds' })
+    t.after(() => store.close())
+    const kinds = [
+      {},
+      { startWithinMs: 60_000 },
+      { unique: unique('k') },
+      { group: 'g' },
+      { priority: 5 },
+      { delayMs: 1 },
+    ]
+    for (const kind of kinds) {
+      const need = newJob(kind)
+      const waits = newJob({
+        queue: 'waiting',
+        needs: [{ kind: 'job', id: need.id, onFailed: 'run' }],
+      })
+      await store.insert([need])
+      await store.insert([waits])
+      for (const end of ['requeue', 'requeue', 'finish'] as const) {
+        let claimed: readonly ClaimedJob[] = []
+        while (claimed.length === 0) claimed = (await store.claim(claimOf())).jobs
+        const [job] = claimed
+        assert.ok(job)
+        const settlement = end === 'finish' ? finish(job) : requeue(job, { started: true })
+        assert.deepEqual(await store.settle([settlement]), ['settled'])
+      }
+      const [waiting] = await store.get([waits.id])
+      assert.equal(waiting?.state, 'ready', JSON.stringify(kind))
+    }
   })
 
   test('a claim of any jobs may be repeated while its leases last, and then claims as ever', async (t) => {

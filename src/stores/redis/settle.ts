@@ -27,8 +27,8 @@ for n = 1, count do
   local id = sub(ARGV[5], (n - 1) * IDLENGTH + 1, n * IDLENGTH)
   ids[n], keys[n] = id, root .. 'j:' .. id
 end
-local needed = root .. 'needed'
-local waitedFor = call('EXISTS', needed) == 1 and call('SMISMEMBER', needed, unpack(ids))
+-- A job that others wait for has another letter before its record.
+local mayWait = call('EXISTS', root .. 'needed') == 1
 local running = call('HMGET', root .. 'running', unpack(ids))
 local records = call('MGET', unpack(keys))
 local leases, seen, counted, kept, odd, rest, isLeft = {}, {}, {}, {}, {}, {}, {}
@@ -66,7 +66,7 @@ for n = 1, count do
       leases[held] = lease
     end
   end
-  if not lease or not record or lease.token ~= token or (waitedFor and waitedFor[n] == 1) then
+  if not lease or not record or lease.token ~= token or (mayWait and byte(record) ~= 80) then
     rest[#rest + 1], isLeft[n] = n, true
   else
     if lease.isAlone then alone[#alone + 1] = id else together[token] = (together[token] or 0) + 1 end

@@ -36,8 +36,7 @@ local function take(message)
     -- A job of partition message[4] waits for one of this.
     local state = needState(message[3], '')
     if state == 'open' then
-      call('ZADD', root .. 'd:' .. message[3], now, id .. ':' .. message[4])
-      call('SADD', root .. 'needed', message[3])
+      awaitJob(message[3], now, id .. ':' .. message[4])
     else post(message[4], { 'need', id, message[3], state == 'met' and '1' or '0' }) end
   elseif kind == 'need' then
     local ended = answerNeed(id, message[3], message[4] == '1')
