@@ -8,7 +8,8 @@ import { canStartRedis, startRedis } from '../../../test/redis-server.ts'
 import { tcpProxy } from '../../../test/tcp-proxy.ts'
 import { isErrandError } from '../../core/errors.ts'
 import type { Claimed } from '../../store/worker-calls.ts'
-import type { ClaimedJob } from '../../store/job.ts'
+import type { InsertOptions } from '../../store/intake.ts'
+import type { ClaimedJob, NewJob } from '../../store/job.ts'
 import { claimOf, rescueOf, finish, newJob, unique } from '../../testing/conformance/jobs.ts'
 import { redis } from './index.ts'
 
@@ -59,14 +60,17 @@ if (canStartRedis()) {
     const other = redis(server.url, { prefix: 'requeue' })
     t.after(() => Promise.all([store.close(), other.close()]))
     await Promise.all([store.setup(), other.setup()])
-    for (const over of [{}, { unique: unique('k') }]) {
+    for (const kind of ['plain', 'unique', 'advance'] as const) {
+      const over = kind === 'unique' ? { unique: unique('k') } : {}
+      const moved = (from: string | null, to: string, { id }: NewJob): InsertOptions =>
+        kind === 'advance' ? { advance: [{ key: 'record', from, to, jobs: [id] }] } : {}
       // One of its kind goes before, so that the server knows the script: it would ask for its text.
       const first = newJob({ queue: 'first', ...over })
-      await store.insert([first])
+      await store.insert([first], moved(null, '1', first))
       await other.remove([first.id])
       const job = newJob(over)
       proxy.swallowAnswers()
-      const inserting = store.insert([job])
+      const inserting = store.insert([job], moved('1', '2', job))
       const end = performance.now() + 10_000
       let claimed: readonly ClaimedJob[] = []
       while (claimed.length === 0 && performance.now() < end) {

@@ -1,19 +1,22 @@
 /** Handing out jobs that are ready. */
 import type { Claimed, ClaimRequest, NextDue } from '../../store/worker-calls.ts'
-import { lastTime } from '../unreadable.ts'
+import { readClaim, type ClaimReply } from './claim-reply.ts'
+import { onceLua, rememberedMs } from './claims-by-id.ts'
 import { escape, nullable, whole } from './encoding.ts'
 import { jobsLua } from './fragments.ts'
-import { packedLength, unpackId } from './ids.ts'
-import { leasingLua } from './leasing.ts'
+import { leasingLua } from './lines.ts'
 import type { Answered, Partition } from './partitions/partition.ts'
-import { readClaimed } from './rows.ts'
 import { pairOf } from './script.ts'
 
 const CLAIM = pairOf(
   'claim',
   String.raw`
--- ARGV[4...8]: worker, lease in ms, most jobs in all, most from each queue that is not named, highest losses of a suspect or -1
--- ARGV[9...]: queues, each with its limit
+-- ARGV[4...9]: worker, lease in ms, most jobs in all, most from each queue that is not named,
+-- highest losses of a suspect or '', id of the claim or ''
+-- ARGV[10...]: queues, each with its limit
+local remembered = ARGV[9] ~= '' and root .. 'once:' .. ARGV[9]
+local rememberedMs = tonumber(ARGV[5]) + ${rememberedMs}
+if remembered and call('EXISTS', remembered) == 1 then return false end
 local limit, others = min(MOST, tonumber(ARGV[6])), tonumber(ARGV[7])
 local least = tonumber(call('HGET', root .. 'meta', 'token'))
 if not least then return false end
@@ -24,17 +27,17 @@ if first[1] then
 end
 local skips, queues, limits = {}, {}, {}
 for _, queue in ipairs(call('SMEMBERS', root .. 'paused')) do skips[queue] = true end
-for n = 9, #ARGV, 2 do
+for n = 10, #ARGV, 2 do
   if not skips[ARGV[n]] then queues[#queues + 1], limits[#limits + 1] = ARGV[n], tonumber(ARGV[n + 1]) end
 end
 local named = #queues
 if others > 0 then
-  for n = 9, #ARGV, 2 do skips[ARGV[n]] = true end
+  for n = 10, #ARGV, 2 do skips[ARGV[n]] = true end
   for _, queue in ipairs(call('ZRANGE', root .. 'busy', 0, MOST - 1)) do
     if not skips[queue] then queues[#queues + 1], limits[#limits + 1] = queue, others end
   end
 end
-local ids, taken, byte, last = {}, {}, string.byte, 0
+local ids, taken, byte, last, odd = {}, {}, string.byte, 0, nil
 for q, queue in ipairs(queues) do
   local most = min(limits[q], limit - #ids)
   if most > 0 and (q > named or call('ZSCORE', root .. 'busy', queue)) then
@@ -43,19 +46,28 @@ for q, queue in ipairs(queues) do
     if #entries == 0 then return false end
     for n = 1, #entries do
       local entry = entries[n]
-      if byte(entry, IDLENGTH + 1) == 120 then return false end
       last = last + 1
       ids[last] = sub(entry, 1, IDLENGTH)
+      if byte(entry, IDLENGTH + 1) == 120 then
+        -- Of these, the full script does those with a key or bounds, and those whose size counts.
+        local start = call('GETRANGE', root .. 'j:' .. ids[last], 0, SMALL)
+        if (byte(start) ~= 80 and byte(start) ~= 87) or #start > SMALL then return false end
+        odd = odd or {}
+        odd[last] = true
+      end
     end
     taken[q] = #entries
   end
 end
-if #ids == 0 then return { 0, now, nextDue, '0', '', '', {} } end
+local untilAt = format('%.0f', now + tonumber(ARGV[5]))
+if #ids == 0 then
+  if remembered then call('SET', remembered, '0\t' .. untilAt .. '\t', 'PX', rememberedMs) end
+  return { 0, now, nextDue, '0', '', '', {} }
+end
 for q, count in pairs(taken) do call('LTRIM', root .. 'line:' .. queues[q], count, -1) end
 least = max(least + 1, micros)
 local token = format('%.0f', least + (tonumber(ARGV[3]) - least) % tonumber(ARGV[2]))
 call('HSET', root .. 'meta', 'token', token)
-local untilAt = format('%.0f', now + tonumber(ARGV[5]))
 -- A lease that stands alone ends by itself, those of several jobs with their claim.
 local shared = #ids > 1
 local leases = {}
@@ -67,6 +79,10 @@ for q, queue in ipairs(queues) do
     leases[2 * n - 1], leases[2 * n] = ids[n], lease
   end
 end
+if odd then
+  local lease = concat({ token, untilAt, '', shared and 's' or '', ARGV[4], '', '' }, '\t')
+  for n in pairs(odd) do leases[2 * n] = lease end
+end
 call('HSET', root .. 'running', unpack(leases))
 local packed = concat(ids)
 if shared then
@@ -74,6 +90,9 @@ if shared then
   call('HSET', root .. 'claimed', token, #ids)
   call('ZADD', root .. 'claims', untilAt, token)
 else call('ZADD', root .. 'leases', untilAt, ids[1]) end
+if remembered then
+  call('SET', remembered, concat({ token, untilAt, packed }, '\t'), 'PX', rememberedMs)
+end
 for q, count in pairs(taken) do
   local queue = queues[q]
   if call('HINCRBY', root .. 'tally', '2:' .. queue, -count) <= 0 then
@@ -88,15 +107,24 @@ for n = 1, #ids do keys[n] = prefix .. ids[n] end
 local records = call('MGET', unpack(keys))
 return { 0, now, nextDue, token, '', packed, records }
 `,
-  [...jobsLua, leasingLua],
+  [...jobsLua, leasingLua, onceLua],
   String.raw`
 worker, leaseMs = nextArg(), tonumber(nextArg())
-local limit, others, losses = min(MOST, tonumber(nextArg())), tonumber(nextArg()), tonumber(nextArg())
+local limit, others = min(MOST, tonumber(nextArg())), tonumber(nextArg())
+local losses, once = tonumber(nextArg()), nextArg()
 local nextDue = promote()
+if once ~= '' then
+  local again = claimedBefore(once)
+  if again then
+    local hinted = close()
+    return { hinted, now, nextDue or -1, again.token, '', again.ids, again.records, 0, again.leases }
+  end
+end
 local ids, records = {}, {}
 local looked, size, cut = 0, 0, false
 
--- How many of these entries, from the first, go before the call has enough for their size: those whose size counts have an 'x'.
+-- How many of these entries, from the first, go before the call has enough for their size: those
+-- whose size counts have an 'x'.
 local function fitting(entries)
   local sum = size
   for n = 1, #entries do
@@ -106,7 +134,8 @@ local function fitting(entries)
   return #entries
 end
 
--- Entries of the head of a line that are still their jobs' own, up to a number; drops the others from its head.
+-- Entries of the head of a line that are still their jobs' own, up to a number; drops the others
+-- from its head.
 local function takeLine(queue, most)
   local line = root .. 'line:' .. queue
   while most > 0 and looked < 2 * MOST do
@@ -132,8 +161,9 @@ local function takeLine(queue, most)
   end
 end
 
--- The head of a line without taking it: for each entry its place, how much of the line goes with it, and what of that jobs left behind.
--- Drops what jobs left behind when there is nothing else. What stays in the line stays noted among the ghosts: the quick script counts on it.
+-- The head of a line without taking it: for each entry its place, how much of the line goes with
+-- it, and what of that jobs left behind. Drops what jobs left behind when there is nothing else.
+-- What stays in the line stays noted among the ghosts: the quick script counts on it.
 local function headOf(queue, most)
   local line, ghosts = root .. 'line:' .. queue, root .. 'ghosts:' .. queue
   while looked < 2 * MOST do
@@ -227,7 +257,7 @@ end
 
 local started = ''
 local function claimQueue(queue, most)
-  if #ids == 0 and losses >= 0 and call('EXISTS', root .. 'lost:' .. queue) == 1 then
+  if #ids == 0 and losses and call('EXISTS', root .. 'lost:' .. queue) == 1 then
     local id = suspectBeforeOthers(queue)
     if id then
       local r = load(id)
@@ -291,54 +321,35 @@ if others > 0 and not done and #ids < limit then
     if not named[queue] and not paused[queue] then done = claimQueue(queue, min(others, limit - #ids)) end
   end
 end
+if once ~= '' then remember(once, token or '0', ids) end
 local hinted = close()
 return { hinted, now, nextDue or -1, token or '0', started, concat(ids), records, cut and 1 or 0 }
 `,
 )
 
-/** Milliseconds until the next job is due; null for none, and for a time that cannot be read. */
-function readNextDue(ms: number): number | null {
-  return ms < 0 || ms > lastTime ? null : ms
-}
-
-type ClaimReply = readonly [
-  hinted: number,
-  now: number,
-  nextDueMs: number,
-  token: string,
-  startedAt: string,
-  ids: string,
-  records: readonly string[],
-  /** Not there where sizes were not counted. */
-  cut?: number,
-]
-
-/**
- * Leases ready jobs of a partition in order. A suspect is leased alone: it comes only as the first job of a call, and then it is the
- * only one; otherwise ordinary jobs go on as if suspects were not there.
- */
-export async function claim(
-  partition: Partition,
-  request: ClaimRequest,
-): Promise<Answered<Claimed & NextDue>> {
+/** The arguments of a claim. */
+function argumentsOf(request: ClaimRequest): string[] {
   const args = [
     nullable(request.worker),
     whole(request.leaseMs),
     String(request.limit),
     String(request.others),
-    String(request.maxLosses),
+    whole(request.maxLosses),
+    request.id ?? '',
   ]
   for (const { name, limit } of request.queues) args.push(escape(name), String(limit))
-  const reply = (await partition.runPair(CLAIM, args, () => args)) as ClaimReply
-  const [hinted, now, nextDueMs, token, startedAt, ids, records, cut] = reply
-  const handed = {
-    token: Number(token),
-    why: 'ready',
-    startedAt: startedAt === '' ? null : Number(startedAt),
-    cancelAsked: false,
-  } as const
-  const jobs = records.map((record, n) =>
-    readClaimed(unpackId(ids, n * packedLength), record, handed),
-  )
-  return { hinted, answer: { now, jobs, cut: cut === 1, nextDueMs: readNextDue(nextDueMs) } }
+  return args
+}
+
+/**
+ * Leases ready jobs of a partition in order. A suspect is leased alone: it comes only as the first
+ * job of a call, and then it is the only one; otherwise ordinary jobs go on as if suspects were not
+ * there.
+ */
+export async function claim(
+  partition: Partition,
+  request: ClaimRequest,
+): Promise<Answered<Claimed & NextDue>> {
+  const args = argumentsOf(request)
+  return readClaim((await partition.runPair(CLAIM, args, () => args)) as ClaimReply)
 }

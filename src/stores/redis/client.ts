@@ -33,9 +33,15 @@ export interface RedisClient {
   off(event: string, listener: (...args: never[]) => void): unknown
 }
 
-/** Between two attempts to connect; renewals must come back before others may take the silence for a death. */
+/**
+ * Between two attempts to connect; renewals must come back before others may take the silence for a
+ * death.
+ */
 const longestRetryMs = 500
-/** How long an attempt to connect may take: soon after the server can be reached again, there is another one. */
+/**
+ * How long an attempt to connect may take: soon after the server can be reached again, there is
+ * another one.
+ */
 const connectMs = 2_500
 
 const connecting = {
@@ -49,8 +55,9 @@ const retryStrategy = (times: number): number =>
   Math.min(longestRetryMs, 50 * 2 ** Math.min(times - 1, 10)) * (0.75 + Math.random() / 2)
 
 /**
- * Options of connections of our own. They keep no queue: what cannot be sent or loses its connection is rejected at once, and sent
- * again by the call that still waits for it, so that nothing is carried out that was given up.
+ * Options of connections of our own. They keep no queue: what cannot be sent or loses its
+ * connection is rejected at once, and sent again by the call that still waits for it, so that
+ * nothing is carried out that was given up.
  */
 export const ownOptions: Readonly<Record<string, unknown>> = {
   ...connecting,
@@ -58,11 +65,15 @@ export const ownOptions: Readonly<Record<string, unknown>> = {
   enableOfflineQueue: false,
   autoResendUnfulfilledCommands: false,
   maxRetriesPerRequest: 0,
-  // It would subscribe again by a call that nobody waits for, whose failure ends the process; we do so ourselves.
+  // It would subscribe again by a call that nobody waits for, whose failure ends the process; we do
+  // so ourselves.
   autoResubscribe: false,
 } as const
 
-/** Makes a client of our own. Several URLs name nodes of a cluster. Rejects with `missing-peer` when ioredis is not installed. */
+/**
+ * Makes a client of our own. Several URLs name nodes of a cluster. Rejects with `missing-peer` when
+ * ioredis is not installed.
+ */
 export async function makeClient(urls: readonly string[]): Promise<RedisClient> {
   const { Redis, Cluster } = await loadPeer()
   const [url = ''] = urls
@@ -99,8 +110,9 @@ interface Subscriber {
 const starts = new WeakMap<RedisClient, () => void>()
 
 /**
- * ioredis gives each cluster a connection for subscriptions, used or not, on a node of its choice. With one in the process and one in
- * the thread that renews leases there may be four to a node; so it is made when somebody subscribes.
+ * ioredis gives each cluster a connection for subscriptions, used or not, on a node of its choice.
+ * With one in the process and one in the thread that renews leases there may be four to a node; so
+ * it is made when somebody subscribes.
  */
 function subscribeLate(cluster: RedisClient): void {
   const { subscriber } = cluster as { readonly subscriber?: Partial<Subscriber> }
@@ -138,8 +150,9 @@ async function loadPeer(): Promise<Pick<typeof ioredis, 'Redis' | 'Cluster'>> {
 }
 
 /**
- * Does what ioredis does not for a client of our own: keeps it from keeping the process alive, since calls under way do so by their
- * deadlines, and ends a connection that is made but not ready in time.
+ * Does what ioredis does not for a client of our own: keeps it from keeping the process alive,
+ * since calls under way do so by their deadlines, and ends a connection that is made but not ready
+ * in time.
  */
 export function tend(client: RedisClient): void {
   if (client.isCluster === true) {

@@ -6,7 +6,14 @@ import { v7 } from 'uuid'
 import { redisHarness } from '../../../test/redis-harness.ts'
 import { canStartRedis, startCluster, type RedisCluster } from '../../../test/redis-server.ts'
 import { raceRules, runRules, storeRules } from '../../testing/conformance/index.ts'
-import { claimOf, finish, newJob, unique, workerOf } from '../../testing/conformance/jobs.ts'
+import {
+  claimOf,
+  finish,
+  newJob,
+  requeue,
+  unique,
+  workerOf,
+} from '../../testing/conformance/jobs.ts'
 import type { ClaimedJob } from '../../store/job.ts'
 import type { Store } from '../../store/store.ts'
 import { Connection } from './connection.ts'
@@ -16,6 +23,7 @@ import { Spread } from './partitions/place.ts'
 
 /** Rules that compare the order of jobs: order holds per partition, so their jobs get ids of one. */
 const ofOneLine: ReadonlySet<string> = new Set([
+  'a claim that is repeated with its id returns the same leases and claims no others',
   'a claimer that gets a suspect hides no job behind it from another',
   'a claimer that has enough hides no job behind it from another',
   'a job given back unstarted keeps its place before newer work',
@@ -125,6 +133,41 @@ if (canStartRedis()) {
       )
     }
     await store.close()
+  })
+
+  test('a claim that is repeated returns the jobs of all partitions, and no others', async (t) => {
+    const store = redis(cluster.urls, { prefix: 'repeated', partitions: 8 })
+    t.after(() => store.close())
+    await store.insert(Array.from({ length: 400 }, () => newJob()))
+    const request = claimOf({ id: v7(), limit: 300 })
+    const first = byId((await store.claim(request)).jobs)
+    assert.equal(first.length, 300)
+    assert.equal(new Set(first.map(({ token }) => token % 64)).size > 1, true)
+    for (let times = 0; times < 8; times += 1)
+      assert.deepEqual(byId((await store.claim(request)).jobs), first)
+    await store.settle(first.slice(0, 299).map((job) => finish(job)))
+    assert.deepEqual((await store.claim(request)).jobs, first.slice(299))
+    assert.equal((await store.claim(claimOf({ id: v7() }))).jobs.length, 100)
+  })
+
+  test('jobs of an advance lie in the partition of its record, and their keys are upheld there', async (t) => {
+    const store = redis(cluster.urls, { prefix: 'advance', partitions: 8 })
+    t.after(() => store.close())
+    const jobs = Array.from({ length: 20 }, (_, n) => newJob({ unique: unique(`key-${n}`) }))
+    const ids = jobs.map(({ id }) => id)
+    const advance = [{ key: 'cursor', from: null, to: '1', jobs: ids }]
+    await store.insert(jobs, { advance })
+    const claimed = (await store.claim(claimOf())).jobs
+    assert.deepEqual(new Set(claimed.map(({ id }) => id)), new Set(ids))
+    assert.equal(new Set(claimed.map(({ token }) => token % 64)).size, 1)
+    await store.settle(claimed.map((job) => requeue(job)))
+    const again = jobs.map((job) => newJob({ unique: job.unique }))
+    const next = [{ ...advance[0]!, from: '1', to: '2', jobs: again.map(({ id }) => id) }]
+    const answers = await store.insert(again, { advance: next })
+    assert.deepEqual(
+      answers.map(({ id, status }) => [id, status]),
+      ids.map((id) => [id, 'duplicate']),
+    )
   })
 
   test('each master of a cluster holds a fifth of the keys at least', async () => {
@@ -266,6 +309,10 @@ if (canStartRedis()) {
     await store.close()
     await other.close()
   })
+}
+
+function byId(jobs: readonly ClaimedJob[]): ClaimedJob[] {
+  return jobs.toSorted((a, b) => (a.id < b.id ? -1 : 1))
 }
 
 async function runningParents(store: Store, count: number): Promise<readonly ClaimedJob[]> {

@@ -1,9 +1,11 @@
 /**
- * The way to the server or cluster: one connection for calls, made at the first one, and one for hints while someone watches. A client
- * that was handed in is used for calls and never closed or configured; a cluster's own connection for subscriptions is used for hints.
+ * The way to the server or cluster: one connection for calls, made at the first one, and one for
+ * hints while someone watches. A client that was handed in is used for calls and never closed or
+ * configured; a cluster's own connection for subscriptions is used for hints.
  *
- * A call that finds no connection waits for one, and one whose connection broke is sent again, until its deadline. A connection that
- * owes an answer and is silent is ended, and so is one whose server refuses for what it is: the next one may lead to another.
+ * A call that finds no connection waits for one, and one whose connection broke is sent again,
+ * until its deadline. A connection that owes an answer and is silent is ended, and so is one whose
+ * server refuses for what it is: the next one may lead to another.
  */
 import { isReady, makeClient, tend, type RedisClient } from './client.ts'
 import {
@@ -29,7 +31,10 @@ export type Target =
 const callDeadlineMs = 10_000
 /** How long a call waits for a client that is not connected. */
 const connectDeadlineMs = 5_000
-/** After so many failed attempts of a client of our own to connect, about a second and a half, a call waits no longer. */
+/**
+ * After so many failed attempts of a client of our own to connect, about a second and a half, a
+ * call waits no longer.
+ */
 const mostAttempts = 5
 /** A server that refuses from the first call on is left at most so often. */
 const leaveEveryMs = 1_000
@@ -66,7 +71,10 @@ export class Connection {
     return this.#client?.isCluster === true
   }
 
-  /** Counts how often a connection of our own came about, and is odd while the client is connected: see `mayHaveArrived`. */
+  /**
+   * Counts how often a connection of our own came about, and is odd while the client is connected:
+   * see `mayHaveArrived`.
+   */
   get mark(): number {
     return this.#readies * 2 + (this.#client?.status === 'ready' ? 1 : 0)
   }
@@ -76,7 +84,10 @@ export class Connection {
     return isOfConnection(error) && (mark % 2 === 1 || this.mark !== mark)
   }
 
-  /** Runs a script on the partition of a root; sends its text where the server does not know it. Rejects with the raw error. */
+  /**
+   * Runs a script on the partition of a root; sends its text where the server does not know it.
+   * Rejects with the raw error.
+   */
   run(script: Script, root: string, args: readonly string[]): Promise<unknown> {
     const all = [...keysOf(root), ...args]
     return this.#call(async (client) => {
@@ -166,15 +177,20 @@ export class Connection {
     }
   }
 
-  /** Whether a call is to be sent again, because a connection of our own broke under it. A cluster's client does so itself. */
+  /**
+   * Whether a call is to be sent again, because a connection of our own broke under it. A cluster's
+   * client does so itself.
+   */
   #isBroken(client: RedisClient, stream: RedisClient['stream'], error: unknown): boolean {
     if (this.#target.kind === 'client' || client.isCluster === true) return false
     return isOfConnection(error) && (!isReady(client) || client.stream !== stream)
   }
 
   /**
-   * Ends the connection to a server that refuses, so that the client makes another one; answers false when that was done but now and
-   * led to one that refuses, too, or when it is a cluster, whose nodes tell who is master. Of several calls that are refused together the first one ends it.
+   * Ends the connection to a server that refuses, so that the client makes another one; answers
+   * false when that was done but now and led to one that refuses, too, or when it is a cluster,
+   * whose nodes tell who is master. Of several calls that are refused together the first one ends
+   * it.
    */
   #leave(client: RedisClient, stream: RedisClient['stream']): boolean {
     if (client.isCluster === true) return false
@@ -187,7 +203,10 @@ export class Connection {
     return true
   }
 
-  /** The client, once it is connected: a call is never left to a queue, which would send it when its caller has long given up. */
+  /**
+   * The client, once it is connected: a call is never left to a queue, which would send it when its
+   * caller has long given up.
+   */
   async #online(): Promise<RedisClient> {
     const client = this.#client ?? (await this.#make())
     if (isReady(client)) return client
@@ -200,7 +219,10 @@ export class Connection {
     return client
   }
 
-  /** The connections for calls. Those of a cluster that was handed in may have long waits of their owner. */
+  /**
+   * The connections for calls. Those of a cluster that was handed in may have long waits of their
+   * owner.
+   */
   #connections(): readonly RedisClient[] {
     if (this.#client === null) return []
     if (this.#client.isCluster !== true) return [this.#client]
@@ -239,7 +261,10 @@ export class Connection {
   }
 }
 
-/** Resolves when a client is connected; rejects after so many attempts that failed, at once when it says why or is closed. */
+/**
+ * Resolves when a client is connected; rejects after so many attempts that failed, at once when it
+ * says why or is closed.
+ */
 function connected(client: RedisClient, attempts: number, closing: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
     let failed = 0

@@ -25,7 +25,7 @@ if record ~= '' then
   call('HSET', root .. 'workers', id, record)
   call('ZADD', root .. 'seen', now, id)
 end
-local prune = needsPrune()
+local pruneDue = needsPrune()
 local todo = call('EXISTS', root .. 'todo', root .. 'outs') > 0
 local hinted = close()
 local paused, isPaused = call('SMEMBERS', root .. 'paused'), {}
@@ -39,9 +39,10 @@ for _, queue in ipairs(call('ZRANGE', root .. 'busy', 0, MOST - 1)) do
 end
 local function due(name) return #call('ZRANGE', root .. name, '-inf', now, 'BYSCORE', 'LIMIT', 0, 1) > 0 end
 local isNever = #call('ZRANGE', root .. 'scheduled', '(' .. text(LAST), '+inf', 'BYSCORE', 'LIMIT', 0, 1) > 0
+local sweepDue = due('leases') or due('claims') or due('bounds') or isNever
 return {
-  hinted, now, nextDue or -1, ready and 1 or 0, (due('leases') or due('claims') or due('bounds') or isNever) and 1 or 0, prune and 1 or 0,
-  paused, todo and 1 or 0,
+  hinted, now, nextDue or -1, ready and 1 or 0, sweepDue and 1 or 0, pruneDue and 1 or 0, paused,
+  todo and 1 or 0,
 }
 `,
 )
@@ -51,8 +52,8 @@ type TendReply = readonly [
   now: number,
   nextDueMs: number,
   ready: number,
-  sweep: number,
-  prune: number,
+  sweepDue: number,
+  pruneDue: number,
   paused: readonly string[],
   todo: number,
 ]
@@ -89,7 +90,10 @@ while at < #ARGV do call('HSET', root .. 'tasks', nextArg(), nextArg()) end
 
 const TASKS = scriptOf('tasks', [], `return call('HVALS', root .. 'tasks')`)
 
-/** Writes a worker's heartbeat, unless `heartbeat` is false, and tells it what there is to do in a partition. */
+/**
+ * Writes a worker's heartbeat, unless `heartbeat` is false, and says what there is to do in a
+ * partition.
+ */
 export async function tend(
   partition: Partition,
   worker: WorkerRecord,
@@ -97,15 +101,15 @@ export async function tend(
 ): Promise<Answered<Tended & { readonly todo: boolean }>> {
   const record = heartbeat ? JSON.stringify(worker) : ''
   const reply = await partition.run(TEND, [worker.id, record, ...worker.queues.map(escape)])
-  const [hinted, now, nextDueMs, ready, sweep, prune, paused, todo] = reply as TendReply
+  const [hinted, now, nextDueMs, ready, sweepDue, pruneDue, paused, todo] = reply as TendReply
   return {
     hinted,
     answer: {
       now,
       nextDueMs: nextDueMs < 0 ? null : nextDueMs,
       ready: ready === 1,
-      sweepDue: sweep === 1,
-      prune: prune === 1,
+      sweepDue: sweepDue === 1,
+      pruneDue: pruneDue === 1,
       paused: paused.map(unescape).sort(),
       todo: todo === 1,
     },

@@ -28,6 +28,11 @@ export function readNullable(field: string | undefined): string | null {
   return field === undefined || field === '' ? null : unescape(field.slice(1))
 }
 
+/** A text that may be null, as an argument of its own. */
+export function textArg(text: string | null): string {
+  return text === null ? '' : `=${text}`
+}
+
 /** A number of a field; null for an empty one. */
 export function readNumber(field: string | undefined): number | null {
   return field === undefined || field === '' ? null : Number(field)

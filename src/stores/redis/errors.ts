@@ -2,14 +2,20 @@
 import { ErrandError, isErrandError } from '../../core/errors.ts'
 import { lostPrefix } from './script.ts'
 
-/** The word with which Redis begins an error, also the last one that a cluster gave up after; '' for what is no error of Redis. */
+/**
+ * The word with which Redis begins an error, also the last one that a cluster gave up after; '' for
+ * what is no error of Redis.
+ */
 function prefixOf(error: unknown): string {
   if (!(error instanceof Error)) return ''
   if (error.name === 'ReplyError') return /^[A-Z]+/.exec(error.message)?.[0] ?? ''
   return redirected.exec(error.message)?.[1] ?? ''
 }
 
-/** What a cluster of ioredis rejects with when no node would carry out a call. It has no code of its own. */
+/**
+ * What a cluster of ioredis rejects with when no node would carry out a call. It has no code of its
+ * own.
+ */
 const redirected = /^Too many Cluster redirections\. Last error: ReplyError: ([A-Z]+)/
 
 /** Tells whether the server does not know a script by its digest. */
@@ -25,14 +31,17 @@ export function isWrongDatabase(error: unknown): boolean {
   )
 }
 
-/** Tells whether an error came from the connection rather than from the server: what was sent may have been carried out. */
+/**
+ * Tells whether an error came from the connection rather than from the server: what was sent may
+ * have been carried out.
+ */
 export function isOfConnection(error: unknown): boolean {
   return error instanceof Error && prefixOf(error) === '' && !isErrandError(error)
 }
 
 /**
- * An error without what was sent. ioredis keeps the command with it, and with that passwords and the inputs of jobs, which would reach
- * whatever logs the cause.
+ * An error without what was sent. ioredis keeps the command with it, and with that passwords and
+ * the inputs of jobs, which would reach whatever logs the cause.
  */
 export function withoutArguments(error: unknown): unknown {
   if (!(error instanceof Error) || error instanceof ErrandError) return error
@@ -55,8 +64,8 @@ interface ClientError {
 }
 
 /**
- * Tells whether the server refused a call for what it is at present, such as a replica. Behind the same address there may be another one
- * by now, which only a new connection reaches.
+ * Tells whether the server refused a call for what it is at present, such as a replica. Behind the
+ * same address there may be another one by now, which only a new connection reaches.
  */
 export function isOfServer(error: unknown): boolean {
   return ofServer.has(prefixOf(error))
@@ -101,7 +110,10 @@ const advice: Readonly<Record<string, string>> = {
   NOREPLICAS: 'has fewer replicas than it needs to accept writes',
 }
 
-/** Turns an error into Errand's own, with what to do about it; passes others through. `cause` tells why there is no connection. */
+/**
+ * Turns an error into Errand's own, with what to do about it; passes others through. `cause` tells
+ * why there is no connection.
+ */
 export function storeError(error: unknown, location: string, cause: unknown = error): unknown {
   if (isErrandError(error)) return error
   const prefix = prefixOf(error)

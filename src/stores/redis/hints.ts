@@ -1,4 +1,6 @@
-/** Tells watchers, soon but never at once, that something happened, in this process and in others. */
+/**
+ * Tells watchers, soon but never at once, that something happened, in this process and in others.
+ */
 import type { Hint } from '../../store/worker-calls.ts'
 import { clearTimeout, setImmediate, setTimeout } from '../../core/timers.ts'
 
@@ -15,19 +17,29 @@ const kinds: readonly (readonly [bit: number, hint: Hint])[] = [
 export const workBit = 1
 export const pausedBit = 32
 export const lockBit = 64
-export const recordBit = 128
 const hintBits = 1 | 2 | 4 | 32 | 64 | 128
 
-/** Bits that ask for a relay: messages for other partitions, or needs that are still to be answered. */
+/**
+ * Bits that ask for a relay: messages for other partitions, or needs that are still to be answered.
+ */
 export const relayBits: number = 8 | 16
 
-/** How often a process tells others, at most. What happens meanwhile is told at the end of that time. */
+/**
+ * How often a process tells others, at most. What happens meanwhile is told at the end of that
+ * time.
+ */
 const tellEveryMs = 2
 
-/** What travels with a call to tell other processes of it: a channel and a message, or two empty texts. */
+/**
+ * What travels with a call to tell other processes of it: a channel and a message, or two empty
+ * texts.
+ */
 export type Announcement = readonly [channel: string, message: string]
 
-/** Collects hints, hands each kind out once per turn of the event loop, and tells other processes at most each few milliseconds. */
+/**
+ * Collects hints, hands each kind out once per turn of the event loop, and tells other processes at
+ * most each few milliseconds.
+ */
 export class Hints {
   readonly #watchers = new Set<{ readonly on: (hint: Hint) => void }>()
   readonly #messageOf: (bits: number) => string
@@ -55,7 +67,10 @@ export class Hints {
     return [this.#wire.channel, this.#messageOf(bits)]
   }
 
-  /** Something happened by a call of this process, of which the call told others already what `told` says. */
+  /**
+   * Something happened by a call of this process, of which the call told others already what `told`
+   * says.
+   */
   give(bits: number, told = 0): void {
     const hints = bits & hintBits
     if (hints === 0) return

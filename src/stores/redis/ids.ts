@@ -1,6 +1,7 @@
 /**
- * Job ids as they lie in Redis: 22 characters instead of 36, which sort as the ids do. A UUID is 32 hexadecimal digits;
- * each three of them become two characters of an alphabet of 64 in the order of ASCII, the last two count as `xx0`.
+ * Job ids as they lie in Redis: 22 characters instead of 36, which sort as the ids do. A UUID is 32
+ * hexadecimal digits; each three of them become two characters of an alphabet of 64 in the order of
+ * ASCII, the last two count as `xx0`.
  */
 const alphabet = '-0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz'
 
@@ -23,7 +24,8 @@ const places = Uint8Array.from(
   Array.from({ length: idLength }, (_, place) => place).filter((place) => !dashes.includes(place)),
 )
 
-// Ids are written into these and read from there, in one step each: this is done for every job, and pieces of text are dear.
+// Ids are written into these and read from there, in one step each: this is done for every job, and
+// pieces of text are dear.
 const packed: Buffer = Buffer.alloc(packedLength)
 const unpacked: Buffer = Buffer.alloc(idLength, '-')
 

@@ -16,24 +16,27 @@ export interface RedisOptions {
   /** With what the names of all keys begin, as `{prefix:0}:`. Default `'errand'`. */
   readonly prefix?: string
   /**
-   * Into how many partitions the jobs are divided, 1 to 64. Each lies on one node of a cluster, and order holds within it. With several,
-   * an id that is inserted again is known again if it comes with the same unique key and needs. The number is fixed once the store is
-   * in use. Default 1.
+   * Into how many partitions the jobs are divided, 1 to 64. Each lies on one node of a cluster, and
+   * order holds within it. With several, an id that is inserted again is known again if it comes
+   * with the same unique key, needs and advance. The number is fixed once the store is in use.
+   * Default 1.
    */
   readonly partitions?: number
   /**
-   * For tests: reads the time from the key `{prefix:p}:clock` of each partition, `=1764000000000` for a time that stands still, or
-   * `60000` for milliseconds ahead of the server. Default false.
+   * For tests: reads the time from the key `{prefix:p}:clock` of each partition, `=1764000000000`
+   * for a time that stands still, or `60000` for milliseconds ahead of the server. Default false.
    */
   readonly testClock?: boolean
 }
 
 /**
- * A store on Redis 7 or Valkey 8. Give it a URL (`redis://`, `rediss://`), the URLs of several nodes of a cluster, or a client of ioredis,
- * `Redis` or `Cluster`, which is used for calls and never closed or configured; a cluster's own connection for subscriptions is
- * used, for a single server one is made by `duplicate()`. Nothing is opened before the first call.
+ * A store on Redis 7 or Valkey 8. Give it a URL (`redis://`, `rediss://`), the URLs of several
+ * nodes of a cluster, or a client of ioredis, `Redis` or `Cluster`, which is used for calls and
+ * never closed or configured; a cluster's own connection for subscriptions is used, for a single
+ * server one is made by `duplicate()`. Nothing is opened before the first call.
  *
- * Throws `invalid-option`. Calls reject with `missing-peer` when `ioredis` is needed and not installed.
+ * Throws `invalid-option`. Calls reject with `missing-peer` when `ioredis` is needed and not
+ * installed.
  */
 export function redis(
   target: string | readonly string[] | RedisClient,
@@ -69,7 +72,10 @@ export function connect(argument: unknown): Store {
   return redis(urls, options)
 }
 
-/** What a client does to keys and answers by itself that the scripts know nothing of, and what to do instead. */
+/**
+ * What a client does to keys and answers by itself that the scripts know nothing of, and what to do
+ * instead.
+ */
 const unfit = {
   keyPrefix:
     'the names of its keys would differ from those of other clients: take the option prefix of redis()',
@@ -101,7 +107,10 @@ function readUrls(target: string | readonly string[]): readonly string[] {
   )
 }
 
-/** Host, port and number of the database: no user, no password. Throws `invalid-option` for what is no URL of Redis. */
+/**
+ * Host, port and number of the database: no user, no password. Throws `invalid-option` for what is
+ * no URL of Redis.
+ */
 function locationOfUrl(text: string): string {
   const url = URL.parse(text)
   const isTornApart = isTorn(text)

@@ -1,6 +1,7 @@
 /**
- * The layout of a store's keys, written into `meta` of each partition before the first call. No other script makes a `meta`, and none
- * runs without it: where one is missing, jobs may lie elsewhere, on the node that the partition is coming from or in a backup.
+ * The layout of a store's keys, written into `meta` of each partition before the first call. No
+ * other script makes a `meta`, and none runs without it: where one is missing, jobs may lie
+ * elsewhere, on the node that the partition is coming from or in a backup.
  */
 import { ErrandError } from '../../core/errors.ts'
 import { lostError } from './errors.ts'
@@ -31,9 +32,11 @@ const LAY_OUT = layoutScriptOf(
   `
 -- ARGV[4...5]: layout, number of partitions
 if call('EXISTS', root .. 'meta') == 1 then return end
--- The first rank begins a chunk of the log. Quick scripts take a meta without token and ticket for none.
+-- The first rank begins a chunk of the log. Quick scripts take a meta without token and ticket for
+-- none.
 call('HSET', root .. 'meta', 'layout', nextArg(), 'partitions', nextArg(), 'seq', CHUNK - 1, 'token', 0, 'ticket', 0)
--- A long value keeps 'running' from being searched from its start each time, as Redis does with short hashes of short values.
+-- A long value keeps 'running' from being searched from its start each time, as Redis does with
+-- short hashes of short values.
 call('HSETNX', root .. 'running', '', string.rep('-', 128))
 `,
 )
@@ -41,9 +44,10 @@ call('HSETNX', root .. 'running', '', string.rep('-', 128))
 type Look = readonly [state: 'none' | 'broken' | 'unused' | 'used', layout: number, count: number]
 
 /**
- * Makes sure that the partitions are laid out as this code and its options expect, and lays out those of a new store: partitions are
- * all made before the first is used, so that one that is missing beside a used one was lost. `mayBeNew` is false for a store that was
- * seen before and may have moved.
+ * Makes sure that the partitions are laid out as this code and its options expect, and lays out
+ * those of a new store: partitions are all made before the first is used, so that one that is
+ * missing beside a used one was lost. `mayBeNew` is false for a store that was seen before and may
+ * have moved.
  */
 export async function checkLayout(
   partitions: readonly Partition[],

@@ -1,17 +1,21 @@
 /**
  * Where waiting jobs stand.
  *
- * - `line:<queue>`, a list: jobs of priority 0 that come in order, each as packed id and ticket. A job that leaves it otherwise than
- *   by a claim loses its ticket; the entry that it leaves behind is noted in `ghosts:<queue>` until a claim drops it.
- * - `early:<queue>`, a sorted set by priority: jobs that must stand before others of the line, and those of other priorities.
+ * - `line:<queue>`, a list: jobs of priority 0 that come in order, each as packed id and ticket. A
+ *   job that leaves it otherwise than by a claim loses its ticket; the entry that it leaves behind
+ *   is noted in `ghosts:<queue>` until a claim drops it.
+ * - `early:<queue>`, a sorted set by priority: jobs that must stand before others of the line, and
+ *   those of other priorities.
  * - `lost:<queue>`, likewise: suspects, each with its losses.
  * - `scheduled`, by due time; `bounds`, by the time at which a job has waited too long.
  *
- * Members of sorted sets begin with what orders them, in digits of fixed width: place, rank by insertion.
+ * Members of sorted sets begin with what orders them, in digits of fixed width: place, rank by
+ * insertion.
  */
 
 export const linesLua: string = String.raw`
--- Books of the call: how many jobs passed from one state to another, and how many left the log of insertions.
+-- Books of the call: how many jobs passed from one state to another, and how many left the log of
+-- insertions.
 local tally, gone = {}, {}
 local function moved(queue, from, to)
   local counts = tally[queue]
@@ -23,7 +27,8 @@ local function moved(queue, from, to)
   if to then counts[to] = (counts[to] or 0) + 1 end
 end
 
--- The log of insertions is a list of ids for each CHUNK ranks. It is dropped when as many ranks as it has are used and gone.
+-- The log of insertions is a list of ids for each CHUNK ranks. It is dropped when as many ranks as
+-- it has are used and gone.
 local function forgetRank(seq)
   local chunk = floor(seq / CHUNK)
   gone[chunk] = (gone[chunk] or 0) + 1
@@ -93,7 +98,8 @@ local function lineUp(r, state)
   end
 end
 
--- Drops a job whose place could not be read from a line that is ordered by it; answers whether it stood there.
+-- Drops a job whose place could not be read from a line that is ordered by it; returns whether it
+-- stood there.
 local function stepOutById(line, id)
   for _, member in ipairs(call('ZRANGE', line, 0, MOST - 1)) do
     if sub(member, 29, 28 + IDLENGTH) == id then return call('ZREM', line, member) == 1 end
@@ -137,7 +143,8 @@ local function unbind(r)
 end
 
 local PROMOTED = 500
--- Makes scheduled jobs ready that are due, and answers how long until the next one; nil when there is none.
+-- Makes scheduled jobs ready that are due, and returns how long until the next one; nil when there
+-- is none.
 local function promote()
   local due = call('ZRANGE', root .. 'scheduled', '-inf', now, 'BYSCORE', 'LIMIT', 0, PROMOTED)
   for _, member in ipairs(due) do
@@ -153,5 +160,26 @@ local function promote()
   local first = call('ZRANGE', root .. 'scheduled', 0, 0, 'WITHSCORES')
   if #first == 0 or tonumber(first[2]) > LAST then return nil end
   return max(0, tonumber(first[2]) - now)
+end
+`
+
+/** How scripts put waiting jobs under leases of the worker that calls. */
+export const leasingLua: string = String.raw`
+local worker, leaseMs
+
+-- Leases one job out of wherever it waits: a suspect as started, an overdue one as not. Returns its
+-- lease.
+local function leaseWaiting(r, state, flags, startedAt)
+  stepOut(r, state)
+  unbind(r)
+  save(r)
+  local lease = {
+    token = newToken(), untilAt = now + leaseMs, startedAt = startedAt, flags = flags,
+    worker = worker, reason = '',
+  }
+  writeLease(r.id, lease)
+  moved(r.queue, state, RUNNING)
+  rekey(r, RUNNING)
+  return leaseText(lease)
 end
 `

@@ -1,4 +1,4 @@
-/** Named locks and records, in the first partition. */
+/** Named locks, in the first partition. */
 import type { HoldAnswer, Holding, HoldRequest, LockOwner } from '../../store/locks.ts'
 import type { Partition } from './partitions/partition.ts'
 import { scriptOf } from './script.ts'
@@ -52,19 +52,6 @@ return { row[2], row[3], row[4], row[5] }
 `,
 )
 
-const PUT = scriptOf(
-  'put record',
-  [],
-  `
--- ARGV[4...]: key, and a text or nothing
-local key, value = nextArg(), nextArg()
-if value then call('HSET', root .. 'records', key, value) else call('HDEL', root .. 'records', key) end
-`,
-  'is-refused',
-)
-
-const GET = scriptOf('get record', [], `return call('HGET', root .. 'records', nextArg())`)
-
 export async function hold(partition: Partition, request: HoldRequest): Promise<HoldAnswer> {
   const { name, holder, token, ttlMs, host, pid } = request
   const wanted = token === null ? '' : String(token)
@@ -84,18 +71,6 @@ export async function release(
 
 export async function lockOwner(partition: Partition, name: string): Promise<LockOwner | null> {
   return ownerOf((await partition.run(OWNER, [name])) as readonly string[])
-}
-
-export async function putRecord(
-  partition: Partition,
-  key: string,
-  text: string | null,
-): Promise<void> {
-  await partition.run(PUT, text === null ? [key] : [key, text])
-}
-
-export async function getRecord(partition: Partition, key: string): Promise<string | null> {
-  return (await partition.run(GET, [key])) as string | null
 }
 
 function ownerOf([host, pid, since, token]: readonly string[]): LockOwner | null {

@@ -1,18 +1,21 @@
 /**
  * How a job ends, and what that means for the jobs that need it.
  *
- * `n:<id>` holds the needs of a job that are not met: `c` when its failure cancels the job, `r` when the job runs anyway; in capitals and
- * followed by its partition when the needed job lies in another, and by `!` when it failed there while the job was leased as overdue.
- * `d:<id>` holds those who wait for a job, by insertion; `needed` the ids that have any. `kept:<ms>` holds finished jobs by how long
- * they are kept, in the order of their ends; `kept:` those kept for ever. `keeps` orders these lists by a time before which none of
- * their jobs has been kept long enough.
+ * `n:<id>` holds the needs of a job that are not met: `c` when its failure cancels the job, `f`
+ * when it fails the job, `r` when the job runs anyway; in capitals and followed by its partition
+ * when the needed job lies in another, and by `!` when it failed there while the job was leased as
+ * overdue. `d:<id>` holds those who wait for a job, by insertion; `needed` the ids that have any.
+ * `kept:<ms>` holds finished jobs by how long they are kept, in the order of their ends; `kept:`
+ * those kept for ever. `keeps` orders these lists by a time before which none of their jobs has
+ * been kept long enough.
  */
 
 export const endingsLua: string = String.raw`
 local RELEASES = 500
 
--- Brings a job that is in no line and under no lease into a final state. The release of what waits for it must follow.
-local function finish(r, from, ending)
+-- Writes the end of a job that is in no line, under no lease and holds no key. The release of what
+-- waits for it must follow.
+local function writeEnd(r, from, ending)
   r.state, r.finishedAt, r.keep, r.reason = ending.state, now, ending.keep, ending.reason
   r.settled, r.worker, r.startedAt, r.counters = ending.settled, ending.worker, ending.startedAt, ending.counters
   r.outputLength = ending.outputLength
@@ -25,8 +28,14 @@ local function finish(r, from, ending)
   end
   if r.state ~= COMPLETED then call('ZADD', root .. 'others', r.seq, r.id) end
   moved(r.queue, from, r.state)
-  rekey(r, r.state)
   hint(FINISHED)
+end
+
+-- Brings a job that is in no line and under no lease into a final state. The release of what waits
+-- for it must follow.
+local function finish(r, from, ending)
+  writeEnd(r, from, ending)
+  rekey(r, r.state)
 end
 
 local function dropDependant(need, id)
@@ -43,9 +52,11 @@ end
 -- Removes a job that does not run, with all that belongs to it.
 local function erase(r, state, keepKey)
   call('DEL', keyOf(r.id))
-  if has(r, 'e') then call('DEL', root .. 'e:' .. r.id) end
+  if has(r, 'a') then call('DEL', root .. 'a:' .. r.id) end
   if has(r, 'p') then call('DEL', root .. 'p:' .. r.id) end
   if has(r, 'l') then call('DEL', root .. 'l:' .. r.id) end
+  if has(r, 'r') then call('UNLINK', root .. 'r:' .. r.id, root .. 'rn:' .. r.id) end
+  leaveGroup(r)
   if state == BLOCKED then dropNeeds(r.id) end
   if state > COMPLETED then call('ZREM', root .. 'others', r.id) end
   forget(r)
@@ -53,15 +64,22 @@ local function erase(r, state, keepKey)
   dropKey(r, keepKey)
 end
 
--- Ends a job that waits, in its line or blocked. The release of what waits for it must follow.
-local function cancelWaiting(r, state, reason)
-  stepOut(r, state)
+-- Ends a job that waits, in its line or blocked, as cancelled or failed. The release of what waits
+-- for it must follow.
+local function endWaiting(r, from, state, reason)
+  stepOut(r, from)
   unbind(r)
-  if state == BLOCKED then dropNeeds(r.id) end
-  finish(r, state, {
-    state = CANCELLED, keep = r.keepCancelled, reason = reason, settled = r.settled, worker = r.worker,
+  if from == BLOCKED then dropNeeds(r.id) end
+  finish(r, from, {
+    state = state, keep = r.keepCancelled, reason = reason, settled = r.settled, worker = r.worker,
     startedAt = '', counters = r.counters, outputLength = '', output = '',
   })
+end
+
+-- Ends a blocked job as a failed need says: by the letter of the need. The release of what waits
+-- for it must follow.
+local function endForNeed(r, how)
+  endWaiting(r, BLOCKED, find(how, '^[fF]') and FAILED or CANCELLED, '=need-failed')
 end
 
 local function unblock(r)
@@ -74,19 +92,20 @@ local function unblock(r)
   rekey(r, state)
 end
 
--- Tells a job that one of its needs ended. Answers the job when it was cancelled for it.
+-- Tells a job that one of its needs ended. Returns the job when it ended for it.
 local function answerNeed(id, need, isMet)
   local how = call('HGET', root .. 'n:' .. id, need)
   local r = how and load(id)
   if not r then return nil end
   local state = stateOf(r)
-  if not isMet and find(how, '^[cC]') then
+  if not isMet and find(how, '^[cCfF]') then
     if state == BLOCKED then
-      cancelWaiting(r, state, '=need-failed')
+      endForNeed(r, how)
       return r
     end
     -- It is leased as overdue: the need is weighed again when it is put back.
-    if how ~= 'c' then call('HSET', root .. 'n:' .. id, need, match(how, '^C%d+') .. '!') end
+    local elsewhere = match(how, '^%u%d+')
+    if elsewhere then call('HSET', root .. 'n:' .. id, need, elsewhere .. '!') end
     return nil
   end
   call('HDEL', root .. 'n:' .. id, need)
@@ -94,8 +113,8 @@ local function answerNeed(id, need, isMet)
   return nil
 end
 
--- Answers the needs of those who waited for an ended job, then of those that were cancelled for it, and so on. Beyond the bound
--- of one call the rest is left in 'todo' for a relay.
+-- Settles the needs of those who waited for an ended job, then of those that ended for it, and so
+-- on. Beyond the bound of one call the rest is left in 'todo' for a relay.
 local function release(id, isMet)
   local ended, n, budget = { { id, isMet } }, 1, RELEASES
   while ended[n] do
@@ -110,10 +129,8 @@ local function release(id, isMet)
         if partition then
           post(partition, { 'need', sub(dependant, 1, IDLENGTH), need, met and '1' or '0' })
         else
-          local cancelled = answerNeed(dependant, need, met)
-          if cancelled then
-            ended[#ended + 1] = { dependant, false, cancelled }
-          end
+          local endedFor = answerNeed(dependant, need, met)
+          if endedFor then ended[#ended + 1] = { dependant, false, endedFor } end
         end
       end
       if call('SISMEMBER', root .. 'needed', need) == 1 then
@@ -139,13 +156,23 @@ local function needState(need, id)
   return r.state == COMPLETED and 'met' or 'failed'
 end
 
-local function addDependant(need, r)
-  call('ZADD', root .. 'd:' .. need, r.seq, r.id)
+-- Lets someone wait for a job. The job's record says so, so that no quick script settles it.
+local function awaitJob(need, score, who)
+  call('ZADD', root .. 'd:' .. need, score, who)
   call('SADD', root .. 'needed', need)
+  -- It may lose its key or bounds until it ends, so those are marked, too.
+  local kind = call('GETRANGE', keyOf(need), 0, 0)
+  if kind ~= 'P' and kind ~= 'X' then return end
+  local r = load(need)
+  if has(r, 'w') then return end
+  mark(r, 'w')
+  save(r)
 end
+local function addDependant(need, r) awaitJob(need, r.seq, r.id) end
 
--- Weighs a job's needs by what the partition knows now: strikes those that are met, or failed and may fail. Those that lie in
--- another partition are asked for again when they failed.
+-- Weighs a job's needs by what the partition knows now: strikes those that are met, or failed and
+-- may fail. Returns whether all are 'met' or some 'open', or the letter of one that failed and may
+-- not. Those that lie in another partition are asked for again when they failed.
 local function weigh(r)
   local id = r.id
   local needs = call('HGETALL', root .. 'n:' .. id)
@@ -164,7 +191,7 @@ local function weigh(r)
       if state == 'open' then
         open = true
         addDependant(need, r)
-      elseif state == 'failed' and how == 'c' then return 'cancel'
+      elseif state == 'failed' and how ~= 'r' then return how
       else
         call('HDEL', root .. 'n:' .. id, need)
         dropDependant(need, id)

@@ -1,11 +1,11 @@
 /** New jobs as they travel to a script. */
 import { ErrandError } from '../../core/errors.ts'
-import type { NewJob } from '../../store/job.ts'
+import type { Entry, Need, NewJob } from '../../store/job.ts'
 import { escape, nullable, whole } from './encoding.ts'
 import { isPacked, packedLength, packId } from './ids.ts'
-import { packStates } from './states.ts'
+import { packFields } from './job-fields.ts'
 
-/** A job as it travels. */
+/** A job as it travels: see `intakeLua`. */
 export interface Packed {
   readonly job: NewJob
   readonly id: string
@@ -13,41 +13,39 @@ export interface Packed {
   readonly body: string
 }
 
-/** Packs a job; `elsewhere` tells the partition of a needed job when it is another than the job's own. */
+/**
+ * Packs a job; `elsewhere` returns the partition of a needed job when it is another than the job's
+ * own.
+ */
 export function pack(job: NewJob, elsewhere?: (need: string) => number | null): Packed {
-  const { unique, options } = job
   const id = packId(job.id)
   if (!isPacked(id))
     throw new ErrandError('invalid-option', `${job.id} is no job id: UUIDs in lower case are`)
   const queue = escape(job.queue)
-  const fields = [
-    escape(job.task),
-    queue,
-    job.priority === 0 ? '' : String(job.priority),
-    whole(job.keepCancelledMs),
-    nullable(job.codec),
-    options === null ? '' : String(options.length),
-    packParent(job.parent),
-    nullable(unique?.key ?? null),
-    unique === null ? '' : String(packStates(unique.during)),
-    whole(job.startWithinMs),
-    whole(job.deadlineMs),
-  ]
-  const isPlain =
+  const comesNow =
     job.priority === 0 &&
-    unique === null &&
+    job.unique === null &&
     job.startWithinMs === null &&
     job.deadlineMs === null &&
     job.runAt === null &&
     job.delayMs <= 0 &&
     job.needs.length === 0 &&
-    job.lease === null
+    job.entry === null
   return {
     job,
     id,
-    spec: isPlain ? queue : specOf(job, queue, elsewhere),
-    body: `${trimmed(fields)}\n${options ?? ''}${job.input}`,
+    spec: comesNow
+      ? job.group === null
+        ? queue
+        : `${queue}\t${nullable(job.group)}`
+      : specOf(job, queue, elsewhere),
+    body: packFields(job),
   }
+}
+
+/** Whether the quick script may take a job: it is due now, and in no group. */
+export function isPlain({ spec }: Packed): boolean {
+  return !spec.includes('\t')
 }
 
 function specOf(
@@ -55,13 +53,7 @@ function specOf(
   queue: string,
   elsewhere: ((need: string) => number | null) | undefined,
 ): string {
-  const { unique, lease } = job
-  const needs = job.needs.map(({ id, onFailed }) => {
-    const letter = onFailed === 'run' ? 'r' : 'c'
-    const partition = elsewhere?.(id) ?? null
-    const need = packId(id).padEnd(packedLength, ' ').slice(0, packedLength)
-    return partition === null ? `${need}${letter},` : `${need}${letter.toUpperCase()}${partition},`
-  })
+  const { unique } = job
   return [
     '',
     queue,
@@ -72,21 +64,28 @@ function specOf(
     nullable(unique?.key ?? null),
     whole(unique?.forMs ?? null),
     unique?.onConflict === 'replace' ? 'r' : '',
-    lease === null ? '' : nullable(lease.worker),
-    whole(lease?.leaseMs ?? null),
-    needs.join(''),
     whole(unique?.maxWaitMs ?? null),
+    job.needs.map((need) => packNeed(need, elsewhere?.(need.id) ?? null)).join(''),
+    ...packEntry(job.entry),
   ].join('\t')
 }
 
-function trimmed(fields: readonly string[]): string {
-  let length = fields.length
-  while (length > 0 && fields[length - 1] === '') length -= 1
-  return fields.slice(0, length).join('\t')
+/** The letters of what becomes of a job when its need failed: see `endingsLua`. */
+const needLetters = { cancel: 'c', fail: 'f', run: 'r' } as const
+
+function packNeed({ id, onFailed }: Need, partition: number | null): string {
+  const need = packId(id).padEnd(packedLength, ' ').slice(0, packedLength)
+  const letter = needLetters[onFailed]
+  return partition === null ? `${need}${letter},` : `${need}${letter.toUpperCase()}${partition},`
 }
 
-function packParent(parent: string | null): string {
-  if (parent === null) return ''
-  const packed = packId(parent)
-  return isPacked(packed) ? packed : nullable(parent)
+function packEntry(entry: Entry | null): readonly string[] {
+  switch (entry?.kind) {
+    case undefined:
+      return []
+    case 'running':
+      return ['r', nullable(entry.worker), whole(entry.leaseMs)]
+    case 'failed':
+      return ['f', nullable(entry.reason), whole(entry.keepMs), nullable(entry.attempt)]
+  }
 }

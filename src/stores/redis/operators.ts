@@ -5,7 +5,7 @@ import { nullable } from './encoding.ts'
 import { jobsLua } from './fragments.ts'
 import { packId } from './ids.ts'
 import type { Answered, Partition } from './partitions/partition.ts'
-import { readStored, type Shown } from './rows.ts'
+import { readStored, type Shown } from './row-readers.ts'
 import { scriptOf } from './script.ts'
 import { showLua } from './readers.ts'
 
@@ -31,7 +31,7 @@ while at < #ARGV do
     end
     answers[#answers + 1] = 'a'
   else
-    cancelWaiting(r, state, reason)
+    endWaiting(r, state, CANCELLED, reason)
     releaseAndErase(r, true)
     answers[#answers + 1] = 'c'
   end

@@ -1,13 +1,15 @@
 /** Reading jobs. */
 import type { LogLevel, LogLine } from '../../core/job.ts'
-import type { ListQuery, QueueCount } from '../../store/readers.ts'
+import type { ListQuery, QueueCount, Recorded, RecordedQuery } from '../../store/readers.ts'
 import type { StoredJob } from '../../store/job.ts'
 import { nearestTime } from '../unreadable.ts'
-import { escape, nullable, unescape, whole } from './encoding.ts'
+import { escape, nullable, textArg, unescape, whole } from './encoding.ts'
 import { jobsLua } from './fragments.ts'
 import { isPacked, packId } from './ids.ts'
 import type { Partition } from './partitions/partition.ts'
-import { readStored, type Shown } from './rows.ts'
+import { packParent } from './job-fields.ts'
+import { readStored, type Shown } from './row-readers.ts'
+import { mostListed } from './pages.ts'
 import { scriptOf } from './script.ts'
 import { codeOf, stateOf } from './states.ts'
 
@@ -18,8 +20,8 @@ local function show(id, record)
   local state = stateOf(r)
   local lease = state == RUNNING and call('HGET', root .. 'running', id) or ''
   local progress = has(r, 'p') and call('GET', root .. 'p:' .. id)
-  local errors = has(r, 'e') and call('LRANGE', root .. 'e:' .. id, 0, -1) or {}
-  return { id, record, state, lease, progress and '=' .. progress or '', errors }, r, state
+  local attempts = has(r, 'a') and call('LRANGE', root .. 'a:' .. id, 0, -1) or {}
+  return { id, record, state, lease, progress and '=' .. progress or '', attempts }, r, state
 end
 `
 
@@ -47,18 +49,35 @@ return call('LRANGE', root .. 'l:' .. nextArg(), 0, -1)
 `,
 )
 
+const RECORDED = scriptOf(
+  'recorded',
+  [],
+  `
+-- ARGV[4...6]: id, the last name of the page before with a '=' or '', most records, 1,000 or fewer
+local id, after, limit = nextArg(), textIn(nextArg()), nextArg()
+local from = after and '(' .. after or '-'
+local names = call('ZRANGE', root .. 'rn:' .. id, from, '+', 'BYLEX', 'LIMIT', 0, limit)
+if #names == 0 then return { {}, {} } end
+return { names, call('HMGET', root .. 'r:' .. id, unpack(names)) }
+`,
+)
+
 const COUNTS = scriptOf('counts', [], `return call('HGETALL', root .. 'tally')`)
 
-/** Walks the log of insertions from its end, chunk by chunk, or the few jobs that ended otherwise than completed. */
+/**
+ * Walks the log of insertions from its end, chunk by chunk; or a group, or the few jobs that ended
+ * otherwise than completed.
+ */
 const LIST = scriptOf(
   'list',
   [...jobsLua, showLua],
   String.raw`
--- ARGV[4...6]: rank before which to begin or '', most jobs to answer, states as bits or ''
--- ARGV[7...14]: tasks, each with a tab before and after it, queue, key, parent, created from and to, finished from and to; '' for any
+-- ARGV[4...6]: rank before which to begin or '', most jobs to return, states as bits or ''
+-- ARGV[7...15]: tasks, each with a tab before and after it, queue, key, parent, group, created from
+-- and to, finished from and to; '' for any
 local before = tonumber(nextArg()) or math.huge
 local limit, states = tonumber(nextArg()), tonumber(nextArg())
-local tasks, queue, key, parent = nextArg(), nextArg(), nextArg(), nextArg()
+local tasks, queue, key, parent, group = nextArg(), nextArg(), nextArg(), nextArg(), nextArg()
 local createdFrom, createdTo, finishedFrom, finishedTo =
   tonumber(nextArg()), tonumber(nextArg()), tonumber(nextArg()), tonumber(nextArg())
 
@@ -69,15 +88,6 @@ local function fits(r)
     and (not finishedFrom or (r.finishedAt and r.finishedAt >= finishedFrom))
     and (not finishedTo or (r.finishedAt and r.finishedAt < finishedTo))
     and (not states or floor(states / 2 ^ stateOf(r)) % 2 == 1)
-end
-
--- The lines of a record; long texts are left where they are.
-local function glance(id)
-  local start = call('GETRANGE', keyOf(id), 0, 511)
-  if start == '' then return nil end
-  local lines = sub(start, 1, 1) == 'F' and '\n.-\n.-\n' or '\n.-\n'
-  if not find(start, lines) then return load(id) end
-  return parse(id, start)
 end
 
 local found, looked, size, next = {}, 0, 0, nil
@@ -104,14 +114,17 @@ local function add(r)
   return true
 end
 
-if states and states % 32 == 0 then
-  -- Neither waiting, running nor completed: those alone are in 'others'.
-  local ids = call('ZRANGE', root .. 'others', before == math.huge and '+inf' or '(' .. text(before), '-inf', 'BYSCORE', 'REV', 'LIMIT', 0, MOST)
+-- Those of a group by insertion; and those that neither wait, run nor are completed, which alone
+-- are in 'others'.
+local index = group ~= '' and 'g:' .. sub(group, 2) or states and states % 32 == 0 and 'others'
+if index then
+  local from = before == math.huge and '+inf' or '(' .. text(before)
+  local ids = call('ZRANGE', root .. index, from, '-inf', 'BYSCORE', 'REV', 'LIMIT', 0, MOST)
   for _, r in ipairs(look(ids)) do
     if not add(r) then return { found, text(next), size >= HANDED and 1 or 0 } end
   end
   if #ids < MOST then return { found, '' } end
-  return { found, call('ZSCORE', root .. 'others', ids[#ids]) }
+  return { found, call('ZSCORE', root .. index, ids[#ids]) }
 end
 
 local from = before == math.huge and '+inf' or floor((before - 1) / CHUNK)
@@ -144,6 +157,18 @@ export async function logs(partition: Partition, id: string): Promise<LogLine[]>
     const text = line.slice(at.length + level.length + 2)
     return { at: nearestTime(at), level: level as LogLevel, text }
   })
+}
+
+/** The records of a job's runs in the order of their names, at most 1,000. */
+export async function recorded(
+  partition: Partition,
+  { id, after, limit }: RecordedQuery,
+): Promise<Recorded[]> {
+  const packed = packId(id)
+  if (!isPacked(packed)) return []
+  const args = [packed, textArg(after), String(Math.min(limit, mostListed))]
+  const [names, texts] = (await partition.run(RECORDED, args)) as [string[], string[]]
+  return names.map((name, n) => ({ name, text: texts[n] ?? '' }))
 }
 
 export async function counts(partition: Partition): Promise<QueueCount[]> {
@@ -182,7 +207,8 @@ export async function list(
     query.tasks === undefined ? '' : `\t${query.tasks.map(escape).join('\t')}\t`,
     query.queue === undefined ? '' : `=${escape(query.queue)}`,
     query.uniqueKey === undefined ? '' : nullable(query.uniqueKey),
-    query.parent === undefined ? '' : parentField(query.parent),
+    query.parent === undefined ? '' : packParent(query.parent),
+    query.group === undefined ? '' : nullable(query.group),
     ...[query.createdFrom, query.createdTo, query.finishedFrom, query.finishedTo].map((time) =>
       time === undefined ? '' : String(time),
     ),
@@ -200,9 +226,4 @@ export async function list(
     next: next === '' ? null : Number(next),
     cut: cut === 1,
   }
-}
-
-function parentField(parent: string): string {
-  const packed = packId(parent)
-  return isPacked(packed) ? packed : nullable(parent)
 }

@@ -5,13 +5,13 @@ import type { ClaimedJob } from '../../store/job.ts'
 import { escape, nullable, whole } from './encoding.ts'
 import { jobsLua } from './fragments.ts'
 import { unpackId } from './ids.ts'
-import { leasingLua } from './leasing.ts'
+import { leasingLua } from './lines.ts'
 import type { Answered, Partition } from './partitions/partition.ts'
-import { readClaimed } from './rows.ts'
+import { readClaimed, readLease } from './row-readers.ts'
 import { scriptOf } from './script.ts'
 
-const EXPIRED = scriptOf(
-  'expired',
+const RESCUE = scriptOf(
+  'rescue',
   [...jobsLua, leasingLua],
   String.raw`
 -- ARGV[4...8]: worker, lease in ms, most jobs, leases and bounds to pass over
@@ -21,13 +21,14 @@ local limit, pastLeases, pastBounds = min(MOST, tonumber(nextArg())), tonumber(n
 local tasks = {}
 while at < #ARGV do tasks[nextArg()] = true end
 local answers, size = {}, 0
-local function hand(r, startedAt, flags)
-  answers[#answers + 1] = { r.id, recordOf(r), startedAt, flags }
+local function hand(r, lease, lost)
+  answers[#answers + 1] = { r.id, recordOf(r), lease, lost or '' }
   size = size + #r.texts
 end
 local function isEnough() return #answers >= limit or size >= HANDED end
 
--- Of a claim whose end has come each lease ends by itself from now on: one claim a call, the first one first.
+-- Of a claim whose end has come each lease ends by itself from now on: one claim a call, the first
+-- one first.
 local claimed = call('ZRANGE', root .. 'claims', '-inf', now, 'BYSCORE', 'LIMIT', 0, 1)[1]
 if claimed then
   local ids, packed = {}, call('GET', root .. 'claim:' .. claimed)
@@ -37,10 +38,11 @@ if claimed then
     if lease and lease.token == claimed then writeLease(ids[n], lease) end
   end
   dropClaim(claimed)
-  return { 0, now, '0', {}, { pastLeases, pastBounds } }
+  return { 0, now, {}, { pastLeases, pastBounds } }
 end
 
--- A window of those that are due; answers how many of them were not for the caller, and whether there are more.
+-- A window of those that are due; returns how many of them were not for the caller, and whether
+-- there are more.
 local function window(name, past)
   local due = call('ZRANGE', root .. name, '-inf', now, 'BYSCORE', 'LIMIT', past, MOST)
   return due, #due == MOST
@@ -52,12 +54,13 @@ for _, id in ipairs(leases) do
   if isEnough() then break end
   local r = load(id)
   if r and tasks[r.task] then
-    local lease = leaseOf(id)
+    local lost = call('HGET', root .. 'running', id)
+    local lease = leaseIn(lost)
     lease.token, lease.worker, lease.untilAt = newToken(), worker, now + leaseMs
     lease.flags = string.gsub(lease.flags, 'b', '')
     writeLease(id, lease)
     rekey(r, RUNNING)
-    hand(r, lease.startedAt, lease.flags)
+    hand(r, leaseText(lease), lost)
   else passedLeases = passedLeases + 1 end
 end
 
@@ -67,8 +70,7 @@ for _, member in ipairs(bounds) do
   if isEnough() then break end
   local r = load(sub(member, 13))
   if r and tasks[r.task] then
-    leaseWaiting(r, stateOf(r), 'o', '')
-    hand(r, '', 'o')
+    hand(r, leaseWaiting(r, stateOf(r), 'o', ''))
   else passedBounds = passedBounds + 1 end
 end
 -- What is due at a time that cannot be read.
@@ -76,25 +78,24 @@ for _, member in ipairs(call('ZRANGE', root .. 'scheduled', '(' .. text(LAST), '
   if isEnough() then break end
   local r = load(sub(member, 13))
   if r and tasks[r.task] then
-    leaseWaiting(r, SCHEDULED, 'o', '')
-    hand(r, '', 'o')
+    hand(r, leaseWaiting(r, SCHEDULED, 'o', ''))
   end
 end
 local more = not isEnough() and (moreLeases or moreBounds)
 local hinted = close()
 return {
-  hinted, now, token or '0', answers,
+  hinted, now, answers,
   more and { pastLeases + (moreLeases and passedLeases or 0), pastBounds + (moreBounds and passedBounds or 0) } or false,
   size >= HANDED and 1 or 0,
 }
 `,
 )
 
-type ExpiredReply = readonly [
+type RescueReply = readonly [
   hinted: number,
   now: number,
-  token: string,
-  jobs: readonly (readonly [id: string, record: string, startedAt: string, flags: string])[],
+  /** With the lease that each has now, and the one that was lost, or ''. */
+  jobs: readonly (readonly [id: string, record: string, lease: string, lost: string])[],
   next: readonly [leases: number, bounds: number] | null,
   /** Not there where a claim was only taken apart. */
   cut?: number,
@@ -109,30 +110,33 @@ export async function rescue(
   let hints = 0
   let past: readonly [number, number] | null = [0, 0]
   for (;;) {
-    const reply = (await partition.run(EXPIRED, [
+    const reply = (await partition.run(RESCUE, [
       nullable(request.worker),
       whole(request.leaseMs),
       String(request.limit - jobs.length),
       ...past.map(String),
       ...request.tasks.map(escape),
-    ])) as ExpiredReply
-    const [hinted, now, token, found, next, enough] = reply
+    ])) as RescueReply
+    const [hinted, now, found, next, enough] = reply
     hints |= hinted
-    for (const [id, record, startedAt, flags] of found) {
-      jobs.push(
-        readClaimed(unpackId(id), record, {
-          token: Number(token),
-          why: flags.includes('o') ? 'overdue' : 'lost',
-          startedAt: startedAt === '' ? null : Number(startedAt),
-          cancelAsked: flags.includes('c'),
-        }),
-      )
-    }
+    for (const [id, record, lease, lost] of found)
+      jobs.push(readClaimed(unpackId(id), record, readLease(lease), whyOf(lost)))
     past = next
     const cut = enough === 1 || sizeOf(jobs) >= handedBytes
     if (past === null || cut || jobs.length >= request.limit)
       return { hinted: hints, answer: { now, jobs, cut } }
   }
+}
+
+/**
+ * Why a job is handed out, by the lease that it had before: one that was leased as overdue already
+ * is so still.
+ */
+function whyOf(before: string): Pick<ClaimedJob, 'why' | 'lostBy'> {
+  if (before === '') return { why: 'overdue', lostBy: null }
+  const { token, worker, isOverdue } = readLease(before)
+  if (isOverdue) return { why: 'overdue', lostBy: null }
+  return { why: 'lost', lostBy: { worker: worker ?? '', token } }
 }
 
 /** The bytes of their inputs. */

@@ -6,7 +6,8 @@ import { scriptOf } from './script.ts'
 const workerKeptMs = 24 * 60 * 60 * 1_000
 
 export const retentionLua: string = String.raw`
--- The oldest job of those that are kept for one length of time; nil when there is none. Drops entries that jobs left behind.
+-- The oldest job of those that are kept for one length of time; nil when there is none. Drops
+-- entries that jobs left behind.
 local function oldestKept(keep)
   local list = root .. 'kept:' .. keep
   for n = 1, MOST do
@@ -101,7 +102,10 @@ return removed
 `,
 )
 
-/** Removes finished jobs of a partition: first those beyond their retention, then the oldest beyond the newest `cap`. */
+/**
+ * Removes finished jobs of a partition: first those beyond their retention, then the oldest beyond
+ * the newest `cap`.
+ */
 export async function prune(
   partition: Partition,
   request: { readonly limit: number; readonly cap: number },

@@ -1,31 +1,34 @@
 /**
- * A job as it lies in Redis: one string at `j:<packed id>`, so that no hash grows with the number of jobs and a claim reads what it
- * hands out without looking into it.
+ * A job as it lies in Redis: one string at `j:<packed id>`, so that no hash grows with the number
+ * of jobs and a claim reads what it hands out without looking into it.
  *
  *     [F ending \n] K head \n fixed \n texts
  *
- * - `K` is `P` for a plain job, `X` for one with a unique key or a bound on its waiting, about which claims must do more.
- * - `head` is what changes, written by scripts; `fixed` what was inserted, written by the client; `ending` how the job ended, put
- *   before what was there. All are fields between tabs, the first two without the empty ones at the end; a field may leave out
- *   what another tells already. Texts in fields are escaped, and those that may be null begin with `=`.
- * - `texts` are options, input and output one after the other, with their lengths in UTF-16 units in the fields.
+ * - `K` is `P` for a plain job, `X` for one with a unique key or a bound on its waiting, about
+ *   which claims must do more, and `W` for a plain one that others wait for, about which
+ *   settlements must do more.
+ * - `head` is what changes, written by scripts; `fixed` what was inserted, written by the client
+ *   (`job-fields.ts`); `ending` how the job ended, put before what was there. All are fields
+ *   between tabs, the first two without the empty ones at the end; a field may leave out what
+ *   another says already. Texts in fields are escaped, and those that may be null begin with `=`.
+ * - `texts` are those of the fields, then the output, with their lengths in UTF-16 units in the
+ *   fields.
  *
- * The state of an unfinished job is where it is: under `running`, in `scheduled`, marked as blocked, else ready.
+ * The state of an unfinished job is where it is: under `running`, in `scheduled`, marked as
+ * blocked, else ready. The client reads records in `row-readers.ts`.
  */
 import { longestMs } from '../../core/duration.ts'
-import type { ClaimedJob, StoredJob } from '../../store/job.ts'
-import { readCounters, readNullable, readNumber, unescape } from './encoding.ts'
-import { unpackId } from './ids.ts'
-import { handedOut, lastTime, shown } from '../unreadable.ts'
-import { stateOf } from './states.ts'
+import { lastTime } from '../unreadable.ts'
+import { fieldAt, fieldCount } from './job-fields.ts'
 
 /** Reading and writing records in scripts. */
 export const rowsLua: string = String.raw`
--- Marks of a head: s suspect, e has errors, p has progress, l has log lines, n has needs that are not met, u not all of it could be read.
+-- Marks of a head: s suspect, a has attempts, p has progress, l has log lines, r has records of its
+-- runs, n has needs that are not met, w others wait or waited for it, u not all of it could be read.
 local function keyOf(id) return root .. 'j:' .. id end
 
--- What stands in a record may have been written by something else. No script fails because of that: what cannot be read is replaced, and
--- the job marked, so that whoever gets it knows.
+-- What stands in a record may have been written by something else. No script fails because of that:
+-- what cannot be read is replaced, and the job marked, so that whoever gets it knows.
 local LAST, LONGEST = ${lastTime}, ${longestMs}
 local broken
 
@@ -68,16 +71,18 @@ local function parse(id, record)
   local h = fieldsOf(sub(record, 2, a - 1))
   local f = fieldsOf(sub(record, a + 1, b - 1))
   for n = #h + 1, 12 do h[n] = '' end
-  for n = #f + 1, 11 do f[n] = '' end
+  for n = #f + 1, ${fieldCount} do f[n] = '' end
   local created = timeIn(h[3] == '' and '?' or h[3], 0)
   local due = timeIn(h[4], created)
   local r = {
     id = id, ticket = h[1], seq = tonumber(h[2]) or tonumber(h[1]) or 0, created = created, due = due, place = timeIn(h[5], due),
     marks = h[6], startBy = timeIn(h[7]), deadlineAt = timeIn(h[8]), keyUntil = timeIn(h[9], 0), counters = countersIn(h[10]),
     settled = h[11], worker = h[12],
-    task = f[1], queue = f[2], priority = numberIn(f[3], 1000), keepCancelled = text(spanIn(f[4])), parent = f[7],
-    key = f[8] ~= '' and sub(f[8], 2) or nil, during = numberIn(f[9], 255), startWithin = spanIn(f[10]),
-    deadline = spanIn(f[11]), fixed = sub(record, a + 1, b), texts = sub(record, b + 1),
+    task = f[${fieldAt.task}], queue = f[${fieldAt.queue}], priority = numberIn(f[${fieldAt.priority}], 1000),
+    keepCancelled = text(spanIn(f[${fieldAt.keepCancelled}])), parent = f[${fieldAt.parent}], group = f[${fieldAt.group}],
+    key = f[${fieldAt.key}] ~= '' and sub(f[${fieldAt.key}], 2) or nil, during = numberIn(f[${fieldAt.during}], 255),
+    startWithin = spanIn(f[${fieldAt.startWithin}]), deadline = spanIn(f[${fieldAt.deadline}]),
+    fixed = sub(record, a + 1, b), texts = sub(record, b + 1),
   }
   if ending then
     for n = #ending + 1, 10 do ending[n] = '' end
@@ -111,14 +116,25 @@ local function recordOf(r)
   end
   local n = 12
   while n > 3 and head[n] == '' do n = n - 1 end
-  local kind = (r.key or r.startBy or r.deadlineAt) and 'X' or 'P'
+  local isWaitedFor = find(r.marks, 'w', 1, true)
+  local kind = (r.key or r.startBy or r.deadlineAt) and 'X' or isWaitedFor and 'W' or 'P'
   return ending .. kind .. concat(head, '\t', 1, n) .. '\n' .. r.fixed .. r.texts
 end
 
--- Cuts the output off the texts of a job that is to run again. Its length is told in units of the client, then in bytes if they differ.
+-- Cuts the output off the texts of a job that is to run again. Its length is told in units of the
+-- client, then in bytes if they differ.
 local function dropOutput(r)
   local bytes = tonumber(match(r.outputLength, '(%d+)$')) or 0
   r.texts = sub(r.texts, 1, #r.texts - bytes)
+end
+
+-- Reads the lines of a record; long texts are left where they are.
+local function glance(id)
+  local start = call('GETRANGE', keyOf(id), 0, 511)
+  if start == '' then return nil end
+  local lines = sub(start, 1, 1) == 'F' and '\n.-\n.-\n' or '\n.-\n'
+  if not find(start, lines) then return load(id) end
+  return parse(id, start)
 end
 
 local function save(r) call('SET', keyOf(r.id), recordOf(r)) end
@@ -126,16 +142,28 @@ local function has(r, mark) return find(r.marks, mark, 1, true) ~= nil end
 local function mark(r, one) if not has(r, one) then r.marks = r.marks .. one end end
 local function unmark(r, one) r.marks = string.gsub(r.marks, one, '') end
 
--- Names a place in a list: of a job that claims may hand out unseen, or with 'x' of one with a key, bounds, marks or a size that counts.
+-- Names a place in a list: of a job that claims may hand out unseen, or with 'x' of one with a key,
+-- bounds, marks, a group or a size that counts.
 local function newTicket(r)
-  local letter = (r.key or r.startBy or r.deadlineAt or r.marks ~= '' or #r.texts > SMALL) and 'x' or 't'
+  local isOdd = r.key or r.startBy or r.deadlineAt or r.marks ~= '' or r.group ~= '' or #r.texts > SMALL
+  local letter = isOdd and 'x' or 't'
   return letter .. call('HINCRBY', root .. 'meta', 'ticket', 1)
 end
 
--- Leases lie in the hash 'running': token, leaseUntil, startedAt, flags, worker, reason of a cancel, queue of quick ones.
--- Flags: c cancel asked, o leased as overdue, b inserted as running; q quick: the job has neither key, bounds nor marks.
--- When they end is told by 'leases'; of those with flag s, by 'claims', for a whole claim together: 'claim:<token>' has its ids,
--- 'claimed' how many of them have that flag at most.
+-- The jobs of a group, by insertion.
+local function groupKey(r) return root .. 'g:' .. sub(r.group, 2) end
+local function joinGroup(r)
+  if r.group ~= '' then call('ZADD', groupKey(r), r.seq, r.id) end
+end
+local function leaveGroup(r)
+  if r.group ~= '' then call('ZREM', groupKey(r), r.id) end
+end
+
+-- Leases lie in the hash 'running': token, leaseUntil, startedAt, flags, worker, reason of a
+-- cancel, queue of quick ones. Flags: c cancel asked, o leased as overdue, b inserted as running; q
+-- quick: the job has neither key, bounds, marks nor a group.
+-- When they end is told by 'leases'; of those with flag s, by 'claims', for a whole claim together:
+-- 'claim:<token>' has its ids, 'claimed' how many of them have that flag at most.
 local function leaseIn(lease)
   local f = fieldsOf(lease)
   return {
@@ -177,171 +205,3 @@ local function dropLease(id, lease)
   call('ZREM', root .. 'leases', id)
 end
 `
-
-/** What a line of fixed fields says. */
-interface Fixed {
-  readonly task: string
-  readonly queue: string
-  readonly priority: number
-  readonly codec: string | null
-  /** Length of the options, −1 without any. */
-  readonly optionsLength: number
-  readonly parent: string | null
-  readonly uniqueKey: string | null
-}
-
-const lines = new Map<string, Fixed>()
-const mostLines = 1_000
-
-/** Reads a line of fixed fields. The same few occur again and again, so they are kept. */
-function readFixed(line: string): Fixed {
-  let fixed = lines.get(line)
-  if (fixed === undefined) {
-    const [task = '', queue = '', priority, , codec, optionsLength, parent, key] = line.split('\t')
-    fixed = {
-      task: unescape(task),
-      queue: unescape(queue),
-      priority: readNumber(priority) ?? 0,
-      codec: readNullable(codec),
-      optionsLength: readNumber(optionsLength) ?? -1,
-      parent: readParent(parent),
-      uniqueKey: readNullable(key),
-    }
-    if (lines.size >= mostLines) lines.clear()
-    lines.set(line, fixed)
-  }
-  return fixed
-}
-
-function readParent(field: string | undefined): string | null {
-  return field === undefined || field === '' || field.startsWith('=')
-    ? readNullable(field)
-    : unpackId(field)
-}
-
-/** A record taken apart. */
-interface Opened {
-  readonly head: readonly string[]
-  readonly ending: readonly string[] | null
-  readonly fixed: Fixed
-  readonly options: string | null
-  readonly input: string
-  readonly output: string | null
-}
-
-const OUTPUT_LENGTH = 9
-
-/** The fields of a head. That of a job that was never touched has three, of which only the last is of use here. */
-function headOf(record: string, start: number, end: number): readonly string[] {
-  const tab = record.indexOf('\t', start)
-  if (record[tab + 1] === '\t' && record.indexOf('\t', tab + 2) > end)
-    return ['', '', record.slice(tab + 2, end)]
-  return record.slice(start + 1, end).split('\t')
-}
-
-function open(record: string): Opened {
-  const start = record.startsWith('F') ? record.indexOf('\n') + 1 : 0
-  const ending = start === 0 ? null : record.slice(1, start - 1).split('\t')
-  const a = record.indexOf('\n', start)
-  const b = a < 0 ? -1 : record.indexOf('\n', a + 1)
-  // No record at all: scripts keep it as the text of a job without a name.
-  if (b < 0) return open(`P\n\n${record.slice(start)}`)
-  const fixed = readFixed(record.slice(a + 1, b))
-  const inputAt = b + 1 + Math.max(0, fixed.optionsLength)
-  const outputLength = readNumber(ending?.[OUTPUT_LENGTH]?.split(',')[0])
-  const outputAt = outputLength === null ? record.length : record.length - outputLength
-  return {
-    head: headOf(record, start, a),
-    ending,
-    fixed,
-    options: fixed.optionsLength < 0 ? null : record.slice(b + 1, inputAt),
-    input: record.slice(inputAt, outputAt),
-    output: outputLength === null ? null : record.slice(outputAt),
-  }
-}
-
-/** What a lease adds to a record that is handed out. */
-export interface Handed {
-  readonly token: number
-  readonly why: ClaimedJob['why']
-  readonly startedAt: number | null
-  readonly cancelAsked: boolean
-}
-
-/** Reads a record as a job that is handed out. */
-export function readClaimed(id: string, record: string, handed: Handed): ClaimedJob {
-  const { head, fixed, options, input } = open(record)
-  const createdAt = readTime(head[2])
-  return handedOut({
-    id,
-    token: handed.token,
-    task: fixed.task,
-    queue: fixed.queue,
-    priority: fixed.priority,
-    input,
-    codec: fixed.codec,
-    options,
-    parent: fixed.parent,
-    uniqueKey: fixed.uniqueKey,
-    createdAt,
-    dueAt: readNumber(head[3]) ?? createdAt,
-    startBy: readNumber(head[6]),
-    deadlineAt: readNumber(head[7]),
-    counters: readCounters(head[9]),
-    startedAt: handed.startedAt,
-    cancelAsked: handed.cancelAsked,
-    why: head[5]?.includes('u') === true ? 'unreadable' : handed.why,
-  })
-}
-
-/** A time that every record has. */
-function readTime(field: string | undefined): number {
-  return readNumber(field) ?? NaN
-}
-
-/** A job as scripts show it: record, state, lease or '', progress or '', errors. */
-export type Shown = readonly [
-  id: string,
-  record: string,
-  state: number,
-  lease: string,
-  progress: string,
-  errors: readonly string[],
-]
-
-/** Reads what a script shows of a job. */
-export function readStored([id, record, state, lease, progress, errors]: Shown): StoredJob {
-  const { head, ending, fixed, options, input, output } = open(record)
-  const [token, leaseUntil, startedAt, flags, worker] = lease === '' ? [] : lease.split('\t')
-  const createdAt = readTime(head[2])
-  const finishedAt = readNumber(ending?.[1])
-  const keepMs = readNumber(ending?.[5])
-  return shown({
-    id: unpackId(id),
-    task: fixed.task,
-    queue: fixed.queue,
-    state: stateOf(state),
-    priority: fixed.priority,
-    input,
-    codec: fixed.codec,
-    options,
-    parent: fixed.parent,
-    uniqueKey: fixed.uniqueKey,
-    createdAt,
-    dueAt: readNumber(head[3]) ?? createdAt,
-    startBy: readNumber(head[6]),
-    deadlineAt: readNumber(head[7]),
-    counters: readCounters(ending === null ? head[9] : ending[7]),
-    token: readNumber(token ?? ending?.[8] ?? head[10]) ?? 0,
-    worker: readNullable(worker ?? ending?.[3] ?? head[11]),
-    leaseUntil: readNumber(leaseUntil),
-    startedAt: readNumber(startedAt ?? ending?.[2]),
-    finishedAt,
-    expiresAt: finishedAt === null || keepMs === null ? null : finishedAt + keepMs,
-    cancelAsked: flags?.includes('c') ?? false,
-    progress: progress === '' ? null : progress.slice(1),
-    attempts: [...errors],
-    output,
-    reason: readNullable(ending?.[6]),
-  })
-}

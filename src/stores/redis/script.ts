@@ -1,15 +1,18 @@
 /**
- * Scripts: what runs inside Redis, as one atomic step each. A script is made of fragments, which lie beside the functions that
- * share their subject, and a body. It is called by its digest, so that processes of different versions run their own side by side.
+ * Scripts: what runs inside Redis, as one atomic step each. A script is made of fragments, which
+ * lie beside the functions that share their subject, and a body. It is called by its digest, so
+ * that processes of different versions run their own side by side.
  *
- * Every script names two keys, which are never written: the root of its partition, `{prefix:p}:`, from which the names of all others
- * follow, so that a partition lies in one slot of a cluster, and another one beside it. While a slot moves, the node that it leaves
- * sends on every call whose keys it does not have, and the node that it comes to refuses every call of several keys of which it has
- * not all. So no script runs from the moment at which the slot begins to move until it has moved whole: on neither node would it
- * see all of the partition.
+ * Every script names two keys, which are never written: the root of its partition, `{prefix:p}:`,
+ * from which the names of all others follow, so that a partition lies in one slot of a cluster, and
+ * another one beside it. While a slot moves, the node that it leaves sends on every call whose keys
+ * it does not have, and the node that it comes to refuses every call of several keys of which it
+ * has not all. So no script runs from the moment at which the slot begins to move until it has
+ * moved whole: on neither node would it see all of the partition.
  *
- * A script says in its first line that it writes, even if it only reads: a node that became a replica then refuses it, instead of
- * telling of what was. The first three arguments are the same for all: see `headLua`.
+ * A script says in its first line that it writes, even if it only reads: a node that became a
+ * replica then refuses it, instead of telling of what was. The first three arguments are the same
+ * for all: see `headLua`.
  */
 import { handedBytes, smallInputBytes } from '../../core/job.ts'
 import { createHash } from 'node:crypto'
@@ -79,9 +82,15 @@ local function fieldsOf(line)
   return fields
 end
 
--- What happened, for those who watch: 1 work, 2 finished, 4 cancel. For the caller: 8 when 'todo' has work for a relay, 16 when
--- there is a message for another partition.
-local WORK, FINISHED, CANCEL, REST, POST = 1, 2, 4, 8, 16
+-- A text that may be null and is an argument of its own: nil for ''.
+local function textIn(arg)
+  if arg ~= '' then return sub(arg, 2) end
+  return nil
+end
+
+-- What happened, for those who watch: 1 work, 2 finished, 4 cancel, 128 record. For the caller: 8
+-- when 'todo' has work for a relay, 16 when there is a message for another partition.
+local WORK, FINISHED, CANCEL, REST, POST, RECORD = 1, 2, 4, 8, 16, 128
 local hints = {}
 local function hint(what) hints[what] = true end
 local function hinted()
@@ -90,7 +99,8 @@ local function hinted()
   return sum
 end
 
--- The token of the leases that this call gives: greater than any before, and not behind the server's microseconds.
+-- The token of the leases that this call gives: greater than any before, and not behind the
+-- server's microseconds.
 local token = nil
 local function newToken()
   if token then return token end
@@ -102,7 +112,10 @@ local function newToken()
 end
 `
 
-/** What a script does when the memory of the server is full: most go on, since they make room, keep leases or only read. */
+/**
+ * What a script does when the memory of the server is full: most go on, since they make room, keep
+ * leases or only read.
+ */
 export type WhenFull = 'runs' | 'is-refused'
 
 /** Makes a script from the fragments it uses, in the order of their needs, and its body. */
@@ -123,8 +136,10 @@ export function layoutScriptOf(name: string, body: string): Script {
 /** Two scripts for one thing. */
 export interface Pair {
   /**
-   * Code without functions, whose making costs at each call. Carries out the ordinary case, or answers nil and has changed nothing, also
-   * when the partition has no `meta`: it looks by a call that it needs in any case.
+   * Code without functions, whose making costs at each call. Carries out the ordinary case, or
+   * returns nil and has changed nothing, also when the partition has no `meta`: it looks by a call
+   * that it needs in any case. Asks about the jobs of its call alone: that others are out of the
+   * ordinary must not slow these down.
    */
   readonly quick: Script
   /** Carries out every case. */

@@ -8,8 +8,10 @@ import {
   rescueOf,
   finish,
   newJob,
+  unique,
   workerOf,
 } from '../../testing/conformance/jobs.ts'
+import type { ClaimedJob } from '../../store/job.ts'
 import { redis } from './index.ts'
 
 if (canStartRedis()) {
@@ -45,6 +47,27 @@ if (canStartRedis()) {
       ])
     })
   }
+
+  test('the jobs of an advance go into one script, however many they are', async (t) => {
+    const store = redis(server.url, { prefix: 'undivided' })
+    t.after(() => store.close())
+    for (const isLate of [false, true]) {
+      const jobs = Array.from({ length: 3_000 }, (_, n) =>
+        newJob({ group: n % 3 === 0 ? 'g' : null, priority: n % 5 === 0 ? 1 : 0 }),
+      )
+      const carried = new Set(jobs.filter((_, n) => n % 2 === 0).map(({ id }) => id))
+      const advance = [{ key: 'cursor', from: null, to: '1', jobs: [...carried] }]
+      const answers = await store.insert(jobs, { advance })
+      for (const [n, { id, status }] of answers.entries()) {
+        assert.equal(id, jobs[n]?.id)
+        assert.equal(status, isLate && carried.has(id) ? 'stale' : 'created')
+      }
+      const found = await store.get(jobs.map(({ id }) => id))
+      for (const [n, job] of found.entries())
+        assert.equal(job === null, answers[n]?.status === 'stale')
+    }
+    assert.deepEqual(await store.counts(), [{ queue: 'queue', state: 'ready', count: 4_500 }])
+  })
 
   test('a log of insertions is gone when its jobs are', async (t) => {
     const store = redis(server.url, { prefix: 'log' })
@@ -98,6 +121,153 @@ if (canStartRedis()) {
     assert.equal(await admin.zcard(`{${prefix}:0}:leases`), 0)
   })
 
+  test('what a job leaves beside its record goes with it, however it goes', async (t) => {
+    const prefix = 'traces'
+    const store = redis(server.url, { prefix })
+    t.after(() => store.close())
+    const ends = ['settled', 'removed', 'taken', 'pruned', 'cancelled'] as const
+    for (const end of ends) {
+      await store.insert([newJob({ group: 'g', keepCancelledMs: 0 })])
+      const [job] = (await store.claim(claimOf())).jobs
+      assert.ok(job)
+      const { id, token } = job
+      assert.deepEqual(await store.record([{ id, token, name: 'step', text: '1' }]), ['recorded'])
+      await store.note([{ id, token, kind: 'progress', value: '1' }])
+      await store.note([{ id, token, kind: 'log', agoMs: 0, level: 'info', text: 'x' }])
+      const again = requeue(job, { attempt: '"e"', delayMs: end === 'cancelled' ? 60_000 : 0 })
+      await store.settle([again])
+      if (end === 'cancelled') await store.cancel([id], null)
+      else {
+        const [second] = (await store.claim(claimOf())).jobs
+        assert.ok(second)
+        const keepMs = { settled: 0, removed: null, taken: null, pruned: 1 }[end]
+        await store.settle([finish(second, { keepMs })])
+        if (end === 'removed') await store.remove([id])
+        if (end === 'taken') await store.take([id])
+        if (end === 'pruned')
+          while ((await store.get([id]))[0] !== null) await store.prune({ limit: 10, cap: 10 })
+      }
+      const keys = await admin.keys(`{${prefix}:0}:*`)
+      const left = keys.filter((key) => /^{traces:0}:(a|p|l|r|rn|g|j|n|d):/.test(key))
+      assert.deepEqual(left, [], end)
+    }
+  })
+
+  test('jobs that nobody waits for are settled in one script, whoever waits for others', async (t) => {
+    const store = redis(server.url, { prefix: 'waited-for' })
+    t.after(() => store.close())
+    const [first, ...others] = Array.from({ length: 10 }, () => newJob())
+    assert.ok(first)
+    const waiting = newJob({
+      queue: 'waiting',
+      needs: [{ kind: 'job', id: first.id, onFailed: 'run' }],
+    })
+    await store.insert([first, ...others])
+    await store.insert([waiting])
+    const { jobs } = await store.claim(claimOf({ limit: 10 }))
+    assert.equal(jobs.length, 10)
+    const ends = jobs.map((job) => finish(job, { output: job.id }))
+    const scriptsOf = async (call: () => Promise<unknown>): Promise<number> => {
+      await admin.config('RESETSTAT')
+      await call()
+      const stats = await admin.info('commandstats')
+      return Number(/cmdstat_evalsha:calls=(\d+)/.exec(stats)?.[1])
+    }
+    // The server knows both scripts then: it would ask for the text of one that it does not know.
+    await store.settle([finish({ id: waiting.id, token: 1 })])
+    assert.equal(await scriptsOf(() => store.settle(ends.slice(5))), 1)
+    assert.equal((await store.get([waiting.id]))[0]?.state, 'blocked')
+    const late = finish({ id: waiting.id, token: 1 })
+    const answers: unknown[] = []
+    assert.equal(
+      await scriptsOf(async () =>
+        answers.push(...(await store.settle([late, ...ends.slice(0, 5)]))),
+      ),
+      2,
+    )
+    assert.deepEqual(answers, ['stale', ...ends.slice(0, 5).map(() => 'settled')])
+    const found = await store.get([...jobs.map(({ id }) => id), waiting.id])
+    assert.deepEqual(
+      found.map((job) => [job?.state, job?.output]),
+      [...jobs.map(({ id }) => ['completed', id]), ['ready', null]],
+    )
+  })
+
+  test('who waits for a job of any kind goes on when it ends, whatever was done to it meanwhile', async (t) => {
+    const store = redis(server.url, { prefix: 'kinds' })
+    t.after(() => store.close())
+    const kinds = [
+      {},
+      { startWithinMs: 60_000 },
+      { unique: unique('k') },
+      { group: 'g' },
+      { priority: 5 },
+      { delayMs: 1 },
+    ]
+    for (const kind of kinds) {
+      const need = newJob(kind)
+      const waits = newJob({
+        queue: 'waiting',
+        needs: [{ kind: 'job', id: need.id, onFailed: 'run' }],
+      })
+      await store.insert([need])
+      await store.insert([waits])
+      for (const end of ['requeue', 'requeue', 'finish'] as const) {
+        let claimed: readonly ClaimedJob[] = []
+        while (claimed.length === 0) claimed = (await store.claim(claimOf())).jobs
+        const [job] = claimed
+        assert.ok(job)
+        const settlement = end === 'finish' ? finish(job) : requeue(job, { started: true })
+        assert.deepEqual(await store.settle([settlement]), ['settled'])
+      }
+      const [waiting] = await store.get([waits.id])
+      assert.equal(waiting?.state, 'ready', JSON.stringify(kind))
+    }
+  })
+
+  test('a claim of any jobs may be repeated while its leases last, and then claims as ever', async (t) => {
+    const store = redis(server.url, { prefix: 'once' })
+    t.after(() => store.close())
+    await store.insert([newJob({ priority: 5 }), newJob({ deadlineMs: 60_000 }), newJob()])
+    const [lost] = (await store.claim(claimOf({ limit: 1 }))).jobs
+    assert.ok(lost)
+    await store.settle([requeue(lost, { suspect: true, started: true })])
+    for (const maxLosses of [1_000, null]) {
+      const request = claimOf({ id: newJob().id, maxLosses })
+      const { jobs } = await store.claim(request)
+      assert.equal(jobs.length, maxLosses === null ? 2 : 1)
+      const again = await store.claim(request)
+      assert.deepEqual(again.jobs.toSorted(byId), jobs.toSorted(byId))
+    }
+    const short = claimOf({ id: newJob().id, leaseMs: 50 })
+    assert.deepEqual((await store.claim(short)).jobs, [])
+    await store.insert([newJob()])
+    assert.deepEqual((await store.claim(short)).jobs, [])
+    await new Promise((resolve) => setTimeout(resolve, 60))
+    assert.equal((await store.claim(short)).jobs.length, 1)
+  })
+
+  test('jobs of a group are claimed in one script with the others', async (t) => {
+    const store = redis(server.url, { prefix: 'grouped' })
+    t.after(() => store.close())
+    const jobs = Array.from({ length: 9 }, (_, n) => newJob({ group: n % 3 === 1 ? 'g' : null }))
+    await store.insert(jobs)
+    const { jobs: claimed } = await store.claim(claimOf({ limit: 5 }))
+    await admin.config('RESETSTAT')
+    const { jobs: rest } = await store.claim(claimOf({ limit: 5 }))
+    const stats = await admin.info('commandstats')
+    assert.equal(Number(/cmdstat_evalsha:calls=(\d+)/.exec(stats)?.[1]), 1)
+    assert.deepEqual(
+      [...claimed, ...rest].map(({ id }) => id),
+      jobs.map(({ id }) => id),
+    )
+    await store.settle([...claimed, ...rest].map((job) => finish(job, { keepMs: 0 })))
+    assert.deepEqual(await store.counts(), [])
+    assert.deepEqual(await admin.keys('{grouped:0}:g:*'), [])
+    assert.equal(await admin.exists('{grouped:0}:running', '{grouped:0}:leases'), 1)
+    assert.equal(await admin.zcard('{grouped:0}:leases'), 0)
+  })
+
   test('outputs come back as they were, whatever they are made of and whatever is settled beside them', async (t) => {
     const store = redis(server.url, { prefix: 'outputs' })
     t.after(() => store.close())
@@ -129,10 +299,15 @@ if (canStartRedis()) {
     await store.prune({ limit: 100, cap: 1 })
     await store.cancel([jobs[15]?.id ?? ''], null)
     await store.retry([jobs[15]?.id ?? ''])
-    await store.list({ limit: 10 })
-    await store.counts()
+    await store.list({ limit: 10, group: 'g' })
+    await store.stats()
+    await store.listRecords({ prefix: 'p', after: null, limit: 10 })
     const stats = await admin.info('commandstats')
     assert.match(stats, /cmdstat_evalsha/)
     assert.doesNotMatch(stats, /cmdstat_(keys|scan|hscan|sscan|zscan):/)
   })
+}
+
+function byId(a: { readonly id: string }, b: { readonly id: string }): number {
+  return a.id < b.id ? -1 : 1
 }

@@ -1,10 +1,10 @@
 /** `settle`: writes what a worker decided about its jobs, if the jobs are still its own. */
-import { keptErrors } from '../../core/job.ts'
+import { keptAttempts } from '../../core/job.ts'
 import type { Requeue, Finish, SettleAnswer, Settlement } from '../../store/worker-calls.ts'
 import { nullable, packCounters, whole } from './encoding.ts'
 import { jobsLua } from './fragments.ts'
 import { isPacked, packId } from './ids.ts'
-import { intakeLua } from './insert.ts'
+import { intakeLua } from './intake.ts'
 import type { Packed } from './new-job-encoding.ts'
 import type { Answered, Partition } from './partitions/partition.ts'
 import { pairOf } from './script.ts'
@@ -13,9 +13,13 @@ import { codeOf } from './states.ts'
 const SETTLE = pairOf(
   'settle',
   String.raw`
--- ARGV[4...6]: how many settlements, their ids one after the other, and for each a line of fields and a line with its output
--- Fields: 'f', token, 'y' when it yields to a cancel, ms since the start, 'y' with an output, and fields of an ending: state, ms to keep,
--- reason, counters, token. A line of digits alone, or of nothing, are ms since the start: the rest is as for the one before.
+-- Settles the jobs that a claim handed out unseen and that nobody waits for, and returns the places
+-- of the others in the call.
+-- ARGV[4...6]: how many settlements, their ids one after the other, and for each a line of fields
+-- and a line with its output
+-- Fields: 'f', token, 'y' when it yields to a cancel, ms since the start, 'y' with an output, and
+-- fields of an ending: state, ms to keep, reason, counters, token. A line of digits alone, or of
+-- nothing, are ms since the start: the rest is as for the one before.
 local count, lines = tonumber(ARGV[4]), ARGV[6]
 if count == 0 then return { 0 } end
 local ids, keys, byte = {}, {}, string.byte
@@ -23,12 +27,14 @@ for n = 1, count do
   local id = sub(ARGV[5], (n - 1) * IDLENGTH + 1, n * IDLENGTH)
   ids[n], keys[n] = id, root .. 'j:' .. id
 end
-if call('EXISTS', root .. 'needed') == 1 then return false end
+-- A job that others wait for has another letter before its record.
+local mayWait = call('EXISTS', root .. 'needed') == 1
 local running = call('HMGET', root .. 'running', unpack(ids))
 local records = call('MGET', unpack(keys))
-local leases, seen, counted, kept, odd = {}, {}, {}, {}, {}
+local leases, seen, counted, kept, odd, rest, isLeft = {}, {}, {}, {}, {}, {}, {}
 local together, alone = {}, {}
--- Numbers of whole value become texts by %d: other ways of Lua go through its slow printing of fractions.
+-- Numbers of whole value become texts by %d: other ways of Lua go through its slow printing of
+-- fractions.
 local begins = {}
 local writes, deletions, gone = {}, {}, {}
 local w = 0
@@ -48,60 +54,71 @@ for n = 1, count do
     token, agoMs, output, ending, state, keep = match(agoMs, '^f\t(%d+)\ty?\t(%d*)\t(y?)\t((%d)\t(%d*)\t.*)$')
     ending = ending .. '\t'
   end
-  if not held or not record or seen[id] then return false end
+  if seen[id] then return false end
   seen[id] = true
   local lease = leases[held]
-  if not lease then
+  if not lease and held then
     local owner, startedAt, flags, worker, queue = match(held, '^([^\t]*)\t[^\t]*\t([^\t]*)\t([^\t]*)\t([^\t]*)\t[^\t]*\t(.*)$')
-    if flags ~= 'q' and flags ~= 'qs' then return false end
-    local counts = counted[queue] or { ['3'] = 0 }
-    counted[queue] = counts
-    if flags == 'qs' then together[owner] = together[owner] or 0 end
-    lease = { token = owner, isAlone = flags == 'q', startedAt = startedAt, worker = '\t' .. worker .. '\t', counts = counts }
-    leases[held] = lease
+    if flags == 'q' or flags == 'qs' then
+      local counts = counted[queue] or { ['3'] = 0 }
+      counted[queue] = counts
+      lease = { token = owner, isAlone = flags == 'q', startedAt = startedAt, worker = '\t' .. worker .. '\t', counts = counts }
+      leases[held] = lease
+    end
   end
-  if lease.token ~= token then return false end
-  if lease.isAlone then alone[#alone + 1] = id else together[token] = together[token] + 1 end
-  local counts = lease.counts
-  counts['3'] = counts['3'] - 1
-  local seq
-  if keep == '0' or state ~= '4' then
-    local first, second = match(record, '^P([^\t]*)\t([^\t]*)\t')
-    seq = second == '' and first or second
-  end
-  if keep == '0' then
-    deletions[#deletions + 1] = keys[n]
-    local chunk = floor(tonumber(seq) / CHUNK)
-    gone[chunk] = (gone[chunk] or 0) + 1
+  if not lease or not record or lease.token ~= token or (mayWait and byte(record) ~= 80) then
+    rest[#rest + 1], isLeft[n] = n, true
   else
-    counts[state] = (counts[state] or 0) + 1
-    local startedAt = lease.startedAt
-    if startedAt == '' and agoMs ~= '' then
-      startedAt = begins[agoMs]
-      if not startedAt then
-        startedAt = format('%d', now - agoMs)
-        begins[agoMs] = startedAt
+    if lease.isAlone then alone[#alone + 1] = id else together[token] = (together[token] or 0) + 1 end
+    local counts = lease.counts
+    counts['3'] = counts['3'] - 1
+    local seq
+    if keep == '0' or state ~= '4' then
+      local first, second = match(record, '^P([^\t]*)\t([^\t]*)\t')
+      seq = second == '' and first or second
+    end
+    if keep == '0' then
+      deletions[#deletions + 1] = keys[n]
+      local chunk = floor(tonumber(seq) / CHUNK)
+      gone[chunk] = (gone[chunk] or 0) + 1
+    else
+      counts[state] = (counts[state] or 0) + 1
+      local startedAt = lease.startedAt
+      if startedAt == '' and agoMs ~= '' then
+        startedAt = begins[agoMs]
+        if not startedAt then
+          startedAt = format('%d', now - agoMs)
+          begins[agoMs] = startedAt
+        end
       end
-    end
-    local list = kept[keep]
-    if not list then
-      list = { n = 0 }
-      kept[keep] = list
-    end
-    ticket = ticket + 1
-    local place = format('t%d', ticket)
-    list.n = list.n + 1
-    list[list.n] = id .. place
-    w = w + 2
-    writes[w - 1] = keys[n]
-    writes[w] = 'F' .. place .. time .. startedAt .. lease.worker .. ending .. (output == 'y' and format('%d\n', #result) or '\n') .. record .. result
-    if state ~= '4' then
-      odd[#odd + 1] = seq
-      odd[#odd + 1] = id
+      local list = kept[keep]
+      if not list then
+        list = { n = 0 }
+        kept[keep] = list
+      end
+      ticket = ticket + 1
+      local place = format('t%d', ticket)
+      list.n = list.n + 1
+      list[list.n] = id .. place
+      w = w + 2
+      writes[w - 1] = keys[n]
+      writes[w] = 'F' .. place .. time .. startedAt .. lease.worker .. ending .. (output == 'y' and format('%d\n', #result) or '\n') .. record .. result
+      if state ~= '4' then
+        odd[#odd + 1] = seq
+        odd[#odd + 1] = id
+      end
     end
   end
 end
-call('HDEL', root .. 'running', unpack(ids))
+local done = ids
+if rest[1] then
+  if 2 * #rest > count then return false end
+  done = {}
+  for n = 1, count do
+    if not isLeft[n] then done[#done + 1] = ids[n] end
+  end
+end
+call('HDEL', root .. 'running', unpack(done))
 if #alone > 0 then call('ZREM', root .. 'leases', unpack(alone)) end
 for claim, number in pairs(together) do
   if call('HINCRBY', root .. 'claimed', claim, -number) <= 0 then
@@ -135,23 +152,23 @@ for chunk, number in pairs(gone) do
     call('UNLINK', root .. 'log:' .. field)
   end
 end
-return { 2 }
+return { 2, rest[1] and rest }
 `,
   [...jobsLua, intakeLua],
   String.raw`
--- ARGV[4]: how many settlements; for each its id, a line of fields, its output or '', then its error if the line says so, then three
--- texts for each follow-up.
--- Fields: 'f' for a finish, 'a' for a return; token; 'y' when it yields to a cancel; then
---   of a finish: ms since the start, 'y' with an output, fields of an ending as above, length of the output
---   of a return: counters, delay in ms, 'd' to line up by due time, 'y' if it was started, 'y' if suspect
---   of both: 'e' with an error, number of follow-ups
+-- ARGV[4]: how many settlements; for each its id, a line of fields, its output or '', then its
+-- attempt if the line says so, then three texts for each follow-up.
+-- Fields: 'f' for a finish, 'r' for a return; token; 'y' when it yields to a cancel; then
+--   of a finish: ms since the start, 'y' with an output, fields of an ending as above, length of
+--   the output of a return: counters, delay in ms, 'd' to line up by due time, 'y' if it was
+--   started, 'y' if suspect of both: 'a' with an attempt, number of follow-ups
 local count = tonumber(nextArg())
 local settlements, ids = {}, {}
 for n = 1, count do
   local s, f, more = { id = nextArg() }, fieldsOf(nextArg()), nil
   s.output = nextArg()
   s.kind, s.token, s.yields = f[1], f[2], f[3]
-  if s.kind == 'a' then
+  if s.kind == 'r' then
     s.counters, s.delay, s.place, s.started, s.suspect = f[4], tonumber(f[5]), f[6], f[7], f[8]
     more = 9
   else
@@ -159,17 +176,17 @@ for n = 1, count do
     s.outputLength = f[11]
     more = 12
   end
-  if f[more] == 'e' then s.error = nextArg() end
+  if f[more] == 'a' then s.attempt = nextArg() end
   s.jobs = nextJobs(tonumber(f[more + 1] or '0'))
   settlements[n], ids[n] = s, s.id
 end
 
-local function appendError(r, error)
-  if not error then return end
-  local list = root .. 'e:' .. r.id
-  call('RPUSH', list, error)
-  call('LTRIM', list, -${keptErrors}, -1)
-  mark(r, 'e')
+local function appendAttempt(r, attempt)
+  if not attempt then return end
+  local list = root .. 'a:' .. r.id
+  call('RPUSH', list, attempt)
+  call('LTRIM', list, -${keptAttempts}, -1)
+  mark(r, 'a')
 end
 
 local function finishOne(r, s, lease)
@@ -199,8 +216,8 @@ local function putBack(r, s, lease)
   moved(r.queue, RUNNING, state)
   rekey(r, state)
   insertAll(s.jobs)
-  if needs == 'cancel' then
-    cancelWaiting(r, BLOCKED, '=need-failed')
+  if needs ~= 'met' and needs ~= 'open' then
+    endForNeed(r, needs)
     releaseAndErase(r, true)
   end
 end
@@ -210,8 +227,8 @@ local function settleOne(s)
   if lease and r and lease.token == s.token then
     if s.yields == 'y' and find(lease.flags, 'c', 1, true) then return 'c' end
     dropLease(s.id, lease)
-    appendError(r, s.error)
-    if s.kind == 'a' then putBack(r, s, lease) else finishOne(r, s, lease) end
+    appendAttempt(r, s.attempt)
+    if s.kind == 'r' then putBack(r, s, lease) else finishOne(r, s, lease) end
     return 's'
   end
   -- Tokens start at 1, so that a job that was never settled matches none.
@@ -237,6 +254,12 @@ export interface PackedSettlement {
   readonly followUps: readonly Packed[]
 }
 
+/**
+ * What a script returned: what happened, then nothing where all were settled, a letter for each, or
+ * the places that are still to do.
+ */
+type SettleReply = readonly [hinted: number, letters?: string | readonly number[] | null]
+
 /** Settles jobs of a partition. */
 export async function settle(
   partition: Partition,
@@ -244,11 +267,22 @@ export async function settle(
 ): Promise<Answered<SettleAnswer[]>> {
   const all = (): string[] => argumentsOf(settlements)
   const reply = await partition.runPair(SETTLE, plainArguments(settlements), all)
-  const [hinted, letters] = reply as [number, string?]
-  return { hinted, answer: settlements.map((_, n) => readAnswer(letters?.[n])) }
+  const [hinted, letters] = reply as SettleReply
+  if (typeof letters === 'string')
+    return { hinted, answer: Array.from(letters, (letter) => readAnswer(letter)) }
+  const answer: SettleAnswer[] = settlements.map(() => 'settled')
+  if (!letters) return { hinted, answer }
+  const rest = settlements.filter((_, n) => letters.includes(n + 1))
+  const [more, others] = (await partition.run(SETTLE.full, argumentsOf(rest))) as SettleReply
+  for (const [n, place] of letters.entries())
+    answer[place - 1] = readAnswer(typeof others === 'string' ? others[n] : undefined)
+  return { hinted: hinted | more, answer }
 }
 
-/** The arguments of the quick script, few and long ones, since each costs; null for settlements that it does not take. */
+/**
+ * The arguments of the quick script, few and long ones, since each costs; null for settlements that
+ * it does not take.
+ */
 function plainArguments(settlements: readonly PackedSettlement[]): string[] | null {
   const ids: string[] = []
   const lines: string[] = []
@@ -288,7 +322,7 @@ function argumentsOf(settlements: readonly PackedSettlement[]): string[] {
         args.push(returnOf(settlement), '')
         break
     }
-    if (error !== null) args.push(error)
+    if (attempt !== null) args.push(attempt)
     for (const job of followUps) args.push(job.id, job.spec, job.body)
   }
   return args
@@ -308,10 +342,10 @@ function endingOf({ token, state, output, reason, keepMs, counters }: Finish): s
   return `${output === null ? '' : 'y'}\t${codeOf(state)}\t${keep}\t${nullable(reason)}\t${packCounters(counters)}\t${token}`
 }
 
-function returnOf(again: Requeue): string {
-  const { token, delayMs, place, started, suspect } = again
-  const counters = packCounters(again.counters)
-  return `a\t${token}\t${yields(again)}\t${counters}\t${whole(Math.max(0, delayMs))}\t${place === 'due' ? 'd' : ''}\t${started ? 'y' : ''}\t${suspect ? 'y' : ''}\t${moreOf(again)}`
+function returnOf(requeue: Requeue): string {
+  const { token, delayMs, place, started, suspect } = requeue
+  const counters = packCounters(requeue.counters)
+  return `r\t${token}\t${yields(requeue)}\t${counters}\t${whole(Math.max(0, delayMs))}\t${place === 'due' ? 'd' : ''}\t${started ? 'y' : ''}\t${suspect ? 'y' : ''}\t${moreOf(requeue)}`
 }
 
 function yields({ yieldsToCancel }: Settlement): string {
@@ -319,7 +353,7 @@ function yields({ yieldsToCancel }: Settlement): string {
 }
 
 function moreOf({ attempt, followUps }: Settlement): string {
-  return `${error === null ? '' : 'e'}\t${followUps.length}`
+  return `${attempt === null ? '' : 'a'}\t${followUps.length}`
 }
 
 function isAsLongInBytes(output: string | null): boolean {

@@ -1,7 +1,8 @@
 /**
- * Ends connections that have gone dead without a word, as those to a host that vanished do: the system would wait for a quarter of an
- * hour. Looks while calls are under way, and counts looks rather than time, so that an event loop that was blocked, with the answers
- * waiting to be read, does not take its own silence for the server's.
+ * Ends connections that have gone dead without a word, as those to a host that vanished do: the
+ * system would wait for a quarter of an hour. Looks while calls are under way, and counts looks
+ * rather than time, so that an event loop that was blocked, with the answers waiting to be read,
+ * does not take its own silence for the server's.
  */
 import { isReady, type RedisClient } from './client.ts'
 import { clearInterval, setInterval } from '../../core/timers.ts'

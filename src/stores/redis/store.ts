@@ -1,9 +1,8 @@
 /** The Redis store: hands each call of the contract to its function, wherever the jobs lie. */
 import type { Connector, Store } from '../../store/store.ts'
-import type { Tended } from '../../store/worker-calls.ts'
-import type { WorkerRecord } from '../../store/registry.ts'
-import { queuesOf } from '../queues.ts'
+import { searched } from '../search.ts'
 import {
+  checkAdvances,
   checkHold,
   checkJobs,
   checkLease,
@@ -13,23 +12,31 @@ import {
 } from '../bounds.ts'
 import { systemClock } from '../system-clock.ts'
 import { Connection, type Target } from './connection.ts'
-import { pausedOf, registerTasks, setPaused, taskList, tend, workerList } from './coordination.ts'
+import { registerTasks, taskList, workerList } from './coordination.ts'
 import { closedError, isLost, unknownOutcome, withoutArguments } from './errors.ts'
 import { ErrandError } from '../../core/errors.ts'
-import { Hints, lockBit, pausedBit, recordBit, relayBits, workBit } from './hints.ts'
+import { Hints, lockBit, pausedBit, relayBits, workBit } from './hints.ts'
 import { readDurability, readWarnings, unknownDurability } from './durability.ts'
 import { checkLayout } from './layout.ts'
-import { note, renew } from './leases.ts'
-import { getRecord, hold, lockOwner, putRecord, release } from './locks.ts'
+import { note, record, renew } from './leases.ts'
+import { hold, lockOwner, release } from './locks.ts'
 import { cancel, remove, retry, take } from './operators.ts'
-import { Partition, type Answered } from './partitions/partition.ts'
-import { logs } from './readers.ts'
-import { relay } from './partitions/relay.ts'
-import { claimSpread, rescueSpread, least, Turns } from './partitions/claim.ts'
-import { insertSpread, settleSpread } from './partitions/insert.ts'
+import { claimSpread, rescueSpread, Turns } from './partitions/claim.ts'
+import {
+  countsSpread,
+  pauseSpread,
+  queuesSpread,
+  statsSpread,
+  tendSpread,
+} from './partitions/coordinate.ts'
+import { insertSpread } from './partitions/insert.ts'
 import { eachWhereItLies, pruneSpread } from './partitions/operate.ts'
-import { countsSpread, getSpread, listSpread } from './partitions/read.ts'
+import { Partition, type Answered } from './partitions/partition.ts'
 import { Spread } from './partitions/place.ts'
+import { getSpread, listSpread, logsSpread, recordedSpread } from './partitions/read.ts'
+import { getRecordsSpread, listRecordsSpread, putRecordsSpread } from './partitions/record.ts'
+import { relay } from './partitions/relay.ts'
+import { settleSpread } from './partitions/settle.ts'
 
 export interface RedisStoreOptions {
   readonly target: Target
@@ -71,7 +78,8 @@ export function redisStore(options: RedisStoreOptions, connector: Connector | nu
 
   const setUp = async (): Promise<void> => {
     try {
-      // The partitions of one server do not move: when it is empty, it has lost its data, and there is nothing to protect.
+      // The partitions of one server do not move: when it is empty, it has lost its data, and there
+      // is nothing to protect.
       await checkLayout(spread.all, location, !wasSetUp || !connection.isCluster)
       durability = await readDurability(connection)
       isSetUp = true
@@ -93,7 +101,7 @@ export function redisStore(options: RedisStoreOptions, connector: Connector | nu
     }
   }
 
-  /** Tells what happened, after messages between partitions have been carried. */
+  /** Gives hints of what happened, after messages between partitions have been carried. */
   const tell = async <T>({ hinted, told, answer }: Answered<T>): Promise<T> => {
     const bits = (hinted & relayBits) === 0 ? hinted : await relay(spread, hinted)
     hints.give(bits, told)
@@ -118,13 +126,14 @@ export function redisStore(options: RedisStoreOptions, connector: Connector | nu
       connection.close()
     },
 
-    insert: async (jobs, tx) => {
+    insert: async (jobs, { tx, advance = [] } = {}) => {
       without(tx)
       checkJobs(jobs, systemClock.now())
+      checkAdvances(jobs, advance)
       return run(async () => {
         const mark = connection.mark
         try {
-          return await tell(await insertSpread(spread, jobs, hints))
+          return await tell(await insertSpread(spread, jobs, advance, hints))
         } catch (error) {
           if (!connection.isClosed && connection.mayHaveArrived(error, mark))
             throw unknownOutcome(location, withoutArguments(error))
@@ -153,6 +162,8 @@ export function redisStore(options: RedisStoreOptions, connector: Connector | nu
       checkNotes(notes)
       return run(() => spread.share(notes, ({ token }) => spread.ofToken(token), note))
     },
+    record: (records) =>
+      run(() => spread.share(records, ({ token }) => spread.ofToken(token), record)),
     rescue: (request) =>
       run(async () => tell(await rescueSpread(spread, turns, withLease(request)))),
     tend: (worker) => run(async () => tell(await tendSpread(spread, worker))),
@@ -167,13 +178,11 @@ export function redisStore(options: RedisStoreOptions, connector: Connector | nu
     },
 
     get: (ids) => run(() => getSpread(spread, ids)),
-    list: (query) => run(() => listSpread(spread, query)),
+    list: (query) => run(() => searched(query, (plain) => listSpread(spread, plain))),
     counts: () => run(() => countsSpread(spread)),
-    logs: (id) =>
-      run(async () => {
-        const places = spread.isSingle ? null : await spread.locate([id])
-        return logs(places?.get(id) ?? spread.ofId(id), id)
-      }),
+    stats: () => run(() => statsSpread(spread)),
+    logs: (id) => run(() => logsSpread(spread, id)),
+    recorded: (query) => run(() => recordedSpread(spread, query)),
 
     cancel: (ids, reason) =>
       run(() =>
@@ -196,16 +205,15 @@ export function redisStore(options: RedisStoreOptions, connector: Connector | nu
 
     pause: (queues) =>
       run(async () => {
-        await Promise.all(spread.all.map((partition) => setPaused(partition, queues, true)))
+        await pauseSpread(spread, queues, true)
         hints.give(pausedBit)
       }),
     resume: (queues) =>
       run(async () => {
-        await Promise.all(spread.all.map((partition) => setPaused(partition, queues, false)))
+        await pauseSpread(spread, queues, false)
         hints.give(pausedBit | workBit)
       }),
-    queues: async () =>
-      queuesOf(await run(() => countsSpread(spread)), await run(() => pausedOf(spread.at(0)))),
+    queues: () => run(() => queuesSpread(spread)),
     workers: () => run(() => workerList(spread.at(0))),
     registerTasks: (tasks) => run(() => registerTasks(spread.at(0), tasks)),
     tasks: () => run(() => taskList(spread.at(0))),
@@ -221,32 +229,9 @@ export function redisStore(options: RedisStoreOptions, connector: Connector | nu
         return answer
       }),
     lockOwner: (name) => run(() => lockOwner(spread.at(0), name)),
-    putRecord: (key, text) =>
-      run(async () => {
-        await putRecord(spread.at(0), key, text)
-        hints.give(recordBit)
-      }),
-    getRecord: (key) => run(() => getRecord(spread.at(0), key)),
-  }
-}
 
-/** Writes the heartbeat into the first partition and asks all of them what there is to do. */
-async function tendSpread(spread: Spread, worker: WorkerRecord): Promise<Answered<Tended>> {
-  const parts = await Promise.all(
-    spread.all.map((partition) => tend(partition, worker, partition.index === 0)),
-  )
-  const answers = parts.map(({ answer }) => answer)
-  const hinted = parts.reduce((sum, part) => sum | part.hinted, 0)
-  const todo = answers.some((answer) => answer.todo) ? relayBits : 0
-  return {
-    hinted: hinted | todo,
-    answer: {
-      now: Math.max(...answers.map(({ now }) => now)),
-      paused: [...new Set(answers.flatMap(({ paused }) => paused))].sort(),
-      nextDueMs: answers.map(({ nextDueMs }) => nextDueMs).reduce(least, null),
-      ready: answers.some(({ ready }) => ready),
-      sweepDue: answers.some(({ sweepDue }) => sweep),
-      prune: answers.some(({ prune }) => prune),
-    },
+    getRecords: (keys) => run(() => getRecordsSpread(spread, keys)),
+    listRecords: (query) => run(() => listRecordsSpread(spread, query)),
+    putRecords: (writes) => run(async () => tell(await putRecordsSpread(spread, writes))),
   }
 }

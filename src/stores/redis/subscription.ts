@@ -1,12 +1,16 @@
 /**
- * Listens to a channel for as long as somebody watches. A single server gets a connection of its own for it, a cluster's client has
- * one. Subscribing again now and then proves that the connection lives and still leads to a subscriber.
+ * Listens to a channel for as long as somebody watches. A single server gets a connection of its
+ * own for it, a cluster's client has one. Subscribing again now and then proves that the connection
+ * lives and still leads to a subscriber.
  */
 import { tend, ownOptions, subscriberOf, willSubscribe, type RedisClient } from './client.ts'
 import { Silence } from './silence.ts'
 import { clearInterval, setInterval } from '../../core/timers.ts'
 
-/** With the looks of `Silence`, hints come again within five seconds of a server that can be reached. */
+/**
+ * With the looks of `Silence`, hints come again within five seconds of a server that can be
+ * reached.
+ */
 const proveEveryMs = 1_000
 
 export interface Listener {

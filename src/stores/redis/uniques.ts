@@ -1,6 +1,7 @@
 /**
- * Unique keys: `u:<key>` names the job that holds it, whether the job's state is listed in its rule, and until when the key is held
- * in any case. A key that is neither is left over and free; `untils` finds those that are held by time alone.
+ * Unique keys: `u:<key>` names the job that holds it, whether the job's state is listed in its
+ * rule, and until when the key is held in any case. A key that is neither is left over and free;
+ * `untils` finds those that are held by time alone.
  */
 
 export const uniquesLua: string = String.raw`

@@ -1,8 +1,12 @@
-/** Claims over several partitions: each call begins with another one, and goes on to the rest while it has room. */
+/**
+ * Claims over several partitions: each call begins with another one, and goes on to the rest while
+ * it has room.
+ */
 import { handedBytes } from '../../../core/job.ts'
 import type { Claimed, ClaimRequest, RescueRequest, NextDue } from '../../../store/worker-calls.ts'
 import type { ClaimedJob } from '../../../store/job.ts'
 import { claim } from '../claim.ts'
+import { claimedBefore } from '../claims-by-id.ts'
 import { rescue, sizeOf } from '../rescue.ts'
 import type { Answered, Partition } from './partition.ts'
 import type { Spread } from './place.ts'
@@ -25,8 +29,8 @@ export class Turns {
   }
 
   /**
-   * Asks a partition. When it fails and the call has got jobs from others, the answer is null: these jobs are leased to the caller,
-   * who would not hear of them if the call failed.
+   * Asks a partition. When it fails and the call has got jobs from others, the answer is null:
+   * these jobs are leased to the caller, who would not hear of them if the call failed.
    */
   async ask<T>(partition: Partition, hasJobs: boolean, call: () => Promise<T>): Promise<T | null> {
     if (hasJobs && this.#isAway(partition)) return null
@@ -53,11 +57,13 @@ export async function claimSpread(
   request: ClaimRequest,
 ): Promise<Answered<Claimed & NextDue>> {
   if (spread.isSingle) return claim(spread.at(0), request)
+  const before = request.id === null ? null : await claimedSpread(spread, request.id)
+  if (before?.answer) return { hinted: before.hinted, answer: before.answer }
   const jobs: ClaimedJob[] = []
-  let hinted = 0
+  let hinted = before?.hinted ?? 0
   let now = 0
   let nextDueMs: number | null = null
-  let suspects = request.maxLosses
+  let { maxLosses } = request
   let alone = false
   let cut = false
   for (const partition of turns.next(spread)) {
@@ -73,11 +79,39 @@ export async function claimSpread(
     jobs.push(...answer.jobs)
     // A suspect comes alone; once other jobs were taken, none may come.
     if (answer.jobs.some((job) => job.startedAt !== null)) alone = true
-    if (jobs.length > 0) suspects = -1
+    if (jobs.length > 0) maxLosses = null
     cut = sizeOf(jobs) >= handedBytes || answer.cut
     if (cut || (request.limit > 0 && jobs.length >= request.limit)) break
   }
   return { hinted, answer: { now, jobs, cut, nextDueMs } }
+}
+
+/**
+ * What a claim of this id got from all partitions that is still under its leases; null when none
+ * remembers it.
+ */
+async function claimedSpread(
+  spread: Spread,
+  id: string,
+): Promise<Answered<(Claimed & NextDue) | null>> {
+  const asked = await Promise.allSettled(
+    spread.all.map((partition) => claimedBefore(partition, id)),
+  )
+  // What a partition that is away remembers comes back with the end of its leases, as the claims of
+  // one that died.
+  const parts = asked.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []))
+  const answers = parts.flatMap(({ answer }) => (answer === null ? [] : [answer]))
+  const hinted = parts.reduce((sum, part) => sum | part.hinted, 0)
+  if (answers.length === 0) return { hinted, answer: null }
+  return {
+    hinted,
+    answer: {
+      now: Math.max(...answers.map(({ now }) => now)),
+      jobs: answers.flatMap(({ jobs }) => jobs),
+      cut: false,
+      nextDueMs: answers.map(({ nextDueMs }) => nextDueMs).reduce(least, null),
+    },
+  }
 }
 
 /** What a request has left to ask for. */

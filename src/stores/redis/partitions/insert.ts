@@ -1,57 +1,101 @@
-/** Inserts and settlements over several partitions: where each new job belongs. */
-import type { Inserted } from '../../../store/intake.ts'
+/** Inserts over several partitions: where each new job belongs. */
+import type { Advance, InsertAnswer } from '../../../store/intake.ts'
 import type { NewJob } from '../../../store/job.ts'
-import type { SettleAnswer, Settlement } from '../../../store/worker-calls.ts'
 import { workBit, type Announcement, type Hints } from '../hints.ts'
-import { insert } from '../insert.ts'
+import { insert, type PlacedAdvance } from '../insert.ts'
 import { pack, type Packed } from '../new-job-encoding.ts'
 import type { Answered, Partition } from './partition.ts'
-import { relay } from './relay.ts'
-import { settle, type PackedSettlement } from '../settle.ts'
 import type { Spread } from './place.ts'
 
-interface Place {
-  readonly job: NewJob
+/** A job with the partition where it belongs. */
+interface Placed {
+  readonly job: Packed
   readonly partition: Partition
 }
 
-/** Adds jobs, each in the partition where it belongs. */
+/** Adds jobs, each in the partition where it belongs; those of an advance in that of its record. */
 export async function insertSpread(
   spread: Spread,
   jobs: readonly NewJob[],
+  advances: readonly Advance[],
   hints: Hints,
-): Promise<Answered<Inserted[]>> {
-  const packed = spread.isSingle
-    ? jobs.map((job) => ({ job: pack(job), partition: spread.at(0) }))
-    : await packPlaced(spread, jobs)
-  let hinted = 0
+): Promise<Answered<InsertAnswer[]>> {
   // Of jobs in several partitions others are told when all are there.
   const announcement: Announcement =
     spread.isSingle && jobs.length > 0 ? hints.announce(workBit) : ['', '']
-  const answer = await spread.share(
-    packed,
-    ({ partition }) => partition,
-    async (partition, share) => {
-      const part = await insert(
-        partition,
-        share.map(({ job }) => job),
-        announcement,
-      )
-      hinted |= part.hinted
-      return part.answer
-    },
+  const told = announcement[0] === '' ? 0 : workBit
+  if (spread.isSingle && jobs.length <= mostInserted && advances.length === 0) {
+    const packed = jobs.map((job) => pack(job))
+    return { ...(await insert(spread.at(0), packed, announcement)), told }
+  }
+  const advanceOf = new Map(advances.flatMap((one) => one.jobs.map((id) => [id, one])))
+  const packed = await packPlaced(spread, jobs, advanceOf)
+  const answer = Array.from<InsertAnswer>({ length: jobs.length })
+  let hinted = 0
+  const shares = Map.groupBy(packed.keys(), (n) => packed[n]?.partition ?? spread.at(0))
+  await Promise.all(
+    [...shares].map(async ([partition, share]) => {
+      for (const call of callsOf(share, jobs, advanceOf)) {
+        const some = call.flatMap((n) => packed[n]?.job ?? [])
+        const part = await insert(partition, some, announcement, placedIn(some, advanceOf))
+        hinted |= part.hinted
+        for (const [n, place] of call.entries()) answer[place] = part.answer[n] as InsertAnswer
+      }
+    }),
   )
-  return { hinted, told: announcement[0] === '' ? 0 : workBit, answer }
+  return { hinted, told, answer }
+}
+
+/** The most jobs of one script, but for those of one advance, which are never divided. */
+const mostInserted = 1_000
+
+type AdvanceOf = ReadonlyMap<string, Advance>
+
+/**
+ * Divides jobs, by their places in the batch, into calls; those of an advance come with the first
+ * of them.
+ */
+function callsOf(
+  places: readonly number[],
+  jobs: readonly NewJob[],
+  advanceOf: AdvanceOf,
+): number[][] {
+  if (places.length <= mostInserted) return [[...places]]
+  const units = Map.groupBy(places, (n) => advanceOf.get(jobs[n]?.id ?? '') ?? n)
+  const calls: number[][] = []
+  for (const unit of units.values()) {
+    const last = calls.at(-1)
+    if (last !== undefined && last.length + unit.length <= mostInserted) last.push(...unit)
+    else calls.push([...unit])
+  }
+  return calls.map((call) => call.sort((a, b) => a - b))
+}
+
+/** The advances of the jobs of one call, with the places of their jobs in it. */
+function placedIn(jobs: readonly Packed[], advanceOf: AdvanceOf): PlacedAdvance[] {
+  if (advanceOf.size === 0) return []
+  const places = new Map<Advance, number[]>()
+  for (const [n, { job }] of jobs.entries()) {
+    const advance = advanceOf.get(job.id)
+    if (advance === undefined) continue
+    const found = places.get(advance)
+    if (found === undefined) places.set(advance, [n])
+    else found.push(n)
+  }
+  return [...places].map(([advance, found]) => ({ advance, places: found }))
 }
 
 async function packPlaced(
   spread: Spread,
   jobs: readonly NewJob[],
-): Promise<{ readonly job: Packed; readonly partition: Partition }[]> {
-  const known = await locateNeeds(spread, jobs)
-  const places = new Map<string, Partition>(known)
-  const placed = jobs.map((job): Place => {
-    const partition = placeOf(spread, job, places)
+  advanceOf: AdvanceOf,
+): Promise<Placed[]> {
+  if (spread.isSingle) return jobs.map((job) => ({ job: pack(job), partition: spread.at(0) }))
+  const places = await locateNeeds(spread, jobs)
+  const placed = jobs.map((job) => {
+    const advance = advanceOf.get(job.id)
+    const partition =
+      advance === undefined ? placeOf(spread, job, places) : spread.ofText(advance.key)
     places.set(job.id, partition)
     return { job, partition }
   })
@@ -62,7 +106,7 @@ async function packPlaced(
 }
 
 /** Where jobs with needs and what they need lie already. */
-async function locateNeeds(
+export async function locateNeeds(
   spread: Spread,
   jobs: readonly NewJob[],
 ): Promise<Map<string, Partition>> {
@@ -77,8 +121,8 @@ function placeOf(spread: Spread, job: NewJob, places: ReadonlyMap<string, Partit
   return places.get(job.id) ?? places.get(need.id) ?? spread.ofId(need.id)
 }
 
-/** Tells in which other partition a needed job lies. */
-function elsewhere(
+/** Says in which other partition a needed job lies. */
+export function elsewhere(
   places: ReadonlyMap<string, Partition>,
   own: Partition,
 ): (need: string) => number | null {
@@ -86,82 +130,4 @@ function elsewhere(
     const partition = places.get(need)
     return partition === undefined || partition === own ? null : partition.index
   }
-}
-
-/** Settles jobs where they lie. Follow-ups go along, but for unique ones whose key belongs elsewhere: those go through the outbox. */
-export async function settleSpread(
-  spread: Spread,
-  settlements: readonly Settlement[],
-): Promise<Answered<SettleAnswer[]>> {
-  if (spread.isSingle) return settlePacked(spread, settlements.map(packAll))
-  const packed = await packFollowUps(spread, settlements)
-  const answer: SettleAnswer[] = []
-  let hinted = 0
-  for (const part of partsOf(spread, packed)) {
-    // A follow-up of the part before must be known to wait where the job that it needs now ends.
-    if (hinted !== 0) hinted = await relay(spread, hinted)
-    const settled = await settlePacked(spread, part)
-    hinted |= settled.hinted
-    answer.push(...settled.answer)
-  }
-  return { hinted, answer }
-}
-
-async function settlePacked(
-  spread: Spread,
-  packed: readonly PackedSettlement[],
-): Promise<Answered<SettleAnswer[]>> {
-  let hinted = 0
-  const answer = await spread.share(
-    packed,
-    ({ settlement }) => spread.ofToken(settlement.token),
-    async (partition, share) => {
-      const part = await settle(partition, share)
-      hinted |= part.hinted
-      return part.answer
-    },
-  )
-  return { hinted, answer }
-}
-
-/** Divides a call after each settlement whose follow-ups need a job that ends later in the call in another partition; few do. */
-function partsOf(spread: Spread, packed: readonly PackedSettlement[]): PackedSettlement[][] {
-  const placeOfEnd = new Map(packed.map(({ settlement }, n) => [settlement.id, n]))
-  const endsElsewhere = (id: string, from: number): boolean => {
-    const n = placeOfEnd.get(id) ?? -1
-    const [own, other] = [packed[from], packed[n]]
-    if (n <= from || own === undefined || other === undefined) return false
-    return spread.ofToken(own.settlement.token) !== spread.ofToken(other.settlement.token)
-  }
-  const parts: PackedSettlement[][] = [[]]
-  for (const [n, one] of packed.entries()) {
-    parts.at(-1)?.push(one)
-    const needs = one.settlement.followUps.flatMap((job) => job.needs)
-    if (needs.some(({ id }) => endsElsewhere(id, n))) parts.push([])
-  }
-  return parts
-}
-
-function packAll(settlement: Settlement): PackedSettlement {
-  const { followUps } = settlement
-  return { settlement, followUps: followUps.length === 0 ? [] : followUps.map((job) => pack(job)) }
-}
-
-async function packFollowUps(
-  spread: Spread,
-  settlements: readonly Settlement[],
-): Promise<PackedSettlement[]> {
-  const all = settlements.flatMap(({ followUps }) => followUps)
-  const known = await locateNeeds(spread, all)
-  return settlements.map((settlement) => {
-    const own = spread.ofToken(settlement.token)
-    const places = new Map(known).set(settlement.id, own)
-    const followUps = settlement.followUps.map((job): Packed => {
-      const partition = job.unique === null ? own : spread.ofText(job.unique.key)
-      places.set(job.id, partition)
-      const one = pack(job, elsewhere(places, partition))
-      return partition === own ? one : { ...one, id: `${one.id}${partition.index}` }
-    })
-    return { settlement, followUps }
-  })
 }

@@ -3,7 +3,10 @@ import type { Partition } from './partition.ts'
 import { prune, retained } from '../retention.ts'
 import type { Spread } from './place.ts'
 
-/** Does something to jobs where they lie; those that no partition knows are asked for where they would lie. */
+/**
+ * Does something to jobs where they lie; those that no partition knows are asked for where they
+ * would lie.
+ */
 export async function eachWhereItLies<A>(
   spread: Spread,
   ids: readonly string[],
@@ -13,7 +16,10 @@ export async function eachWhereItLies<A>(
   return spread.share(ids, (id) => places.get(id) ?? spread.ofId(id), call)
 }
 
-/** Removes finished jobs: first those beyond their retention, then the oldest of all partitions beyond the newest `cap`. */
+/**
+ * Removes finished jobs: first those beyond their retention, then the oldest of all partitions
+ * beyond the newest `cap`.
+ */
 export async function pruneSpread(
   spread: Spread,
   request: { readonly limit: number; readonly cap: number },

@@ -1,11 +1,13 @@
 /**
  * Messages from one partition to another, each carried out exactly once.
  *
- * `out:<p>` holds what a partition has to tell partition p, numbered in order. Any client may carry messages over: the receiver keeps
- * the number of the last message it took from each sender, and skips what it took already; then the sender's copy is dropped.
+ * `out:<p>` holds what a partition has to tell partition p, numbered in order. Any client may carry
+ * messages over: the receiver keeps the number of the last message it took from each sender, and
+ * skips what it took already; then the sender's copy is dropped.
  *
- * A number is the greater of the last + 1 and the server's microseconds, as tokens are: when a fail-over takes back the last messages,
- * what is sent next has a number that the receiver has not seen.
+ * A number is the greater of the last + 1 and the server's microseconds, as tokens are: when a
+ * fail-over takes back the last messages, what is sent next has a number that the receiver has not
+ * seen.
  */
 
 export const outboxLua: string = String.raw`

@@ -16,7 +16,7 @@ export class Partition {
   /** `{prefix:p}:`, with which the names of all its keys begin. */
   readonly root: string
   readonly #connection: Connection
-  readonly #fullRuns = new Map<Pair, number>()
+  readonly #misses = new Map<Pair, Misses>()
   readonly #common: readonly [clock: string, tokenStep: string, tokenRest: string]
 
   constructor(
@@ -41,29 +41,47 @@ export class Partition {
   }
 
   /**
-   * Runs the quick script of a pair, and the full one when that did not do; for a while then the full one alone. `quick` is null for
-   * what the quick script does not take.
+   * Runs the quick script of a pair, and the full one when that did not do; after several misses in
+   * a row, for a while the full one alone. `quick` is null for what the quick script does not take.
    */
   async runPair(
     pair: Pair,
     quick: readonly string[] | null,
     full: () => readonly string[],
   ): Promise<unknown> {
-    const rest = this.#fullRuns.get(pair) ?? 0
-    if (rest > 0) this.#fullRuns.set(pair, rest - 1)
-    else if (quick !== null) {
+    if (quick === null) return this.run(pair.full, full())
+    const misses = this.#misses.get(pair)
+    if (misses !== undefined && misses.pause > 0) misses.pause -= 1
+    else {
       const answer = await this.run(pair.quick, quick)
-      if (answer !== null) return answer
-      this.#fullRuns.set(pair, fullRuns)
+      if (answer !== null) {
+        if (misses !== undefined) this.#misses.delete(pair)
+        return answer
+      }
+      const inARow = (misses?.inARow ?? 0) + 1
+      this.#misses.set(pair, { inARow, pause: Math.min(mostPause, 2 ** (inARow - 1) - 1) })
     }
     return this.run(pair.full, full())
   }
 }
 
-/** How many calls go without a try of the quick script after one that it did not do. */
-const fullRuns = 10
+/**
+ * What a quick script did not do of late. One miss alone costs no call but its own: the jobs of the
+ * next are others.
+ */
+interface Misses {
+  readonly inARow: number
+  /** How many calls still go without a try. */
+  pause: number
+}
 
-/** The most partitions that a store can have: a token tells its partition by what is left of it modulo this. */
+/** How many calls go without a try of a quick script at most. */
+const mostPause = 10
+
+/**
+ * The most partitions that a store can have: a token tells its partition by what is left of it
+ * modulo this.
+ */
 export const mostPartitions = 64
 
 function tokenStep(partitions: number): number {

@@ -1,7 +1,8 @@
 /**
- * Which partition a job lies in. A plain job lies where the hash of its id says, a unique one where that of its key says, a follow-up
- * with its parent, a job with needs with the first of them. A token tells its partition, so that workers ask the right one; others
- * ask the partition of the id's hash first and then the rest.
+ * Which partition a job lies in. A plain job lies where the hash of its id says, a unique one where
+ * that of its key says, a follow-up with its parent, a job with needs with the first of them. A
+ * token tells its partition, so that workers ask the right one; others ask the partition of the
+ * id's hash first and then the rest.
  */
 import { isPacked, packId } from '../ids.ts'
 import { mostPartitions, type Partition } from './partition.ts'
@@ -76,7 +77,10 @@ export class Spread {
     return found
   }
 
-  /** Hands each partition its share of a batch at the same time, and puts the answers into the order of the batch. */
+  /**
+   * Hands each partition its share of a batch at the same time, and puts the answers into the order
+   * of the batch.
+   */
   async share<T, A>(
     items: readonly T[],
     partitionOf: (item: T, index: number) => Partition,

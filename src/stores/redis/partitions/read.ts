@@ -1,12 +1,15 @@
 /** Reading over several partitions. */
-import { handedBytes } from '../../../core/job.ts'
-import type { ListQuery, Page, QueueCount } from '../../../store/readers.ts'
+import { handedBytes, type LogLine } from '../../../core/job.ts'
+import type { ListQuery, Page, Recorded, RecordedQuery } from '../../../store/readers.ts'
 import type { StoredJob } from '../../../store/job.ts'
+import { gathered } from '../pages.ts'
 import type { Partition } from './partition.ts'
-import { counts, get, list, type PartPage } from '../readers.ts'
+import { get, list, logs, recorded, type PartPage } from '../readers.ts'
 import type { Spread } from './place.ts'
 
-/** How often one page asks one partition for more, at most; each time it looks at up to 1,000 jobs. */
+/**
+ * How often one page asks one partition for more, at most; each time it looks at up to 1,000 jobs.
+ */
 const mostLooks = 5
 
 export async function getSpread(
@@ -25,20 +28,28 @@ export async function getSpread(
   return found
 }
 
-export async function countsSpread(spread: Spread): Promise<QueueCount[]> {
-  const parts = await Promise.all(spread.all.map(counts))
-  if (spread.isSingle) return parts.flat()
-  const sums = new Map<string, QueueCount>()
-  for (const one of parts.flat()) {
-    const cell = `${one.state} ${one.queue}`
-    sums.set(cell, { ...one, count: one.count + (sums.get(cell)?.count ?? 0) })
-  }
-  return [...sums.values()]
+/** The log lines of a job, wherever it lies. */
+export async function logsSpread(spread: Spread, id: string): Promise<LogLine[]> {
+  return logs(await placeOf(spread, id), id)
+}
+
+/** The records of a job's runs, wherever it lies. */
+export async function recordedSpread(spread: Spread, query: RecordedQuery): Promise<Recorded[]> {
+  const { id, after, limit } = query
+  const partition = await placeOf(spread, id)
+  return gathered<Recorded>(limit, (last, most) =>
+    recorded(partition, { id, after: last?.name ?? after, limit: most }),
+  )
+}
+
+async function placeOf(spread: Spread, id: string): Promise<Partition> {
+  const places = spread.isSingle ? null : await spread.locate([id])
+  return places?.get(id) ?? spread.ofId(id)
 }
 
 /**
- * Pages by insertion, newest first. The cursor tells for each partition the rank before which it goes on: a number, `-` for one that
- * has not been asked yet, or `.` for one that is done.
+ * Pages by insertion, newest first. The cursor tells for each partition the rank before which it
+ * goes on: a number, `-` for one that has not been asked yet, or `.` for one that is done.
  */
 export async function listSpread(spread: Spread, query: ListQuery): Promise<Page> {
   const cursors = readCursors(spread, query.after)
@@ -75,7 +86,10 @@ async function fill(
   return { jobs, next }
 }
 
-/** Merges the partitions' pages, and stops where one has more than was looked at, or with as many bytes as one call gives. */
+/**
+ * Merges the partitions' pages, and stops where one has more than was looked at, or with as many
+ * bytes as one call gives.
+ */
 function merge(parts: readonly Part[], limit: number): Page {
   const taken = parts.map(() => 0)
   const jobs: StoredJob[] = []

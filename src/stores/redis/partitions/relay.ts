@@ -1,6 +1,9 @@
-/** Carries messages between partitions, and goes on with needs that one call could not answer all: see `outboxLua` and `release`. */
+/**
+ * Carries messages between partitions, and goes on with needs that one call could not settle all:
+ * see `outboxLua` and `release`.
+ */
 import { jobsLua } from '../fragments.ts'
-import { intakeLua } from '../insert.ts'
+import { intakeLua } from '../intake.ts'
 import { relayBits } from '../hints.ts'
 import type { Partition } from './partition.ts'
 import { scriptOf } from '../script.ts'
@@ -33,12 +36,11 @@ local function take(message)
     -- A job of partition message[4] waits for one of this.
     local state = needState(message[3], '')
     if state == 'open' then
-      call('ZADD', root .. 'd:' .. message[3], now, id .. ':' .. message[4])
-      call('SADD', root .. 'needed', message[3])
+      awaitJob(message[3], now, id .. ':' .. message[4])
     else post(message[4], { 'need', id, message[3], state == 'met' and '1' or '0' }) end
   elseif kind == 'need' then
-    local cancelled = answerNeed(id, message[3], message[4] == '1')
-    if cancelled then releaseAndErase(cancelled, true) end
+    local ended = answerNeed(id, message[3], message[4] == '1')
+    if ended then releaseAndErase(ended, true) end
   end
 end
 while at < #ARGV do
@@ -84,7 +86,10 @@ return close()
 /** Rounds after which a relay leaves the rest to the next one. */
 const mostRounds = 10_000
 
-/** Works until nothing is left to carry or to answer; answers what happened. `asked` are bits of scripts that ran before. */
+/**
+ * Works until nothing is left to carry or to settle; returns what happened. `asked` are bits of
+ * scripts that ran before.
+ */
 export async function relay(spread: Spread, asked: number): Promise<number> {
   let hinted = asked
   let left = asked & relayBits

@@ -1,0 +1,256 @@
+/**
+ * How scripts add jobs: those of inserts, and the follow-ups of settlements, which are inserts like
+ * any other.
+ */
+import { fieldAt, fieldCount } from './job-fields.ts'
+
+export const intakeLua: string = String.raw`
+-- A job comes as three texts: its packed id; its queue when it is plain and due now, with a tab and
+-- its group if it has one, else a tab and the fields that readSpec names; its fixed fields and
+-- texts as they will lie in the record. An id that goes on with a number belongs to the partition
+-- of that number.
+
+-- Plain jobs that were added and are not in line yet, by queue; and their ranks and ids by group.
+local fresh, freshGroups, freshIds, freshFrom = {}, {}, {}, nil
+
+local function logInserts(ids, first)
+  local n = 1
+  while n <= #ids do
+    local chunk = floor((first + n - 1) / CHUNK)
+    local last = min(#ids, (chunk + 1) * CHUNK - first)
+    local part = {}
+    for k = n, last do part[#part + 1] = ids[k] end
+    if call('RPUSH', root .. 'log:' .. text(chunk), unpack(part)) == #part then call('ZADD', root .. 'chunks', chunk, text(chunk)) end
+    n = last + 1
+  end
+end
+
+-- Reads a text of a field.
+local function unescaped(field)
+  return (string.gsub(field, '\\(.)', { t = '\t', n = '\n', ['\\'] = '\\' }))
+end
+
+local function newSeq(count)
+  return call('HINCRBY', root .. 'meta', 'seq', count) - count + 1
+end
+
+local function known(id)
+  local lease = leaseOf(id)
+  return lease and find(lease.flags, 'b', 1, true) and 'l' .. lease.token or 'c'
+end
+
+local function clocks(r, spec)
+  r.due = tonumber(spec.runAt) or now + tonumber(spec.delay)
+  if spec.latest then r.due = min(r.due, max(now, spec.latest)) end
+  r.place = r.due
+  local startWithin, deadline = tonumber(spec.startWithin), tonumber(spec.deadline)
+  r.startBy = startWithin and r.due + startWithin or nil
+  r.deadlineAt = deadline and now + deadline or nil
+  r.keyUntil = tonumber(spec.forMs) and now + tonumber(spec.forMs) or 0
+end
+
+local function readSpec(fields)
+  return {
+    queue = fields[2], delay = fields[3], runAt = fields[4], startWithin = fields[5], deadline = fields[6], key = fields[7],
+    forMs = fields[8], replaces = fields[9] == 'r', maxWait = fields[10], needs = fields[11],
+    -- How it enters: 'r' running, with worker and ms of its lease; 'f' failed, with reason, ms to
+    -- keep and an attempt.
+    entry = fields[12], by = fields[13], ms = fields[14], attempt = fields[15],
+  }
+end
+
+-- Gives a waiting job the new one's input, options, labels and clocks, and fresh counters. Its id,
+-- parent, needs and attempts stay, and its place if it was due and still is, so that a job which is
+-- replaced again and again gets its turn.
+local function replace(r, state, spec, fixed)
+  stepOut(r, state)
+  unbind(r)
+  unmark(r, 'u')
+  leaveGroup(r)
+  moved(r.queue, state, nil)
+  local copy = parse(r.id, 'P1\t\t0\n' .. fixed)
+  local f = fieldsOf(sub(copy.fixed, 1, -2))
+  for n = #f + 1, ${fieldCount} do f[n] = '' end
+  f[${fieldAt.task}], f[${fieldAt.parent}] = r.task, r.parent
+  local n = ${fieldCount}
+  while f[n] == '' do n = n - 1 end
+  r.fixed = concat(f, '\t', 1, n) .. '\n'
+  r.texts = copy.texts
+  r.queue, r.priority, r.keepCancelled = copy.queue, copy.priority, copy.keepCancelled
+  r.key, r.during, r.startWithin, r.deadline = copy.key, copy.during, copy.startWithin, copy.deadline
+  r.group = copy.group
+  joinGroup(r)
+  r.counters = ''
+  unmark(r, 's')
+  local maxWait, place = tonumber(spec.maxWait), r.place
+  spec.latest = maxWait and r.created + maxWait or nil
+  clocks(r, spec)
+  if r.due <= now then r.place = min(place, r.due) end
+  local to = state == BLOCKED and BLOCKED or r.due > now and SCHEDULED or READY
+  lineUp(r, to)
+  save(r)
+  bind(r)
+  moved(r.queue, nil, to)
+  rekey(r, to)
+end
+
+local function addNeeds(r, needs)
+  for need, how, partition in gmatch(needs, '(' .. string.rep('.', IDLENGTH) .. ')(%a)(%d*),') do
+    call('HSET', root .. 'n:' .. r.id, need, how .. partition)
+    if partition == '' then addDependant(need, r)
+    else
+      post(partition, { 'wait', r.id, need, ARGV[3] })
+    end
+  end
+end
+
+-- Adds a job that runs at once under a lease of the caller.
+local function enterRunning(r, spec)
+  save(r)
+  writeLease(r.id, {
+    token = newToken(), untilAt = now + tonumber(spec.ms), startedAt = text(now), flags = 'b',
+    worker = spec.by, reason = '',
+  })
+  moved(r.queue, nil, RUNNING)
+  rekey(r, RUNNING)
+  return 'l' .. newToken()
+end
+
+-- Adds a job that has failed already. It takes no key.
+local function enterFailed(r, spec)
+  if spec.attempt and spec.attempt ~= '' then
+    call('RPUSH', root .. 'a:' .. r.id, unescaped(sub(spec.attempt, 2)))
+    mark(r, 'a')
+  end
+  writeEnd(r, nil, {
+    state = FAILED, keep = spec.ms, reason = spec.by, settled = '', worker = '', startedAt = '',
+    counters = '', outputLength = '', output = '',
+  })
+  if spec.ms ~= '' and tonumber(spec.ms) <= 0 then erase(r, FAILED, false) end
+  return 'c'
+end
+
+-- Adds a job that is not plain. Returns 'c' created, 'l<token>' created under a lease, 'd<id>'
+-- duplicate, 'r<id>' replaced.
+local function insertOne(id, line, fixed)
+  if call('EXISTS', keyOf(id)) == 1 then return known(id) end
+  local spec = readSpec(fieldsOf(line))
+  if spec.key ~= '' and spec.entry ~= 'f' then
+    local holder = holderOf(sub(spec.key, 2))
+    if holder then
+      local r = spec.replaces and load(holder)
+      local state = r and stateOf(r)
+      if not r or state >= RUNNING then return 'd' .. holder end
+      replace(r, state, spec, fixed)
+      return 'r' .. holder
+    end
+  end
+  local seq = newSeq(1)
+  local r = parse(id, 'P' .. text(seq) .. '\t\t' .. text(now) .. '\n' .. fixed)
+  r.ticket = ''
+  clocks(r, spec)
+  logInserts({ id }, seq)
+  joinGroup(r)
+  if spec.entry == 'r' then return enterRunning(r, spec) end
+  if spec.entry == 'f' then return enterFailed(r, spec) end
+  addNeeds(r, spec.needs)
+  local needs = spec.needs == '' and 'met' or weigh(r)
+  local state = needs ~= 'met' and BLOCKED or r.due > now and SCHEDULED or READY
+  if state == BLOCKED then mark(r, 'n') end
+  lineUp(r, state)
+  save(r)
+  bind(r)
+  moved(r.queue, nil, state)
+  rekey(r, state)
+  if needs ~= 'met' and needs ~= 'open' then
+    endForNeed(r, needs)
+    releaseAndErase(r, true)
+  end
+  return 'c'
+end
+
+-- Lines up what insertPlain added.
+local function flushFresh()
+  if not freshFrom then return end
+  logInserts(freshIds, freshFrom)
+  for queue, entries in pairs(fresh) do
+    call('RPUSH', root .. 'line:' .. queue, unpack(entries))
+    tally[queue] = tally[queue] or {}
+    tally[queue][READY] = (tally[queue][READY] or 0) + #entries
+    hint(WORK)
+  end
+  for group, members in pairs(freshGroups) do
+    call('ZADD', root .. 'g:' .. group, unpack(members))
+  end
+  fresh, freshGroups, freshIds, freshFrom = {}, {}, {}, nil
+end
+
+-- Adds a plain job of priority 0 that is due now under the given rank. Lines it up with the next
+-- flush.
+local function insertPlain(id, spec, fixed, seq)
+  local queue, group = spec, nil
+  local tab = find(spec, '\t', 1, true)
+  if tab then queue, group = sub(spec, 1, tab - 1), sub(spec, tab + 2) end
+  -- Claims ask about large ones and those of a group, which they know by the letter.
+  local odd = group or #fixed > SMALL
+  local ticket = (odd and 'x' or '') .. text(seq)
+  local head = concat({ ticket, odd and text(seq) or '', text(now) }, '\t')
+  if not call('SET', keyOf(id), 'P' .. head .. '\n' .. fixed, 'NX') then
+    freshIds[#freshIds + 1] = id
+    forgetRank(seq)
+    return known(id)
+  end
+  freshFrom = freshFrom or seq
+  freshIds[#freshIds + 1] = id
+  local entries = fresh[queue]
+  if not entries then
+    entries = {}
+    fresh[queue] = entries
+  end
+  entries[#entries + 1] = id .. ticket
+  if group then
+    local members = freshGroups[group] or {}
+    freshGroups[group] = members
+    members[#members + 1], members[#members + 2] = seq, id
+  end
+  return 'c'
+end
+
+-- Whether a job is due now and belongs here.
+local function isPlain(job) return #job[1] == IDLENGTH and sub(job[2], 1, 1) ~= '\t' end
+
+-- Adds a list of jobs, one after the other, so that the first wins a key that several ask for.
+-- Returns how each came out.
+local function insertAll(jobs)
+  local answers = {}
+  local n = 1
+  while n <= #jobs do
+    -- A run of plain jobs takes its ranks at once.
+    local plain = n
+    while plain <= #jobs and plain - n < MOST and isPlain(jobs[plain]) do plain = plain + 1 end
+    if plain > n then
+      local seq = newSeq(plain - n)
+      freshFrom = seq
+      for k = n, plain - 1 do
+        answers[k] = insertPlain(jobs[k][1], jobs[k][2], jobs[k][3], seq + k - n)
+      end
+      flushFresh()
+      n = plain
+    elseif #jobs[n][1] > IDLENGTH then
+      post(sub(jobs[n][1], IDLENGTH + 1), { 'insert', sub(jobs[n][1], 1, IDLENGTH), jobs[n][2], jobs[n][3] })
+      answers[n] = 'c'
+      n = n + 1
+    else
+      answers[n] = insertOne(jobs[n][1], jobs[n][2], jobs[n][3])
+      n = n + 1
+    end
+  end
+  return answers
+end
+
+local function nextJobs(count)
+  local jobs = {}
+  for n = 1, count do jobs[n] = { nextArg(), nextArg(), nextArg() } end
+  return jobs
+end
+`
