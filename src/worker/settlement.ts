@@ -10,32 +10,39 @@ import type { FailureReport } from '../core/enqueue-options.ts'
 import { followUpId } from '../core/id.ts'
 import { fromJson } from '../core/json.ts'
 import { keptAttempts, type AttemptOutcome, type KeptError } from '../core/job.ts'
-import { errorText, keepError } from '../core/kept-error.ts'
+import { keepError } from '../core/kept-error.ts'
 import type { AnyTask } from '../core/task.ts'
 import type { ClaimedJob, NewJob } from '../store/job.ts'
 import type { Settlement } from '../store/worker-calls.ts'
 import type { Rules } from './rules.ts'
+import type { Ended } from './runner.ts'
 
-/** All that a settlement is made from. */
-export interface Settling {
-  readonly rules: Rules
-  readonly app: App
+/** How a job ends here: all that its settlement is made from, but for the time. */
+export interface Ending extends Ended {
   readonly job: ClaimedJob
-  readonly outcome: Outcome
+  readonly rules: Rules
   /** Whether the handler was started, or for a lost job: whether its start was written. */
   readonly begun: boolean
-  /** How long ago the handler was started; null when it was not. */
-  readonly ranMs: number | null
-  readonly output: string | null
-  /** The output itself, for follow-ups. */
-  readonly value: unknown
+  /** When the handler was started, by the worker's ticks; null when it was not, or not here. */
+  readonly startedAt: number | null
   /** Jobs that the attempt enqueued. */
   readonly enqueued: readonly NewJob[]
-  /** The store's time. */
-  readonly now: number
+}
+
+/** Who makes the settlement. */
+export interface Maker {
+  readonly app: App
   /** The worker that ran the attempt, or settles what it did not run. */
   readonly worker: string
   readonly client: Pick<Client, 'taskFacts'>
+}
+
+/** All of it, at the time of making. */
+interface Given extends Ending, Maker {
+  /** How long ago the handler was started; null when it was not. */
+  readonly ranMs: number | null
+  /** The store's time. */
+  readonly now: number
 }
 
 /** A settlement, with what it was made from for events. */
@@ -46,27 +53,44 @@ export interface Settled {
 }
 
 /** Makes the settlement. Rejects only when the store fails while errors of earlier attempts are read. */
-export function makeSettlement(given: Settling): Settled | Promise<Settled> {
-  const { job, outcome, now } = given
-  const decision = decide(
-    {
-      id: job.id,
-      task: job.task,
-      queue: job.queue,
-      counters: job.counters,
-      deadlineAt: job.deadlineAt,
-      startBy: job.startBy,
-      started: given.begun,
-    },
+export function makeSettlement(
+  maker: Maker,
+  ending: Ending,
+  time: { readonly now: number; readonly ticks: number },
+): Settled | Promise<Settled> {
+  const { app, worker, client } = maker
+  const { job, rules, outcome, output, value, begun, startedAt, enqueued } = ending
+  const { now } = time
+  const ranMs = startedAt === null ? null : time.ticks - startedAt
+  const given: Given = {
+    app,
+    worker,
+    client,
+    job,
+    rules,
     outcome,
-    given.rules.policy,
+    output,
+    value,
+    begun,
+    startedAt,
+    enqueued,
+    ranMs,
     now,
-    Math.random,
-  )
+  }
+  const facts = {
+    id: job.id,
+    task: job.task,
+    queue: job.queue,
+    counters: job.counters,
+    deadlineAt: job.deadlineAt,
+    startBy: job.startBy,
+    started: begun,
+  }
+  const decision = decide(facts, outcome, rules.policy, now, Math.random)
   const error = 'error' in outcome ? outcome.error : undefined
   const kept = 'error' in outcome ? keepError(error, job.counters.attempts + 1, now) : null
-  const tasks = decision.kind === 'finish' ? followersOf(given, decision) : []
-  const carried = carriesEnqueued(outcome) ? given.enqueued : []
+  const tasks = decision.kind === 'finish' ? followersOf(given, decision) : nobody
+  const carried = carriesEnqueued(outcome) ? enqueued : []
   if (tasks.length === 0) return assemble(given, decision, kept, error, carried)
   return followUps(given, decision, kept, tasks).then((made) =>
     assemble(given, decision, kept, error, [...carried, ...made]),
@@ -74,7 +98,7 @@ export function makeSettlement(given: Settling): Settled | Promise<Settled> {
 }
 
 function assemble(
-  given: Settling,
+  given: Given,
   decision: Decision,
   kept: KeptError | null,
   error: unknown,
@@ -102,8 +126,11 @@ function assemble(
   return { settlement, decision, error }
 }
 
-/** The encoded attempt for the job's history; null where there was no run, and for one that completed the job, which the job itself tells. */
-function attemptOf(given: Settling, error: KeptError | null, thrown: unknown): string | null {
+/**
+ * The encoded attempt for the job's history; null where there was no run, and for one that completed the job, which the
+ * job itself shows.
+ */
+function attemptOf(given: Given, error: KeptError | null, thrown: unknown): string | null {
   const { job, now, ranMs } = given
   const outcome = recordedAs(given.outcome)
   if (outcome === 'completed' || (error === null && (outcome === null || !given.begun))) return null
@@ -153,7 +180,7 @@ function carriesEnqueued(outcome: Outcome): boolean {
 type Follower = readonly [edge: string, task: AnyTask | string]
 
 function followersOf(
-  given: Settling,
+  given: Given,
   decision: Extract<Decision, { kind: 'finish' }>,
 ): readonly Follower[] {
   const { definition, stored } = given.rules
@@ -184,7 +211,7 @@ function named(
 }
 
 async function followUps(
-  given: Settling,
+  given: Given,
   decision: Decision,
   kept: KeptError | null,
   followers: readonly Follower[],
@@ -197,11 +224,11 @@ async function followUps(
 }
 
 /**
- * A follow-up is never lost to a mistake in its own options: then it goes without them, and a warning tells. It carries what its parent's codec
- * kept from the store, so that codec writes it as well, unless its task has one of its own.
+ * A follow-up is never lost to a mistake in its own options: then it goes without them, with a warning. It carries what its
+ * parent's codec kept from the store, so that codec writes it as well, unless its task has one of its own.
  */
 async function followUp(
-  given: Settling,
+  given: Given,
   edge: string,
   task: AnyTask | string,
   input: unknown,
@@ -214,10 +241,8 @@ async function followUp(
   try {
     return makeJob(app, facts, input, undefined, origin)
   } catch (error) {
-    app.events.emit('warning', {
-      code: 'follow-up-options',
-      message: `The follow-up ${facts.name} of ${job.task} ${job.id} goes to the queue default without its own options: ${errorText(error)}`,
-    })
+    const { id, task: parent } = job
+    app.events.warn('follow-up-options', { id, task: parent, followUp: facts.name, error })
     return makeJob(
       app,
       { ...facts, queue: 'default', layer: {}, unique: null },
@@ -229,7 +254,7 @@ async function followUp(
 }
 
 async function failureReport(
-  given: Settling,
+  given: Given,
   decision: Decision,
   kept: KeptError | null,
 ): Promise<FailureReport> {
@@ -287,6 +312,6 @@ function readInput(app: App, job: ClaimedJob): unknown {
   }
 }
 
-function codecOf(given: Settling): Codec | null {
+function codecOf(given: Given): Codec | null {
   return given.job.codec === null ? null : (given.app.findCodec(given.job.codec) ?? null)
 }
