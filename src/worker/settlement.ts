@@ -59,24 +59,10 @@ export function makeSettlement(
   time: { readonly now: number; readonly ticks: number },
 ): Settled | Promise<Settled> {
   const { app, worker, client } = maker
-  const { job, rules, outcome, output, value, begun, startedAt, enqueued } = ending
+  const { job, rules, outcome, begun, startedAt } = ending
   const { now } = time
   const ranMs = startedAt === null ? null : time.ticks - startedAt
-  const given: Given = {
-    app,
-    worker,
-    client,
-    job,
-    rules,
-    outcome,
-    output,
-    value,
-    begun,
-    startedAt,
-    enqueued,
-    ranMs,
-    now,
-  }
+  const given: Given = { ...ending, app, worker, client, ranMs, now }
   const facts = {
     id: job.id,
     task: job.task,
@@ -90,7 +76,7 @@ export function makeSettlement(
   const error = 'error' in outcome ? outcome.error : undefined
   const kept = 'error' in outcome ? keepError(error, job.counters.attempts + 1, now) : null
   const tasks = decision.kind === 'finish' ? followersOf(given, decision) : nobody
-  const carried = carriesEnqueued(outcome) ? enqueued : []
+  const carried = carriesEnqueued(outcome) ? ending.enqueued : []
   if (tasks.length === 0) return assemble(given, decision, kept, error, carried)
   return followUps(given, decision, kept, tasks).then((made) =>
     assemble(given, decision, kept, error, [...carried, ...made]),
@@ -285,9 +271,6 @@ async function failureReport(
   }
   return bounded(report)
 }
-
-/** Room for what a codec adds whatever the length of its text. */
-const codecSlack = 0.9
 
 const half = payloadBounds.refuseBytes / 2
 

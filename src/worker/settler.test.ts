@@ -1,0 +1,133 @@
+import assert from 'node:assert/strict'
+import { test, type TestContext } from 'node:test'
+import { App } from '../app/app.ts'
+import { Client, leased } from '../client/client.ts'
+import { task } from '../core/task.ts'
+import type { Warning } from '../observe/warnings.ts'
+import type { ClaimedJob } from '../store/job.ts'
+import type { Settlement } from '../store/worker-calls.ts'
+import { memory, MemoryDatabase } from '../stores/memory/index.ts'
+import { VirtualClock } from '../testing/virtual-clock.ts'
+import { Attempt } from './attempt.ts'
+import { LeaseTable } from './lease-table.ts'
+import { readRules } from './rules.ts'
+import { failed, type Ended } from './runner.ts'
+import type { SettleBatches, Verdict } from './settle-batches.ts'
+import { Settler } from './settler.ts'
+
+const done: Ended = { outcome: { kind: 'completed' }, output: '1', value: 1 }
+
+/** A settler whose settlements are given these verdicts, one after another. */
+async function made(t: TestContext, ...verdicts: Verdict[]) {
+  const work = task({ name: 'work', run: () => 1 })
+  const store = memory({ clock: new VirtualClock(), database: new MemoryDatabase() })
+  t.after(() => store.close())
+  const app = new App({ store, tasks: [work] }, process.cwd())
+  const client = new Client(app)
+  const warnings: Warning[] = []
+  const outcomes: string[] = []
+  app.events.on('warning', (warning) => warnings.push(warning))
+  app.events.on('run-ended', ({ outcome }) => outcomes.push(outcome))
+  const written: Settlement[] = []
+  const batches = {
+    isPatient: true,
+    write: async (settlement: Settlement) => {
+      written.push(settlement)
+      return verdicts.shift() ?? assert.fail('no more than these were expected')
+    },
+  }
+  const table = new LeaseTable()
+  const settler = new Settler({
+    app,
+    worker: 'w',
+    client,
+    rulesOf: (job) => readRules(app, work.definition, job),
+    table,
+    batches: batches as unknown as SettleBatches,
+    ticks: () => 5_000,
+    time: { now: 5_000 },
+    tellsRuns: true,
+  })
+  const job = leased(await client.prepare(work, undefined), 1, 0)
+  const room = table.room
+  const held = { job, lease: table.hold(job.id, 1, false, Infinity) }
+  const attempt = (): Attempt =>
+    new Attempt(
+      { ...held, rules: readRules(app, work.definition, job) },
+      { notes: { of: () => assert.fail() }, completeIn: () => assert.fail() },
+    )
+  const isReleased = (): boolean => table.room === room
+  return { settler, job, held, attempt, written, warnings, outcomes, isReleased }
+}
+
+function statesOf(written: readonly Settlement[]): readonly string[] {
+  return written.map((one) => (one.kind === 'finish' ? one.state : 'requeued'))
+}
+
+test('a cancel that was asked for wins in the end, whoever has the job', async (t) => {
+  const held = await made(t, 'cancel-asked', 'settled')
+  held.settler.endHeld(held.held, { kind: 'unstarted' })
+  await new Promise(setImmediate)
+  assert.deepEqual(statesOf(held.written), ['requeued', 'cancelled'])
+  assert.equal(held.isReleased(), true)
+
+  const ran = await made(t, 'cancel-asked', 'settled')
+  const outcome = { kind: 'failed', reason: 'error', error: new Error('no') } as const
+  await ran.settler.end(ran.attempt(), Promise.resolve(failed(outcome)), () => undefined)
+  assert.deepEqual(statesOf(ran.written), ['requeued', 'cancelled'])
+  assert.deepEqual(ran.outcomes, ['cancelled'])
+
+  const rescued = await made(t, 'cancel-asked', 'settled')
+  const job: ClaimedJob = { ...rescued.job, why: 'lost', startedAt: 1 }
+  const became = await rescued.settler.endRescued(job, { kind: 'lost' })
+  assert.deepEqual(became, { why: 'lost', to: 'cancelled' })
+})
+
+test('the slot is free once the settlement is handed in, before the store has taken it', async (t) => {
+  const { settler, attempt, written } = await made(t, 'settled')
+  const order: string[] = []
+  const ending = settler.end(attempt(), Promise.resolve(done), () => {
+    order.push(`free, ${written.length} written, ${settler.pending} pending`)
+  })
+  await ending
+  order.push(`over, ${settler.pending} pending`)
+  assert.deepEqual(order, ['free, 1 written, 1 pending', 'over, 0 pending'])
+})
+
+test('what the store can never take fails its job without what it carried, and else leaves it to its lease, with a warning', async (t) => {
+  const refused = { refused: new Error('too much') }
+  const once = await made(t, refused, 'settled')
+  await once.settler.end(once.attempt(), Promise.resolve(done), () => undefined)
+  assert.deepEqual(statesOf(once.written), ['completed', 'failed'])
+  assert.deepEqual(once.warnings, [])
+
+  const twice = await made(t, refused, refused)
+  const end = await twice.settler.end(twice.attempt(), Promise.resolve(done), () => undefined)
+  assert.equal(end?.kind, 'refused')
+  assert.deepEqual(
+    twice.warnings.map(({ code }) => code),
+    ['settlement-refused'],
+  )
+  assert.equal(twice.isReleased(), true)
+
+  const held = await made(t, refused)
+  held.settler.endHeld(held.held, { kind: 'unstarted' })
+  await new Promise(setImmediate)
+  assert.equal(held.warnings[0]?.code, 'settlement-refused')
+
+  const rescued = await made(t, refused)
+  await assert.rejects(rescued.settler.endRescued(rescued.job, { kind: 'lost' }), refused.refused)
+})
+
+test("a rescued job that is someone else's by now came to nothing here", async (t) => {
+  const { settler, job } = await made(t, 'stale')
+  assert.equal(await settler.endRescued({ ...job, why: 'lost' }, { kind: 'lost' }), null)
+})
+
+test('an attempt that was given up settles nothing when its handler ends', async (t) => {
+  const { settler, attempt, written } = await made(t)
+  const left = attempt()
+  left.leave()
+  assert.equal(await settler.end(left, Promise.resolve(done), () => assert.fail()), null)
+  assert.deepEqual(written, [])
+})
