@@ -3,7 +3,7 @@
  *
  * Modes: new (it has a slot; its start may have to be written first) → running (`begin`) → aborted (`abort`: the handler was
  * asked to end) → stuck (it has ignored that for longer than the grace). From each of them: left (`leave`: a process that exits
- * gives it up, and its end counts for nothing). The end of the handler is the settler's business, in whatever mode it comes.
+ * gives it up, and its end counts for nothing). The handler may end in any mode; from then on the attempt is the settler's.
  */
 import type { LogLevel } from '../core/job.ts'
 import { stopDefaults } from '../loops/stop-defaults.ts'
@@ -26,20 +26,26 @@ export interface AttemptSetup {
   readonly rules: Rules
 }
 
+/** The first abort. */
+interface Aborted {
+  readonly cause: AbortCause
+  readonly at: number
+  /** Until when a stop lets it end; 0 when it does not. */
+  mayEndUntil: number
+}
+
+const nothing: readonly NewJob[] = []
+
 export class Attempt implements RunPort {
   readonly job: ClaimedJob
   readonly lease: number
   readonly rules: Rules
   readonly #services: AttemptServices
-  readonly #enqueued: NewJob[] = []
+  #enqueued: NewJob[] | null = null
   #mode: 'new' | 'running' | 'aborted' | 'stuck' | 'left' = 'new'
   #running: Running | null = null
   #startedAt: number | null = null
-  /** The cause of the first abort. */
-  #cause: AbortCause | null = null
-  #abortedAt = 0
-  /** Until when a stop lets it end; 0 before. */
-  #mayEndUntil = 0
+  #aborted: Aborted | null = null
   #isLeaseLost = false
   #completed: Encoded | null = null
   #notes: JobNotes | null = null
@@ -63,8 +69,8 @@ export class Attempt implements RunPort {
 
   /** When it counts as stuck; `Infinity` unless it was asked to end, and once it is. */
   get stuckAt(): number {
-    if (this.#mode !== 'aborted') return Infinity
-    return Math.max(this.#abortedAt + stopDefaults.abortGraceMs, this.#mayEndUntil)
+    if (this.#mode !== 'aborted' || this.#aborted === null) return Infinity
+    return Math.max(this.#aborted.at + stopDefaults.abortGraceMs, this.#aborted.mayEndUntil)
   }
 
   get isStuck(): boolean {
@@ -82,12 +88,12 @@ export class Attempt implements RunPort {
 
   /** Whether a stop lets it end in its own time: then its timeout means nothing any more. */
   get hasTimeToEnd(): boolean {
-    return this.#mayEndUntil > 0
+    return this.#aborted !== null && this.#aborted.mayEndUntil > 0
   }
 
   /** Jobs to insert with the settlement. */
   get enqueued(): readonly NewJob[] {
-    return this.#enqueued
+    return this.#enqueued ?? nothing
   }
 
   /** Whether `job.complete` was called: the settlement went with the user's transaction. */
@@ -108,7 +114,13 @@ export class Attempt implements RunPort {
     this.#startedAt = now
     const { timeoutMs } = policy
     const { job } = this
-    const run = { job, definition, timeoutMs, aborted: this.#cause, endsAt: this.#endsAt }
+    const run = {
+      job,
+      definition,
+      timeoutMs,
+      aborted: this.#aborted?.cause ?? null,
+      endsAt: this.#endsAt,
+    }
     this.#running = runner.run(run, this)
     return this.#running.ended
   }
@@ -116,12 +128,19 @@ export class Attempt implements RunPort {
   /** Asks the handler to end. The first cause stays, but a lost lease is always remembered. */
   abort(cause: AbortCause, now: number, mayEndUntil = 0): void {
     if (cause === 'lease-lost') this.#isLeaseLost = true
-    if (this.#mode !== 'stuck' && mayEndUntil > 0) this.#mayEndUntil = mayEndUntil
-    if (this.#mode !== 'running' && this.#mode !== 'new') return
+    if (this.#mode === 'left') return
+    if (this.#aborted !== null) {
+      this.#aborted.mayEndUntil = Math.max(this.#aborted.mayEndUntil, mayEndUntil)
+      return
+    }
     this.#mode = 'aborted'
-    this.#cause = cause
-    this.#abortedAt = now
+    this.#aborted = { cause, at: now, mayEndUntil }
     this.#running?.abort(cause)
+  }
+
+  /** Its handler has ended. What the run held may go, although the settlement takes a while. */
+  end(): void {
+    this.#running = null
   }
 
   /** The handler has ignored its abort. */
@@ -143,6 +162,7 @@ export class Attempt implements RunPort {
   }
 
   enqueue(job: NewJob): void {
+    this.#enqueued ??= []
     this.#enqueued.push(job)
   }
 

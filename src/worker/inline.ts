@@ -16,7 +16,7 @@ import { RenewLoop } from './renew-loop.ts'
 import { readRules, type Rules } from './rules.ts'
 import { runnerHere } from './run-here.ts'
 import { SettleBatches } from './settle-batches.ts'
-import { Settler } from './settler.ts'
+import { Settler, type End } from './settler.ts'
 
 /** What all inline runs of an app share. */
 interface Shared {
@@ -88,9 +88,11 @@ async function runInline(
       : store.clock.after(endsInMs, () => attempt.abort('timeout', ticks()))
   try {
     const run = attempt.begin(runnerHere({ app, client, context, ticks }), startedAt)
-    const end = await settler.end(attempt, run, stopTimer)
-    if (end?.kind === 'refused' || end?.kind === 'unwritten') throw end.error
-    if (end?.kind === 'stale') {
+    const end = await new Promise<End>((over, reject) =>
+      settler.end(attempt, run, stopTimer, over).catch(reject),
+    )
+    if (end.kind === 'refused' || end.kind === 'unwritten') throw end.error
+    if (end.kind === 'stale') {
       throw new ErrandError(
         'lease-lost',
         `${job.task} ${job.id} was taken over by a worker; its result comes from there.`,

@@ -107,8 +107,9 @@ class HereRun implements Running, ViewSource, AttemptScope {
       const value: unknown = isPromise(result) ? await result : result
       if (this.#completed !== null) return { outcome: completed, ...this.#completed }
       if (this.#isTimedOut()) return failed(this.#outcomeOf(null))
-      const encoded = this.#encodeOutput(value)
-      return { outcome: completed, ...(encoded instanceof Promise ? await encoded : encoded) }
+      const encoding = this.#encodeOutput(value)
+      const encoded = encoding instanceof Promise ? await encoding : encoding
+      return { outcome: completed, output: encoded.output, value: encoded.value }
     } catch (error) {
       return failed(this.#outcomeOf(error))
     } finally {

@@ -42,7 +42,7 @@ function made(
     for (let n = 0; n < count; n++) {
       const id = `${name}${n}`
       const settlement = { kind: 'finish', id, output, attempt: null, followUps: [] }
-      void settler.write(settlement as unknown as Settlement).then((verdict) => {
+      settler.write(settlement as unknown as Settlement, (verdict) => {
         done.push(id)
         verdicts.push(verdict)
       })

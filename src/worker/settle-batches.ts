@@ -93,14 +93,8 @@ export class SettleBatches {
     return this.#pending >= settlerBound.most || this.#pendingChars >= settlerBound.mostChars
   }
 
-  /** Writes a settlement; it is handed in at once. Resolves with what became of it, or never once the worker gives up. */
-  write(settlement: Settlement): Promise<Verdict> {
-    const { promise, resolve } = Promise.withResolvers<Verdict>()
-    this.#handIn(settlement, resolve)
-    return promise
-  }
-
-  #handIn(settlement: Settlement, done: (verdict: Verdict) => void): void {
+  /** Writes a settlement; `done` is called once with what became of it, unless the worker gives up first. */
+  write(settlement: Settlement, done: (verdict: Verdict) => void): void {
     const chars = charsOf(settlement)
     this.#pending++
     this.#pendingChars += chars

@@ -38,7 +38,9 @@ export interface Maker {
 }
 
 /** All of it, at the time of making. */
-interface Given extends Ending, Maker {
+interface Given {
+  readonly maker: Maker
+  readonly ending: Ending
   /** How long ago the handler was started; null when it was not. */
   readonly ranMs: number | null
   /** The store's time. */
@@ -58,11 +60,10 @@ export function makeSettlement(
   ending: Ending,
   time: { readonly now: number; readonly ticks: number },
 ): Settled | Promise<Settled> {
-  const { app, worker, client } = maker
-  const { job, rules, outcome, begun, startedAt } = ending
+  const { job, rules, outcome, begun, startedAt, enqueued } = ending
   const { now } = time
   const ranMs = startedAt === null ? null : time.ticks - startedAt
-  const given: Given = { ...ending, app, worker, client, ranMs, now }
+  const given: Given = { maker, ending, ranMs, now }
   const facts = {
     id: job.id,
     task: job.task,
@@ -76,7 +77,7 @@ export function makeSettlement(
   const error = 'error' in outcome ? outcome.error : undefined
   const kept = 'error' in outcome ? keepError(error, job.counters.attempts + 1, now) : null
   const tasks = decision.kind === 'finish' ? followersOf(given, decision) : nobody
-  const carried = carriesEnqueued(outcome) ? ending.enqueued : []
+  const carried = carriesEnqueued(outcome) ? enqueued : []
   if (tasks.length === 0) return assemble(given, decision, kept, error, carried)
   return followUps(given, decision, kept, tasks).then((made) =>
     assemble(given, decision, kept, error, [...carried, ...made]),
@@ -90,7 +91,7 @@ function assemble(
   error: unknown,
   followUps: readonly NewJob[],
 ): Settled {
-  const { id, token } = given.job
+  const { id, token } = given.ending.job
   const attempt = attemptOf(given, kept, error)
   if (decision.kind === 'requeue')
     return { settlement: { id, token, attempt, followUps, ...decision }, decision, error }
@@ -106,7 +107,7 @@ function assemble(
     yieldsToCancel,
     attempt,
     followUps,
-    output: state === 'completed' ? given.output : null,
+    output: state === 'completed' ? given.ending.output : null,
     startedAgoMs: given.ranMs === null ? null : Math.max(0, Math.round(given.ranMs)),
   }
   return { settlement, decision, error }
@@ -117,10 +118,12 @@ function assemble(
  * job itself shows.
  */
 function attemptOf(given: Given, error: KeptError | null, thrown: unknown): string | null {
-  const { job, now, ranMs } = given
-  const outcome = recordedAs(given.outcome)
-  if (outcome === 'completed' || (error === null && (outcome === null || !given.begun))) return null
-  const { worker, token } = job.lostBy ?? { worker: given.worker, token: job.token }
+  const { now, ranMs } = given
+  const { job } = given.ending
+  const outcome = recordedAs(given.ending.outcome)
+  if (outcome === 'completed' || (error === null && (outcome === null || !given.ending.begun)))
+    return null
+  const { worker, token } = job.lostBy ?? { worker: given.maker.worker, token: job.token }
   const startedAt = ranMs === null ? job.startedAt : Math.round(now - ranMs)
   const attempt = job.counters.attempts + 1
   const run = {
@@ -169,7 +172,7 @@ function followersOf(
   given: Given,
   decision: Extract<Decision, { kind: 'finish' }>,
 ): readonly Follower[] {
-  const { definition, stored } = given.rules
+  const { definition, stored } = given.ending.rules
   if (depthOf(stored) > mostFollowUps) return nobody
   switch (decision.state) {
     case 'completed':
@@ -203,7 +206,7 @@ async function followUps(
   followers: readonly Follower[],
 ): Promise<NewJob[]> {
   const succeeded = decision.kind === 'finish' && decision.state === 'completed'
-  const input = succeeded ? given.value : await failureReport(given, decision, kept)
+  const input = succeeded ? given.ending.value : await failureReport(given, decision, kept)
   const made: NewJob[] = []
   for (const [edge, task] of followers) made.push(await followUp(given, edge, task, input))
   return made
@@ -219,10 +222,11 @@ async function followUp(
   task: AnyTask | string,
   input: unknown,
 ): Promise<NewJob> {
-  const { app, job } = given
-  const depth = depthOf(given.rules.stored) + 1
+  const { app } = given.maker
+  const { job } = given.ending
+  const depth = depthOf(given.ending.rules.stored) + 1
   const origin = { id: followUpId(job.id, job.token, edge), parent: job.id, depth, of: job }
-  const known = await given.client.taskFacts(task)
+  const known = await given.maker.client.taskFacts(task)
   const facts = known.codec === null ? { ...known, codec: codecOf(given) } : known
   try {
     return makeJob(app, facts, input, undefined, origin)
@@ -244,7 +248,8 @@ async function failureReport(
   decision: Decision,
   kept: KeptError | null,
 ): Promise<FailureReport> {
-  const { app, job } = given
+  const { app } = given.maker
+  const { job } = given.ending
   const { counters } = decision
   const [record] = job.counters.failures > 0 ? await app.store.get([job.id]) : []
   const earlier = decodeAttempts(app, record?.attempts ?? [], job.codec)
@@ -296,5 +301,7 @@ function readInput(app: App, job: ClaimedJob): unknown {
 }
 
 function codecOf(given: Given): Codec | null {
-  return given.job.codec === null ? null : (given.app.findCodec(given.job.codec) ?? null)
+  return given.ending.job.codec === null
+    ? null
+    : (given.maker.app.findCodec(given.ending.job.codec) ?? null)
 }

@@ -13,7 +13,7 @@ import { LeaseTable } from './lease-table.ts'
 import { readRules } from './rules.ts'
 import { failed, type Ended } from './runner.ts'
 import type { SettleBatches, Verdict } from './settle-batches.ts'
-import { Settler } from './settler.ts'
+import { Settler, type End } from './settler.ts'
 
 const done: Ended = { outcome: { kind: 'completed' }, output: '1', value: 1 }
 
@@ -31,9 +31,10 @@ async function made(t: TestContext, ...verdicts: Verdict[]) {
   const written: Settlement[] = []
   const batches = {
     isPatient: true,
-    write: async (settlement: Settlement) => {
+    write: (settlement: Settlement, done: (verdict: Verdict) => void) => {
       written.push(settlement)
-      return verdicts.shift() ?? assert.fail('no more than these were expected')
+      const verdict = verdicts.shift() ?? assert.fail('no more than these were expected')
+      setImmediate(() => done(verdict))
     },
   }
   const table = new LeaseTable()
@@ -57,7 +58,17 @@ async function made(t: TestContext, ...verdicts: Verdict[]) {
       { notes: { of: () => assert.fail() }, completeIn: () => assert.fail() },
     )
   const isReleased = (): boolean => table.room === room
-  return { settler, job, held, attempt, written, warnings, outcomes, isReleased }
+  /** Ends an attempt whose handler came to this. */
+  const end = (ended: Ended): Promise<End> =>
+    new Promise(
+      (over) => void settler.end(attempt(), Promise.resolve(ended), () => undefined, over),
+    )
+  return { settler, job, held, attempt, end, written, warnings, outcomes, isReleased }
+}
+
+/** Waits until all verdicts are given. */
+async function passed(): Promise<void> {
+  for (let n = 0; n < 5; n++) await new Promise(setImmediate)
 }
 
 function statesOf(written: readonly Settlement[]): readonly string[] {
@@ -67,13 +78,13 @@ function statesOf(written: readonly Settlement[]): readonly string[] {
 test('a cancel that was asked for wins in the end, whoever has the job', async (t) => {
   const held = await made(t, 'cancel-asked', 'settled')
   held.settler.endHeld(held.held, { kind: 'unstarted' })
-  await new Promise(setImmediate)
+  await passed()
   assert.deepEqual(statesOf(held.written), ['requeued', 'cancelled'])
   assert.equal(held.isReleased(), true)
 
   const ran = await made(t, 'cancel-asked', 'settled')
   const outcome = { kind: 'failed', reason: 'error', error: new Error('no') } as const
-  await ran.settler.end(ran.attempt(), Promise.resolve(failed(outcome)), () => undefined)
+  await ran.end(failed(outcome))
   assert.deepEqual(statesOf(ran.written), ['requeued', 'cancelled'])
   assert.deepEqual(ran.outcomes, ['cancelled'])
 
@@ -86,10 +97,9 @@ test('a cancel that was asked for wins in the end, whoever has the job', async (
 test('the slot is free once the settlement is handed in, before the store has taken it', async (t) => {
   const { settler, attempt, written } = await made(t, 'settled')
   const order: string[] = []
-  const ending = settler.end(attempt(), Promise.resolve(done), () => {
-    order.push(`free, ${written.length} written, ${settler.pending} pending`)
-  })
-  await ending
+  const free = (): void =>
+    void order.push(`free, ${written.length} written, ${settler.pending} pending`)
+  await new Promise((over) => void settler.end(attempt(), Promise.resolve(done), free, over))
   order.push(`over, ${settler.pending} pending`)
   assert.deepEqual(order, ['free, 1 written, 1 pending', 'over, 0 pending'])
 })
@@ -97,13 +107,13 @@ test('the slot is free once the settlement is handed in, before the store has ta
 test('what the store can never take fails its job without what it carried, and else leaves it to its lease, with a warning', async (t) => {
   const refused = { refused: new Error('too much') }
   const once = await made(t, refused, 'settled')
-  await once.settler.end(once.attempt(), Promise.resolve(done), () => undefined)
+  await once.end(done)
   assert.deepEqual(statesOf(once.written), ['completed', 'failed'])
   assert.deepEqual(once.warnings, [])
 
   const twice = await made(t, refused, refused)
-  const end = await twice.settler.end(twice.attempt(), Promise.resolve(done), () => undefined)
-  assert.equal(end?.kind, 'refused')
+  const end = await twice.end(done)
+  assert.equal(end.kind, 'refused')
   assert.deepEqual(
     twice.warnings.map(({ code }) => code),
     ['settlement-refused'],
@@ -112,7 +122,7 @@ test('what the store can never take fails its job without what it carried, and e
 
   const held = await made(t, refused)
   held.settler.endHeld(held.held, { kind: 'unstarted' })
-  await new Promise(setImmediate)
+  await passed()
   assert.equal(held.warnings[0]?.code, 'settlement-refused')
 
   const rescued = await made(t, refused)
@@ -128,6 +138,7 @@ test('an attempt that was given up settles nothing when its handler ends', async
   const { settler, attempt, written } = await made(t)
   const left = attempt()
   left.leave()
-  assert.equal(await settler.end(left, Promise.resolve(done), () => assert.fail()), null)
+  const never = (): void => assert.fail()
+  await settler.end(left, Promise.resolve(done), never, never)
   assert.deepEqual(written, [])
 })

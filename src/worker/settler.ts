@@ -42,13 +42,21 @@ export interface SettlerOptions {
 
 /** What became of an ending. */
 export type End =
-  | ({ readonly kind: 'settled' } & Settled)
+  | { readonly kind: 'settled'; readonly settled: Settled }
   /** The job is someone else's. `error` is that of the outcome. */
   | { readonly kind: 'stale'; readonly error: unknown }
+  /** Its transaction has committed. */
+  | { readonly kind: 'committed' }
   /** The store can never take it. */
   | { readonly kind: 'refused'; readonly error: unknown }
   /** It was given up. */
   | { readonly kind: 'unwritten'; readonly error: unknown }
+
+/** Called with what became of an ending. */
+type Over = (end: End) => void
+
+/** What to do when the store can never take it: fail it without what it carried, or leave it. */
+type IfRefused = 'fail' | 'leave'
 
 /** How often a settlement is made again while the store does not tell what it needs, from this pause on. */
 const remake = { times: 10, firstMs: 100, maxMs: 4_000 } as const
@@ -71,34 +79,41 @@ export class Settler {
   }
 
   /**
-   * Ends an attempt once its handler has ended. Its slot is `free` as soon as the settlement is handed in. Resolves with what
-   * became of it; null when it was given up before the handler ended.
+   * Ends an attempt once its handler has ended, unless it was given up before. Its slot is `free` as soon as the settlement is
+   * handed in; `over` is called with what became of it.
    */
-  async end(attempt: Attempt, run: Promise<Ended>, free: () => void): Promise<End | null> {
+  async end(attempt: Attempt, run: Promise<Ended>, free: () => void, over?: Over): Promise<void> {
     const ended = await run
-    if (attempt.isLeft) return null
-    const end = this.#counted(this.#endAttempt(attempt, ended))
+    if (attempt.isLeft) return
+    attempt.end()
+    const isPlain = attempt.unwritten === null && !attempt.isCompletedInTx
+    if (isPlain) this.#endAttempt(attempt, ended, over)
+    else void this.#endSlowly(attempt, ended, over)
     free()
-    return end
   }
 
   /** Gives an attempt up whose handler goes on, in a process that exits: its lease is free for others as soon as this is written. */
   endLeft(attempt: Attempt, outcome: Outcome): void {
-    void this.#counted(this.#settleAttempt(attempt, failed(outcome)))
+    this.#endAttempt(attempt, failed(outcome))
   }
 
   /** Ends a held job that does not run here. */
-  endHeld(held: Held, outcome: Outcome): void {
-    void this.#counted(this.#endHeld(held, outcome))
+  endHeld({ job, lease }: Held, outcome: Outcome): void {
+    const { app, table } = this.#options
+    this.#settle(this.#notRun(job, outcome, false), 'leave', (end) => {
+      table.drop(lease)
+      if (end.kind !== 'refused') return
+      app.events.warn('settlement-refused', { id: job.id, task: job.task, error: end.error })
+    })
   }
 
   /** Ends a rescued job; null when it is no longer this worker's, or the worker gives up. Rejects when the store refuses. */
   async endRescued(job: ClaimedJob, outcome: Outcome): Promise<Rescued | null> {
     const ending = this.#notRun(job, outcome, job.startedAt !== null)
-    const end = await this.#counted(this.#settle(ending))
+    const end = await new Promise<End>((over) => this.#settle(ending, 'leave', over))
     if (end.kind === 'refused') throw end.error
     if (end.kind !== 'settled' || job.why === 'ready') return null
-    const { decision } = end
+    const { decision } = end.settled
     const why = ending.rules.isReadable ? job.why : 'unreadable'
     if (decision.kind === 'finish') return { why, to: decision.state }
     return { why, to: decision.delayMs > 0 ? 'scheduled' : 'ready' }
@@ -135,74 +150,53 @@ export class Settler {
     this.#stopKeeping?.()
   }
 
-  async #counted<T>(work: Promise<T>): Promise<T> {
+  /** The rare ends: notes to write first, a settlement that went with a transaction. */
+  async #endSlowly(attempt: Attempt, ended: Ended, over?: Over): Promise<void> {
     this.#pending++
     try {
-      return await work
+      await attempt.unwritten?.flush()
+      const left = attempt.isCompletedInTx ? await this.#afterComplete(attempt, ended) : ended
+      if ('kind' in left) this.#over(attempt, left, over)
+      else this.#endAttempt(attempt, left, over)
     } finally {
       this.#pending--
     }
   }
 
-  /** The rare ends first: notes to write, a settlement that went with a transaction. */
-  async #endAttempt(attempt: Attempt, ended: Ended): Promise<End> {
-    const { unwritten } = attempt
-    if (unwritten !== null) await unwritten.flush()
-    if (attempt.isCompletedInTx) return this.#endCompleted(attempt, ended)
-    return this.#settleAttempt(attempt, ended)
-  }
-
-  async #endCompleted(attempt: Attempt, ended: Ended): Promise<End> {
-    const { app, table } = this.#options
+  /** What is left to settle after `job.complete`, or the end that its transaction was. */
+  async #afterComplete(attempt: Attempt, ended: Ended): Promise<Ended | End> {
+    const { app } = this.#options
     const { id, token, task } = attempt.job
+    const { outcome } = ended
     try {
       const call = app.store.renew([{ id, token }], app.leaseMs)
       const [answer] = await answered(app.store.clock, call)
-      if (answer === 'stale') return this.#committed(attempt, ended)
+      if (answer === 'stale') {
+        // It has committed, and the job is completed, whatever the handler came to after that.
+        if ('error' in outcome)
+          app.events.warn('failed-after-complete', { id, task, error: outcome.error })
+        return { kind: 'committed' }
+      }
     } catch (error) {
       // The lease runs out by itself, and then the store knows whether the transaction committed.
-      table.drop(attempt.lease)
       app.events.warn('commit-unknown', { id, task, error })
       return { kind: 'unwritten', error }
     }
     // What the handler threw, or why it was aborted, says more than that the transaction did not commit.
-    if (ended.outcome.kind !== 'completed') return this.#settleAttempt(attempt, ended)
+    if (outcome.kind !== 'completed') return ended
     const error = new ErrandError(
       'not-committed',
       'job.complete() was called, but its transaction has not committed.',
     )
-    const outcome: Outcome = { kind: 'failed', reason: 'not-committed', error }
-    return this.#settleAttempt(attempt, failed(outcome))
+    return failed({ kind: 'failed', reason: 'not-committed', error })
   }
 
-  /** A job whose transaction has committed is completed, whatever its handler came to after that. */
-  #committed(attempt: Attempt, { outcome }: Ended): End {
-    const { app } = this.#options
-    const { id, task } = attempt.job
-    if ('error' in outcome)
-      app.events.warn('failed-after-complete', { id, task, error: outcome.error })
-    return this.#over(attempt, nobodys, 'completed')
-  }
-
-  async #settleAttempt(attempt: Attempt, ended: Ended): Promise<End> {
+  #endAttempt(attempt: Attempt, ended: Ended, over?: Over): void {
     const { app, table, ticks } = this.#options
-    if (attempt.isLeaseLost) return this.#over(attempt, nobodys)
+    if (attempt.isLeaseLost) return this.#over(attempt, { kind: 'stale', error: undefined }, over)
     table.end(attempt.lease, ticks() + app.leaseMs)
     if (this.#stopKeeping === null) this.#keepLater()
-    const end = await this.#settle(ofAttempt(attempt, ended))
-    if (end.kind !== 'refused') return this.#over(attempt, end)
-    const { error } = end
-    const outcome: Outcome = { kind: 'unrecoverable', reason: 'error', error }
-    return this.#over(attempt, await this.#settle(ofAttempt(attempt, failed(outcome))))
-  }
-
-  async #endHeld({ job, lease }: Held, outcome: Outcome): Promise<void> {
-    const { app, table } = this.#options
-    const end = await this.#settle(this.#notRun(job, outcome, false))
-    table.drop(lease)
-    const { id, task } = job
-    if (end.kind === 'refused')
-      app.events.warn('settlement-refused', { id, task, error: end.error })
+    this.#settle(ofAttempt(attempt, ended), 'fail', (end) => this.#over(attempt, end, over))
   }
 
   /** The end of a job that did not run here. Whatever was to become of it, one that cannot be read is failed. */
@@ -212,27 +206,45 @@ export class Settler {
     return { job, rules, begun, startedAt: null, enqueued: [], ...ended }
   }
 
-  /** From an ending to the store's word on it: the way of all of them. */
-  async #settle(given: Ending): Promise<End> {
-    const { batches } = this.#options
-    for (let ending = given; ;) {
-      let settled: Settled
-      try {
-        const made = this.#make(ending)
-        settled = made instanceof Promise ? await this.#made(made, ending) : made
-      } catch (error) {
-        return { kind: this.#givesUp && mayPass(error) !== 'no' ? 'unwritten' : 'refused', error }
-      }
-      const verdict = await batches.write(settled.settlement)
-      if (verdict === 'settled') return { kind: 'settled', ...settled }
-      if (verdict === 'stale') return { kind: 'stale', error: settled.error }
-      if (verdict !== 'cancel-asked') {
-        return 'refused' in verdict
-          ? { kind: 'refused', error: verdict.refused }
-          : { kind: 'unwritten', error: verdict.unwritten }
-      }
-      ending = { ...ending, ...failed({ kind: 'cancelled' }) }
+  /** From an ending to the store's word on it: the way of all of them. What is refused is failed, or left to its lease. */
+  #settle(ending: Ending, ifRefused: IfRefused, over: Over): void {
+    this.#pending++
+    let made: Settled | Promise<Settled>
+    try {
+      made = this.#make(ending)
+    } catch (error) {
+      return this.#unmade(ending, error, ifRefused, over)
     }
+    if (!(made instanceof Promise)) return this.#write(ending, made, ifRefused, over)
+    void this.#made(made, ending).then(
+      (settled) => this.#write(ending, settled, ifRefused, over),
+      (error: unknown) => this.#unmade(ending, error, ifRefused, over),
+    )
+  }
+
+  #write(ending: Ending, settled: Settled, ifRefused: IfRefused, over: Over): void {
+    this.#options.batches.write(settled.settlement, (verdict) => {
+      this.#pending--
+      if (verdict === 'settled') return over({ kind: 'settled', settled })
+      if (verdict === 'stale') return over({ kind: 'stale', error: settled.error })
+      if (verdict === 'cancel-asked') {
+        return this.#settle({ ...ending, ...failed({ kind: 'cancelled' }) }, ifRefused, over)
+      }
+      if ('unwritten' in verdict) return over({ kind: 'unwritten', error: verdict.unwritten })
+      this.#refused(ending, verdict.refused, ifRefused, over)
+    })
+  }
+
+  #unmade(ending: Ending, error: unknown, ifRefused: IfRefused, over: Over): void {
+    this.#pending--
+    if (this.#givesUp && mayPass(error) !== 'no') return over({ kind: 'unwritten', error })
+    this.#refused(ending, error, ifRefused, over)
+  }
+
+  #refused(ending: Ending, error: unknown, ifRefused: IfRefused, over: Over): void {
+    if (ifRefused === 'leave') return over({ kind: 'refused', error })
+    const outcome: Outcome = { kind: 'unrecoverable', reason: 'error', error }
+    this.#settle({ ...ending, ...failed(outcome) }, 'leave', over)
   }
 
   /** Whether nothing is tried again. */
@@ -263,26 +275,26 @@ export class Settler {
   }
 
   /** Releases the lease of an attempt, and says how it ended. */
-  #over(
-    attempt: Attempt,
-    end: End,
-    outcome: Events['run-ended']['outcome'] | null = outcomeOf(attempt, end),
-  ): End {
+  #over(attempt: Attempt, end: End, over: Over | undefined): void {
     const { app, worker, ticks, table, tellsRuns } = this.#options
     table.drop(attempt.lease)
+    over?.(end)
     const { id, task } = attempt.job
     if (end.kind === 'refused')
       app.events.warn('settlement-refused', { id, task, error: end.error })
-    if (!tellsRuns || outcome === null || !app.events.has('run-ended')) return end
-    app.events.emit('run-ended', {
-      ...factsOf(attempt, worker),
-      outcome,
-      durationMs: ticks() - (attempt.startedAt ?? 0),
-      error: end.error,
-      againMs:
-        end.kind === 'settled' && end.decision.kind === 'requeue' ? end.decision.delayMs : null,
-    })
-    return end
+    if (!tellsRuns || !app.events.has('run-ended')) return
+    const outcome = outcomeOf(attempt, end)
+    if (outcome === null) return
+    const durationMs = ticks() - (attempt.startedAt ?? 0)
+    const facts = { ...factsOf(attempt, worker), outcome, durationMs }
+    if (end.kind !== 'settled') {
+      const error = 'error' in end ? end.error : undefined
+      app.events.emit('run-ended', { ...facts, error, againMs: null })
+      return
+    }
+    const { decision, error } = end.settled
+    const againMs = decision.kind === 'requeue' ? decision.delayMs : null
+    app.events.emit('run-ended', { ...facts, error, againMs })
   }
 
   /**
@@ -302,17 +314,17 @@ export class Settler {
 
 const completed: Outcome = { kind: 'completed' }
 
-const nobodys: End = { kind: 'stale', error: undefined }
-
-function ofAttempt({ job, rules, startedAt, enqueued }: Attempt, ended: Ended): Ending {
-  return { job, rules, begun: true, startedAt, enqueued, ...ended }
+function ofAttempt(attempt: Attempt, { outcome, output, value }: Ended): Ending {
+  const { job, rules, startedAt, enqueued } = attempt
+  return { job, rules, begun: true, startedAt, enqueued, outcome, output, value }
 }
 
 /** What `run-ended` calls the end; null for one that is not known. */
 function outcomeOf(attempt: Attempt, end: End): Events['run-ended']['outcome'] | null {
   if (end.kind === 'stale') return 'stale'
+  if (end.kind === 'committed') return 'completed'
   if (end.kind !== 'settled') return null
-  const { decision } = end
+  const { decision } = end.settled
   if (decision.kind === 'finish') return decision.state
   const { interruptions, postpones } = attempt.job.counters
   if (decision.counters.interruptions > interruptions) return 'interrupted'

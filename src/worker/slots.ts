@@ -32,12 +32,6 @@ export interface SlotsOptions {
   readonly queues: ServedQueues
 }
 
-/** An attempt in its slot, and whom to call when it has left it. */
-interface Taken {
-  readonly attempt: Attempt
-  readonly left: () => void
-}
-
 export class Slots {
   readonly #running = new Set<Attempt>()
   readonly #options: SlotsOptions
@@ -70,7 +64,7 @@ export class Slots {
    * slot is free again.
    */
   start(held: Held, left: () => void): boolean {
-    const { app, runner, rulesOf, settler, queues, ticks, time } = this.#options
+    const { app, rulesOf, settler, queues, ticks, time } = this.#options
     const { job, lease } = held
     const rules = rulesOf(job)
     const { definition, policy, stored } = rules
@@ -92,10 +86,13 @@ export class Slots {
       settler.endHeld(held, { kind: 'overdue', reason: late })
       return false
     }
-    const taken = { attempt: new Attempt({ job, lease, rules }, this.#services), left }
-    this.#running.add(taken.attempt)
-    if (policy.losses === 0 && job.startedAt === null) void this.#startNoted(taken, runner)
-    else this.#begin(taken, runner)
+    const attempt = new Attempt({ job, lease, rules }, this.#services)
+    const free = (): void => {
+      if (this.#running.delete(attempt)) left()
+    }
+    this.#running.add(attempt)
+    if (policy.losses === 0 && job.startedAt === null) void this.#startNoted(attempt, free)
+    else this.#begin(attempt, free)
     return true
   }
 
@@ -134,7 +131,7 @@ export class Slots {
       const kind = attempt.rules.policy.losses === 0 ? 'lost' : 'interrupted'
       // Before it has begun, whether its start is written is not known: the lease runs out.
       if (attempt.isLeaseLost || attempt.startedAt === null) table.drop(attempt.lease)
-      else settler.endLeft(attempt, { kind })
+      else void settler.endLeft(attempt, { kind })
     }
   }
 
@@ -160,43 +157,33 @@ export class Slots {
   }
 
   /** An at-most-once task: its start is in the store before it runs. */
-  async #startNoted(taken: Taken, runner: Runner): Promise<void> {
-    const { app } = this.#options
-    const { attempt } = taken
+  async #startNoted(attempt: Attempt, free: () => void): Promise<void> {
+    const { app, table } = this.#options
     const { id, token, task } = attempt.job
     try {
       const call = app.store.note([{ id, token, kind: 'start', agoMs: 0 }])
       const [answer] = await answered(app.store.clock, call)
       if (attempt.isLeft) return
-      if (answer === 'noted') return this.#begin(taken, runner)
-      this.#abandon(taken)
+      if (answer === 'noted') return this.#begin(attempt, free)
+      free()
+      table.drop(attempt.lease)
     } catch (error) {
       // Whether the start was written is not known, so the job must not run here.
-      this.#abandon(taken)
+      free()
+      table.drop(attempt.lease)
       app.events.warn('start-not-written', { id, task, error })
     }
   }
 
-  #begin(taken: Taken, runner: Runner): void {
-    const { app, worker, table, settler, ticks } = this.#options
-    const { attempt } = taken
+  #begin(attempt: Attempt, free: () => void): void {
+    const { app, worker, runner, table, settler, ticks } = this.#options
     const { timeoutMs } = attempt.rules.policy
     const now = ticks()
     const endsAt = timeoutMs === null ? Infinity : now + timeoutMs
     table.start(attempt.lease, now, endsAt + stopDefaults.abortGraceMs)
     if (endsAt < this.#timerAt) this.#arm(endsAt)
     if (app.events.has('run-started')) app.events.emit('run-started', factsOf(attempt, worker))
-    void settler.end(attempt, attempt.begin(runner, now), () => this.#leave(taken))
-  }
-
-  /** Leaves a job that did not begin to its lease. */
-  #abandon(taken: Taken): void {
-    this.#leave(taken)
-    this.#options.table.drop(taken.attempt.lease)
-  }
-
-  #leave({ attempt, left }: Taken): void {
-    if (this.#running.delete(attempt)) left()
+    void settler.end(attempt, attempt.begin(runner, now), free)
   }
 
   #abort(attempt: Attempt, cause: AbortCause, mayEndUntil?: number): void {
