@@ -88,9 +88,9 @@ async function runInline(
       : store.clock.after(endsInMs, () => attempt.abort('timeout', ticks()))
   try {
     const run = attempt.begin(runnerHere({ app, client, context, ticks }), startedAt)
-    const end = await new Promise<End>((over, reject) =>
-      settler.end(attempt, run, stopTimer, over).catch(reject),
-    )
+    const end = await new Promise<End>((over, reject) => {
+      settler.end(attempt, run, stopTimer, over).catch(reject)
+    })
     if (end.kind === 'refused' || end.kind === 'unwritten') throw end.error
     if (end.kind === 'stale') {
       throw new ErrandError(

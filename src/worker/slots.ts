@@ -131,7 +131,7 @@ export class Slots {
       const kind = attempt.rules.policy.losses === 0 ? 'lost' : 'interrupted'
       // Before it has begun, whether its start is written is not known: the lease runs out.
       if (attempt.isLeaseLost || attempt.startedAt === null) table.drop(attempt.lease)
-      else void settler.endLeft(attempt, { kind })
+      else settler.endLeft(attempt, { kind })
     }
   }
 
