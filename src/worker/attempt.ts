@@ -10,7 +10,7 @@ import { stopDefaults } from '../loops/stop-defaults.ts'
 import type { ClaimedJob, NewJob } from '../store/job.ts'
 import type { JobNotes, Notes } from './notes.ts'
 import type { Rules } from './rules.ts'
-import type { AbortCause, Encoded, Ended, Runner, RunPort, Running } from './runner.ts'
+import type { AbortCause, Encoded, RunResult, Runner, RunPort, Running } from './runner.ts'
 
 /** What attempts of one worker share. */
 export interface AttemptServices {
@@ -107,7 +107,7 @@ export class Attempt implements RunPort {
   }
 
   /** Starts the handler. Resolves with what it came to. */
-  begin(runner: Runner, now: number): Promise<Ended> {
+  begin(runner: Runner, now: number): Promise<RunResult> {
     const { definition, policy } = this.rules
     if (definition === null) throw new TypeError(`${this.job.task} has no definition`)
     if (this.#mode === 'new') this.#mode = 'running'

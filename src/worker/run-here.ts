@@ -17,7 +17,7 @@ import {
   failed,
   type AbortCause,
   type Encoded,
-  type Ended,
+  type RunResult,
   type Run,
   type Runner,
   type RunPort,
@@ -44,7 +44,7 @@ const completed: Outcome = { kind: 'completed' }
  * handler's own end brings.
  */
 class HereRun implements Running, ViewSource, AttemptScope {
-  readonly ended: Promise<Ended>
+  readonly ended: Promise<RunResult>
   readonly here: Here
   readonly port: RunPort
   readonly #run: Run
@@ -97,7 +97,7 @@ class HereRun implements Running, ViewSource, AttemptScope {
     this.#completed = encoded
   }
 
-  async #toItsEnd(): Promise<Ended> {
+  async #toItsEnd(): Promise<RunResult> {
     const { definition } = this.#run
     try {
       const parsed = this.#readInput()

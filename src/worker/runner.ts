@@ -43,7 +43,7 @@ export interface RunPort {
 /** A handler at work. */
 export interface Running {
   /** What it came to. Never rejects. */
-  readonly ended: Promise<Ended>
+  readonly ended: Promise<RunResult>
   /** Asks the handler to end. The first cause stays. */
   abort(cause: AbortCause): void
 }
@@ -61,7 +61,7 @@ export interface Encoded {
 }
 
 /** What a handler came to, with what its settlement carries. */
-export interface Ended {
+export interface RunResult {
   readonly outcome: Outcome
   /** Encoded output of a completed attempt, and the value itself for its follow-ups. */
   readonly output: string | null
@@ -69,7 +69,7 @@ export interface Ended {
 }
 
 /** An end without output. */
-export function failed(outcome: Outcome): Ended {
+export function failed(outcome: Outcome): RunResult {
   return { outcome, output: null, value: undefined }
 }
 

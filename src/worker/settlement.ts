@@ -15,10 +15,10 @@ import type { AnyTask } from '../core/task.ts'
 import type { ClaimedJob, NewJob } from '../store/job.ts'
 import type { Settlement } from '../store/worker-calls.ts'
 import type { Rules } from './rules.ts'
-import type { Ended } from './runner.ts'
+import type { RunResult } from './runner.ts'
 
 /** How a job ends here: all that its settlement is made from, but for the time. */
-export interface Ending extends Ended {
+export interface Ending extends RunResult {
   readonly job: ClaimedJob
   readonly rules: Rules
   /** Whether the handler was started, or for a lost job: whether its start was written. */

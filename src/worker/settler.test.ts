@@ -11,11 +11,11 @@ import { VirtualClock } from '../testing/virtual-clock.ts'
 import { Attempt } from './attempt.ts'
 import { LeaseTable } from './lease-table.ts'
 import { readRules } from './rules.ts'
-import { failed, type Ended } from './runner.ts'
+import { failed, type RunResult } from './runner.ts'
 import type { SettleBatches, Verdict } from './settle-batches.ts'
 import { Settler, type End } from './settler.ts'
 
-const done: Ended = { outcome: { kind: 'completed' }, output: '1', value: 1 }
+const done: RunResult = { outcome: { kind: 'completed' }, output: '1', value: 1 }
 
 /** A settler whose settlements are given these verdicts, one after another. */
 async function made(t: TestContext, ...verdicts: Verdict[]) {
@@ -59,7 +59,7 @@ async function made(t: TestContext, ...verdicts: Verdict[]) {
     )
   const isReleased = (): boolean => table.room === room
   /** Ends an attempt whose handler came to this. */
-  const end = (ended: Ended): Promise<End> =>
+  const end = (ended: RunResult): Promise<End> =>
     new Promise(
       (over) => void settler.end(attempt(), Promise.resolve(ended), () => undefined, over),
     )

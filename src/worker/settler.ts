@@ -23,7 +23,7 @@ import type { Store } from '../store/store.ts'
 import type { Attempt } from './attempt.ts'
 import type { Held, LeaseTable } from './lease-table.ts'
 import type { RulesOf } from './rules.ts'
-import { failed, type Encoded, type Ended } from './runner.ts'
+import { failed, type Encoded, type RunResult } from './runner.ts'
 import type { SettleBatches } from './settle-batches.ts'
 import { makeSettlement, type Ending, type Settled } from './settlement.ts'
 
@@ -82,7 +82,12 @@ export class Settler {
    * Ends an attempt once its handler has ended, unless it was given up before. Its slot is `free` as soon as the settlement is
    * handed in; `over` is called with what became of it.
    */
-  async end(attempt: Attempt, run: Promise<Ended>, free: () => void, over?: Over): Promise<void> {
+  async end(
+    attempt: Attempt,
+    run: Promise<RunResult>,
+    free: () => void,
+    over?: Over,
+  ): Promise<void> {
     const ended = await run
     if (attempt.isLeft) return
     attempt.end()
@@ -151,7 +156,7 @@ export class Settler {
   }
 
   /** The rare ends: notes to write first, a settlement that went with a transaction. */
-  async #endSlowly(attempt: Attempt, ended: Ended, over?: Over): Promise<void> {
+  async #endSlowly(attempt: Attempt, ended: RunResult, over?: Over): Promise<void> {
     this.#pending++
     try {
       await attempt.unwritten?.flush()
@@ -164,7 +169,7 @@ export class Settler {
   }
 
   /** What is left to settle after `job.complete`, or the end that its transaction was. */
-  async #afterComplete(attempt: Attempt, ended: Ended): Promise<Ended | End> {
+  async #afterComplete(attempt: Attempt, ended: RunResult): Promise<RunResult | End> {
     const { app } = this.#options
     const { id, token, task } = attempt.job
     const { outcome } = ended
@@ -191,7 +196,7 @@ export class Settler {
     return failed({ kind: 'failed', reason: 'not-committed', error })
   }
 
-  #endAttempt(attempt: Attempt, ended: Ended, over?: Over): void {
+  #endAttempt(attempt: Attempt, ended: RunResult, over?: Over): void {
     const { app, table, ticks } = this.#options
     if (attempt.isLeaseLost) return this.#over(attempt, { kind: 'stale', error: undefined }, over)
     table.end(attempt.lease, ticks() + app.leaseMs)
@@ -314,7 +319,7 @@ export class Settler {
 
 const completed: Outcome = { kind: 'completed' }
 
-function ofAttempt(attempt: Attempt, { outcome, output, value }: Ended): Ending {
+function ofAttempt(attempt: Attempt, { outcome, output, value }: RunResult): Ending {
   const { job, rules, startedAt, enqueued } = attempt
   return { job, rules, begun: true, startedAt, enqueued, outcome, output, value }
 }
