@@ -16,6 +16,7 @@ import type { AnyTask, OutputOf } from './core/task.ts'
 import { refuseUnknownKeys } from './core/option-keys.ts'
 import { readFunction, readText } from './core/read.ts'
 import { eventNames, type EventName, type Events } from './observe/events.ts'
+import { ownLog, type HasOwnLog } from './observe/own-log.ts'
 import type { RegisteredTask } from './store/registry.ts'
 import type { Store } from './store/store.ts'
 import { singletonsOf, type Singletons } from './singleton/singletons.ts'
@@ -37,8 +38,6 @@ interface SingletonIn<Context> extends Pick<AnySingleton, 'name'> {
 /** An app: enqueues jobs, makes workers, and looks after both. */
 export interface Errand extends AsyncDisposable {
   readonly store: Store
-  /** Whether the configuration has a `log`. */
-  readonly hasLog: boolean
   /**
    * Stores one job and answers when it is as durable as the store is configured to be. With `inline`, when it has run.
    * Rejects with `invalid-input`, `not-json`, `too-large`, `invalid-option`, `unknown-task`, `unknown-queue`, `overloaded`,
@@ -112,9 +111,9 @@ export function createErrandIn(config: Configuration<unknown>, root: string): Er
     }
   }
 
-  return {
+  const errand: Errand & HasOwnLog = {
     store: app.store,
-    hasLog: config.log !== undefined,
+    [ownLog]: config.log !== undefined,
     enqueue: (task: AnyTask | string, input?: unknown, options?: EnqueueOptions) =>
       client.enqueue(task, input, options) as Promise<EnqueuedJob<never>>,
     enqueueMany: <Entries extends readonly Entry[]>(
@@ -144,4 +143,5 @@ export function createErrandIn(config: Configuration<unknown>, root: string): Er
     close: () => (closing ??= close()),
     [Symbol.asyncDispose]: () => (closing ??= close()),
   }
+  return errand
 }

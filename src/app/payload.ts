@@ -94,9 +94,6 @@ function checkSize(app: App, bytes: number, what: string): void {
     )
   }
   if (bytes > payloadBounds.warnBytes) {
-    app.events.emit('warning', {
-      code: 'large-payload',
-      message: `${what} has ${bytes} bytes; jobs are fastest below ${payloadBounds.warnBytes}.`,
-    })
+    app.events.warn('large-payload', { what, bytes, warnBytes: payloadBounds.warnBytes })
   }
 }

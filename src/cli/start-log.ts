@@ -1,10 +1,11 @@
 /** The log of a command that goes on until it is stopped. */
 import type { Errand } from '../errand.ts'
+import { hasOwnLog } from '../observe/own-log.ts'
 import type { Globals } from './action.ts'
 
 /** Logs to stdout, as the options say it; a log of the configuration's own speaks for itself. */
 export async function startLog(errand: Errand, options: Globals): Promise<void> {
-  if (errand.hasLog) return
+  if (hasOwnLog(errand)) return
   const [{ logEvents }, { makeLogger }] = await Promise.all([
     import('../observe/log.ts'),
     import('./logger.ts'),

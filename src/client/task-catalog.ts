@@ -2,7 +2,6 @@
 import { ErrandError } from '../core/errors.ts'
 import { unknownTask } from '../core/task-list.ts'
 import { isTask, type AnyTask } from '../core/task.ts'
-import { errorText } from '../core/kept-error.ts'
 import type { RegisteredTask } from '../store/registry.ts'
 import type { App } from '../app/app.ts'
 import { compileSchema, type JsonCheck } from '../app/json-schema.ts'
@@ -125,8 +124,7 @@ export class TaskCatalog {
     try {
       return await compileSchema(schema)
     } catch (error) {
-      const message = `The registered schema of ${name} cannot be used, its inputs are checked only where they run: ${errorText(error)}`
-      this.#app.events.emit('warning', { code: 'unusable-schema', message })
+      this.#app.events.warn('unusable-schema', { task: name, error })
       return null
     }
   }

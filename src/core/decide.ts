@@ -51,24 +51,30 @@ export interface Facts extends Omit<BackoffJob, 'attempt' | 'failures'> {
 }
 
 /** What to write. */
-export type Decision =
-  | {
-      readonly kind: 'finish'
-      readonly state: FinalState
-      readonly reason: string | null
-      readonly counters: Counters
-      readonly keepMs: number | null
-      readonly yieldsToCancel: boolean
-    }
-  | {
-      readonly kind: 'requeue'
-      readonly delayMs: number
-      readonly place: 'keep' | 'due'
-      readonly started: boolean
-      readonly suspect: boolean
-      readonly counters: Counters
-      readonly yieldsToCancel: boolean
-    }
+export type Decision = Finish | Requeue
+
+interface Finish {
+  readonly kind: 'finish'
+  readonly state: FinalState
+  readonly reason: string | null
+  readonly counters: Counters
+  readonly keepMs: number | null
+  /** Whether a cancel that was asked for wins. */
+  readonly yieldsToCancel: boolean
+}
+
+interface Requeue {
+  readonly kind: 'requeue'
+  readonly delayMs: number
+  /** `keep` leaves its place in the line, `due` lines it up by its new due time. */
+  readonly place: 'keep' | 'due'
+  /** Whether the run had begun. */
+  readonly started: boolean
+  /** Whether it was lost, so that it is claimed alone from now on. */
+  readonly suspect: boolean
+  readonly counters: Counters
+  readonly yieldsToCancel: boolean
+}
 
 const second = 1_000
 
@@ -90,55 +96,54 @@ export function decide(
   const attempted = { ...counters, attempts: counters.attempts + 1 }
   switch (outcome.kind) {
     case 'completed':
-      return finish('completed', null, attempted, policy, false)
+      return finish(policy, { state: 'completed', reason: null, counters: attempted })
     case 'discarded':
-      return finish('discarded', outcome.reason, attempted, policy, false)
+      return finish(policy, { state: 'discarded', reason: outcome.reason, counters: attempted })
     case 'cancelled':
-      return finish('cancelled', null, job.started ? attempted : counters, policy, false)
+      return finish(policy, {
+        state: 'cancelled',
+        reason: null,
+        counters: job.started ? attempted : counters,
+      })
     case 'failed':
     case 'retry-after':
       return retryOrFail(job, outcome, policy, now, random)
     case 'unrecoverable':
-      return finish(
-        'failed',
-        outcome.reason,
-        { ...attempted, failures: counters.failures + 1 },
-        policy,
-        true,
-      )
+      return fail(policy, outcome.reason, { ...attempted, failures: counters.failures + 1 })
     case 'postponed': {
       const postponed = { ...counters, postpones: counters.postpones + 1 }
       if (over(postponed.postpones, policy.postponeLimit))
-        return fail('postpone-limit', postponed, policy)
-      return again(cutMs(outcome.delayMs ?? policy.postponeDelayMs), 'due', true, false, postponed)
+        return fail(policy, 'postpone-limit', postponed)
+      const delayMs = cutMs(outcome.delayMs ?? policy.postponeDelayMs)
+      return requeue({ delayMs, place: 'due', started: true, counters: postponed })
     }
     case 'lost': {
       // Nothing is counted for a run that may never have begun, but the job is watched from now on.
-      if (!job.started) return again(0, 'keep', false, true, counters)
+      if (!job.started) return requeue({ suspect: true, counters })
       const lost = { ...attempted, losses: counters.losses + 1 }
       if (over(lost.losses, policy.losses))
-        return fail(policy.losses === 0 ? 'lost' : 'poison', lost, policy)
+        return fail(policy, policy.losses === 0 ? 'lost' : 'poison', lost)
       const ceiling = Math.min(lossDelay.firstMs * 2 ** counters.losses, lossDelay.maxMs)
-      return again(Math.round(ceiling * random()), 'keep', true, true, lost)
+      const delayMs = Math.round(ceiling * random())
+      return requeue({ delayMs, started: true, suspect: true, counters: lost })
     }
     case 'interrupted':
-      return again(0, 'keep', true, false, {
-        ...counters,
-        interruptions: counters.interruptions + 1,
+      return requeue({
+        started: true,
+        counters: { ...counters, interruptions: counters.interruptions + 1 },
       })
     case 'unstarted':
-      return again(0, 'keep', false, false, counters)
-    case 'unknown': {
-      return again(deferralMs(job, now), 'keep', false, false, {
-        ...counters,
-        deferrals: counters.deferrals + 1,
+      return requeue({ counters })
+    case 'unknown':
+      return requeue({
+        delayMs: deferralMs(job, now),
+        counters: { ...counters, deferrals: counters.deferrals + 1 },
       })
-    }
     case 'overdue':
-      return fail(outcome.reason, counters, policy)
+      return fail(policy, outcome.reason, counters)
     case 'unreadable':
       // Not even a cancel that was asked for lets it wait on.
-      return finish('failed', 'unreadable', counters, policy, false)
+      return finish(policy, { state: 'failed', reason: 'unreadable', counters })
   }
 }
 
@@ -178,23 +183,24 @@ function retryOrFail(
     attempt: counters.attempts,
     failures: counters.failures,
   }
-  if (over(counters.failures, policy.retryLimit)) return fail(reason, counters, policy)
+  if (over(counters.failures, policy.retryLimit)) return fail(policy, reason, counters)
   // A handler that asks for a retry has judged for itself.
   if (outcome.kind === 'failed' && !isRetryable(outcome.error, facts, policy))
-    return fail(reason, counters, policy)
+    return fail(policy, reason, counters)
   const verdict =
     outcome.kind === 'retry-after'
       ? cutMs(outcome.delayMs)
       : askBackoff(policy, outcome.error, facts, random)
-  if (verdict === 'fail') return fail(reason, counters, policy)
-  if (verdict === 'discard') return finish('discarded', reason, counters, policy, true)
+  if (verdict === 'fail') return fail(policy, reason, counters)
+  if (verdict === 'discard')
+    return finish(policy, { state: 'discarded', reason, counters, yieldsToCancel: true })
   // A retry that could only start too late is no retry.
   if (job.deadlineAt !== null && now + verdict >= job.deadlineAt)
-    return fail(reason, counters, policy)
-  return again(verdict, 'due', true, false, counters)
+    return fail(policy, reason, counters)
+  return requeue({ delayMs: verdict, place: 'due', started: true, counters })
 }
 
-/** A predicate that throws itself has not forbidden the retry. */
+/** If the predicate itself throws, the job is retried. */
 function isRetryable(error: unknown, job: BackoffJob, policy: Policy): boolean {
   try {
     return policy.retryWhen(error, job)
@@ -217,7 +223,7 @@ function askBackoff(
     const ms = parseMs(verdict)
     if (ms !== null) return cutMs(ms)
   } catch {
-    // As for an answer that is no delay.
+    // As for a value that is not a delay.
   }
   return backoffMs(defaultBackoff, job.failures, random)
 }
@@ -226,28 +232,34 @@ function over(count: number, limit: number | null): boolean {
   return limit !== null && count > limit
 }
 
-function fail(reason: FailureReason, counters: Counters, policy: Policy): Decision {
-  return finish('failed', reason, counters, policy, true)
+/** Failed, unless a cancel was asked for. */
+function fail(policy: Policy, reason: FailureReason, counters: Counters): Finish {
+  return finish(policy, { state: 'failed', reason, counters, yieldsToCancel: true })
 }
 
+/** The end of the job. A cancel that was asked for changes nothing about it, unless it says so. */
 function finish(
-  state: FinalState,
-  reason: string | null,
-  counters: Counters,
   policy: Policy,
-  yieldsToCancel: boolean,
-): Decision {
-  const keep = policy.keepMs[state]
-  const keepMs = keep === null ? null : cutMs(keep)
-  return { kind: 'finish', state, reason, counters, keepMs, yieldsToCancel }
+  said: Pick<Finish, 'state' | 'reason' | 'counters'> & Partial<Finish>,
+): Finish {
+  const keepMs = policy.keepMs[said.state]
+  return {
+    kind: 'finish',
+    keepMs: keepMs === null ? null : cutMs(keepMs),
+    yieldsToCancel: false,
+    ...said,
+  }
 }
 
-function again(
-  delayMs: number,
-  place: 'keep' | 'due',
-  started: boolean,
-  suspect: boolean,
-  counters: Counters,
-): Decision {
-  return { kind: 'requeue', delayMs, place, started, suspect, counters, yieldsToCancel: true }
+/** Back into the line: at once, at its old place, as not started and not suspect, unless it says otherwise. */
+function requeue(said: Pick<Requeue, 'counters'> & Partial<Requeue>): Requeue {
+  return {
+    kind: 'requeue',
+    delayMs: 0,
+    place: 'keep',
+    started: false,
+    suspect: false,
+    yieldsToCancel: true,
+    ...said,
+  }
 }

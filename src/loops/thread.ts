@@ -10,6 +10,7 @@ import { ErrandError } from '../core/errors.ts'
 import { ownModule } from '../core/own-module.ts'
 import { version } from '../core/version.ts'
 import type { EventHub } from '../observe/events.ts'
+import { warningOf, type WarningFacts } from '../observe/warnings.ts'
 import type { Connector } from '../store/store.ts'
 import type { Ready, ThreadStart } from './in-thread.ts'
 import { clearTimeout, setTimeout } from '../core/timers.ts'
@@ -87,9 +88,10 @@ export async function stopThread(thread: Thread, ask: () => void): Promise<void>
 }
 
 /** Says that the event loop does a thread's work, to whoever listens, or on the console when nobody does. */
-export function sayNoThread(events: EventHub, message: string): void {
-  if (!events.has('warning')) process.emitWarning(message, { type: 'ErrandWarning' })
-  events.emit('warning', { code: 'no-thread', message })
+export function sayNoThread(events: EventHub, facts: WarningFacts['no-thread']): void {
+  const warning = warningOf('no-thread', facts)
+  if (!events.has('warning')) process.emitWarning(warning.message, { type: 'ErrandWarning' })
+  events.emit('warning', warning)
 }
 
 function opened(file: URL, workerData: ThreadStart): Thread {

@@ -1,7 +1,7 @@
 /** What Errand tells about itself while it works. Logging, metrics and dashboards subscribe; nothing else speaks. */
 
 import type { LogLevel } from '../core/job.ts'
-import { errorText } from '../core/kept-error.ts'
+import { warningOf, type Warning, type WarningCode, type WarningFacts } from './warnings.ts'
 
 /** Everything that can be observed, by name. */
 export interface Events {
@@ -76,7 +76,7 @@ export interface Events {
     readonly error: unknown
   }
   /** Something a person should know. */
-  warning: { readonly code: string; readonly message: string }
+  warning: Warning
 }
 
 interface RunFacts {
@@ -127,16 +127,17 @@ export class EventHub {
     return (this.#listeners.get(name)?.size ?? 0) > 0
   }
 
+  /** Emits a warning, with the sentence that belongs to its code. */
+  warn<Code extends WarningCode>(code: Code, facts: WarningFacts[Code]): void {
+    this.emit('warning', warningOf(code, facts))
+  }
+
   emit<Name extends EventName>(name: Name, event: Events[Name]): void {
     for (const listener of this.#listeners.get(name) ?? []) {
       try {
         ;(listener as Listener<Name>)(event)
       } catch (error) {
-        if (name !== 'warning')
-          this.emit('warning', {
-            code: 'listener-failed',
-            message: `A listener of ${name} threw: ${errorText(error)}`,
-          })
+        if (name !== 'warning') this.warn('listener-failed', { event: name, error })
       }
     }
   }

@@ -199,8 +199,7 @@ export class LockKeeper {
     if (this.#hasSaid) return
     this.#hasSaid = true
     const { events, name } = this.#options
-    const what = `The lock of ${name} is extended on the event loop: a run that blocks it for longer than the lock lasts loses it.`
-    sayNoThread(events, `${what} ${why}`)
+    sayNoThread(events, { work: 'lock', name, why })
   }
 
   async #close(): Promise<void> {

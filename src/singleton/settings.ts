@@ -5,6 +5,7 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec'
 import { toMs, type Duration } from '../core/duration.ts'
 import { ErrandError } from '../core/errors.ts'
+import { stopDefaults } from '../loops/stop-defaults.ts'
 import type { Liveness } from './liveness/liveness.ts'
 import type { Locks } from '../store/locks.ts'
 import type { Metrics } from './metrics/metrics.ts'
@@ -48,7 +49,7 @@ export interface SettingSources {
   readonly env: Readonly<Record<string, string | undefined>>
 }
 
-const defaults = { everyMs: 60_000, ttlMs: 30_000, graceMs: 25_000 } as const
+const defaults = { everyMs: 60_000, ttlMs: 30_000, graceMs: stopDefaults.graceMs } as const
 /** Shorter paces are mistakes of units. */
 const leastPaceMs = 1
 

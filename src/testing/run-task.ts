@@ -13,8 +13,8 @@ import { readFunction, readSignal, refuseValue } from '../core/read.ts'
 import { isTask, type AnyTask, type InputOf, type OutputOf } from '../core/task.ts'
 import type { NewJob } from '../store/job.ts'
 import { memory } from '../stores/memory/index.ts'
-import { Attempt } from '../worker/attempt.ts'
-import type { JobNotes } from '../worker/notes.ts'
+import { runnerHere } from '../worker/run-here.ts'
+import type { RunPort } from '../worker/runner.ts'
 
 export interface RunTaskOptions<Context = unknown> {
   /** `job.context`. Default `{}`. */
@@ -108,44 +108,36 @@ export async function runTask<T extends AnyTask>(
 
   const progress: unknown[] = []
   const logs: { level: LogLevel; text: string }[] = []
-  const notes: JobNotes = {
-    progress: (_attempt, json) => void progress.push(fromJson(json, 'progress')),
-    log: (_attempt, level, text) => void logs.push({ level, text }),
+  const inserted: NewJob[] = []
+  const port: RunPort = {
+    progress: (json) => void progress.push(fromJson(json, 'progress')),
+    log: (level, text) => void logs.push({ level, text }),
+    enqueue: (one) => void inserted.push(one),
+    complete: async (tx, { value }) => onComplete?.(tx, value),
   }
-  const attempt = new Attempt(job, {
-    app,
-    definition,
-    policy: { ...policy, timeoutMs },
-    stored: {},
-    context: options.context ?? {},
-    notes,
-    services: {
-      ticks: () => store.clock.now(),
-      client,
-      completeIn: async (tx, _attempt, _output, value) => options.onComplete?.(tx, value),
-    },
-  })
-
-  const cancel = (): void => attempt.abort('cancelled', store.clock.now())
-  if (options.signal?.aborted) cancel()
-  options.signal?.addEventListener('abort', cancel, { once: true })
-  attempt.startedAt = store.clock.now()
+  const ticks = (): number => store.clock.now()
+  const runner = runnerHere({ app, client, context: options.context ?? {}, ticks })
+  const endsAt = timeoutMs === null ? Infinity : ticks() + timeoutMs
+  const aborted = signal?.aborted === true ? 'cancelled' : null
+  const letGo = keepAlive()
+  const running = runner.run({ job, definition, timeoutMs, endsAt, aborted }, port)
+  const cancel = (): void => running.abort('cancelled')
+  signal?.addEventListener('abort', cancel, { once: true })
   const stopTimer =
     timeoutMs === null
       ? () => undefined
-      : store.clock.after(timeoutMs, () => attempt.abort('timeout', store.clock.now()))
-  const letGo = keepAlive()
-  const { outcome, output } = await attempt.run()
+      : store.clock.after(timeoutMs, () => running.abort('timeout'))
+  const { outcome, output } = await running.ended
   letGo()
   stopTimer()
-  options.signal?.removeEventListener('abort', cancel)
+  signal?.removeEventListener('abort', cancel)
   return {
     ...told(outcome),
     output:
       output === null
         ? undefined
         : (decodePayload(app, output, job.codec, 'output') as OutputOf<T>),
-    enqueued: carries(outcome) ? attempt.enqueued.map((one) => shown(app, one)) : [],
+    enqueued: carries(outcome) ? inserted.map((one) => shown(app, one)) : [],
     progress,
     logs,
   }

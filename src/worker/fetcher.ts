@@ -1,45 +1,46 @@
 /**
- * Claims jobs and hands them to free slots, by a line for each queue.
+ * Claims jobs and hands them to free slots, queue by queue. It has what is claimed and not started; the slots have the rest.
  *
- * Modes: claiming (while lines may have work and there is room for it) → resting (until a hint, a free slot, a due time or
+ * Modes: claiming (while queues may have work and there is room for it) → resting (until a hint, a free slot, a due time or
  * the slow poll). While leases cannot be renewed it rests in any case, and gives back what is buffered.
  *
  * Jobs that were lost are claimed alone and never buffered: a claim may ask for one only while a slot is kept free for it.
  * Under full load no slot is free when a claim is made, so after a while the next one that frees is kept for such a claim.
  */
 import type { App } from '../app/app.ts'
-import type { Claimed, Tended } from '../store/worker-calls.ts'
+import type { Claimed, LeaseRef, Tended } from '../store/worker-calls.ts'
 import type { ClaimedJob } from '../store/job.ts'
 import type { LeaseTable } from './lease-table.ts'
-import { buffer, type Buffered, type Line } from './served-queue.ts'
-import { Lines, quarantineLosses, type Ask } from './served-queues.ts'
+import { buffer, type Buffered, type ServedQueue } from './served-queue.ts'
+import { quarantineLosses, type Ask, type ServedQueues } from './served-queues.ts'
 import type { Renewer } from './renewer.ts'
+import type { SettleBatches } from './settle-batches.ts'
 import type { Settler } from './settler.ts'
 import type { Slots } from './slots.ts'
+import type { StoreTime } from '../loops/store-time.ts'
 import { answered, Loop } from '../loops/supervised.ts'
 import type { Ticks } from '../loops/time.ts'
 
 export interface FetcherOptions {
   readonly app: App
   readonly worker: string
-  readonly slots: number
-  /** Queues served; those of any other name too when `open`. */
-  readonly queues: readonly string[]
-  readonly open: boolean
+  readonly slotCount: number
   readonly pollMs: number
+  readonly queues: ServedQueues
+  readonly slots: Slots
+  readonly settler: Settler
+  readonly batches: SettleBatches
   readonly table: LeaseTable
   readonly renewer: Renewer
-  readonly settler: Settler
   readonly ticks: Ticks
-  /** A claim told the store's time. */
-  readonly heard: (storeNow: number) => void
+  readonly time: StoreTime
 }
 
 export class Fetcher {
   readonly loop: Loop
   readonly #options: FetcherOptions
-  readonly #lines: Lines
-  #slots: Slots | null = null
+  readonly #lines: ServedQueues
+  readonly #slots: Slots
   #hints = 0
   /** A slot that is kept for a job that was lost: 1, else 0. */
   #reserved = 0
@@ -54,20 +55,16 @@ export class Fetcher {
   #stopGiveBack: (() => void) | null = null
 
   constructor(options: FetcherOptions) {
-    const { app, slots, queues, open } = options
+    const { app, batches, queues, slots } = options
     this.#options = options
+    this.#lines = queues
+    this.#slots = slots
     this.loop = new Loop('fetcher', app.events, app.store.clock, () => this.#pass())
-    const slotsOf = (queue: string): number | null => app.queueSettings(queue)?.slots ?? null
-    this.#lines = new Lines({ slots, queues, open, slotsOf })
+    batches.onWritten(() => this.dispatch())
   }
 
   get buffered(): number {
     return this.#buffered
-  }
-
-  start(slots: Slots): void {
-    this.#slots = slots
-    this.loop.start()
   }
 
   /** There may be work. */
@@ -77,7 +74,7 @@ export class Fetcher {
     this.loop.wake()
   }
 
-  /** What the store told: whether work is ready, when the next job is due, which queues are paused. */
+  /** What a heartbeat has learnt: whether work is ready, when the next job is due, which queues are paused. */
   told({ ready, nextDueMs, paused }: Pick<Tended, 'ready' | 'nextDueMs' | 'paused'>): void {
     const now = this.#options.ticks()
     this.#dueAt = nextDueMs === null ? Infinity : now + nextDueMs
@@ -91,41 +88,34 @@ export class Fetcher {
     this.loop.wake()
   }
 
-  /** Whether leases can be renewed has changed. */
+  /** Whether leases can be renewed has changed: without that it starts no further job. */
   renewalTurned(): void {
-    if (this.#options.renewer.works) this.hint()
-    else for (const line of this.#lines.all) this.#giveBack(line.drain())
+    const { app, renewer, worker } = this.#options
+    if (renewer.works) return this.hint()
+    app.events.warn('cannot-renew', { worker })
+    for (const line of this.#lines.all) this.#giveBack(line.drain())
   }
 
-  /** A job has left its slot. */
-  freed(job: ClaimedJob): void {
-    this.#lines.of(job.queue).running--
-    if (job.counters.losses >= quarantineLosses) {
-      this.#quarantined--
-      this.hint()
+  /** These leases are someone else's: their handlers are told, and what waits for a slot is dropped. */
+  lost(leases: readonly LeaseRef[]): void {
+    for (const { id, token } of leases) {
+      if (this.#slots.abort(id, token, 'lease-lost')) continue
+      const held = this.#take(id, token)
+      if (held !== undefined) this.#options.table.drop(held.lease)
     }
-    this.dispatch()
   }
 
-  /** A job of a task that is not known here has come; returns whether to offer it to other workers, or else to put it aside. */
-  meet({ queue }: ClaimedJob): 'offer' | 'aside' {
-    return this.#lines.of(queue).courtesy.meet(this.#options.ticks())
-  }
-
-  /** Takes a job out of its buffer, if it is there. */
-  take(id: string, token: number): Buffered | undefined {
-    for (const line of this.#lines.all) {
-      const held = line.take(id, token)
-      if (held === undefined) continue
-      this.#left(held)
-      return held
+  /** These jobs are to be cancelled: their handlers are told, and what waits for a slot ends at once. */
+  cancelAsked(leases: readonly LeaseRef[]): void {
+    for (const { id, token } of leases) {
+      if (this.#slots.abort(id, token, 'cancelled')) continue
+      const held = this.#take(id, token)
+      if (held !== undefined) this.#options.settler.endHeld(held, { kind: 'cancelled' })
     }
-    return undefined
   }
 
   /** Starts buffered jobs while there are slots, then asks for more if the buffer runs low. */
   dispatch(): void {
-    if (this.#slots === null) return
     if (this.#isTurn()) this.#reserved = 1
     const count = this.#lines.all.length
     for (let idle = 0; idle < count && this.#idleSlots() > this.#reserved;) {
@@ -147,8 +137,8 @@ export class Fetcher {
     await this.loop.stop()
   }
 
-  #startNext(line: Line): boolean {
-    if (line.buffered === 0 || this.#options.settler.isFull) return false
+  #startNext(line: ServedQueue): boolean {
+    if (line.buffered === 0 || this.#options.batches.isFull) return false
     const held = line.next()
     if (held === undefined) return false
     this.#left(held)
@@ -156,17 +146,38 @@ export class Fetcher {
     return true
   }
 
-  #begin(line: Line, held: Buffered): void {
+  #begin(line: ServedQueue, held: Buffered): void {
     const quarantined = held.job.counters.losses >= quarantineLosses ? 1 : 0
     line.running++
     this.#quarantined += quarantined
-    if (this.#slots?.start(held) === true) return
+    if (this.#slots.start(held, () => this.#freed(line, quarantined))) return
     line.running--
     this.#quarantined -= quarantined
   }
 
+  /** A job has left its slot. */
+  #freed(line: ServedQueue, quarantined: 0 | 1): void {
+    line.running--
+    if (quarantined === 1) {
+      this.#quarantined--
+      this.hint()
+    }
+    this.dispatch()
+  }
+
+  /** Takes a job out of its buffer, if it is there. */
+  #take(id: string, token: number): Buffered | undefined {
+    for (const line of this.#lines.all) {
+      const held = line.take(id, token)
+      if (held === undefined) continue
+      this.#left(held)
+      return held
+    }
+    return undefined
+  }
+
   #idleSlots(): number {
-    return this.#options.slots - (this.#slots?.running.size ?? 0)
+    return this.#options.slotCount - this.#slots.running.size
   }
 
   /** Whether it is the turn of jobs that were lost. */
@@ -206,8 +217,8 @@ export class Fetcher {
   }
 
   #ask(now: number): Ask | null {
-    const { table, settler } = this.#options
-    if (settler.isFull) return null
+    const { table, batches } = this.#options
+    if (batches.isFull) return null
     return this.#lines.ask({
       now,
       idleSlots: this.#idleSlots(),
@@ -219,14 +230,14 @@ export class Fetcher {
 
   /** Whether a job runs that must run with no other of its kind. One that is stuck has shown all the harm it does. */
   #isQuarantined(): boolean {
-    for (const { job, stuck } of this.#slots?.running ?? []) {
-      if (!stuck && job.counters.losses >= quarantineLosses) return true
+    for (const { job, isStuck } of this.#slots.running) {
+      if (!isStuck && job.counters.losses >= quarantineLosses) return true
     }
     return false
   }
 
   async #claim(ask: Ask): Promise<void> {
-    const { app, worker, heard, ticks } = this.#options
+    const { app, worker, time, ticks } = this.#options
     const hints = this.#hints
     const from = ticks()
     this.#reserve(ask, ask.maxLosses === null ? 0 : 1)
@@ -236,7 +247,7 @@ export class Fetcher {
       this.dispatch()
       const claimed = await answered(app.store.clock, call, (late) => this.#takeLate(late))
       const now = ticks()
-      heard(claimed.now)
+      time.heard(claimed.now)
       this.#dueAt = claimed.nextDueMs === null ? Infinity : now + claimed.nextDueMs
       if (this.#takeIn(claimed.jobs, now - from)) {
         this.#lines.learn(ask, claimed, hints !== this.#hints)
@@ -257,11 +268,11 @@ export class Fetcher {
     }
   }
 
-  /** Answers whether the jobs tell what else there is: one that was lost comes alone, and does not. */
+  /** Returns whether the jobs show what else there is: one that was lost comes alone, and does not. */
   #takeIn(jobs: readonly ClaimedJob[], tookMs: number): boolean {
     const held = this.#hold(jobs)
     if (this.#stopped || !this.#options.renewer.works) {
-      this.#slots?.giveBack(held)
+      this.#slots.giveBack(held)
       return false
     }
     const [first] = held
@@ -270,7 +281,7 @@ export class Fetcher {
       return false
     }
     for (const [queue, ofQueue] of Map.groupBy(held, ({ job }) => job.queue)) {
-      if (this.#lines.isPaused(queue)) this.#slots?.giveBack(ofQueue)
+      if (this.#lines.isPaused(queue)) this.#slots.giveBack(ofQueue)
       else {
         this.#lines.of(queue).add(ofQueue, tookMs)
         this.#buffered += ofQueue.length
@@ -295,7 +306,7 @@ export class Fetcher {
 
   /** The answer of a claim that was given up: nobody waits for its jobs any more. Without room their leases run out. */
   #takeLate({ jobs }: Claimed): void {
-    this.#slots?.giveBack(this.#hold(jobs.slice(0, this.#options.table.room)))
+    this.#slots.giveBack(this.#hold(jobs.slice(0, this.#options.table.room)))
   }
 
   /** Looks after a while whether buffered jobs wait too long. */
@@ -312,7 +323,7 @@ export class Fetcher {
   #giveBack(held: readonly Buffered[]): void {
     if (held.length === 0) return
     for (const one of held) this.#left(one)
-    this.#slots?.giveBack(held)
+    this.#slots.giveBack(held)
   }
 
   /** A job has left its buffer. */

@@ -1,70 +1,69 @@
 /** Runs jobs in the process that enqueues them: one attempt, no retries, the outcome stored like any other. */
 import type { App } from '../app/app.ts'
+import type { Client } from '../client/client.ts'
 import type { InlineRunner } from '../client/inline-runner.ts'
-import { readStoredOptions } from '../app/new-job.ts'
-import { sleep } from '../core/clock.ts'
-import type { Outcome } from '../core/decide.ts'
-import { formatMs } from '../core/duration.ts'
 import { ErrandError } from '../core/errors.ts'
-import type { Policy } from '../core/options.ts'
 import type { AnyTask } from '../core/task.ts'
+import { InlineChores } from '../keeper/inline-chores.ts'
+import { stopDefaults } from '../loops/stop-defaults.ts'
+import { StoreTime } from '../loops/store-time.ts'
+import { ticksOf } from '../loops/time.ts'
 import type { ClaimedJob } from '../store/job.ts'
-import type { SettleAnswer, Settlement } from '../store/worker-calls.ts'
-import { Attempt, type Ended } from './attempt.ts'
-import { InlineChores } from './inline-chores.ts'
-import type { ViewServices } from './job-view.ts'
+import { Attempt } from './attempt.ts'
 import { LeaseTable } from './lease-table.ts'
 import { Notes } from './notes.ts'
 import { RenewLoop } from './renew-loop.ts'
-import { makeSettlement } from './settlement.ts'
-import { abortGraceMs } from './slots.ts'
-import { ticksOf } from '../loops/time.ts'
+import { readRules, type Rules } from './rules.ts'
+import { runnerHere } from './run-here.ts'
+import { SettleBatches } from './settle-batches.ts'
+import { Settler, type End } from './settler.ts'
 
-/** The pause between two tries of a settlement that is held, in ms. */
-const heldPauseMs = 250
-
-type TaskClient = ViewServices['client']
+/** What all inline runs of an app share. */
+interface Shared {
+  readonly app: App
+  readonly client: Pick<Client, 'taskFacts' | 'prepare'>
+  readonly batches: SettleBatches
+}
 
 /** Makes the runner for an app; its jobs were inserted under a lease and are renewed on the event loop. */
-export function createInlineRunner(app: App, client: TaskClient): InlineRunner {
+export function createInlineRunner(app: App, client: Shared['client']): InlineRunner {
+  const { store, events } = app
   const chores = new InlineChores(app)
+  // The caller waits: for what is held as long as the lease lasts without renewals, and not for a store that is away.
+  const patience = { heldMs: app.leaseMs }
+  const shared = { app, client, batches: new SettleBatches({ store, events, patience }) }
   return {
-    run: (job, worker, task) =>
-      runInline(app, client, job, worker, task).finally(() => chores.begin()),
+    run: (job, worker, task) => runInline(shared, job, worker, task).finally(() => chores.begin()),
     stop: () => chores.stop(),
   }
 }
 
 async function runInline(
-  app: App,
-  client: TaskClient,
+  { app, client, batches }: Shared,
   job: ClaimedJob,
   worker: string,
   task: AnyTask,
 ): Promise<void> {
   const { store } = app
   const ticks = ticksOf(store)
+  const time = new StoreTime(ticks, store.clock.now())
   const context = await app.context.acquire()
   const table = new LeaseTable()
   const notes = new Notes(store, app.events, ticks)
-  // What this process has just written.
-  const stored = readStoredOptions(job.options) ?? {}
-  const policy: Policy = {
-    ...app.policy(stored.layer ?? null, task.definition, job.queue),
-    retryLimit: 0,
-    postponeLimit: 0,
-  }
-  const services: ViewServices = { ticks, client, completeIn: refuseTx }
-  const attempt = new Attempt(job, {
+  const rules = onceOnly(readRules(app, task.definition, job))
+  const settler = new Settler({
     app,
-    definition: task.definition,
-    policy,
-    stored,
-    context,
-    notes,
-    services,
+    client,
+    worker,
+    rulesOf: () => rules,
+    table,
+    batches,
+    ticks,
+    time,
+    tellsRuns: false,
   })
   const lease = table.hold(job.id, job.token, true, Infinity)
+  const attempt = new Attempt({ job, lease, rules }, { notes, completeIn: refuseTx })
   const renewals = new RenewLoop({
     store,
     clock: store.clock,
@@ -79,21 +78,30 @@ async function runInline(
   const unwatch = store.watch((hint) => {
     if (hint === 'cancel') renewals.check()
   })
-  attempt.startedAt = ticks()
-  const endsInMs = policy.timeoutMs ?? Infinity
-  table.start(lease, attempt.startedAt, attempt.startedAt + endsInMs + abortGraceMs)
+  const startedAt = ticks()
+  const endsInMs = rules.policy.timeoutMs ?? Infinity
+  table.start(lease, startedAt, startedAt + endsInMs + stopDefaults.abortGraceMs)
   renewals.wake()
   const stopTimer =
     endsInMs === Infinity
       ? () => undefined
       : store.clock.after(endsInMs, () => attempt.abort('timeout', ticks()))
   try {
-    const ended = await attempt.run()
-    await notes.flush(attempt)
-    await settle(attempt, ended, worker)
+    const run = attempt.begin(runnerHere({ app, client, context, ticks }), startedAt)
+    const end = await new Promise<End>((over, reject) => {
+      settler.end(attempt, run, stopTimer, over).catch(reject)
+    })
+    if (end.kind === 'refused' || end.kind === 'unwritten') throw end.error
+    if (end.kind === 'stale') {
+      throw new ErrandError(
+        'lease-lost',
+        `${job.task} ${job.id} was taken over by a worker; its result comes from there.`,
+      )
+    }
   } finally {
     stopTimer()
     unwatch()
+    settler.stopKeeping()
     notes.stop()
     table.drop(lease)
     await renewals.stop()
@@ -101,48 +109,9 @@ async function runInline(
   }
 }
 
-async function settle(attempt: Attempt, ended: Ended, worker: string): Promise<void> {
-  const { job, parts, enqueued } = attempt
-  const { app } = parts
-  const { settlement } = await makeSettlement({
-    rules: parts,
-    app,
-    ...ended,
-    job,
-    begun: true,
-    ranMs: null,
-    enqueued,
-    now: app.store.clock.now(),
-    worker,
-    client: parts.services.client,
-  })
-  const answer = await settleOne(app, settlement)
-  if (answer === 'cancel-asked') {
-    const outcome: Outcome = { kind: 'cancelled' }
-    return settle(attempt, { outcome, output: null, value: undefined }, worker)
-  }
-  if (answer === 'stale') {
-    throw new ErrandError(
-      'lease-lost',
-      `${job.task} ${job.id} was taken over by a worker; its result comes from there.`,
-    )
-  }
-}
-
-/** Tries again, for as long as the lease lasts without renewals, while a transaction of a user holds what the settlement needs. */
-async function settleOne(app: App, settlement: Settlement): Promise<SettleAnswer | undefined> {
-  const { store, leaseMs } = app
-  for (let waitedMs = 0; ; waitedMs += heldPauseMs) {
-    const [answer] = await store.settle([settlement])
-    if (answer !== 'held') return answer
-    if (waitedMs >= leaseMs)
-      throw new ErrandError(
-        'store-busy',
-        `An open transaction has held what job ${settlement.id} needs to end for ${formatMs(leaseMs)}. A worker ends it later; end that transaction.`,
-        { details: { id: settlement.id } },
-      )
-    await sleep(store.clock, heldPauseMs)
-  }
+/** What its stored options say as well, so that a worker that comes to it runs it no more often. */
+function onceOnly(rules: Rules): Rules {
+  return { ...rules, policy: { ...rules.policy, retryLimit: 0, postponeLimit: 0 } }
 }
 
 function refuseTx(): Promise<void> {

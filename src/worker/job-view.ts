@@ -1,4 +1,5 @@
 /** The job as its handler sees it. */
+import type { App } from '../app/app.ts'
 import type { Client } from '../client/client.ts'
 import { encodePayload } from '../app/payload.ts'
 import { ErrandError } from '../core/errors.ts'
@@ -8,21 +9,24 @@ import { toJson } from '../core/json.ts'
 import type { LogLevel } from '../core/job.ts'
 import { messageOf } from '../core/kept-error.ts'
 import type { AnyTask } from '../core/task.ts'
-import type { Attempt } from './attempt.ts'
-import type { Ticks } from '../loops/time.ts'
+import type { ClaimedJob } from '../store/job.ts'
+import type { RunPort } from './runner.ts'
 
-/** What a view asks of its worker. */
-export interface ViewServices {
-  readonly ticks: Ticks
-  /** Finds tasks, and makes jobs of them. */
-  readonly client: Pick<Client, 'taskFacts' | 'prepare'>
-  /** Settles an attempt as completed inside the user's transaction. */
-  readonly completeIn: (
-    tx: unknown,
-    attempt: Attempt,
-    output: string,
-    value: unknown,
-  ) => Promise<void>
+/** What a view is made from: all of it belongs to the thread that the handler is in. */
+export interface ViewSource {
+  readonly job: ClaimedJob
+  /** Aborts when the handler is asked to end. */
+  readonly signal: AbortSignal
+  readonly here: {
+    readonly app: App
+    readonly client: Pick<Client, 'prepare'>
+    readonly context: unknown
+  }
+  readonly port: Pick<RunPort, 'progress' | 'log' | 'enqueue'>
+  /** Whether the handler has ended. */
+  readonly isOver: boolean
+  /** Checks and encodes the output, and settles with it inside the user's transaction. */
+  complete(tx: unknown, output: unknown): Promise<void>
 }
 
 /** How many jobs one attempt may enqueue, and how long their inputs may be in all: they travel in one call. */
@@ -41,13 +45,16 @@ export class JobView implements RunningJob {
   readonly group: string | null
   readonly tags: readonly string[]
   readonly headers: Readonly<Record<string, string>>
-  readonly #attempt: Attempt
+  readonly #source: ViewSource
   #log: JobLog | null = null
+  /** Calls of `enqueue`: the id of each follows from its number. */
   #edges = 0
+  #enqueued = 0
+  #enqueuedChars = 0
 
-  constructor(attempt: Attempt) {
-    const { job } = attempt
-    this.#attempt = attempt
+  constructor(source: ViewSource) {
+    const { job } = source
+    this.#source = source
     this.id = job.id
     this.task = job.task
     this.queue = job.queue
@@ -61,26 +68,26 @@ export class JobView implements RunningJob {
   }
 
   get createdAt(): Date {
-    return new Date(this.#attempt.job.createdAt)
+    return new Date(this.#source.job.createdAt)
   }
 
   get dueAt(): Date {
-    return new Date(this.#attempt.job.dueAt)
+    return new Date(this.#source.job.dueAt)
   }
 
   get signal(): AbortSignal {
-    return this.#attempt.signal
+    return this.#source.signal
   }
 
   get context(): unknown {
-    return this.#attempt.parts.context
+    return this.#source.here.context
   }
 
   get log(): JobLog {
     const write = (level: LogLevel) => (text: string, fields?: object) => {
       const said = typeof text === 'string' ? text : messageOf(text)
       const line = fields === undefined ? said : `${said} ${shown(fields)}`
-      this.#attempt.parts.notes.log(this.#attempt, level, line)
+      this.#source.port.log(level, line)
     }
     this.#log ??= {
       debug: write('debug'),
@@ -92,8 +99,8 @@ export class JobView implements RunningJob {
   }
 
   progress(value: unknown): void {
-    const { app, notes } = this.#attempt.parts
-    notes.progress(this.#attempt, encodePayload(app, value, null, 'progress'))
+    const { here, port } = this.#source
+    port.progress(encodePayload(here.app, value, null, 'progress'))
   }
 
   async enqueue(
@@ -101,45 +108,42 @@ export class JobView implements RunningJob {
     input?: unknown,
     options?: FollowUpOptions,
   ): Promise<string> {
-    const attempt = this.#attempt
-    const { client } = attempt.parts.services
+    const { job: parent, here, port } = this.#source
     this.#refuseWhenOver('enqueue')
     const id = followUpId(this.id, this.token, `enqueue-${this.#edges++}`)
-    const job = await client.prepare(task, input, options, { id, parent: this.id, of: attempt.job })
+    const origin = { id, parent: this.id, of: parent }
+    const job = await here.client.prepare(task, input, options, origin)
     this.#refuseWhenOver('enqueue')
-    if (attempt.enqueued.length >= mostEnqueued) {
+    if (this.#enqueued >= mostEnqueued) {
       throw new ErrandError(
         'overloaded',
         `One attempt enqueues at most ${mostEnqueued} jobs with its settlement; enqueue more through the app.`,
       )
     }
-    attempt.enqueuedChars += job.input.length
-    if (attempt.enqueuedChars > mostEnqueuedChars) {
-      attempt.enqueuedChars -= job.input.length
+    if (this.#enqueuedChars + job.input.length > mostEnqueuedChars) {
       throw new ErrandError(
         'too-large',
         `One attempt enqueues inputs of at most ${mostEnqueuedChars / 1_000_000} MB in all with its settlement: enqueue more through the app, or store what is large elsewhere and pass its name.`,
       )
     }
-    attempt.enqueued.push(job)
+    this.#enqueued++
+    this.#enqueuedChars += job.input.length
+    port.enqueue(job)
     return id
   }
 
   async complete(tx: unknown, output: unknown): Promise<void> {
-    const attempt = this.#attempt
     this.#refuseWhenOver('complete')
-    const encoded = await attempt.encodeOutput(output)
-    await attempt.parts.services.completeIn(tx, attempt, encoded.output, encoded.value)
-    attempt.completedInTx = encoded
+    await this.#source.complete(tx, output)
   }
 
   #refuseWhenOver(verb: string): void {
-    if (this.#attempt.ended)
+    if (this.#source.isOver)
       throw new ErrandError('lease-lost', `job.${verb}() was called after the attempt had ended.`)
   }
 }
 
-/** A log line never fails its job: fields that are no JSON are named instead. */
+/** A log line never fails its job: fields that are not JSON are named instead. */
 function shown(fields: object): string {
   try {
     return toJson(fields, 'fields')

@@ -5,6 +5,7 @@
  * The reader takes no lock. An entry that changes hands gets another token, so what was read is one lease's if its token was the
  * same before and after.
  */
+import type { ClaimedJob } from '../store/job.ts'
 import type { LeaseRef } from '../store/worker-calls.ts'
 
 /** What an entry stands for. */
@@ -22,8 +23,14 @@ export interface SharedLeases {
   readonly startedAt: Float64Array
   /** Until when the lease is renewed. */
   readonly renewUntil: Float64Array
-  /** One element: 1 while somebody looks at the table by himself, 0 when he must be woken. */
+  /** One element: 1 while the renewer is polling, 0 when it is idle and has to be woken. */
   readonly watched: Int32Array
+}
+
+/** A claimed job with its place in the lease table. */
+export interface Held {
+  readonly job: ClaimedJob
+  readonly lease: number
 }
 
 /** How many leases one worker can hold. */
@@ -59,7 +66,7 @@ export class LeaseTable {
    * never began. Answers its place. The caller claims no more than there is room.
    */
   hold(id: string, token: number, startNoted: boolean, renewUntil: number): number {
-    if (id.length > idLength) throw new RangeError(`${id} is no job id: it is too long`)
+    if (id.length > idLength) throw new RangeError(`${id} is not a job id: it is too long`)
     const index = this.#free.pop()
     if (index === undefined) throw new RangeError('more leases than the table has room for')
     const { shared } = this
@@ -108,7 +115,7 @@ export class LeaseTable {
     this.#free.push(index)
   }
 
-  /** Whether whoever renews must be woken: he rests, and has not been told yet. Asked after leases were held. */
+  /** Whether the renewer is idle and has not been woken yet. Asked after leases were held. */
   mustWake(): boolean {
     return Atomics.exchange(this.shared.watched, 0, 1) === 0
   }

@@ -1,29 +1,21 @@
 /**
- * Progress and log lines of running jobs: gathered, and written together at a bounded pace. A batch with a note that the store can never
- * take is halved until that one stands alone and is dropped, so that it silences no other job.
+ * Progress and log lines of running jobs: gathered, and written together at a bounded pace. A batch with a note that the
+ * store can never take is halved until that one stands alone and is dropped, so that it silences no other job.
  */
 import { keptLogLines, type LogLevel } from '../core/job.ts'
-import { errorText } from '../core/kept-error.ts'
 import { cutText } from '../core/text.ts'
 import type { EventHub } from '../observe/events.ts'
-import type { Note, NoteAnswer } from '../store/worker-calls.ts'
+import type { LeaseRef, Note, NoteAnswer } from '../store/worker-calls.ts'
 import type { Store } from '../store/store.ts'
-import type { Attempt } from './attempt.ts'
 import { answered, Health, isOfTheBatch, mayPass } from '../loops/supervised.ts'
 import type { Ticks } from '../loops/time.ts'
-
-/** Where attempts leave their notes. */
-export interface JobNotes {
-  progress(attempt: Attempt, json: string): void
-  log(attempt: Attempt, level: LogLevel, text: string): void
-}
 
 /** At most one write in this time. */
 const paceMs = 50
 const longestLineBytes = 10_000
-/** Notes of one call: so many, and no more characters, unless one has more by itself. */
+/** Bounds of one call; a note that has more characters goes alone. */
 const batch = { notes: 1_000, chars: 4_000_000 } as const
-/** After so many refused notes of one write it is not the notes that are at fault. */
+/** After this many refused notes in one write it is not the notes that are at fault. */
 const mostRefused = 10
 
 interface Line {
@@ -32,26 +24,93 @@ interface Line {
   readonly text: string
 }
 
-interface Pending {
-  progress: string | null
-  readonly lines: Line[]
+/** The lease that notes are written under, with the task for warnings. */
+export interface NotedLease extends LeaseRef {
+  readonly task: string
 }
 
 /** One note on its way, with what it was made of. */
 interface Item {
-  readonly attempt: Attempt
+  readonly of: JobNotes
   readonly line: Line | null
   readonly note: Note
 }
 
-export class Notes implements JobNotes {
+/** The notes of one attempt, until they are written. */
+export class JobNotes {
+  readonly lease: NotedLease
+  readonly #notes: Notes
+  readonly #ticks: Ticks
+  #progress: string | null = null
+  #lines: Line[] = []
+  /** Lines that were taken in, written or not. */
+  #taken = 0
+
+  constructor(lease: NotedLease, notes: Notes, ticks: Ticks) {
+    this.lease = lease
+    this.#notes = notes
+    this.#ticks = ticks
+  }
+
+  get isUnwritten(): boolean {
+    return this.#notes.has(this)
+  }
+
+  progress(json: string): void {
+    this.#progress = json
+    this.#notes.add(this)
+  }
+
+  log(level: LogLevel, text: string): void {
+    if (this.#taken >= keptLogLines) return
+    this.#taken++
+    this.#lines.push({ at: this.#ticks(), level, text: cutText(text, longestLineBytes) })
+    this.#notes.add(this)
+  }
+
+  /** Writes what there is, so that the settlement may follow; drops it when that fails, since a job is worth more. */
+  flush(): Promise<void> {
+    return this.#notes.flush(this)
+  }
+
+  /** Takes out all that is to be written. */
+  take(now: number): Item[] {
+    const { id, token } = this.lease
+    const items: Item[] = this.#lines.map((line) => {
+      const { at, level, text } = line
+      const note: Note = { id, token, kind: 'log', agoMs: Math.round(now - at), level, text }
+      return { of: this, line, note }
+    })
+    if (this.#progress !== null) {
+      const note: Note = { id, token, kind: 'progress', value: this.#progress }
+      items.push({ of: this, line: null, note })
+    }
+    this.#lines = []
+    this.#progress = null
+    return items
+  }
+
+  /** Puts back what could not be written, before what has come meanwhile. */
+  restore(items: readonly Item[]): void {
+    const lines = items.flatMap(({ line }) => (line === null ? [] : [line]))
+    this.#lines = [...lines, ...this.#lines]
+    for (const { note } of items) if (note.kind === 'progress') this.#progress ??= note.value
+  }
+
+  drop(): void {
+    this.#lines = []
+    this.#progress = null
+  }
+}
+
+/** Writes the notes of all attempts. */
+export class Notes {
   readonly health: Health
   readonly #store: Store
   readonly #events: EventHub
   readonly #ticks: Ticks
-  readonly #pending = new Map<Attempt, Pending>()
-  readonly #taken = new WeakMap<Attempt, number>()
-  #sending: ReadonlySet<Attempt> = new Set()
+  readonly #pending = new Set<JobNotes>()
+  #sending: ReadonlySet<JobNotes> = new Set()
   #timer: (() => void) | null = null
   #flushing: Promise<void> | null = null
 
@@ -62,47 +121,38 @@ export class Notes implements JobNotes {
     this.health = new Health('notes', events)
   }
 
-  progress(attempt: Attempt, json: string): void {
-    this.#of(attempt).progress = json
+  /** The notes of one attempt. */
+  of(lease: NotedLease): JobNotes {
+    return new JobNotes(lease, this, this.#ticks)
   }
 
-  log(attempt: Attempt, level: LogLevel, text: string): void {
-    const taken = this.#taken.get(attempt) ?? 0
-    if (taken >= keptLogLines) return
-    this.#taken.set(attempt, taken + 1)
-    const line = { at: this.#ticks(), level, text: cutText(text, longestLineBytes) }
-    this.#of(attempt).lines.push(line)
+  /** There is something to write. */
+  add(notes: JobNotes): void {
+    if (this.#pending.has(notes)) return
+    this.#pending.add(notes)
+    this.#writeSoon(paceMs)
   }
 
-  /** Writes what an attempt has left, so that its settlement may follow; drops it when that fails, since a job is worth more. */
-  async flush(attempt: Attempt): Promise<void> {
-    while (this.#pending.has(attempt)) {
+  async flush(notes: JobNotes): Promise<void> {
+    while (this.#pending.has(notes)) {
       this.#timer?.()
       this.#timer = null
       await (this.#flushing ?? this.#write())
-      if (this.health.failures > 0) this.#pending.delete(attempt)
+      if (this.health.failures === 0) continue
+      this.#pending.delete(notes)
+      notes.drop()
     }
     await this.#flushing
   }
 
-  /** Whether an attempt has notes that are not written yet. */
-  has(attempt: Attempt): boolean {
-    return this.#pending.has(attempt) || this.#sending.has(attempt)
+  /** Whether some of these are not written yet. */
+  has(notes: JobNotes): boolean {
+    return this.#pending.has(notes) || this.#sending.has(notes)
   }
 
   stop(): void {
     this.#timer?.()
     this.#timer = null
-  }
-
-  #of(attempt: Attempt): Pending {
-    let pending = this.#pending.get(attempt)
-    if (pending === undefined) {
-      pending = { progress: null, lines: [] }
-      this.#pending.set(attempt, pending)
-      this.#writeSoon(paceMs)
-    }
-    return pending
   }
 
   #writeSoon(ms: number): void {
@@ -123,8 +173,8 @@ export class Notes implements JobNotes {
     const now = this.#ticks()
     const taken = [...this.#pending]
     this.#pending.clear()
-    this.#sending = new Set(taken.map(([attempt]) => attempt))
-    const left = new Set(taken.flatMap(([attempt, pending]) => itemsOf(attempt, pending, now)))
+    this.#sending = new Set(taken)
+    const left = new Set(taken.flatMap((notes) => notes.take(now)))
     try {
       await this.#writeAll(left)
       this.health.worked()
@@ -164,39 +214,18 @@ export class Notes implements JobNotes {
     return answered(this.#store.clock, this.#store.note(notes))
   }
 
-  #warn({ attempt, note }: Item, error: unknown): void {
-    const { id, task } = attempt.job
-    const what = note.kind === 'log' ? 'A log line' : 'A progress'
-    this.#events.emit('warning', {
-      code: 'note-refused',
-      message: `${what} of ${task} ${id} was refused by the store and is dropped: ${errorText(error)}`,
-    })
+  #warn({ of, note }: Item, error: unknown): void {
+    const { id, task } = of.lease
+    const what = note.kind === 'log' ? 'log' : 'progress'
+    this.#events.warn('note-refused', { id, task, note: what, error })
   }
 
-  /** Puts back what could not be written, before what has come meanwhile. */
   #restore(left: ReadonlySet<Item>): void {
-    for (const [attempt, items] of Map.groupBy(left, ({ attempt: of }) => of)) {
-      const newer = this.#pending.get(attempt)
-      const progress = items.find(({ note }) => note.kind === 'progress')?.note
-      const lines = items.flatMap(({ line }) => (line === null ? [] : [line]))
-      this.#pending.set(attempt, {
-        progress: newer?.progress ?? (progress?.kind === 'progress' ? progress.value : null),
-        lines: [...lines, ...(newer?.lines ?? [])],
-      })
+    for (const [notes, items] of Map.groupBy(left, ({ of }) => of)) {
+      notes.restore(items)
+      this.#pending.add(notes)
     }
   }
-}
-
-function itemsOf(attempt: Attempt, pending: Pending, now: number): Item[] {
-  const { id, token } = attempt.job
-  const items: Item[] = pending.lines.map((line) => {
-    const { at, level, text } = line
-    const note: Note = { id, token, kind: 'log', agoMs: Math.round(now - at), level, text }
-    return { attempt, line, note }
-  })
-  if (pending.progress === null) return items
-  const note: Note = { id, token, kind: 'progress', value: pending.progress }
-  return [...items, { attempt, line: null, note }]
 }
 
 function* batchesOf(items: readonly Item[]): Generator<readonly Item[]> {

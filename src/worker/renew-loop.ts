@@ -10,6 +10,7 @@ import type { Clock } from '../core/clock.ts'
 import { isErrandError } from '../core/errors.ts'
 import type { LeaseRef, Note } from '../store/worker-calls.ts'
 import type { Store } from '../store/store.ts'
+import { renewEveryMs } from '../loops/renew-interval.ts'
 import { answered } from '../loops/supervised.ts'
 import { entryState, LeaseReader, type SharedLeases } from './lease-table.ts'
 import type { Ticks } from '../loops/time.ts'
@@ -65,7 +66,7 @@ export class RenewLoop {
   /** Looks after the leases of the table from now on, until none is left. */
   wake(): void {
     if (this.#renewAt === Infinity)
-      this.#renewAt = this.#options.ticks() + this.#options.leaseMs / 3
+      this.#renewAt = this.#options.ticks() + renewEveryMs(this.#options.leaseMs)
     this.#tickSoon()
   }
 
@@ -182,7 +183,7 @@ export class RenewLoop {
         else cancelled.push(lease)
       }
     }
-    this.#renewAt = now + leaseMs / 3
+    this.#renewAt = now + renewEveryMs(leaseMs)
     if (lost.length > 0) report({ kind: 'lost', leases: lost })
     if (cancelled.length > 0) report({ kind: 'cancel', leases: cancelled })
   }

@@ -1,8 +1,9 @@
 /**
  * The worker's side of lease renewal.
  *
- * Modes: `event-loop` (a loop here renews) ⇄ `thread` (a thread renews that said that it is ready, and nothing does here). A thread that cannot start,
- * or ends, leaves the leases to the event loop at once, loudly, and is tried again. So somebody renews from `start` to `stop`.
+ * Modes: `event-loop` (a loop here renews) ⇄ `thread` (a thread renews that said that it is ready, and nothing does here). A
+ * thread that cannot start, or ends, leaves the leases to the event loop at once, loudly, and is tried again. So leases are
+ * renewed from `start` to `stop`.
  */
 import type { Worker as Thread } from 'node:worker_threads'
 import { EventHub } from '../observe/events.ts'
@@ -20,6 +21,10 @@ export interface RenewerOptions {
   readonly events: EventHub
   readonly table: LeaseTable
   readonly leaseMs: number
+}
+
+/** Whom it reports to. */
+export interface RenewerReports {
   /** Leases that are no longer this worker's. */
   readonly lost: (leases: readonly LeaseRef[]) => void
   /** Jobs that someone asked to cancel. */
@@ -28,24 +33,26 @@ export interface RenewerOptions {
   readonly turned: () => void
 }
 
+const heard = (): void => undefined
+
+const nobody: RenewerReports = { lost: heard, cancelAsked: heard, turned: heard }
+
 /** Threads that failed one after another this often are tried at a slow pace only. */
 const quickTries = 4
 const slowTryMs = 60_000
 /** Of no account: nothing is leased. */
 const triedLeaseMs = 30_000
 
-/** Starts a renewer without leases, and tells how it renews and, when no thread could start, why. */
+/** Starts a renewer without leases, and returns how it renews and, when no thread could start, why. */
 export async function tryRenewer(
   store: Store,
 ): Promise<{ readonly mode: Renewer['mode']; readonly why: string | null }> {
-  const heard = (): void => undefined
   const events = new EventHub()
-  // Whoever tries says what came out.
+  // The caller says what came out.
   events.on('warning', heard)
   const table = new LeaseTable()
-  const told = { lost: heard, cancelAsked: heard, turned: heard }
-  const renewer = new Renewer({ store, events, table, leaseMs: triedLeaseMs, ...told })
-  await renewer.start()
+  const renewer = new Renewer({ store, events, table, leaseMs: triedLeaseMs })
+  await renewer.start(nobody)
   const { mode, whyNoThread: why } = renewer
   await renewer.stop()
   return { mode, why }
@@ -57,6 +64,7 @@ export class Renewer {
   readonly threadHealth: Health
   readonly #options: RenewerOptions
   readonly #stopping = new AbortController()
+  #reports: RenewerReports = nobody
   #loop: RenewLoop | null = null
   #thread: Thread | null = null
   /** The start of a thread that is under way. */
@@ -85,7 +93,8 @@ export class Renewer {
   }
 
   /** Resolves when leases are renewed, by a thread if there can be one. */
-  async start(): Promise<void> {
+  async start(reports: RenewerReports): Promise<void> {
+    this.#reports = reports
     const { connector } = this.#options.store
     if (connector === null) return this.#renewHere()
     const why = whyNoThread('worker/renewer-thread', connector)
@@ -163,9 +172,7 @@ export class Renewer {
 
   #say(why: string): void {
     this.#why = why
-    const what =
-      'Leases are renewed on the event loop: a handler that blocks it for longer than its lease runs again elsewhere.'
-    sayNoThread(this.#options.events, `${what} ${why}`)
+    sayNoThread(this.#options.events, { work: 'leases', why })
   }
 
   /** Renews on the event loop from now on. */
@@ -187,24 +194,24 @@ export class Renewer {
   #take(report: RenewReport): void {
     switch (report.kind) {
       case 'lost':
-        return this.#options.lost(report.leases)
+        return this.#reports.lost(report.leases)
       case 'cancel':
-        return this.#options.cancelAsked(report.leases)
+        return this.#reports.cancelAsked(report.leases)
       case 'failed':
         return void this.#failed(report.error)
       case 'worked': {
         const didWork = this.works
         this.health.worked()
-        if (!didWork) this.#options.turned()
+        if (!didWork) this.#reports.turned()
       }
     }
   }
 
-  /** Answers the milliseconds to wait. */
+  /** Returns the milliseconds to wait. */
   #failed(error: unknown): number {
     const didWork = this.works
     const againMs = this.health.failed(error)
-    if (didWork) this.#options.turned()
+    if (didWork) this.#reports.turned()
     return againMs
   }
 }

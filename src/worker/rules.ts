@@ -2,7 +2,6 @@
 import type { App } from '../app/app.ts'
 import { readStoredOptions, type StoredOptions } from '../app/new-job.ts'
 import type { Policy } from '../core/options.ts'
-import type { TaskList } from '../core/task-list.ts'
 import type { Definition } from '../core/task.ts'
 import type { ClaimedJob } from '../store/job.ts'
 
@@ -11,16 +10,15 @@ export interface Rules {
   readonly definition: Definition | null
   readonly policy: Policy
   readonly stored: StoredOptions
-}
-
-/** The rules of a job that this worker holds. */
-export interface HeldRules extends Rules {
   /** Whether all of the job can be read. One that cannot comes to nothing but its failure. */
   readonly isReadable: boolean
 }
 
-export function rulesOf(app: App, registry: TaskList, job: ClaimedJob): HeldRules {
-  const definition = registry.find(job.task)?.definition ?? null
+/** Finds the rules of a job: the same for whoever starts it and whoever ends it. */
+export type RulesOf = (job: ClaimedJob) => Rules
+
+/** Reads the rules of a job, whose task is defined so here. */
+export function readRules(app: App, definition: Definition | null, job: ClaimedJob): Rules {
   const stored = readStoredOptions(job.options)
   return {
     definition,

@@ -3,7 +3,7 @@
  * line is measured to start within a few tens of milliseconds: nothing for long jobs, hundreds or more for short ones.
  */
 import type { Courtesy } from './courtesy.ts'
-import type { Held } from './endings.ts'
+import type { Held } from './lease-table.ts'
 
 /** Bounds of a buffer, in jobs and milliseconds. */
 export const buffer = {
@@ -34,7 +34,7 @@ export interface Buffered extends Held {
   readonly at: number
 }
 
-export class Line {
+export class ServedQueue {
   readonly name: string
   readonly limit: number
   /** Shared by the lines of all queues that nobody named. */

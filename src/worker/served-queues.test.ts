@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { ClaimedJob } from '../store/job.ts'
-import { Lines, type Room } from './served-queues.ts'
-import type { Buffered, Line } from './served-queue.ts'
+import { ServedQueues, type Room } from './served-queues.ts'
+import type { Buffered, ServedQueue } from './served-queue.ts'
 
 const roomy: Room = { now: 1e6, idleSlots: 10, buffered: 0, leases: 4_000, quarantined: false }
 
@@ -10,8 +10,8 @@ function linesOf(
   queues: readonly string[],
   limits: Record<string, number> = {},
   open = false,
-): Lines {
-  return new Lines({ slots: 10, queues, open, slotsOf: (queue) => limits[queue] ?? null })
+): ServedQueues {
+  return new ServedQueues({ slots: 10, queues, open, slotsOf: (queue) => limits[queue] ?? null })
 }
 
 function claimedOf(
@@ -24,7 +24,7 @@ function claimedOf(
   return { jobs, cut }
 }
 
-function askedOf(lines: Lines, room: Partial<Room> = {}): Record<string, number> {
+function askedOf(lines: ServedQueues, room: Partial<Room> = {}): Record<string, number> {
   const { queues = [] } = lines.ask({ ...roomy, ...room }) ?? {}
   return Object.fromEntries(queues.map(({ name, limit }) => [name, limit]))
 }
@@ -141,7 +141,7 @@ function at(time: number, chars = 2): Buffered {
   return { at: time, job: { input: ' '.repeat(chars) } } as Buffered
 }
 
-function start(line: Line, count: number): void {
+function start(line: ServedQueue, count: number): void {
   for (let i = 0; i < count; i++) line.next()
 }
 

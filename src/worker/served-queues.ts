@@ -1,7 +1,7 @@
 /** The queues of a worker as lines: which are worth asking, what to ask of each, and what an answer tells about them. */
 import type { Claimed, ClaimRequest } from '../store/worker-calls.ts'
 import { Courtesy } from './courtesy.ts'
-import { buffer, Line } from './served-queue.ts'
+import { buffer, ServedQueue } from './served-queue.ts'
 
 /** The most jobs in one claim. */
 const largestClaim = 1_000
@@ -12,7 +12,7 @@ export const quarantineLosses = 2
 /** Lines of queues that nobody named are forgotten when they have been idle for so long, or sooner when there are more of them. */
 const idle = { longestMs: 4_000, most: 100 } as const
 
-export interface LinesOptions {
+export interface ServedQueuesOptions {
   readonly slots: number
   /** Slots of a queue, by its own settings. */
   readonly slotsOf: (queue: string) => number | null
@@ -37,11 +37,11 @@ export interface Room {
 /** A claim without what is the same in all. */
 export type Ask = Pick<ClaimRequest, 'queues' | 'others' | 'limit' | 'maxLosses'>
 
-export class Lines {
-  #all: Line[] = []
+export class ServedQueues {
+  #all: ServedQueue[] = []
   readonly #named: ReadonlySet<string>
-  readonly #byName = new Map<string, Line>()
-  readonly #options: LinesOptions
+  readonly #byName = new Map<string, ServedQueue>()
+  readonly #options: ServedQueuesOptions
   #paused: ReadonlySet<string> = new Set()
   /** Like `likely` of a line, for queues that have none yet. */
   #othersLikely: boolean
@@ -49,32 +49,37 @@ export class Lines {
   #turn = 0
   #claims = 0
 
-  constructor(options: LinesOptions) {
+  constructor(options: ServedQueuesOptions) {
     this.#options = options
     this.#othersLikely = options.open
     this.#named = new Set(options.queues)
     for (const queue of options.queues) this.of(queue)
   }
 
-  get all(): readonly Line[] {
+  get all(): readonly ServedQueue[] {
     return this.#all
   }
 
   /** The line of a queue; opens it when the queue is new. */
-  of(queue: string): Line {
+  of(queue: string): ServedQueue {
     let line = this.#byName.get(queue)
     if (line === undefined) {
       const { slots, slotsOf } = this.#options
       const courtesy = this.#named.has(queue) ? new Courtesy() : this.#othersCourtesy
-      line = new Line(queue, Math.min(slotsOf(queue) ?? slots, slots), courtesy)
+      line = new ServedQueue(queue, Math.min(slotsOf(queue) ?? slots, slots), courtesy)
       this.#byName.set(queue, line)
       this.#all.push(line)
     }
     return line
   }
 
+  /** A job of a task that is not known here has come; returns whether to offer it to other workers, or else to put it aside. */
+  meet(queue: string, now: number): 'offer' | 'aside' {
+    return this.of(queue).courtesy.meet(now)
+  }
+
   /** The line of a queue, if there is one. */
-  find(queue: string): Line | undefined {
+  find(queue: string): ServedQueue | undefined {
     return this.#byName.get(queue)
   }
 
@@ -101,7 +106,7 @@ export class Lines {
   }
 
   /** The next line in turn. */
-  next(): Line | undefined {
+  next(): ServedQueue | undefined {
     return this.all[this.#turn++ % this.all.length]
   }
 
@@ -220,7 +225,7 @@ export class Lines {
  * The highest loss count that a claim may ask for. Null without an idle slot; and while lines at their limit want more for
  * their buffers, since a claim that asks for lost jobs leaves those lines out: then only when others have waited for a turn.
  */
-function mostLosses(served: readonly Line[], room: Room): number | null {
+function mostLosses(served: readonly ServedQueue[], room: Room): number | null {
   if (room.idleSlots <= 0) return null
   const isCrowded = served.some((line) => line.likely && !line.hasRoom && line.wanted > 0)
   if (isCrowded && !served.some((line) => line.hasRoom && line.waitsForTurn(room.now))) return null
@@ -228,7 +233,7 @@ function mostLosses(served: readonly Line[], room: Room): number | null {
 }
 
 /** How much of a claim one line may take, so that a long line leaves room for others. Lines without work share one part. */
-function shareOf(limit: number, lines: readonly Line[]): number {
+function shareOf(limit: number, lines: readonly ServedQueue[]): number {
   const busy = lines.filter((line) => line.busy || line.running > 0).length
   const parts = busy === 0 ? lines.length : busy + (busy < lines.length ? 1 : 0)
   return Math.max(2, Math.ceil(limit / Math.max(1, parts)))

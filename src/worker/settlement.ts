@@ -10,32 +10,41 @@ import type { FailureReport } from '../core/enqueue-options.ts'
 import { followUpId } from '../core/id.ts'
 import { fromJson } from '../core/json.ts'
 import { keptAttempts, type AttemptOutcome, type KeptError } from '../core/job.ts'
-import { errorText, keepError } from '../core/kept-error.ts'
+import { keepError } from '../core/kept-error.ts'
 import type { AnyTask } from '../core/task.ts'
 import type { ClaimedJob, NewJob } from '../store/job.ts'
 import type { Settlement } from '../store/worker-calls.ts'
 import type { Rules } from './rules.ts'
+import type { RunResult } from './runner.ts'
 
-/** All that a settlement is made from. */
-export interface Settling {
-  readonly rules: Rules
-  readonly app: App
+/** How a job ends here: all that its settlement is made from, but for the time. */
+export interface Ending extends RunResult {
   readonly job: ClaimedJob
-  readonly outcome: Outcome
+  readonly rules: Rules
   /** Whether the handler was started, or for a lost job: whether its start was written. */
   readonly begun: boolean
-  /** How long ago the handler was started; null when it was not. */
-  readonly ranMs: number | null
-  readonly output: string | null
-  /** The output itself, for follow-ups. */
-  readonly value: unknown
+  /** When the handler was started, by the worker's ticks; null when it was not, or not here. */
+  readonly startedAt: number | null
   /** Jobs that the attempt enqueued. */
   readonly enqueued: readonly NewJob[]
-  /** The store's time. */
-  readonly now: number
+}
+
+/** Who makes the settlement. */
+export interface Maker {
+  readonly app: App
   /** The worker that ran the attempt, or settles what it did not run. */
   readonly worker: string
   readonly client: Pick<Client, 'taskFacts'>
+}
+
+/** All of it, at the time of making. */
+interface Given {
+  readonly maker: Maker
+  readonly ending: Ending
+  /** How long ago the handler was started; null when it was not. */
+  readonly ranMs: number | null
+  /** The store's time. */
+  readonly now: number
 }
 
 /** A settlement, with what it was made from for events. */
@@ -46,27 +55,29 @@ export interface Settled {
 }
 
 /** Makes the settlement. Rejects only when the store fails while errors of earlier attempts are read. */
-export function makeSettlement(given: Settling): Settled | Promise<Settled> {
-  const { job, outcome, now } = given
-  const decision = decide(
-    {
-      id: job.id,
-      task: job.task,
-      queue: job.queue,
-      counters: job.counters,
-      deadlineAt: job.deadlineAt,
-      startBy: job.startBy,
-      started: given.begun,
-    },
-    outcome,
-    given.rules.policy,
-    now,
-    Math.random,
-  )
+export function makeSettlement(
+  maker: Maker,
+  ending: Ending,
+  time: { readonly now: number; readonly ticks: number },
+): Settled | Promise<Settled> {
+  const { job, rules, outcome, begun, startedAt, enqueued } = ending
+  const { now } = time
+  const ranMs = startedAt === null ? null : time.ticks - startedAt
+  const given: Given = { maker, ending, ranMs, now }
+  const facts = {
+    id: job.id,
+    task: job.task,
+    queue: job.queue,
+    counters: job.counters,
+    deadlineAt: job.deadlineAt,
+    startBy: job.startBy,
+    started: begun,
+  }
+  const decision = decide(facts, outcome, rules.policy, now, Math.random)
   const error = 'error' in outcome ? outcome.error : undefined
   const kept = 'error' in outcome ? keepError(error, job.counters.attempts + 1, now) : null
-  const tasks = decision.kind === 'finish' ? followersOf(given, decision) : []
-  const carried = carriesEnqueued(outcome) ? given.enqueued : []
+  const tasks = decision.kind === 'finish' ? followersOf(given, decision) : nobody
+  const carried = carriesEnqueued(outcome) ? enqueued : []
   if (tasks.length === 0) return assemble(given, decision, kept, error, carried)
   return followUps(given, decision, kept, tasks).then((made) =>
     assemble(given, decision, kept, error, [...carried, ...made]),
@@ -74,13 +85,13 @@ export function makeSettlement(given: Settling): Settled | Promise<Settled> {
 }
 
 function assemble(
-  given: Settling,
+  given: Given,
   decision: Decision,
   kept: KeptError | null,
   error: unknown,
   followUps: readonly NewJob[],
 ): Settled {
-  const { id, token } = given.job
+  const { id, token } = given.ending.job
   const attempt = attemptOf(given, kept, error)
   if (decision.kind === 'requeue')
     return { settlement: { id, token, attempt, followUps, ...decision }, decision, error }
@@ -96,18 +107,23 @@ function assemble(
     yieldsToCancel,
     attempt,
     followUps,
-    output: state === 'completed' ? given.output : null,
+    output: state === 'completed' ? given.ending.output : null,
     startedAgoMs: given.ranMs === null ? null : Math.max(0, Math.round(given.ranMs)),
   }
   return { settlement, decision, error }
 }
 
-/** The encoded attempt for the job's history; null where there was no run, and for one that completed the job, which the job itself tells. */
-function attemptOf(given: Settling, error: KeptError | null, thrown: unknown): string | null {
-  const { job, now, ranMs } = given
-  const outcome = recordedAs(given.outcome)
-  if (outcome === 'completed' || (error === null && (outcome === null || !given.begun))) return null
-  const { worker, token } = job.lostBy ?? { worker: given.worker, token: job.token }
+/**
+ * The encoded attempt for the job's history; null where there was no run, and for one that completed the job, which the
+ * job itself shows.
+ */
+function attemptOf(given: Given, error: KeptError | null, thrown: unknown): string | null {
+  const { now, ranMs } = given
+  const { job } = given.ending
+  const outcome = recordedAs(given.ending.outcome)
+  if (outcome === 'completed' || (error === null && (outcome === null || !given.ending.begun)))
+    return null
+  const { worker, token } = job.lostBy ?? { worker: given.maker.worker, token: job.token }
   const startedAt = ranMs === null ? job.startedAt : Math.round(now - ranMs)
   const attempt = job.counters.attempts + 1
   const run = {
@@ -153,10 +169,10 @@ function carriesEnqueued(outcome: Outcome): boolean {
 type Follower = readonly [edge: string, task: AnyTask | string]
 
 function followersOf(
-  given: Settling,
+  given: Given,
   decision: Extract<Decision, { kind: 'finish' }>,
 ): readonly Follower[] {
-  const { definition, stored } = given.rules
+  const { definition, stored } = given.ending.rules
   if (depthOf(stored) > mostFollowUps) return nobody
   switch (decision.state) {
     case 'completed':
@@ -184,40 +200,39 @@ function named(
 }
 
 async function followUps(
-  given: Settling,
+  given: Given,
   decision: Decision,
   kept: KeptError | null,
   followers: readonly Follower[],
 ): Promise<NewJob[]> {
   const succeeded = decision.kind === 'finish' && decision.state === 'completed'
-  const input = succeeded ? given.value : await failureReport(given, decision, kept)
+  const input = succeeded ? given.ending.value : await failureReport(given, decision, kept)
   const made: NewJob[] = []
   for (const [edge, task] of followers) made.push(await followUp(given, edge, task, input))
   return made
 }
 
 /**
- * A follow-up is never lost to a mistake in its own options: then it goes without them, and a warning tells. It carries what its parent's codec
- * kept from the store, so that codec writes it as well, unless its task has one of its own.
+ * A follow-up is never lost to a mistake in its own options: then it goes without them, with a warning. It carries what its
+ * parent's codec kept from the store, so that codec writes it as well, unless its task has one of its own.
  */
 async function followUp(
-  given: Settling,
+  given: Given,
   edge: string,
   task: AnyTask | string,
   input: unknown,
 ): Promise<NewJob> {
-  const { app, job } = given
-  const depth = depthOf(given.rules.stored) + 1
+  const { app } = given.maker
+  const { job } = given.ending
+  const depth = depthOf(given.ending.rules.stored) + 1
   const origin = { id: followUpId(job.id, job.token, edge), parent: job.id, depth, of: job }
-  const known = await given.client.taskFacts(task)
+  const known = await given.maker.client.taskFacts(task)
   const facts = known.codec === null ? { ...known, codec: codecOf(given) } : known
   try {
     return makeJob(app, facts, input, undefined, origin)
   } catch (error) {
-    app.events.emit('warning', {
-      code: 'follow-up-options',
-      message: `The follow-up ${facts.name} of ${job.task} ${job.id} goes to the queue default without its own options: ${errorText(error)}`,
-    })
+    const { id, task: parent } = job
+    app.events.warn('follow-up-options', { id, task: parent, followUp: facts.name, error })
     return makeJob(
       app,
       { ...facts, queue: 'default', layer: {}, unique: null },
@@ -229,11 +244,12 @@ async function followUp(
 }
 
 async function failureReport(
-  given: Settling,
+  given: Given,
   decision: Decision,
   kept: KeptError | null,
 ): Promise<FailureReport> {
-  const { app, job } = given
+  const { app } = given.maker
+  const { job } = given.ending
   const { counters } = decision
   const [record] = job.counters.failures > 0 ? await app.store.get([job.id]) : []
   const earlier = decodeAttempts(app, record?.attempts ?? [], job.codec)
@@ -261,9 +277,6 @@ async function failureReport(
   return bounded(report)
 }
 
-/** Room for what a codec adds whatever the length of its text. */
-const codecSlack = 0.9
-
 const half = payloadBounds.refuseBytes / 2
 
 /** Truncates rather than refuses: first the input, then the stacks. Sizes are of characters, with room for three bytes each. */
@@ -287,6 +300,8 @@ function readInput(app: App, job: ClaimedJob): unknown {
   }
 }
 
-function codecOf(given: Settling): Codec | null {
-  return given.job.codec === null ? null : (given.app.findCodec(given.job.codec) ?? null)
+function codecOf(given: Given): Codec | null {
+  return given.ending.job.codec === null
+    ? null
+    : (given.maker.app.findCodec(given.ending.job.codec) ?? null)
 }

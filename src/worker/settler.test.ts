@@ -1,158 +1,144 @@
 import assert from 'node:assert/strict'
-import { test } from 'node:test'
-import { ErrandError } from '../core/errors.ts'
-import { EventHub } from '../observe/events.ts'
-import type { SettleAnswer, Settlement } from '../store/worker-calls.ts'
-import type { Store, StoreInfo } from '../store/store.ts'
+import { test, type TestContext } from 'node:test'
+import { App } from '../app/app.ts'
+import { Client, leased } from '../client/client.ts'
+import { task } from '../core/task.ts'
+import type { Warning } from '../observe/warnings.ts'
+import type { ClaimedJob } from '../store/job.ts'
+import type { Settlement } from '../store/worker-calls.ts'
+import { memory, MemoryDatabase } from '../stores/memory/index.ts'
 import { VirtualClock } from '../testing/virtual-clock.ts'
-import { Settler } from './settler.ts'
+import { Attempt } from './attempt.ts'
+import { LeaseTable } from './lease-table.ts'
+import { readRules } from './rules.ts'
+import { failed, type RunResult } from './runner.ts'
+import type { SettleBatches, Verdict } from './settle-batches.ts'
+import { Settler, type End } from './settler.ts'
 
-interface Call {
-  readonly ids: readonly string[]
-  readonly answer: () => void
-  readonly fail: (error: unknown) => void
+const done: RunResult = { outcome: { kind: 'completed' }, output: '1', value: 1 }
+
+/** A settler whose settlements are given these verdicts, one after another. */
+async function made(t: TestContext, ...verdicts: Verdict[]) {
+  const work = task({ name: 'work', run: () => 1 })
+  const store = memory({ clock: new VirtualClock(), database: new MemoryDatabase() })
+  t.after(() => store.close())
+  const app = new App({ store, tasks: [work] }, process.cwd())
+  const client = new Client(app)
+  const warnings: Warning[] = []
+  const outcomes: string[] = []
+  app.events.on('warning', (warning) => warnings.push(warning))
+  app.events.on('run-ended', ({ outcome }) => outcomes.push(outcome))
+  const written: Settlement[] = []
+  const batches = {
+    isPatient: true,
+    write: (settlement: Settlement, done: (verdict: Verdict) => void) => {
+      written.push(settlement)
+      const verdict = verdicts.shift() ?? assert.fail('no more than these were expected')
+      setImmediate(() => done(verdict))
+    },
+  }
+  const table = new LeaseTable()
+  const settler = new Settler({
+    app,
+    worker: 'w',
+    client,
+    rulesOf: (job) => readRules(app, work.definition, job),
+    table,
+    batches: batches as unknown as SettleBatches,
+    ticks: () => 5_000,
+    time: { now: 5_000 },
+    tellsRuns: true,
+  })
+  const job = leased(await client.prepare(work, undefined), 1, 0)
+  const room = table.room
+  const held = { job, lease: table.hold(job.id, 1, false, Infinity) }
+  const attempt = (): Attempt =>
+    new Attempt(
+      { ...held, rules: readRules(app, work.definition, job) },
+      { notes: { of: () => assert.fail() }, completeIn: () => assert.fail() },
+    )
+  const isReleased = (): boolean => table.room === room
+  /** Ends an attempt whose handler came to this. */
+  const end = (ended: RunResult): Promise<End> =>
+    new Promise(
+      (over) => void settler.end(attempt(), Promise.resolve(ended), () => undefined, over),
+    )
+  return { settler, job, held, attempt, end, written, warnings, outcomes, isReleased }
 }
 
-/** A settler on a store whose calls are answered by hand. */
-function made(info: Partial<StoreInfo> = {}) {
-  const clock = new VirtualClock()
-  const events = new EventHub()
-  const pauses: number[] = []
-  events.on('part-failed', ({ againMs }) => pauses.push(againMs ?? 0))
-  const calls: Call[] = []
-  const settle = (settlements: readonly Settlement[]): Promise<readonly SettleAnswer[]> =>
-    new Promise((resolve, reject) => {
-      calls.push({
-        ids: settlements.map(({ id }) => id),
-        answer: () => resolve(settlements.map(() => 'settled')),
-        fail: reject,
-      })
-    })
-  const settler = new Settler({ clock, settle, info } as unknown as Store, events, () => undefined)
-  const done: string[] = []
-  const hand = (count: number, name: string, output: string | null = null): void => {
-    for (let n = 0; n < count; n++) {
-      const id = `${name}${n}`
-      const settlement = { kind: 'finish', id, output, attempt: null, followUps: [] }
-      settler.settle(settlement as unknown as Settlement, () => done.push(id))
-    }
-  }
-  return { clock, calls, pauses, settler, hand, done }
+/** Waits until all verdicts are given. */
+async function passed(): Promise<void> {
+  for (let n = 0; n < 5; n++) await new Promise(setImmediate)
 }
 
-const away = new ErrandError('store-unavailable', 'away')
+function statesOf(written: readonly Settlement[]): readonly string[] {
+  return written.map((one) => (one.kind === 'finish' ? one.state : 'requeued'))
+}
 
-test('what is handed in together travels together, and the next batch gathers meanwhile', async () => {
-  const { clock, calls, settler, hand, done } = made()
-  hand(3, 'a')
-  await clock.advance(0)
-  hand(2, 'b')
-  await clock.advance(0)
+test('a cancel that was asked for wins in the end, whoever has the job', async (t) => {
+  const held = await made(t, 'cancel-asked', 'settled')
+  held.settler.endHeld(held.held, { kind: 'unstarted' })
+  await passed()
+  assert.deepEqual(statesOf(held.written), ['requeued', 'cancelled'])
+  assert.equal(held.isReleased(), true)
+
+  const ran = await made(t, 'cancel-asked', 'settled')
+  const outcome = { kind: 'failed', reason: 'error', error: new Error('no') } as const
+  await ran.end(failed(outcome))
+  assert.deepEqual(statesOf(ran.written), ['requeued', 'cancelled'])
+  assert.deepEqual(ran.outcomes, ['cancelled'])
+
+  const rescued = await made(t, 'cancel-asked', 'settled')
+  const job: ClaimedJob = { ...rescued.job, why: 'lost', startedAt: 1 }
+  const became = await rescued.settler.endRescued(job, { kind: 'lost' })
+  assert.deepEqual(became, { why: 'lost', to: 'cancelled' })
+})
+
+test('the slot is free once the settlement is handed in, before the store has taken it', async (t) => {
+  const { settler, attempt, written } = await made(t, 'settled')
+  const order: string[] = []
+  const free = (): void =>
+    void order.push(`free, ${written.length} written, ${settler.pending} pending`)
+  await new Promise((over) => void settler.end(attempt(), Promise.resolve(done), free, over))
+  order.push(`over, ${settler.pending} pending`)
+  assert.deepEqual(order, ['free, 1 written, 1 pending', 'over, 0 pending'])
+})
+
+test('what the store can never take fails its job without what it carried, and else leaves it to its lease, with a warning', async (t) => {
+  const refused = { refused: new Error('too much') }
+  const once = await made(t, refused, 'settled')
+  await once.end(done)
+  assert.deepEqual(statesOf(once.written), ['completed', 'failed'])
+  assert.deepEqual(once.warnings, [])
+
+  const twice = await made(t, refused, refused)
+  const end = await twice.end(done)
+  assert.equal(end.kind, 'refused')
   assert.deepEqual(
-    calls.map(({ ids }) => ids),
-    [['a0', 'a1', 'a2']],
+    twice.warnings.map(({ code }) => code),
+    ['settlement-refused'],
   )
-  calls[0]?.answer()
-  await clock.advance(0)
-  assert.deepEqual(calls[1]?.ids, ['b0', 'b1'])
-  calls[1]?.answer()
-  await clock.advance(0)
-  assert.deepEqual(done, ['a0', 'a1', 'a2', 'b0', 'b1'])
-  assert.equal(settler.pending, 0)
+  assert.equal(twice.isReleased(), true)
+
+  const held = await made(t, refused)
+  held.settler.endHeld(held.held, { kind: 'unstarted' })
+  await passed()
+  assert.equal(held.warnings[0]?.code, 'settlement-refused')
+
+  const rescued = await made(t, refused)
+  await assert.rejects(rescued.settler.endRescued(rescued.job, { kind: 'lost' }), refused.refused)
 })
 
-test('a batch that has grown goes along with those under way, three at most, and none is larger than 500', async () => {
-  const { clock, calls, settler, hand } = made()
-  hand(1, 'a')
-  await clock.advance(0)
-  hand(99, 'b')
-  await clock.advance(0)
-  assert.equal(calls.length, 1)
-  hand(1_500, 'c')
-  await clock.advance(0)
-  assert.deepEqual(
-    calls.map(({ ids }) => ids.length),
-    [1, 500, 500],
-  )
-  calls[1]?.answer()
-  await clock.advance(0)
-  assert.equal(calls[3]?.ids.length, 500)
-  for (let n = 0; n < 5; n++) {
-    for (const call of calls) call.answer()
-    await clock.advance(0)
-  }
-  assert.deepEqual(new Set(calls.flatMap(({ ids }) => ids)).size, 1_600)
-  assert.equal(settler.pending, 0)
+test("a rescued job that is someone else's by now came to nothing here", async (t) => {
+  const { settler, job } = await made(t, 'stale')
+  assert.equal(await settler.endRescued({ ...job, why: 'lost' }, { kind: 'lost' }), null)
 })
 
-test('a store that carries out one call after another has one batch at a time', async () => {
-  const { clock, calls, settler, hand } = made({ serial: true })
-  hand(1_200, 'a')
-  await clock.advance(0)
-  assert.equal(calls.length, 1)
-  for (const length of [500, 500, 200]) {
-    const call = calls.at(-1)
-    assert.equal(call?.ids.length, length)
-    call?.answer()
-    await clock.advance(0)
-  }
-  assert.equal(calls.length, 3)
-  assert.equal(settler.pending, 0)
-})
-
-test('batches that fail together share a pause, and one batch at a time tries again', async () => {
-  const { clock, calls, pauses, settler, hand, done } = made()
-  hand(1_200, 'a')
-  await clock.advance(0)
-  assert.equal(calls.length, 3)
-  for (const call of calls) call.fail(away)
-  await clock.advance(0)
-  assert.equal(pauses.length, 1)
-  await clock.advance(100)
-  assert.equal(calls.length, 4)
-  calls[3]?.fail(away)
-  await clock.advance(200)
-  assert.equal(calls.length, 5)
-  assert.equal(settler.pending, 1_200)
-  calls[4]?.answer()
-  await clock.advance(0)
-  assert.equal(calls.length, 7)
-  for (const call of calls.slice(5)) call.answer()
-  await clock.advance(0)
-  assert.equal(done.length, 1_200)
-  assert.equal(settler.pending, 0)
-})
-
-test('after giving up nothing is tried again', async () => {
-  const { clock, calls, settler, hand } = made()
-  hand(300, 'a')
-  await clock.advance(0)
-  settler.giveUp()
-  for (const call of calls) call.fail(away)
-  await clock.advance(60_000)
-  assert.equal(calls.length, 1)
-  assert.equal(clock.pending, 0)
-})
-
-test('a batch is bounded in characters, and so is all that waits', async () => {
-  const { clock, calls, settler, hand, done } = made()
-  const output = 'x'.repeat(1_000_000)
-  hand(40, 'a', output)
-  assert.ok(settler.isFull)
-  const ids: string[] = []
-  for (let n = 0; n < calls.length || ids.length < 40; n++) {
-    await clock.advance(0)
-    const call = calls[n]
-    assert.ok(call !== undefined && call.ids.length <= 4, `${call?.ids.length} of 1 MB at once`)
-    ids.push(...call.ids)
-    call.answer()
-    await clock.advance(0)
-  }
-  assert.deepEqual(ids, done)
-  assert.equal(done.length, 40)
-  assert.equal(settler.isFull, false)
-  hand(1, 'b', 'x'.repeat(5_000_000))
-  hand(1, 'c')
-  await clock.advance(0)
-  assert.deepEqual(calls.at(-1)?.ids, ['b0'])
+test('an attempt that was given up settles nothing when its handler ends', async (t) => {
+  const { settler, attempt, written } = await made(t)
+  const left = attempt()
+  left.leave()
+  const never = (): void => assert.fail()
+  await settler.end(left, Promise.resolve(done), never, never)
+  assert.deepEqual(written, [])
 })

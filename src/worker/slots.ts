@@ -6,92 +6,103 @@ import type { App } from '../app/app.ts'
 import { depthOf, mostFollowUps } from '../app/new-job.ts'
 import { deferral, overdue } from '../core/decide.ts'
 import { ErrandError } from '../core/errors.ts'
-import { errorText } from '../core/kept-error.ts'
-import type { ClaimedJob } from '../store/job.ts'
-import { Attempt, type AbortCause, type Ended } from './attempt.ts'
-import { failed, factsOf, type Endings, type Held } from './endings.ts'
-import type { ViewServices } from './job-view.ts'
-import type { LeaseTable } from './lease-table.ts'
-import type { Notes } from './notes.ts'
-import type { HeldRules } from './rules.ts'
+import type { StoreTime } from '../loops/store-time.ts'
+import { stopDefaults } from '../loops/stop-defaults.ts'
 import { answered } from '../loops/supervised.ts'
-
-/** How long an aborted handler may take before it counts as stuck and its lease is let go; a stop may give it longer. */
-export const abortGraceMs = 5_000
+import type { Ticks } from '../loops/time.ts'
+import type { ClaimedJob } from '../store/job.ts'
+import { Attempt, type AttemptServices } from './attempt.ts'
+import type { Held, LeaseTable } from './lease-table.ts'
+import type { Notes } from './notes.ts'
+import type { RulesOf } from './rules.ts'
+import type { AbortCause, Runner } from './runner.ts'
+import type { ServedQueues } from './served-queues.ts'
+import { factsOf, type Settler } from './settler.ts'
 
 export interface SlotsOptions {
   readonly app: App
   readonly worker: string
-  readonly context: unknown
+  readonly runner: Runner
+  readonly rulesOf: RulesOf
   readonly table: LeaseTable
-  readonly endings: Endings
+  readonly settler: Settler
   readonly notes: Notes
-  readonly services: ViewServices
-  /** The store's time. */
-  readonly storeNow: () => number
-  /** A slot became free. */
-  readonly freed: (job: ClaimedJob) => void
-  /** What to do with a job that cannot run here, for want of its task or codec: offer it to other workers, or put it aside. */
-  readonly unknown: (job: ClaimedJob) => 'offer' | 'aside'
+  readonly ticks: Ticks
+  readonly time: StoreTime
+  readonly queues: ServedQueues
 }
 
 export class Slots {
-  readonly running: Set<Attempt> = new Set()
+  readonly #running = new Set<Attempt>()
   readonly #options: SlotsOptions
+  readonly #services: AttemptServices
   #timerAt = Infinity
   #stopTimer: (() => void) | null = null
 
   constructor(options: SlotsOptions) {
+    const { notes, settler } = options
     this.#options = options
+    this.#services = {
+      notes,
+      completeIn: (tx, attempt, output) => settler.completeIn(tx, attempt, output),
+    }
+  }
+
+  /** The attempts in them. */
+  get running(): ReadonlySet<Attempt> {
+    return this.#running
   }
 
   get stuck(): number {
     let stuck = 0
-    for (const attempt of this.running) if (attempt.stuck) stuck++
+    for (const attempt of this.running) if (attempt.isStuck) stuck++
     return stuck
   }
 
-  /** Starts a job, or settles it at once when it cannot or need not run; answers whether it took a slot. */
-  start(held: Held): boolean {
-    const { app, endings, notes, services, context, storeNow, unknown } = this.#options
-    const { job } = held
-    const rules = endings.rulesOf(job)
+  /**
+   * Starts a job, or ends it at once when it cannot or need not run; returns whether it took a slot. `left` is called when the
+   * slot is free again.
+   */
+  start(held: Held, left: () => void): boolean {
+    const { app, rulesOf, settler, queues, ticks, time } = this.#options
+    const { job, lease } = held
+    const rules = rulesOf(job)
     const { definition, policy, stored } = rules
     if (!rules.isReadable) {
-      this.#fail(held, rules)
+      this.#fail(held)
       return false
     }
     if (!definition?.handler || (job.codec !== null && app.findCodec(job.codec) === undefined)) {
-      if (unknown(job) === 'offer') this.giveBack([held])
+      if (queues.meet(job.queue, ticks()) === 'offer') this.giveBack([held])
       else this.#setAside(held)
       return false
     }
     if (depthOf(stored) > mostFollowUps) {
-      endings.settleHeld(held, { kind: 'unrecoverable', reason: 'error', error: loop(job) }, rules)
+      settler.endHeld(held, { kind: 'unrecoverable', reason: 'error', error: loop(job) })
       return false
     }
-    const late = overdue(job, storeNow())
+    const late = overdue(job, time.now)
     if (late !== null) {
-      endings.settleHeld(held, { kind: 'overdue', reason: late }, rules)
+      settler.endHeld(held, { kind: 'overdue', reason: late })
       return false
     }
-    const attempt = new Attempt(job, { app, definition, policy, stored, context, notes, services })
-    attempt.lease = held.lease
-    this.running.add(attempt)
-    if (policy.losses === 0 && job.startedAt === null) void this.#startNoted(attempt)
-    else this.#begin(attempt)
+    const attempt = new Attempt({ job, lease, rules }, this.#services)
+    const free = (): void => {
+      if (this.#running.delete(attempt)) left()
+    }
+    this.#running.add(attempt)
+    if (policy.losses === 0 && job.startedAt === null) void this.#startNoted(attempt, free)
+    else this.#begin(attempt, free)
     return true
   }
 
   /** Gives back jobs that were not started. */
   giveBack(held: readonly Held[]): void {
-    const { endings } = this.#options
-    for (const one of held) {
-      endings.settleHeld(one, { kind: 'unstarted' }, endings.rulesOf(one.job))
-    }
+    const { settler } = this.#options
+    for (const one of held) settler.endHeld(one, { kind: 'unstarted' })
   }
 
-  /** Tells an attempt that its lease is someone else's, or that it was asked to cancel; answers whether it runs. */
+  /** Tells an attempt that its lease is someone else's, or that it was asked to cancel; returns whether it runs. */
   abort(id: string, token: number, cause: AbortCause): boolean {
     for (const attempt of this.running) {
       if (attempt.job.id !== id || attempt.job.token !== token) continue
@@ -104,9 +115,7 @@ export class Slots {
   /** Aborts what runs, for a stop that lets it end until the given time; its leases are kept until then. */
   interruptAll(mayEndUntil: number): void {
     for (const attempt of this.running) {
-      if (attempt.stuck) continue
-      attempt.mayEndUntil = mayEndUntil
-      this.#abort(attempt, 'interrupted')
+      if (!attempt.isStuck) this.#abort(attempt, 'interrupted', mayEndUntil)
     }
   }
 
@@ -115,13 +124,14 @@ export class Slots {
    * lost. What a handler comes to after that counts for nothing.
    */
   release(): void {
-    const { endings, table } = this.#options
+    const { settler, table } = this.#options
     for (const attempt of this.running) {
-      this.running.delete(attempt)
-      const kind = attempt.parts.policy.losses === 0 ? 'lost' : 'interrupted'
+      this.#running.delete(attempt)
+      attempt.leave()
+      const kind = attempt.rules.policy.losses === 0 ? 'lost' : 'interrupted'
       // Before it has begun, whether its start is written is not known: the lease runs out.
-      if (attempt.leaseLost || attempt.startedAt === 0) table.drop(attempt.lease)
-      else endings.settle(attempt, failed({ kind }))
+      if (attempt.isLeaseLost || attempt.startedAt === null) table.drop(attempt.lease)
+      else settler.endLeft(attempt, { kind })
     }
   }
 
@@ -131,78 +141,58 @@ export class Slots {
   }
 
   /** Fails a job that cannot be read, whoever knows its task: what is lost of it is lost for all. */
-  #fail(held: Held, rules: HeldRules): void {
-    const { app, endings } = this.#options
+  #fail(held: Held): void {
+    const { app, settler } = this.#options
     const { id, task } = held.job
-    endings.settleHeld(held, { kind: 'unreadable' }, rules)
-    app.events.emit('warning', {
-      code: 'job-unreadable',
-      message: `${task} ${id} was failed without a run, for not all that is stored of it can be read. What can, is kept: see errand jobs show ${id}`,
-    })
+    settler.endHeld(held, { kind: 'unreadable' })
+    app.events.warn('job-unreadable', { id, task })
   }
 
   #setAside(held: Held): void {
-    const { app, endings } = this.#options
+    const { app, settler } = this.#options
     const { id, task, queue, counters } = held.job
-    const policy = app.policy(null, null, queue)
-    const rules = { definition: null, policy, stored: {}, isReadable: true }
-    endings.settleHeld(held, { kind: 'unknown' }, rules)
+    settler.endHeld(held, { kind: 'unknown' })
     if (counters.deferrals > 0) return
     app.events.emit('job-unknown', { id, task, queue, againMs: deferral.firstMs })
   }
 
   /** An at-most-once task: its start is in the store before it runs. */
-  async #startNoted(attempt: Attempt): Promise<void> {
+  async #startNoted(attempt: Attempt, free: () => void): Promise<void> {
     const { app, table } = this.#options
     const { id, token, task } = attempt.job
     try {
       const call = app.store.note([{ id, token, kind: 'start', agoMs: 0 }])
       const [answer] = await answered(app.store.clock, call)
-      if (!this.running.has(attempt)) return
-      if (answer === 'noted') return this.#begin(attempt)
-      this.#leave(attempt)
+      if (attempt.isLeft) return
+      if (answer === 'noted') return this.#begin(attempt, free)
+      free()
       table.drop(attempt.lease)
     } catch (error) {
       // Whether the start was written is not known, so the job must not run here.
-      this.#leave(attempt)
+      free()
       table.drop(attempt.lease)
-      app.events.emit('warning', {
-        code: 'start-not-written',
-        message: `${task} ${id} was not started: ${errorText(error)}`,
-      })
+      app.events.warn('start-not-written', { id, task, error })
     }
   }
 
-  #begin(attempt: Attempt): void {
-    const { app, worker, table, services } = this.#options
-    const { policy } = attempt.parts
-    const now = services.ticks()
-    attempt.startedAt = now
-    const endsAt = policy.timeoutMs === null ? Infinity : now + policy.timeoutMs
-    table.start(attempt.lease, now, endsAt + abortGraceMs)
+  #begin(attempt: Attempt, free: () => void): void {
+    const { app, worker, runner, table, settler, ticks } = this.#options
+    const { timeoutMs } = attempt.rules.policy
+    const now = ticks()
+    const endsAt = timeoutMs === null ? Infinity : now + timeoutMs
+    table.start(attempt.lease, now, endsAt + stopDefaults.abortGraceMs)
     if (endsAt < this.#timerAt) this.#arm(endsAt)
     if (app.events.has('run-started')) app.events.emit('run-started', factsOf(attempt, worker))
-    void attempt.run().then((ended) => this.#ended(attempt, ended))
+    void settler.end(attempt, attempt.begin(runner, now), free)
   }
 
-  #ended(attempt: Attempt, ended: Ended): void {
-    if (!this.running.has(attempt)) return
-    this.#options.endings.end(attempt, ended)
-    this.#leave(attempt)
-  }
-
-  #leave(attempt: Attempt): void {
-    this.running.delete(attempt)
-    this.#options.freed(attempt.job)
-  }
-
-  #abort(attempt: Attempt, cause: AbortCause): void {
-    const now = this.#options.services.ticks()
-    attempt.abort(cause, now)
-    const stuckAt = stuckAtOf(attempt)
-    const { table } = this.#options
+  #abort(attempt: Attempt, cause: AbortCause, mayEndUntil?: number): void {
+    const { table, ticks } = this.#options
+    attempt.abort(cause, ticks(), mayEndUntil)
+    const { stuckAt } = attempt
+    if (stuckAt === Infinity) return
     // Its timeout may come before the end of the time that a stop gives it, and means nothing any more.
-    if (attempt.mayEndUntil > 0 && !attempt.leaseLost) table.renewUntil(attempt.lease, stuckAt)
+    if (attempt.hasTimeToEnd && !attempt.isLeaseLost) table.renewUntil(attempt.lease, stuckAt)
     else table.renewAtMostUntil(attempt.lease, stuckAt)
     this.#arm(Math.min(this.#timerAt, stuckAt))
   }
@@ -211,32 +201,27 @@ export class Slots {
   #arm(at: number): void {
     this.#stopTimer?.()
     this.#timerAt = at
-    const inMs = Math.max(1, Math.ceil(at - this.#options.services.ticks()))
+    const inMs = Math.max(1, Math.ceil(at - this.#options.ticks()))
     this.#stopTimer = this.#options.app.store.clock.after(inMs, () => this.#look())
   }
 
   #look(): void {
-    const now = this.#options.services.ticks()
+    const now = this.#options.ticks()
     let next = Infinity
     for (const attempt of this.running) {
-      const { endsAt } = attempt
-      if (attempt.abortCause === null && endsAt <= now) attempt.abort('timeout', now)
-      if (attempt.abortCause === null) next = Math.min(next, endsAt)
-      else if (!attempt.stuck) next = Math.min(next, this.#lookAtAborted(attempt, now))
+      if (attempt.timesOutAt <= now) attempt.abort('timeout', now)
+      if (attempt.stuckAt <= now) this.#stick(attempt, now)
+      next = Math.min(next, attempt.timesOutAt, attempt.stuckAt)
     }
     this.#timerAt = Infinity
     if (next < Infinity) this.#arm(next)
   }
 
-  /** When to look at an aborted attempt again; `Infinity` once it is stuck. */
-  #lookAtAborted(attempt: Attempt, now: number): number {
-    const stuckAt = stuckAtOf(attempt)
-    if (now < stuckAt) return stuckAt
-    attempt.stuck = true
+  #stick(attempt: Attempt, now: number): void {
     const { app, worker } = this.#options
-    const ranMs = now - attempt.startedAt
+    attempt.stick()
+    const ranMs = now - (attempt.startedAt ?? now)
     app.events.emit('run-stuck', { ...factsOf(attempt, worker), ranMs })
-    return Infinity
   }
 }
 
@@ -246,8 +231,4 @@ function loop({ id, task }: ClaimedJob): ErrandError {
     `${task} comes after ${mostFollowUps} follow-ups in a row, which is taken for a loop, such as two tasks that are each other's onFailure. It was not run, and nothing follows it. End the loop; a chain without end is made by job.enqueue().`,
     { details: { id } },
   )
-}
-
-function stuckAtOf({ abortedAt, mayEndUntil }: Attempt): number {
-  return Math.max(abortedAt + abortGraceMs, mayEndUntil)
 }

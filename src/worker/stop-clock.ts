@@ -2,11 +2,12 @@
 import { sleep, type Clock } from '../core/clock.ts'
 import { toMs } from '../core/duration.ts'
 import { refuseUnknownKeys } from '../core/option-keys.ts'
+import { stopDefaults } from '../loops/stop-defaults.ts'
 import type { StopOptions } from './worker-options.ts'
 import type { Ticks } from '../loops/time.ts'
 
-/** Bounds of a stop, in milliseconds. */
-export const stopDefaults = { graceMs: 25_000, abortGraceMs: 5_000, closeMs: 300 } as const
+/** How long closing one part may take, in milliseconds. */
+const closeMs = 300
 
 /** The longest pause between two looks. */
 const lookMs = 20
@@ -35,7 +36,7 @@ export class StopClock {
 
   /** Sets the times from now on; those set before can only come nearer. Throws `invalid-option`. */
   set(options: StopOptions): void {
-    refuseUnknownKeys(options, ['grace', 'abortGrace', 'exiting'], 'stop()')
+    refuseUnknownKeys(options, ['grace', 'abortGrace'], 'stop()')
     const { grace = stopDefaults.graceMs, abortGrace = stopDefaults.abortGraceMs } = options
     const graceMs = grace === 'none' ? Infinity : toMs(grace, 'stop().grace')
     const abortGraceMs = toMs(abortGrace, 'stop().abortGrace')
@@ -56,13 +57,13 @@ export class StopClock {
 
   /** Waits for something, but not for longer than closing may take. A failure is handed on. */
   async briefly(work: Promise<unknown>): Promise<void> {
-    await this.#within(work, stopDefaults.closeMs)
+    await this.#within(work, closeMs)
   }
 
-  /** Waits for something that is the user's own: until jobs would be left, or briefly after that. Tells whether it ended. */
+  /** Waits for something that is the user's own: until jobs would be left, or briefly after that. Returns whether it ended. */
   patiently(work: Promise<unknown>): Promise<boolean> {
     const leftMs = this.#leaveAt < Infinity ? this.#leaveAt - this.#ticks() : stopDefaults.graceMs
-    return this.#within(work, Math.max(leftMs, stopDefaults.closeMs))
+    return this.#within(work, Math.max(leftMs, closeMs))
   }
 
   async #within(work: Promise<unknown>, ms: number): Promise<boolean> {

@@ -13,12 +13,13 @@ import { toMs } from '../core/duration.ts'
 import { ErrandError } from '../core/errors.ts'
 import { refuseUnknownKeys } from '../core/option-keys.ts'
 import { refuseInThread } from '../loops/in-thread.ts'
-import { errorText } from '../core/kept-error.ts'
 import { readList, readQueueName } from '../core/read.ts'
-import { Parts } from './wiring.ts'
+import { Wiring } from './wiring.ts'
 import type { StopOptions, Worker, WorkerOptions, WorkerStatus } from './worker-options.ts'
 import { inRootContext } from '../loops/root-context.ts'
-import { stopDefaults, StopClock } from './stop-clock.ts'
+import { stopDefaults } from '../loops/stop-defaults.ts'
+import { StopClock } from './stop-clock.ts'
+import { stopToExit, type StopsToExit } from './stop-to-exit.ts'
 import { ticksOf, type Ticks } from '../loops/time.ts'
 import { clearInterval, setInterval } from '../core/timers.ts'
 
@@ -31,7 +32,7 @@ const warnAfterMs = 1_000
 /** The shortest poll. */
 const leastPollMs = 10
 
-export class ErrandWorker implements Worker {
+export class ErrandWorker implements Worker, StopsToExit {
   readonly id: string = uuidv7()
   readonly #app: App
   readonly #client: Client
@@ -43,11 +44,11 @@ export class ErrandWorker implements Worker {
   readonly #over: () => void
   #state: WorkerStatus['state'] = 'new'
   #queues: readonly string[] = []
-  #parts: Parts | null = null
+  #parts: Wiring | null = null
   /** Whether `start` is at work. */
   #isOpening = false
   #hasContext = false
-  /** Whether the last claim was answered, so that nothing more comes in. */
+  /** Whether the last claim has returned, so that nothing more comes in. */
   #fetched = false
   #keepAlive: NodeJS.Timeout | null = null
   #stopping: Promise<void> | null = null
@@ -112,17 +113,22 @@ export class ErrandWorker implements Worker {
     }
   }
 
-  /** `exiting` says that the process ends right after: what still runs is then given up as interrupted. */
-  stop(options: StopOptions & { readonly exiting?: boolean } = {}): Promise<void> {
-    this.#stopClock.set(options)
-    this.#stopping ??= inRootContext(() => this.#close(options.exiting ?? false)).finally(
-      this.#over,
-    )
-    return this.#stopping
+  stop(options: StopOptions = {}): Promise<void> {
+    return this.#stop(options, 'stay')
+  }
+
+  [stopToExit](options: StopOptions): Promise<void> {
+    return this.#stop(options, 'exit')
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.stop()
+  }
+
+  #stop(options: StopOptions, then: 'stay' | 'exit'): Promise<void> {
+    this.#stopClock.set(options)
+    this.#stopping ??= inRootContext(() => this.#close(then)).finally(this.#over)
+    return this.#stopping
   }
 
   async #open(): Promise<void> {
@@ -132,7 +138,7 @@ export class ErrandWorker implements Worker {
     this.#queues = this.#asked ?? [...app.queueNames(), ...(app.open ? ['*'] : [])]
     const context = await app.context.acquire()
     this.#hasContext = true
-    const parts = new Parts({
+    const parts = new Wiring({
       app,
       client: this.#client,
       worker: this.id,
@@ -162,13 +168,12 @@ export class ErrandWorker implements Worker {
   async #warn(): Promise<void> {
     const { store, events } = this.#app
     if (this.#stopping !== null) return
-    // A store that does not answer is reported by whatever needs it.
+    // A store that does not respond is reported by what needs it.
     const warnings = await store.warnings('ask').catch(() => [])
-    for (const { text, advice } of warnings)
-      events.emit('warning', { code: 'store-at-risk', message: `${text} ${advice}` })
+    for (const { text, advice } of warnings) events.warn('store-at-risk', { text, advice })
   }
 
-  async #close(exiting: boolean): Promise<void> {
+  async #close(then: 'stay' | 'exit'): Promise<void> {
     const clock = this.#stopClock
     await clock.until(
       () => clock.abortAt,
@@ -185,38 +190,39 @@ export class ErrandWorker implements Worker {
     void parts.fetcher.stop().then(() => (this.#fetched = true))
     await clock.until(
       () => clock.abortAt,
-      () => parts.live === 0,
+      () => live(parts) === 0,
     )
     // Handlers may go on without limit, if a stop says so; a store that does not answer is not waited for so long.
     const settleBy = this.#ticks() + stopDefaults.graceMs
-    const isAtRest = (): boolean => parts.live === 0 && this.#fetched && parts.endings.pending === 0
+    const isAtRest = (): boolean =>
+      live(parts) === 0 && this.#fetched && parts.settler.pending === 0
     await clock.until(() => (clock.abortAt < Infinity ? clock.abortAt : settleBy), isAtRest)
     parts.slots.interruptAll(clock.leaveAt)
     const leaveBy = settleBy + stopDefaults.abortGraceMs
     await clock.until(() => (clock.leaveAt < Infinity ? clock.leaveAt : leaveBy), isAtRest)
     const clean = isAtRest() && parts.slots.stuck === 0
-    if (exiting && !clean) await this.#release(parts)
+    if (then === 'exit' && !clean) await this.#release(parts)
     await this.#letGo(parts)
     this.#state = 'stopped'
     events.emit('worker-stopped', { worker: this.id, clean })
   }
 
   /** Gives up what still runs, because the process is about to exit. */
-  async #release(parts: Parts): Promise<void> {
+  async #release(parts: Wiring): Promise<void> {
     parts.slots.release()
     const settled = async (): Promise<void> => {
-      while (parts.endings.pending > 0) await sleep(this.#app.store.clock, 5)
+      while (parts.settler.pending > 0) await sleep(this.#app.store.clock, 5)
     }
     await this.#stopClock.briefly(settled())
   }
 
   /** Ends the parts, writes the end of the worker's record and disposes the context, each within its time. */
-  async #letGo(parts: Parts): Promise<void> {
-    const closing = async (code: string, work: Promise<unknown>): Promise<void> => {
-      await work.catch((error: unknown) => {
-        const message = `Worker ${this.id} could not close all that it had opened: ${errorText(error)}`
-        this.#app.events.emit('warning', { code, message })
-      })
+  async #letGo(parts: Wiring): Promise<void> {
+    const closing = async (
+      code: 'part-stop' | 'worker-record' | 'context-dispose',
+      work: Promise<unknown>,
+    ): Promise<void> => {
+      await work.catch((error: unknown) => this.#app.events.warn(code, { worker: this.id, error }))
     }
     await closing('part-stop', this.#stopClock.briefly(parts.stop()))
     await closing('worker-record', this.#stopClock.briefly(parts.recordEnd()))
@@ -234,6 +240,11 @@ export class ErrandWorker implements Worker {
     this.#hasContext = false
     await this.#app.context.release()
   }
+}
+
+/** Handlers that run and are not stuck. */
+function live({ slots }: Wiring): number {
+  return slots.running.size - slots.stuck
 }
 
 function readQueues(queues: readonly string[]): readonly string[] {

@@ -3,15 +3,12 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { createErrand, type StopOptions, type Worker } from 'errand'
 import { openStore } from '../../src/cli/open-store.ts'
 import { mayPass } from '../../src/loops/supervised.ts'
+import { stopWorkerToExit } from '../../src/worker/stop-to-exit.ts'
 import { askedToStop, configOf, readPart, tellUp } from './parts.ts'
 import { keepingLedger, withoutFencing } from './watched-store.ts'
 
 /** Too short for some of what runs, so that the end of a worker interrupts jobs as well. */
-const stopping: StopOptions & { readonly exiting: true } = {
-  grace: 300,
-  abortGrace: 300,
-  exiting: true,
-}
+const stopping: StopOptions = { grace: 300, abortGrace: 300 }
 
 /** Between two attempts to start while the store is away. */
 const restMs = 200
@@ -32,7 +29,7 @@ const worker = await started()
 if (worker !== null) {
   tellUp()
   await asked
-  await worker.stop(stopping)
+  await stopWorkerToExit(worker, stopping)
 }
 await errand.close()
 process.exit(0)

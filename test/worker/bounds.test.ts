@@ -7,7 +7,7 @@ import type { Store } from '../../src/store/store.ts'
 import { memory, MemoryDatabase } from '../../src/stores/memory/index.ts'
 import { VirtualClock } from '../../src/testing/virtual-clock.ts'
 import { handedBytes } from '../../src/core/job.ts'
-import { settlerBound } from '../../src/worker/settler.ts'
+import { settlerBound } from '../../src/worker/settle-batches.ts'
 import { faulty, noFault } from './faulty.ts'
 import { appOn, inMemory } from './harness.ts'
 

@@ -6,6 +6,7 @@ import { task } from '../../src/core/task.ts'
 import { MemoryDatabase, memory } from '../../src/stores/memory/index.ts'
 import { spying } from '../../src/testing/by-hand.ts'
 import { VirtualClock } from '../../src/testing/virtual-clock.ts'
+import { stopWorkerToExit } from '../../src/worker/stop-to-exit.ts'
 import type { ErrandWorker } from '../../src/worker/worker.ts'
 import { appOn, gate, inMemory, type Bench } from './harness.ts'
 import { faulty, noFault } from './faulty.ts'
@@ -104,7 +105,7 @@ test('a handler that ignores its abort is given up as interrupted just before th
   const { task: hold } = holding(false)
   const bench = inMemory(t, { tasks: [hold] })
   const { id, worker } = await withOneRunning(bench)
-  await took(bench, worker.stop({ grace: '1s', abortGrace: '1s', exiting: true }))
+  await took(bench, stopWorkerToExit(worker, { grace: '1s', abortGrace: '1s' }))
   const job = await bench.jobs.get(id)
   assert.deepEqual([job?.state, job?.interruptions, job?.attempts], ['ready', 1, 0])
 })
@@ -113,7 +114,7 @@ test('a job that may begin only once fails as lost when its handler is given up'
   const { task: hold } = holding(false, 0)
   const bench = inMemory(t, { tasks: [hold] })
   const { id, worker } = await withOneRunning(bench)
-  await took(bench, worker.stop({ grace: '1s', abortGrace: '1s', exiting: true }))
+  await took(bench, stopWorkerToExit(worker, { grace: '1s', abortGrace: '1s' }))
   const job = await bench.jobs.get(id)
   assert.deepEqual([job?.state, job?.reason, job?.attempts], ['failed', 'lost', 1])
 })
@@ -126,7 +127,7 @@ test('a handler that ends after it was given up settles nothing', async (t) => {
   })
   const bench = appOn(t, settling, { tasks: [hold] })
   const { id, worker } = await withOneRunning(bench)
-  await took(bench, worker.stop({ grace: '1s', abortGrace: '1s', exiting: true }))
+  await took(bench, stopWorkerToExit(worker, { grace: '1s', abortGrace: '1s' }))
   assert.equal((await bench.jobs.get(id))?.state, 'ready')
   assert.deepEqual(
     bench.told.ended.map(({ outcome }) => outcome),

@@ -4,6 +4,7 @@ import type { Command } from 'commander'
 import { ErrandError, isErrandError } from '../../core/errors.ts'
 import { nearest } from '../../core/nearest.ts'
 import type { Errand } from '../../errand.ts'
+import { hasOwnLog } from '../../observe/own-log.ts'
 import type { Round } from '../../singleton/loop.ts'
 import { flagOf, type OptionSpec, type OptionSpecs } from '../../singleton/options.ts'
 import type { AnySingleton } from '../../singleton/singleton.ts'
@@ -120,7 +121,7 @@ function codeOf({ status, error }: Round, errand: Errand): ExitCode {
       return 1
     case 'pending':
       if (error instanceof Error) throw error
-      if (!errand.hasLog) remark('another process has the lock: nothing was run')
+      if (!hasOwnLog(errand)) remark('another process has the lock: nothing was run')
       return 4
   }
 }

@@ -2,6 +2,8 @@
 import type { Command } from 'commander'
 import type { Duration } from '../../core/duration.ts'
 import type { Errand } from '../../errand.ts'
+import { stopDefaults } from '../../loops/stop-defaults.ts'
+import { stopWorkerToExit } from '../../worker/stop-to-exit.ts'
 import type { StopOptions, Worker, WorkerOptions } from '../../worker/worker-options.ts'
 import { action, type Globals } from '../action.ts'
 import { needsRestart, type ExitCode } from '../exit.ts'
@@ -32,13 +34,13 @@ export function addWorker(program: Command): void {
       '--grace <duration>',
       'how long running jobs may go on at a stop, or none for no limit',
       durationOrNone,
-      '25s' as Duration,
+      shownSeconds(stopDefaults.graceMs),
     )
     .option(
       '--abort-grace <duration>',
       'how long they may take to end once they are aborted',
       duration,
-      '5s' as Duration,
+      shownSeconds(stopDefaults.abortGraceMs),
     )
     .action(action<Options, []>(work))
   examples(command, [
@@ -59,7 +61,7 @@ async function work(options: Options & Globals): Promise<ExitCode> {
   const lost = storeLost(errand)
   await Promise.race([stopped, worker.start()])
   const error = await Promise.race([stopped, lost])
-  if (error !== undefined) await worker.stop({ ...stopOptions(options), grace: 0 })
+  if (error !== undefined) await stopWorkerToExit(worker, { ...stopOptions(options), grace: 0 })
   await errand.close()
   if (error !== undefined) throw error
   return isClean ? 0 : 1
@@ -74,10 +76,10 @@ function storeLost(errand: Errand): Promise<Error> {
   )
 }
 
-/** Resolves once a signal has stopped the worker. */
+/** Resolves once a signal has stopped the worker. The process ends then, so what still runs is given up at once. */
 function stopOnSignal(worker: Worker, options: StopOptions): Promise<void> {
   return new Promise((resolve, reject) =>
-    onStopSignal(() => void worker.stop(options).then(resolve, reject)),
+    onStopSignal(() => void stopWorkerToExit(worker, options).then(resolve, reject)),
   )
 }
 
@@ -89,10 +91,12 @@ function workerOptions({ slots, queue, poll }: Options): WorkerOptions {
   }
 }
 
-/** The process ends after the stop, so what still runs then is given up at once. */
-function stopOptions({ grace, abortGrace }: Options): StopOptions & { readonly exiting: true } {
+function shownSeconds(ms: number): Duration {
+  return `${ms / 1_000}s`
+}
+
+function stopOptions({ grace, abortGrace }: Options): StopOptions {
   return {
-    exiting: true,
     ...(grace === undefined ? {} : { grace }),
     ...(abortGrace === undefined ? {} : { abortGrace }),
   }
