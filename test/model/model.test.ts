@@ -8,8 +8,9 @@ import type { Settlement } from '../../src/store/worker-calls.ts'
 import type { Store } from '../../src/store/store.ts'
 import { groundOf, storeNames, type Ground } from './places.ts'
 import { search } from './search.ts'
+import { isFull } from '../full.ts'
 
-const seed = process.env['ERRAND_FULL'] === '1' ? Math.floor(Math.random() * 2 ** 31) : 20_261_122
+const seed = isFull ? Math.floor(Math.random() * 2 ** 31) : 20_261_122
 
 const runs = { memory: 150, sqlite: 100, postgres: 60, redis: 150 } as const
 

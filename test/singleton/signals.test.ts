@@ -9,9 +9,10 @@ import { after, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { sqlite } from 'errand/sqlite'
 import { between, randomOf } from '../chaos/random.ts'
+import { isFull } from '../full.ts'
 
 /** How often each phase is struck: `ERRAND_FULL=1` for the long form. */
-const times = process.env['ERRAND_FULL'] === '1' ? 30 : 4
+const times = isFull ? 30 : 4
 const atOnce = 4
 /** The lock must be free so soon after the signal. */
 const freeWithinMs = 1_000

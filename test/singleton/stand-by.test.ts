@@ -13,8 +13,9 @@ import { sqlite } from 'errand/sqlite'
 import { storeLocks } from '../../src/singleton/locks/store.ts'
 import { findConsul, findEtcd } from '../lock-servers.ts'
 import { recordingProxy } from './recording-proxy.ts'
+import { isFull } from '../full.ts'
 
-const watchedMs = process.env['ERRAND_FULL'] === '1' ? 60_000 : 15_000
+const watchedMs = isFull ? 60_000 : 15_000
 const mostPerMs = 1 / 5_000
 
 const consul = await findConsul()

@@ -14,8 +14,8 @@ import { canStartPostgres, startPostgres } from '../postgres-server.ts'
 import { canStartRedis, startRedis } from '../redis-server.ts'
 import type { Started } from '../services.ts'
 import { gate } from './harness.ts'
+import { isFull } from '../full.ts'
 
-const isFull = process.env['ERRAND_FULL'] === '1'
 const times = isFull
   ? ({ lease: '30s', outageMs: 300_000 } as const)
   : ({ lease: '2s', outageMs: 8_000 } as const)

@@ -9,8 +9,8 @@ import { sqlite } from '../../src/stores/sqlite/index.ts'
 import { blocker, killer, nap, patient } from './child-tasks.ts'
 import { appOn, newFile } from './harness.ts'
 import { keepWorkers, startProcess } from './processes.ts'
+import { isFull } from '../full.ts'
 
-const isFull = process.env['ERRAND_FULL'] === '1'
 const tasks = [nap, killer, blocker, patient]
 const queues = { naps: {}, default: {} }
 

@@ -2,6 +2,7 @@ import test from 'node:test'
 import { postgresHarness } from '../../../test/postgres-harness.ts'
 import { findPgBouncer, findPostgres } from '../../../test/postgres-server.ts'
 import { raceRules, runRules, storeRules } from '../../testing/conformance/index.ts'
+import { rulesOfAnotherWay } from '../../../test/full.ts'
 
 const server = await findPostgres()
 const pooler = server === null ? null : await findPgBouncer(server.url)
@@ -16,5 +17,5 @@ if (server !== null && pooler !== null) {
     await pooler.stop()
     await server.stop()
   })
-  runRules({ test, harness, rules: [...storeRules, ...raceRules] })
+  runRules({ test, harness, rules: rulesOfAnotherWay([...storeRules, ...raceRules]) })
 }

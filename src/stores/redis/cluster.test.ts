@@ -20,6 +20,7 @@ import { Connection } from './connection.ts'
 import { redis, type RedisClient } from './index.ts'
 import { Partition } from './partitions/partition.ts'
 import { Spread } from './partitions/place.ts'
+import { rulesOfAnotherWay } from '../../../test/full.ts'
 
 /** Rules that compare the order of jobs: order holds per partition, so their jobs get ids of one. */
 const ofOneLine: ReadonlySet<string> = new Set([
@@ -111,7 +112,7 @@ if (canStartRedis()) {
     runRules({
       test: (name, run) => test(`${partitions} partitions: ${name}`, run),
       harness: { create: () => redisHarness(cluster.urls, partitions).create(), newId },
-      rules: [...storeRules, ...raceRules].filter(({ name }) => isMeant(name)),
+      rules: rulesOfAnotherWay([...storeRules, ...raceRules]).filter(({ name }) => isMeant(name)),
     })
   }
 
