@@ -15,11 +15,18 @@ export function packLabels({ tags, headers }: Labels): string | null {
 export function readLabels(text: string | null): Labels {
   if (text === null) return none
   try {
-    const [tags, headers] = JSON.parse(text) as [string[], Record<string, string>]
-    return { tags, headers }
+    const parts: unknown = JSON.parse(text)
+    if (isPair(parts)) return { tags: parts[0], headers: parts[1] }
   } catch {
-    return none
+    // As for JSON of another kind.
   }
+  return none
+}
+
+function isPair(parts: unknown): parts is [string[], Record<string, string>] {
+  if (!Array.isArray(parts)) return false
+  const [tags, headers] = parts as unknown[]
+  return Array.isArray(tags) && typeof headers === 'object' && headers !== null
 }
 
 function isEmpty(headers: Labels['headers']): boolean {
