@@ -4,7 +4,12 @@
  */
 import { isErrandError } from '../../core/errors.ts'
 import { performance, setTimeout } from '../../core/timers.ts'
-import { heldMs } from './plan-settings.ts'
+import { callPatienceMs, heldMs } from './plan-settings.ts'
+
+/** `call_patience` returns the lock timeout of calls that are sent again when they meet a held row; tests put another in. */
+export const heldFunctions: string = `
+CREATE FUNCTION errand.call_patience() RETURNS text LANGUAGE sql IMMUTABLE AS $$ SELECT '${callPatienceMs}' $$;
+`
 
 const pauseMs = 100
 /** For how long calls go apart after one that met a held row, in ms. */

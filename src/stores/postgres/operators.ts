@@ -95,7 +95,7 @@ BEGIN
     v_state := errand.take_out(v_job);
     IF v_state > 3 THEN RETURN '2'; END IF;
     CONTINUE WHEN v_state = 3;
-    PERFORM errand.cancel_waiting(v_job, v_state, p_reason, p_now);
+    PERFORM errand.end_waiting(v_job, v_state, 6, p_reason, p_now);
     PERFORM errand.release(v_job, 6, v_job.keep_cancelled_ms, p_now);
     RETURN '0';
   END LOOP;

@@ -137,7 +137,7 @@ type Step = readonly [name: string, make: () => Promise<unknown>]
 
 /** A round of calls, each on up to a hundred jobs. */
 async function steps(store: Store): Promise<readonly Step[]> {
-  const claim = (suspects: number) => async (): Promise<void> => {
+  const claim = (maxLosses: number | null) => async (): Promise<void> => {
     const { jobs } = await store.claim(
       claimOf({ queues: [{ name: 'queue', limit: 100 }], limit: 100, maxLosses }),
     )
@@ -151,7 +151,7 @@ async function steps(store: Store): Promise<readonly Step[]> {
       'insert of a unique one',
       () => store.insert([newJob({ unique: unique(`key ${Math.random()}`) })]),
     ],
-    ['claim', claim(-1)],
+    ['claim', claim(null)],
     ['claim of one that was lost', claim(3)],
     ['renew', () => store.renew(held, 600_000)],
     [

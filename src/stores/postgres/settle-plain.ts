@@ -36,12 +36,6 @@ BEGIN
   RETURN v_aside;
 END $$;
 
-CREATE FUNCTION errand.drop_traces(p_seqs int8[]) RETURNS void LANGUAGE plpgsql AS $$
-BEGIN
-  IF EXISTS (SELECT 1 FROM errand.progress) THEN DELETE FROM errand.progress WHERE seq = ANY (p_seqs); END IF;
-  IF EXISTS (SELECT 1 FROM errand.log) THEN DELETE FROM errand.log WHERE seq = ANY (p_seqs); END IF;
-END $$;
-
 CREATE FUNCTION errand.finish_alike(p_token int8, p_seqs int8multirange, p_queue text, p_counters text, p_keep int8, p_outputs text[],
   p_agos int4[]) RETURNS bool LANGUAGE plpgsql ${planned} AS $$
 DECLARE
