@@ -163,7 +163,10 @@ BEGIN
   v_job.place := CASE WHEN v_job.due_at <= p_now THEN least(v_old.place, v_job.due_at) ELSE v_job.due_at END;
   v_job.start_by := v_job.due_at + p_job.start_within_ms;
   v_state := CASE WHEN v_from = 0 THEN 0 WHEN v_job.due_at > p_now THEN 1 ELSE 2 END;
-  UPDATE errand.jobs SET (${rewritten}) = (SELECT ${rewritten.split(', ').map((name) => `v_job.${name}`).join(', ')}) WHERE seq = v_old.seq;
+  UPDATE errand.jobs SET (${rewritten}) = (SELECT ${rewritten
+    .split(', ')
+    .map((name) => `v_job.${name}`)
+    .join(', ')}) WHERE seq = v_old.seq;
   PERFORM errand.unbind(v_old);
   PERFORM errand.line_up(v_job, v_state);
   PERFORM errand.bind(v_job);

@@ -24,7 +24,8 @@ const scannedPerPage = 5_000
 
 /**
  * A job with its state, from the tables that hold it. What runs under a shared lease is found by a scan of `leases`, which holds a
- * row for each claim under way; what ended together with others, by the index of `batches`.
+ * row for each claim under way; what ended together with others, by the index of `batches`. Whether a job is scheduled or blocked is asked
+ * with `LIMIT`, job by job: of an `EXISTS` the planner may read the whole table first.
  */
 export const readerViews: string = `
 CREATE VIEW errand.stored AS
@@ -35,8 +36,8 @@ SELECT ${factsOfJob},
     WHEN r.seq IS NOT NULL OR l.token IS NOT NULL THEN 3
     WHEN f.seq IS NOT NULL THEN f.state
     WHEN b.token IS NOT NULL THEN 4
-    WHEN EXISTS (SELECT 1 FROM errand.scheduled s WHERE s.due_at = j.due_at AND s.seq = j.seq) THEN 1
-    WHEN EXISTS (SELECT 1 FROM errand.needs n WHERE n.seq = j.seq) THEN 0
+    WHEN (SELECT true FROM errand.scheduled s WHERE s.due_at = j.due_at AND s.seq = j.seq LIMIT 1) THEN 1
+    WHEN (SELECT true FROM errand.needs n WHERE n.seq = j.seq LIMIT 1) THEN 0
     ELSE 2
   END AS state,
   coalesce(r.worker, l.worker, f.worker, b.worker, j.worker) AS worker, coalesce(r.lease_until, l.until) AS lease_until,

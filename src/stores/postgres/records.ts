@@ -9,6 +9,9 @@ import { bounded, texts } from './rows.ts'
  * `put_record` writes one record, with `p_any` in any case, else if it holds what it must; it returns whether it did. It walks the primary
  * key and locks no more than the row that it writes; of a row that another transaction is writing it awaits the end.
  *
+ * `list_records` walks a range of the primary key, which is in the order of code points: from the prefix, or behind the last key of the
+ * page before, to where the prefix ends; null for the end of the table. `get_records` takes a step in it for each key.
+ *
  * `put_records` writes several in the order of their keys, so that no two calls wait for each other; an advance of an insert does the same.
  */
 export const recordFunctions: string = `
@@ -40,14 +43,27 @@ BEGIN
   END LOOP;
   RETURN array_to_string(v_answers, '');
 END $$;
+
+CREATE FUNCTION errand.get_records(p_keys text[]) RETURNS SETOF errand.records LANGUAGE plpgsql STABLE ${planned} AS $$
+BEGIN
+  RETURN QUERY SELECT r.* FROM unnest(p_keys) k (key) CROSS JOIN LATERAL (SELECT * FROM errand.records WHERE key = k.key OFFSET 0) r;
+END $$;
+
+CREATE FUNCTION errand.list_records(p_prefix text, p_after text, p_end text, p_limit int) RETURNS SETOF errand.records
+LANGUAGE plpgsql STABLE ${planned} AS $$
+BEGIN
+  -- No key is empty, so that all come after the empty one.
+  IF p_end IS NULL THEN
+    RETURN QUERY SELECT * FROM errand.records WHERE key >= p_prefix AND key > coalesce(p_after, '') ORDER BY key LIMIT p_limit;
+  ELSE
+    RETURN QUERY SELECT * FROM errand.records WHERE key >= p_prefix AND key > coalesce(p_after, '') AND key < p_end ORDER BY key LIMIT p_limit;
+  END IF;
+END $$;
 `
 
 const PUT = `SELECT errand.put_records($1, $2, $3, $4)`
-/** Walks the primary key, a step for each key. */
-const GET = `SELECT key, text FROM errand.records WHERE key = ANY ($1::text[])`
-/** Walk a range of the primary key, which is in the order of code points. */
-const LIST = `SELECT key, text FROM errand.records WHERE key >= $1 AND key > $2 AND key < $3 ORDER BY key LIMIT $4`
-const LIST_TO_END = `SELECT key, text FROM errand.records WHERE key >= $1 AND key > $2 ORDER BY key LIMIT $3`
+const GET = `SELECT key, text FROM errand.get_records($1)`
+const LIST = `SELECT key, text FROM errand.list_records($1, $2, $3, $4)`
 
 /** Writes records. A call that writes in any case is sent again when its answer is lost. */
 export async function putRecords(
@@ -81,13 +97,7 @@ export async function getRecords(
 
 export async function listRecords(db: Database, query: RecordsQuery): Promise<StoredRecord[]> {
   const { prefix, after, limit } = query
-  const end = endOf(prefix)
-  // No key is empty, so that all come after the empty one.
-  const from = [prefix, after ?? '']
-  const rows =
-    end === null
-      ? await db.read(LIST_TO_END, [...from, bounded(limit)])
-      : await db.read(LIST, [...from, end, bounded(limit)])
+  const rows = await db.read(LIST, [prefix, after, endOf(prefix), bounded(limit)])
   return rows.map(([key, text]) => ({ key: key as string, text: text as string }))
 }
 

@@ -11,6 +11,8 @@ import { bounded } from './rows.ts'
  * `record` takes the jobs in the order of their numbers, as `note` does, and locks the lease of each, which a settlement locks too: a
  * record was there before the end of its run, or is stale. So it waits for a transaction of a user in which the job ends, and gives
  * up what it has locked itself if that takes long.
+ *
+ * `recorded_of` walks the index of ids, then a range of the primary key.
  */
 export const runRecordFunctions: string = `
 CREATE FUNCTION errand.record(p_records json) RETURNS text LANGUAGE plpgsql ${planned} AS $$
@@ -32,13 +34,18 @@ BEGIN
   END LOOP;
   RETURN array_to_string(v_answers, '');
 END $$;
+
+CREATE FUNCTION errand.recorded_of(p_id uuid, p_after text, p_limit int) RETURNS SETOF errand.recorded LANGUAGE plpgsql STABLE ${planned} AS $$
+DECLARE
+  v_seq int8 := (SELECT seq FROM errand.jobs WHERE id = p_id);
+BEGIN
+  RETURN QUERY SELECT * FROM errand.recorded WHERE seq = v_seq AND name >= coalesce(p_after, '') AND name IS DISTINCT FROM p_after
+    ORDER BY name LIMIT p_limit;
+END $$;
 `
 
 const RECORD = `SELECT errand.record($1::text::json)`
-/** Walks the index of ids, then a range of the primary key. */
-const RECORDED = `SELECT name, text FROM errand.recorded
-  WHERE seq = (SELECT seq FROM errand.jobs WHERE id = $1) AND name >= coalesce($2, '') AND name IS DISTINCT FROM $2
-  ORDER BY name LIMIT $3`
+const RECORDED = `SELECT name, text FROM errand.recorded_of($1, $2, $3)`
 
 export async function record(db: Database, records: readonly RunRecord[]): Promise<RecordAnswer[]> {
   if (records.length === 0) return db.nothing([])
