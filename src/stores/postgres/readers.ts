@@ -61,6 +61,12 @@ BEGIN
   RETURN QUERY SELECT s.* FROM unnest(p_seqs) u (seq) CROSS JOIN LATERAL (SELECT * FROM errand.stored WHERE seq = u.seq OFFSET 0) s;
 END $$;
 
+CREATE FUNCTION errand.stored_by_id(p_ids uuid[]) RETURNS SETOF errand.stored LANGUAGE plpgsql STABLE ROWS 100 ${planned} AS $$
+BEGIN
+  RETURN QUERY SELECT s.* FROM unnest(p_ids) u (id) CROSS JOIN LATERAL (SELECT seq FROM errand.jobs WHERE id = u.id OFFSET 0) j
+    CROSS JOIN LATERAL (SELECT * FROM errand.stored WHERE seq = j.seq OFFSET 0) s;
+END $$;
+
 -- When the first ready job of each priority was due that has waited longest: a step in the indexes of both lines for each priority.
 CREATE FUNCTION errand.oldest_ready(p_queue text) RETURNS int8 LANGUAGE plpgsql STABLE ${planned} AS $$
 DECLARE
@@ -87,7 +93,7 @@ $$;
 `
 
 /** Walks the unique index of ids. */
-const GET = `SELECT ${storedColumns} FROM errand.stored_of(ARRAY(SELECT seq FROM errand.jobs WHERE id = ANY ($1::uuid[])))`
+const GET = `SELECT ${storedColumns} FROM errand.stored_by_id($1)`
 const COUNTS = `SELECT queue, state, sum(count)::int8 FROM errand.tally GROUP BY queue, state HAVING sum(count) <> 0 ORDER BY queue, state`
 const OLDEST = `SELECT queue, errand.oldest_ready(queue) FROM unnest($1::text[]) queue`
 const LOGS = `SELECT at, level, text FROM errand.log WHERE seq = (SELECT seq FROM errand.jobs WHERE id = $1) ORDER BY line`

@@ -93,7 +93,7 @@ if (server !== null) {
     assert.equal(await enqueue('sql: "keyed" 100%'), first)
     const again = await producer.enqueue('sql: "keyed" 100%', {})
     assert.deepEqual([again.id, again.inserted], [first, 'duplicate'])
-    assert.notEqual(await enqueue('sql: "keyed" 100%', { uniqueKey: null }), first)
+    assert.notEqual(await enqueue('sql: "keyed" 100%', { uniqueKey: false }), first)
     const waiting = await producer.enqueue('sql replacing', { old: true }, { delay: '1h' })
     assert.equal(await enqueue('sql old name', { delayMs: 5 }), waiting.id)
     assert.deepEqual((await store.get([waiting.id]))[0]?.input, '{"a": [1]}')
@@ -104,7 +104,7 @@ if (server !== null) {
       await assert.rejects(enqueue(name), { code: '22023', message: /follows from its input/ })
       const id = await enqueue(name, { uniqueKey: 'own' })
       assert.equal((await store.get([id]))[0]?.uniqueKey, `${name}:own`)
-      const free = await enqueue(name, { uniqueKey: null })
+      const free = await enqueue(name, { uniqueKey: false })
       assert.equal((await store.get([free]))[0]?.uniqueKey, null)
     }
   })

@@ -45,7 +45,7 @@ BEGIN
   IF p_rule IS NULL OR json_typeof(p_rule) <> 'object' THEN RETURN NULL; END IF;
   IF p_rule->>'key' IS NULL THEN
     RAISE invalid_parameter_value USING MESSAGE = 'errand.enqueue: the unique key of ' || p_task || ' follows from its input, which SQL cannot make',
-      HINT = 'Give a uniqueKey of its own, or "uniqueKey": null for none.';
+      HINT = 'Give a uniqueKey of its own, or "uniqueKey": false for none.';
   END IF;
   RETURN json_build_object('key', errand.unique_key(p_name, p_rule->>'key'), 'forMs', p_rule->'forMs', 'maxWaitMs', p_rule->'maxWaitMs',
     'onConflict', p_rule->>'onConflict', 'during', (SELECT coalesce(sum(${bitOfState}), 0) FROM json_array_elements(p_rule->'during') d (state)));
@@ -68,8 +68,8 @@ BEGIN
   IF v_wrong IS NOT NULL THEN RAISE invalid_parameter_value USING MESSAGE = 'errand.enqueue has no option ' || v_wrong; END IF;
   IF concat(task, options->>'queue', options->>'uniqueKey') ~ '[\\u0001-\\u001f\\u007f-\\u009f]' THEN
     RAISE invalid_parameter_value USING MESSAGE = 'names and keys of errand.enqueue hold no control characters'; END IF;
-  IF options->>'uniqueKey' = '' THEN
-    RAISE invalid_parameter_value USING MESSAGE = 'errand.enqueue needs a uniqueKey that is not empty';
+  IF options ? 'uniqueKey' AND (coalesce(options->>'uniqueKey', '') = '' OR options->'uniqueKey' = 'true') THEN
+    RAISE invalid_parameter_value USING MESSAGE = 'errand.enqueue needs a uniqueKey that is not empty, or false for none';
   END IF;
   SELECT min(key) INTO v_wrong FROM jsonb_each_text(options) WHERE value IS NOT NULL AND CASE
     WHEN key IN ('delayMs', 'startWithinMs', 'deadlineMs') THEN value::numeric NOT BETWEEN 0 AND ${longestMs}
@@ -81,7 +81,7 @@ BEGIN
   END IF;
   v_unique := CASE
     WHEN NOT options ? 'uniqueKey' THEN errand.registered_unique(v_task, v_key_name, v_registered->'unique')
-    WHEN options->>'uniqueKey' IS NOT NULL THEN
+    WHEN jsonb_typeof(options->'uniqueKey') <> 'boolean' THEN
       json_build_object('key', errand.unique_key(v_key_name, options->>'uniqueKey'), 'during', 15, 'forMs', NULL, 'onConflict', 'skip') END;
   v_answer := errand.insert_one(json_build_object(
     'id', coalesce(options->>'id', errand.new_id()::text),
