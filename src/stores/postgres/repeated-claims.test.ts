@@ -1,6 +1,7 @@
 /** Claims with an id of their own, which are sent again when their answer is lost. */
 import assert from 'node:assert/strict'
 import test from 'node:test'
+import pg from 'pg'
 import { findPostgres, query } from '../../../test/postgres-server.ts'
 import {
   claimOf,
@@ -40,6 +41,33 @@ if (server !== null) {
       const all = [...(claims[0]?.jobs ?? []), ...rest]
       await store.settle(all.map((job) => finish(job, { keepMs: 0 })))
     }
+  })
+
+  test('postgres: a claim waits for its repeat that is just being carried out, and claims no others', async () => {
+    const job = newJob({ queue: 'overtaken' })
+    await store.insert([job])
+    const request = claimOf({ id: newJob().id, queues: [{ name: 'overtaken', limit: 1 }] })
+    const repeat = new pg.Client(url)
+    await repeat.connect()
+    try {
+      await repeat.query('BEGIN')
+      await repeat.query(
+        `INSERT INTO ${schema}.claims (id, token, until) VALUES ($1, 0, ${schema}.now_ms() + 30000)`,
+        [request.id],
+      )
+      const claimed = store.claim(request)
+      await new Promise((resolve) => setTimeout(resolve, 200))
+      await repeat.query('COMMIT')
+      assert.deepEqual((await claimed).jobs, [])
+    } finally {
+      await repeat.end()
+    }
+    const free = (await store.claim(claimOf({ queues: request.queues }))).jobs
+    assert.deepEqual(
+      free.map(({ id }) => id),
+      [job.id],
+    )
+    await store.settle(free.map((one) => finish(one, { keepMs: 0 })))
   })
 
   test('postgres: the repeat of a claim returns a suspect as it was started, and what has a lease of its own', async () => {
