@@ -3,53 +3,52 @@ import { handedBytes } from '../../core/job.ts'
 import type { Claimed, ClaimRequest, NextDue } from '../../store/worker-calls.ts'
 import type { Database } from './database.ts'
 import { factsDeclared, factsOfJob } from './job-columns.ts'
-import {
-  bounded,
-  column,
-  handedColumns,
-  numbers,
-  readClaimed,
-  readHeader,
-  seqOf,
-  texts,
-  type Row,
-} from './rows.ts'
+import { bounded, column, numbers, texts } from './arrays.ts'
+import { handedColumns, readClaimed, readHeader, seqOf, type Row } from './rows.ts'
 import { planned } from './plan-settings.ts'
 import { setTimeout } from '../../core/timers.ts'
 
 /**
- * The head of each queue in order, run by run: walks the index of `ready`, locks the runs that it takes and skips what others hold. A run
- * of which only a part is wanted keeps the rest by moving its `first`, which is in no index. Runs are looked at a few at a time, and
- * then as many as there can be. A look without a lock tells behind which dead rows they begin, and how many of them give enough jobs: no
- * more are locked, so that others find the rest.
+ * The head of each queue in order, run by run: walks the index of `ready`, locks the runs that it
+ * takes and skips what others hold. A run of which only a part is wanted keeps the rest by moving
+ * its `first`, which is in no index. Runs are looked at a few at a time, and then as many as there
+ * can be. A look without a lock tells behind which dead rows they begin, and how many of them give
+ * enough jobs: no more are locked, so that others find the rest.
  *
- * A run that another claim has just shortened is locked in its new form, but not seen yet by the statement that found it: only what was really
- * taken counts, and the next look, with a new snapshot, finds the rest.
+ * A run that another claim has just shortened is locked in its new form, but not seen yet by the
+ * statement that found it: only what was really taken counts, and the next look, with a new
+ * snapshot, finds the rest.
  *
- * A suspect is leased alone: it comes only as the first job of a call, and then it is the only one; otherwise ordinary jobs go on
- * as if suspects were not there. `locks_before` tries to lock a run that stands before a suspect, for its claim to take: one that another
- * claim is taking stands before no suspect, and one that stands behind it is not locked, so that a third claim finds it.
+ * A suspect is leased alone: it comes only as the first job of a call, and then it is the only one;
+ * otherwise ordinary jobs go on as if suspects were not there. `locks_before` tries to lock a run
+ * that stands before a suspect, for its claim to take: one that another claim is taking stands
+ * before no suspect, and one that stands behind it is not locked, so that a third claim finds it.
  *
- * A claim of ordinary jobs waits for no disk: one that a crash takes back leaves its jobs ready, and its token is never given again, so that what
- * its worker settles is stale. Whatever is written later (a start that must come before its run, an end) takes the claim to the disk with it.
- * A suspect's start is written by the claim itself, which is why that waits.
+ * A claim of ordinary jobs waits for no disk: one that a crash takes back leaves its jobs ready,
+ * and its token is never given again, so that what its worker settles is stale. Whatever is written
+ * later (a start that must come before its run, an end) takes the claim to the disk with it. A
+ * suspect's start is written by the claim itself, which is why that waits.
  *
- * Inputs are counted only where a run is special, once its jobs are taken: `cut_to_size` puts those back that are too many, so that what
- * travels is bounded.
+ * Inputs are counted only where a run is special, once its jobs are taken: `cut_to_size` puts those
+ * back that are too many, so that what travels is bounded.
  *
- * The first row of an answer is no job: it tells the time, when the next job is due, how many dead rows the walk
- * stepped over, where it ended in each priority, and whether it passed by work that others held, or by a suspect.
+ * The first row of an answer is no job: it tells the time, when the next job is due, how many dead
+ * rows the walk stepped over, where it ended in each priority, and whether it passed by work that
+ * others held, or by a suspect.
  *
- * Queues that have no work are passed by, at a step in an index each; those that are not named are found from one to the next
- * by `next_busy`. So names that were used once cost nothing, and none is kept.
+ * Queues that have no work are passed by, at a step in an index each; those that are not named are
+ * found from one to the next by `next_busy`. So names that were used once cost nothing, and none is
+ * kept.
  *
- * A claim with an id leaves it in `claims` with its token, as its last write: `note_claim` waits there for another with the same id, and
- * if that was carried out, this one is taken back and sent again, and finds what it did. A repeat returns what is under the token
- * still: `claimed_as` walks the primary key of `leases`, and reads `running`, which holds no more than what runs. A claim without an
- * id does nothing of this.
+ * A claim with an id leaves it in `claims` with its token, once it has its jobs: `note_claim` waits
+ * there for another with the same id, and if that was carried out, this one is taken back and sent
+ * again, and finds what it did. A repeat returns what is under the token still: `claimed_as` walks
+ * the primary key of `leases`, and reads `running`, which holds no more than what runs. A claim
+ * without an id does nothing of this.
  *
- * `p_after` names, for queues whose head is full of dead rows, places from which to look, one for each priority in which there is one: the
- * walk then goes from each place to where the next of these priorities begins. See `Heads`.
+ * `p_after` names, for queues whose head is full of dead rows, places from which to look, one for
+ * each priority in which there is one: the walk then goes from each place to where the next of
+ * these priorities begins. See `Heads`.
  */
 export const claimFunctions: string = `
 CREATE TYPE errand.handed AS (${factsDeclared}, counters text, token int8, started_at int8, cancel_asked bool, why text);

@@ -2,10 +2,10 @@
 import { longestMs } from '../../core/duration.ts'
 
 /**
- * `now_ms` is the server's time; the one place that reads it, which tests put another in.
- * `span` cuts a stored duration to what a time can be moved by: a row may hold what something else wrote.
- * `ms_until` returns how long it is until a time, as a lock timeout: at least 1.
- * None of them reads a table.
+ * `now_ms` is the server's time; the one place that reads it, which tests put another in. `span`
+ * cuts a stored duration to what a time can be moved by: a row may hold what something else wrote.
+ * `ms_until` returns how long it is until a time, as a lock timeout: at least 1. None of them reads
+ * a table.
  */
 export const clockFunctions: string = `
 CREATE FUNCTION errand.now_ms() RETURNS int8 LANGUAGE sql VOLATILE AS $$

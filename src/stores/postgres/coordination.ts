@@ -3,7 +3,7 @@ import type { RegisteredTask, WorkerRecord } from '../../store/registry.ts'
 import type { Tended } from '../../store/worker-calls.ts'
 import { lastTime } from '../unreadable.ts'
 import type { Database } from './database.ts'
-import { texts } from './rows.ts'
+import { texts } from './arrays.ts'
 import { patienceMs, planned } from './plan-settings.ts'
 
 /**

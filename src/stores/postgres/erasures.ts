@@ -2,13 +2,16 @@
 
 /** Longer than any call is repeated, in ms. */
 const erasuresKeptMs = 120_000
-/** Longer than a statement can be on its way to the server after its sender gave it up, in ms: TCP tries for a quarter of an hour. */
+/**
+ * Longer than a statement can be on its way to the server after its sender gave it up, in ms: TCP
+ * tries for a quarter of an hour.
+ */
 const repeatsKeptMs = 60 * 60 * 1_000
 
 /**
- * `erased` notes that a call removes jobs for good, once for each call. `forget_calls` drops notes that no insert can ask for any
- * more, and claims that can be repeated no more: each walks the index by time, or the table, skips what is locked, and removes
- * up to 20,000 rows.
+ * `erased` notes that a call removes jobs for good, once for each call. `forget_calls` drops notes
+ * that no insert can ask for any more, and claims that can be repeated no more: each walks the
+ * index by time, or the table, skips what is locked, and removes up to 20,000 rows.
  */
 export const erasureFunctions: string = `
 CREATE FUNCTION errand.erased(p_now int8) RETURNS void LANGUAGE plpgsql AS $$

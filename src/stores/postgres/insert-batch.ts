@@ -1,30 +1,42 @@
-/** How a call of `insert` goes: its records first, then its jobs, at one go or apart, and once more when its answer was lost. */
+/**
+ * How a call of `insert` goes: its records first, then its jobs, at one go or apart, and once more
+ * when its answer was lost.
+ */
 import { forgottenState } from './errors.ts'
 import { apartPatienceMs, planned } from './plan-settings.ts'
 
 /** How far the server's clock may be set while an answer is waited for, in ms. */
 const clockStepMs = 1_000
-/** How late a repeat may arrive and still tell what was removed before it was sent, in ms: erasures are kept for twice as long. */
+/**
+ * How late a repeat may arrive and still tell what was removed before it was sent, in ms: erasures
+ * are kept for twice as long.
+ */
 const latestMs = 60_000
 /** What `insert_apart` raises to take back an attempt. */
 const tornState = 'UF003'
 
 /**
- * `insert` takes any jobs. Records move first: `advance` writes them in the order of their keys, so that two calls do not wait for each
- * other, and returns the jobs of those that moved, that were not where they should be, and that somebody holds. Then come the
- * jobs, in `insert_pass`, one after the other: those with unique keys in the order of their keys, for the same reason; of several
- * with one key the first wins. Where jobs need others, which may be among them, or one is named twice, they come as they stand.
+ * `insert` takes any jobs. Records move first: `advance` writes them in the order of their keys, so
+ * that two calls do not wait for each other, and returns the jobs of those that moved, that were
+ * not where they should be, and that somebody holds. Then come the jobs, in `insert_pass`, one
+ * after the other: those with unique keys in the order of their keys, for the same reason; of
+ * several with one key the first wins. Where jobs need others, which may be among them, or one is
+ * named twice, they come as they stand.
  *
- * Apart, each record and each job is a step of its own: one that needs what a transaction of a user holds is `held`, and so are those
- * of the call that need it in turn; the others are inserted. This costs a subtransaction for each, so it is done only once a call at one
- * go has met such a row. If a job is held whose record has moved, the attempt is `torn`: `insert_apart` takes it back and makes another
- * that leaves that record and its jobs alone. Each attempt leaves at least one more alone; all of them wait no longer than one would.
+ * Apart, each record and each job is a step of its own: one that needs what a transaction of a user
+ * holds is `held`, and so are those of the call that need it in turn; the others are inserted. This
+ * costs a subtransaction for each, so it is done only once a call at one go has met such a row. If
+ * a job is held whose record has moved, the attempt is `torn`: `insert_apart` takes it back and
+ * makes another that leaves that record and its jobs alone. Each attempt leaves at least one more
+ * alone; all of them wait no longer than one would.
  *
- * `insert_again` is for a call that is sent again because its answer was lost. When it adds jobs, or finds a record moved that theirs
- * was to move, either it was not carried out before, or it was and they have ended and nothing keeps them: where something was removed
- * since it was first sent that cannot be told apart, and it adds nothing. It may itself arrive late, so the time at which it was sent comes
- * with it. What it repeats may arrive after it, when its jobs have ended and are forgotten, or its record has moved back: so
- * it leaves their ids in `repeats`, for `refuse_repeats` and `insert` to find.
+ * `insert_again` is for a call that is sent again because its answer was lost. When it adds jobs,
+ * or finds a record moved that theirs was to move, either it was not carried out before, or it was
+ * and they have ended and nothing keeps them: where something was removed since it was first sent
+ * that cannot be told apart, and it adds nothing. It may itself arrive late, so the time at which
+ * it was sent comes with it. What it repeats may arrive after it, when its jobs have ended and are
+ * forgotten, or its record has moved back: so it leaves their ids in `repeats`, for
+ * `refuse_repeats` and `insert` to find.
  */
 export const intakeFunctions: string = `
 CREATE FUNCTION errand.insert(p_jobs json, p_advances json, p_hint text, p_apart bool DEFAULT false) RETURNS text LANGUAGE plpgsql ${planned} AS $$

@@ -1,4 +1,7 @@
-/** How one job is inserted that is not of the ordinary kind: its needs, its unique key, the way it enters. */
+/**
+ * How one job is inserted that is not of the ordinary kind: its needs, its unique key, the way it
+ * enters.
+ */
 import { givenColumns, replacedNames } from './job-columns.ts'
 import { FAILED } from './states.ts'
 
@@ -9,16 +12,19 @@ const rewritten = [
 ].join(', ')
 
 /**
- * `open_needs` returns which needs are open as yet; for a need that failed, the state in which the job ends, and none. A need that is
- * named twice counts as it stood last. A job that waits for others is doubted until `recheck` has seen that none of them ended while
- * the insert was under way.
+ * `open_needs` returns which needs are open as yet; for a need that failed, the state in which the
+ * job ends, and none. A need that is named twice counts as it stood last. A job that waits for
+ * others is doubted until `recheck` has seen that none of them ended while the insert was under
+ * way.
  *
- * `insert_one` returns the answer to one insert. A conflict is first looked for without a lock, so that an insert in somebody's
- * transaction does not hold the key of another job; the primary key of `uniques` decides between those who saw none. The job is
- * written before its key: of two inserts of one id the one that comes late must take no key, for the job may have none. A job that
- * enters as failed takes no key, and stands in history alone.
+ * `insert_one` returns the answer to one insert. A conflict is first looked for without a lock, so
+ * that an insert in somebody's transaction does not hold the key of another job; the primary key of
+ * `uniques` decides between those who saw none. The job is written before its key: of two inserts
+ * of one id the one that comes late must take no key, for the job may have none. A job that enters
+ * as failed takes no key, and stands in history alone.
  *
- * `replace` locks the holder of the key, then the table that names it, as everybody does who changes one job.
+ * `replace` locks the holder of the key, then the table that names it, as everybody does who
+ * changes one job.
  */
 export const insertingFunctions: string = `
 CREATE FUNCTION errand.open_needs(p_id uuid, p_needs json, OUT open uuid[], OUT ends_as int) LANGUAGE plpgsql AS $$

@@ -5,7 +5,7 @@ import type { Again, Database } from './database.ts'
 import { forgottenState } from './errors.ts'
 import { givenColumns, givenNames, type JobColumn } from './job-columns.ts'
 import { planned } from './plan-settings.ts'
-import { column, joined, joint, numbers, texts, uuids } from './rows.ts'
+import { column, joined, joint, numbers, texts, uuids } from './arrays.ts'
 
 /** The columns that all jobs of a batch often share. */
 const alikes = givenColumns.filter(({ name }) => name !== 'input')
@@ -15,11 +15,13 @@ function names(columns: readonly JobColumn[]): string {
 }
 
 /**
- * `add` adds a batch: one statement per table, in the order of the batch. Jobs that are due now stand in runs, which the caller counted. A column
- * of which all jobs have the same value comes as an array of one.
+ * `add` adds a batch: one statement per table, in the order of the batch. Jobs that are due now
+ * stand in runs, which the caller counted. A column of which all jobs have the same value comes as
+ * an array of one.
  *
- * `refuse_repeats` ends an insert that has added jobs although it was sent again meanwhile, see `insert_again`. It looks once the jobs are
- * added, at what is committed by then: a repeat that is not committed yet waits for their ids instead, and finds them.
+ * `refuse_repeats` ends an insert that has added jobs although it was sent again meanwhile, see
+ * `insert_again`. It looks once the jobs are added, at what is committed by then: a repeat that is
+ * not committed yet waits for their ids instead, and finds them.
  */
 export const ordinaryFunctions: string = `
 CREATE FUNCTION errand.add(p_ids uuid[], p_inputs text[], ${alikes.map(({ name, type }) => `p_${name} ${type}[]`).join(', ')},
@@ -70,9 +72,11 @@ END $$;
 const message = `$${givenColumns.length + 2}`
 
 /**
- * One job that is due now: the same as `add` does, in one statement, which costs a server that keeps its plan a third less than the function.
- * Adds a row to each of three tables, by their primary keys, and waits for nobody but an insert of the same id, and with a message
- * for others who send one. The message is sent where one is counted, since a statement that answers rows costs the client more.
+ * One job that is due now: the same as `add` does, in one statement, which costs a server that
+ * keeps its plan a third less than the function. Adds a row to each of three tables, by their
+ * primary keys, and waits for nobody but an insert of the same id, and with a message for others
+ * who send one. The message is sent where one is counted, since a statement that answers rows costs
+ * the client more.
  */
 const ADD_ONE = `WITH at AS MATERIALIZED (SELECT errand.now_ms() AS now, nextval('errand.seqs') AS seq),
   job AS (
@@ -84,7 +88,10 @@ const ADD_ONE = `WITH at AS MATERIALIZED (SELECT errand.now_ms() AS now, nextval
   INSERT INTO errand.tally (queue, state, count)
   SELECT queue, 2, CASE WHEN ${message} <> '' THEN num_nonnulls(pg_notify('errand.hints', ${message})) ELSE 1 END FROM job
   WHERE errand.refuse_repeats(ARRAY[$1::uuid], ARRAY[seq])`
-/** Inputs come joined where they may be, which the server takes apart in a third of the time that an array takes. */
+/**
+ * Inputs come joined where they may be, which the server takes apart in a third of the time that an
+ * array takes.
+ */
 const ADD = `SELECT errand.add($1, coalesce(string_to_array($2, ${joint.sql}), $3::text[]), ${Array.from({ length: alikes.length + 5 }, (_, at) => `$${at + 4}`).join()})`
 
 export function isOrdinary(job: NewJob): boolean {
@@ -97,7 +104,10 @@ export function isOrdinary(job: NewJob): boolean {
   )
 }
 
-/** Adds ordinary jobs, and tells of them. `unknown` makes the error of an insert of which the answer is lost. */
+/**
+ * Adds ordinary jobs, and tells of them. `unknown` makes the error of an insert of which the answer
+ * is lost.
+ */
 export async function add(
   db: Database,
   jobs: readonly NewJob[],

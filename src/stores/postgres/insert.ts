@@ -6,7 +6,7 @@ import type { Again, Database } from './database.ts'
 import { unknownOutcome } from './errors.ts'
 import { add, isOrdinary } from './insert-plain.ts'
 import { givenColumns } from './job-columns.ts'
-import { uuids } from './rows.ts'
+import { uuids } from './arrays.ts'
 import { CANCELLED, FAILED, packStates, type StateCode } from './states.ts'
 import type { Caller } from './transactions.ts'
 

@@ -1,6 +1,7 @@
 /**
- * The columns of a job that come with its insert. Each is named here once: the statements that insert, replace, hand out and show
- * jobs are made from this list, and `readKnown` in rows.ts reads what they return.
+ * The columns of a job that come with its insert. Each is named here once: the statements that
+ * insert, replace, hand out and show jobs are made from this list, and `readKnown` in rows.ts reads
+ * what they return.
  */
 import type { NewJob } from '../../store/job.ts'
 import { packLabels } from '../labels.ts'
@@ -40,7 +41,10 @@ function column(
   return { name, type, of, isReplaced: true, isShown: true, ...flags }
 }
 
-/** What is known of a job wherever it appears, as columns of `errand.jobs` that keep their name and type. */
+/**
+ * What is known of a job wherever it appears, as columns of `errand.jobs` that keep their name and
+ * type.
+ */
 const facts: readonly Pick<JobColumn, 'name' | 'type'>[] = [
   { name: 'seq', type: 'int8' },
   { name: 'id', type: 'uuid' },

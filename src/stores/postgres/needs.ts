@@ -4,22 +4,30 @@ import { ringDays } from './tables.ts'
 import { apartPatienceMs, planned } from './plan-settings.ts'
 
 /**
- * `ending_of` answers how a job ended, from either table of history. Like all that is called job by job it is written so that its plans are
- * kept: a function in SQL is planned anew for each call, which takes half a millisecond for the partitions of history. `end_job` brings a job that is in no line any more into a final state, `release` must follow in the
- * same transaction: it settles the needs of the jobs that waited for an ended one, then of those that were cancelled for it, and so
- * on, and removes what is not to be kept. A dependant is locked before its needs are looked at, so that of two needs that end at
- * once the later one sees that it was the last. A dependant that is leased as overdue keeps a failed need until it is put back.
+ * `ending_of` answers how a job ended, from either table of history. Like all that is called job by
+ * job it is written so that its plans are kept: a function in SQL is planned anew for each call,
+ * which takes half a millisecond for the partitions of history. `end_job` brings a job that is in
+ * no line any more into a final state, `release` must follow in the same transaction: it settles
+ * the needs of the jobs that waited for an ended one, then of those that were cancelled for it, and
+ * so on, and removes what is not to be kept. A dependant is locked before its needs are looked at,
+ * so that of two needs that end at once the later one sees that it was the last. A dependant that
+ * is leased as overdue keeps a failed need until it is put back.
  *
- * `drop_traces` removes what runs left beside the row of a job: progress, log and records. Mostly there is none, which it sees first.
+ * `drop_traces` removes what runs left beside the row of a job: progress, log and records. Mostly
+ * there is none, which it sees first.
  *
- * `drop_empty_batches` removes rows of history, with the outputs in them, of which these jobs were the last that were kept.
+ * `drop_empty_batches` removes rows of history, with the outputs in them, of which these jobs were
+ * the last that were kept.
  *
- * `weigh` looks at what a job needs by what the store knows now and strikes what is met, or failed and may fail. It returns the state in
- * which the job ends for a need that failed, and whether needs are left. It walks the index of needs by job, then that of ids.
+ * `weigh` looks at what a job needs by what the store knows now and strikes what is met, or failed
+ * and may fail. It returns the state in which the job ends for a need that failed, and whether
+ * needs are left. It walks the index of needs by job, then that of ids.
  *
- * `recheck` weighs jobs anew whose insert may have passed the end of a need: it holds the needs still, then the job, in the order in which
- * an ending locks them. It holds some while it asks for others, so it waits for none: where anything is locked it leaves the doubt standing and
- * answers false. Nor does it wait for long where a job is cancelled and others that need it are held: that job stays in doubt.
+ * `recheck` weighs jobs anew whose insert may have passed the end of a need: it holds the needs
+ * still, then the job, in the order in which an ending locks them. It holds some while it asks for
+ * others, so it waits for none: where anything is locked it leaves the doubt standing and answers
+ * false. Nor does it wait for long where a job is cancelled and others that need it are held: that
+ * job stays in doubt.
  */
 export const endingFunctions: string = `
 CREATE FUNCTION errand.bucket_of(p_now int8, p_keep int8) RETURNS int2 LANGUAGE sql IMMUTABLE AS $$

@@ -1,17 +1,22 @@
 /** The numbers of jobs and the tokens of leases. */
 
-/** How far tokens may lag behind the server's clock: shorter than a restore takes, long enough that they are lifted seldom. */
+/**
+ * How far tokens may lag behind the server's clock: shorter than a restore takes, long enough that
+ * they are lifted seldom.
+ */
 const tokenLagMs = 1_000
 /** What `new_token` raises to leave its block. */
 const liftedState = 'UF002'
 
 /**
- * `new_token` gives the tokens of leases; no crash, fail-over or restore can make it give one twice. The sequence forgets, but a
- * second is the most by which it may lag behind the server's microseconds: found below that, it is lifted to them, one call at a
- * time. The block that holds the advisory lock is rolled back, which frees it at once and leaves the sequence as it is.
+ * `new_token` gives the tokens of leases; no crash, fail-over or restore can make it give one
+ * twice. The sequence forgets, but a second is the most by which it may lag behind the server's
+ * microseconds: found below that, it is lifted to them, one call at a time. The block that holds
+ * the advisory lock is rolled back, which frees it at once and leaves the sequence as it is.
  *
- * `take_seqs` numbers a batch in one stretch; a stretch that another call broke into is no error, only more runs. It waits for no
- * lock: whoever has the advisory lock goes first, and the others number beside it.
+ * `take_seqs` numbers a batch in one stretch; a stretch that another call broke into is no error,
+ * only more runs. It waits for no lock: whoever has the advisory lock goes first, and the others
+ * number beside it.
  */
 export const numberingFunctions: string = `
 CREATE FUNCTION errand.new_token() RETURNS int8 LANGUAGE plpgsql AS $$

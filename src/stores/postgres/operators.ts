@@ -4,7 +4,8 @@ import type { CancelAnswer, RemoveAnswer, RetryAnswer } from '../../store/operat
 import type { StoredJob } from '../../store/job.ts'
 import type { Database } from './database.ts'
 import { recheckNeeding } from './insert.ts'
-import { readStored, storedColumns, uuids } from './rows.ts'
+import { uuids } from './arrays.ts'
+import { readStored, storedColumns } from './rows.ts'
 import { patiently } from './held.ts'
 import { patienceMs, planned } from './plan-settings.ts'
 

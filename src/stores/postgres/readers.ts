@@ -7,25 +7,18 @@ import { nearestTime } from '../unreadable.ts'
 import type { Database } from './database.ts'
 import { planned } from './plan-settings.ts'
 import { factsOfJob } from './job-columns.ts'
-import {
-  readStored,
-  seqOf,
-  storedColumns,
-  storedWidth,
-  texts,
-  uuids,
-  type Row,
-  type Value,
-} from './rows.ts'
+import { texts, uuids } from './arrays.ts'
+import { readStored, seqOf, storedColumns, storedWidth, type Row, type Value } from './rows.ts'
 import { codeOf, COMPLETED, RUNNING, stateOf } from './states.ts'
 
 /** How many jobs one page looks at, at most. */
 const scannedPerPage = 5_000
 
 /**
- * A job with its state, from the tables that hold it. What runs under a shared lease is found by a scan of `leases`, which holds a
- * row for each claim under way; what ended together with others, by the index of `batches`. Whether a job is scheduled or blocked is asked
- * with `LIMIT`, job by job: of an `EXISTS` the planner may read the whole table first.
+ * A job with its state, from the tables that hold it. What runs under a shared lease is found by a
+ * scan of `leases`, which holds a row for each claim under way; what ended together with others, by
+ * the index of `batches`. Whether a job is scheduled or blocked is asked with `LIMIT`, job by job:
+ * of an `EXISTS` the planner may read the whole table first.
  */
 export const readerViews: string = `
 CREATE VIEW errand.stored AS
@@ -118,8 +111,9 @@ export async function counts(db: Database): Promise<QueueCount[]> {
 }
 
 /**
- * Tells of each queue how long its first ready jobs have been due, one for each priority. Others may have been due for longer: those
- * that were blocked when they were, and those that were put back and kept their place.
+ * Tells of each queue how long its first ready jobs have been due, one for each priority. Others
+ * may have been due for longer: those that were blocked when they were, and those that were put
+ * back and kept their place.
  */
 export async function stats(db: Database): Promise<QueueStats[]> {
   const found = await counts(db)
@@ -139,8 +133,8 @@ export async function logs(db: Database, id: string): Promise<LogLine[]> {
 }
 
 /**
- * Pages by insertion, newest first; the cursor is a job's number, so that new jobs do not shift pages.
- * Looks at a bounded stretch of the narrowest index that holds all answers.
+ * Pages by insertion, newest first; the cursor is a job's number, so that new jobs do not shift
+ * pages. Looks at a bounded stretch of the narrowest index that holds all answers.
  */
 export async function list(db: Database, query: ListQuery): Promise<Page> {
   const values: Value[] = []

@@ -3,16 +3,19 @@ import type { PutAnswer, RecordsQuery, RecordWrite, StoredRecord } from '../../s
 import type { Database } from './database.ts'
 import { patiently } from './held.ts'
 import { planned } from './plan-settings.ts'
-import { bounded, texts } from './rows.ts'
+import { bounded, texts } from './arrays.ts'
 
 /**
- * `put_record` writes one record, with `p_any` in any case, else if it holds what it must; it returns whether it did. It walks the primary
- * key and locks no more than the row that it writes; of a row that another transaction is writing it awaits the end.
+ * `put_record` writes one record, with `p_any` in any case, else if it holds what it must; it
+ * returns whether it did. It walks the primary key and locks no more than the row that it writes;
+ * of a row that another transaction is writing it awaits the end.
  *
- * `list_records` walks a range of the primary key, which is in the order of code points: from the prefix, or behind the last key of the
- * page before, to where the prefix ends; null for the end of the table. `get_records` takes a step in it for each key.
+ * `list_records` walks a range of the primary key, which is in the order of code points: from the
+ * prefix, or behind the last key of the page before, to where the prefix ends; null for the end of
+ * the table. `get_records` takes a step in it for each key.
  *
- * `put_records` writes several in the order of their keys, so that no two calls wait for each other; an advance of an insert does the same.
+ * `put_records` writes several in the order of their keys, so that no two calls wait for each
+ * other; an advance of an insert does the same.
  */
 export const recordFunctions: string = `
 CREATE FUNCTION errand.put_record(p_key text, p_text text, p_if text, p_any bool) RETURNS bool LANGUAGE plpgsql AS $$
@@ -104,7 +107,10 @@ export async function listRecords(db: Database, query: RecordsQuery): Promise<St
 const lastCodePoint = 0x10_ff_ff
 const surrogates = { first: 0xd8_00, last: 0xdf_ff } as const
 
-/** The first text in the order of code points that comes after all that begin with a prefix; null when none does. */
+/**
+ * The first text in the order of code points that comes after all that begin with a prefix; null
+ * when none does.
+ */
 export function endOf(prefix: string): string | null {
   const points = Array.from(prefix, (sign) => sign.codePointAt(0) ?? 0)
   while (points.at(-1) === lastCodePoint) points.pop()

@@ -4,12 +4,14 @@ import type { Claimed, RescueRequest } from '../../store/worker-calls.ts'
 import { lastTime } from '../unreadable.ts'
 import type { Database } from './database.ts'
 import { planned } from './plan-settings.ts'
-import { bounded, handedColumns, readClaimed, readHeader, texts } from './rows.ts'
+import { bounded, texts } from './arrays.ts'
+import { handedColumns, readClaimed, readHeader } from './rows.ts'
 
 /**
- * `rescue` hands out shared leases first, oldest first, then those of single jobs, then what waited too long. It waits for
- * shared leases, which no transaction of a user ever holds, so that sweepers share what is lost, and skips what else is locked. What is
- * due at a time that cannot be read waits for ever, too: such jobs are the end of `scheduled`.
+ * `rescue` hands out shared leases first, oldest first, then those of single jobs, then what waited
+ * too long. It waits for shared leases, which no transaction of a user ever holds, so that sweepers
+ * share what is lost, and skips what else is locked. What is due at a time that cannot be read
+ * waits for ever, too: such jobs are the end of `scheduled`.
  */
 export const rescueFunctions: string = `
 CREATE FUNCTION errand.lost_by(p_token int8, p_worker text) RETURNS text LANGUAGE sql IMMUTABLE AS $$

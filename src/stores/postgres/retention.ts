@@ -2,7 +2,7 @@
 import { workerRecordKeptMs } from '../bounds.ts'
 import { COMPLETED } from './states.ts'
 import type { Database } from './database.ts'
-import { bounded } from './rows.ts'
+import { bounded } from './arrays.ts'
 import { ringDays } from './tables.ts'
 import { planned } from './plan-settings.ts'
 

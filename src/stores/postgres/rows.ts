@@ -1,115 +1,17 @@
-/** From rows of the server to values, and back. */
-import { isJobId } from '../../core/id.ts'
-import { noCounters } from '../../core/job.ts'
-import type { Counters } from '../../core/job.ts'
+/** From rows of the server to jobs. */
 import type { ClaimedJob, KnownJob, StoredJob } from '../../store/job.ts'
 import { readLabels } from '../labels.ts'
 import { handedOut, lastTime, shown } from '../unreadable.ts'
+import { readCounters } from './counters.ts'
 import { stateOf, type StateCode } from './states.ts'
 
 export type Value = string | number | boolean | null
 export type Row = readonly Value[]
 
-// ───────────────────────────── arrays ─────────────────────────────
-
-/** An array of numbers in PostgreSQL's own writing, nulls as they are. */
-export function numbers(values: readonly (number | null)[]): string {
-  return `{${values.map((value) => (value === null ? 'NULL' : value)).join()}}`
-}
-
-/** A count as the server takes it; what is more is as good as no limit. */
-export function bounded(count: number): number {
-  return Math.min(count, 1_000_000_000)
-}
-
-/** An array of texts. */
-export function texts(values: readonly (string | null)[]): string {
-  let all = ''
-  for (const value of values) {
-    const one =
-      value === null ? 'NULL' : `"${quotes.test(value) ? value.replace(/["\\]/g, '\\$&') : value}"`
-    all = all === '' ? one : `${all},${one}`
-  }
-  return `{${all}}`
-}
-
-const quotes = /["\\]/
-
-/** What stands between joined texts: JSON never holds it as it is. */
-export const joint = { text: '\u001f', sql: 'chr(31)' } as const
-
-/** Texts in one; null when one of them holds what stands between them, or there is nothing to take apart. */
-export function joined(values: readonly string[]): string | null {
-  if (values.some((value) => value.includes(joint.text))) return null
-  return values.join(joint.text) || null
-}
-
-/** A set of numbers, which come in order, as ranges. */
-export function ranges(values: readonly number[]): string {
-  let text = ''
-  let first = NaN
-  let next = NaN
-  for (const value of values) {
-    if (value !== next) {
-      if (first < next) text += `[${first},${next}),`
-      first = value
-    }
-    next = value + 1
-  }
-  return first < next ? `{${text}[${first},${next})}` : '{}'
-}
-
-/** An array of ids; one that is no id becomes null, which matches no job. */
-export function uuids(values: readonly (string | null)[]): string {
-  return `{${values.map((id) => (id !== null && isJobId(id) ? id : 'NULL')).join()}}`
-}
-
-/** A column of a batch, or null when all its values are. */
-export function column<T>(
-  values: readonly (T | null)[],
-  write: (values: readonly (T | null)[]) => string,
-): string | null {
-  return values.some((value) => value !== null) ? write(values) : null
-}
-
-// ───────────────────────────── counters ─────────────────────────────
-
-const decoded = new Map<string, Counters>()
-const mostDecoded = 1_000
-
-/** Counters as text, null when all are zero: attempts, failures, postpones, losses, interruptions, deferrals. */
-export function packCounters(counters: Counters): string | null {
-  const { attempts, failures, postpones, losses, interruptions, deferrals } = counters
-  if (failures + postpones + losses + interruptions + deferrals > 0)
-    return `${attempts},${failures},${postpones},${losses},${interruptions},${deferrals}`
-  return attempts === 0 ? null : String(attempts)
-}
-
-/** Reads packed counters. The same few occur again and again, so they are kept. */
-function readCounters(packed: string | null): Counters {
-  if (packed === null) return { ...noCounters }
-  let counters = decoded.get(packed)
-  if (counters === undefined) {
-    const [
-      attempts = 0,
-      failures = 0,
-      postpones = 0,
-      losses = 0,
-      interruptions = 0,
-      deferrals = 0,
-    ] = packed.split(',').map(Number)
-    counters = { attempts, failures, postpones, losses, interruptions, deferrals }
-    if (decoded.size >= mostDecoded) decoded.clear()
-    decoded.set(packed, counters)
-  }
-  return { ...counters }
-}
-
-// ───────────────────────────── known ─────────────────────────────
-
 /**
- * The first columns of `errand.handed` and `errand.stored`, as `readKnown` reads them. What neighbours mostly have in common comes as
- * one text, which is read only where it changes: taking a row's columns apart is most of what a claim costs the client.
+ * The first columns of `errand.handed` and `errand.stored`, as `readKnown` reads them. What
+ * neighbours mostly have in common comes as one text, which is read only where it changes: taking a
+ * row's columns apart is most of what a claim costs the client.
  */
 const knownColumns = `seq, id, task, concat_ws(' ', token, priority, created_at, due_at, queue), input, codec, options, parent, group_id,
   labels, unique_key, start_by, deadline_at, counters, started_at, nullif(cancel_asked, false)`
@@ -173,9 +75,10 @@ function readCommon(text: string): Common {
   return { token, priority, createdAt, dueAt, queue }
 }
 
-// ───────────────────────────── handed out ─────────────────────────────
-
-/** `why` is null for a ready job, `overdue`, or `lost` with the token and the worker of the lease that expired. */
+/**
+ * `why` is null for a ready job, `overdue`, or `lost` with the token and the worker of the lease
+ * that expired.
+ */
 export const handedColumns = `${knownColumns}, why`
 
 /** Reads rows of `handedColumns`. */
@@ -198,7 +101,10 @@ export interface Header {
   readonly now: number
   /** When the next job is due; null for none, and for a time that cannot be read. */
   readonly dueAt: number | null
-  /** How many dead rows a claim stepped over, where it ended in each queue, and whether it passed by work that others held. */
+  /**
+   * How many dead rows a claim stepped over, where it ended in each queue, and whether it passed by
+   * work that others held.
+   */
   readonly dead: number
   readonly ends: string
   readonly passed: boolean
@@ -217,8 +123,6 @@ export function readHeader(row: Row): Header {
     cut: priority >= 2,
   }
 }
-
-// ───────────────────────────── shown ─────────────────────────────
 
 /** Columns of the view `errand.stored` as readers show them. */
 export const storedColumns = `${knownColumns}, state, worker, lease_until, finished_at, keep_ms, progress, attempts, output, reason`

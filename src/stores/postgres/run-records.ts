@@ -5,12 +5,13 @@ import { isJobId } from '../../core/id.ts'
 import type { Database } from './database.ts'
 import { patiently } from './held.ts'
 import { planned } from './plan-settings.ts'
-import { bounded } from './rows.ts'
+import { bounded } from './arrays.ts'
 
 /**
- * `record` takes the jobs in the order of their numbers, as `note` does, and locks the lease of each, which a settlement locks too: a
- * record was there before the end of its run, or is stale. So it waits for a transaction of a user in which the job ends, and gives
- * up what it has locked itself if that takes long.
+ * `record` takes the jobs in the order of their numbers, as `note` does, and locks the lease of
+ * each, which a settlement locks too: a record was there before the end of its run, or is stale. So
+ * it waits for a transaction of a user in which the job ends, and gives up what it has locked
+ * itself if that takes long.
  *
  * `recorded_of` walks the index of ids, then a range of the primary key.
  */

@@ -3,7 +3,8 @@ import type { Finish } from '../../store/worker-calls.ts'
 import type { Database } from './database.ts'
 import type { LeasedJob } from './claimed-numbers.ts'
 import { planned } from './plan-settings.ts'
-import { column, numbers, packCounters, ranges, texts } from './rows.ts'
+import { column, numbers, ranges, texts } from './arrays.ts'
+import { packCounters } from './counters.ts'
 import { codeOf } from './states.ts'
 
 /** Most groups of jobs that are filed together in one call. */

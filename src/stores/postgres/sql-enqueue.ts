@@ -21,12 +21,13 @@ const options = [
 const bitOfState = `CASE state #>> '{}' ${jobStates.map((state) => `WHEN '${state}' THEN ${1 << codeOf(state)}`).join(' ')} END`
 
 /**
- * `errand.enqueue(task, input, options)` inserts a job in the caller's transaction and returns its id, or the id of the job that holds
- * its unique key. What the options leave out is that of the registered task, as for `enqueue` by name; see `docs/postgresql.md`.
- * It walks the primary key of `tasks`, and all of the table for a name that is only an alias.
+ * `errand.enqueue(task, input, options)` inserts a job in the caller's transaction and returns its
+ * id, or the id of the job that holds its unique key. What the options leave out is that of the
+ * registered task, as for `enqueue` by name; see `docs/postgresql.md`. It walks the primary key of
+ * `tasks`, and all of the table for a name that is only an alias.
  *
- * `registered_unique` makes the rule of a registered task for a job of it. Where its key follows from the input, by a function or by
- * hash, SQL cannot make it, and the caller must.
+ * `registered_unique` makes the rule of a registered task for a job of it. Where its key follows
+ * from the input, by a function or by hash, SQL cannot make it, and the caller must.
  */
 export const publicFunctions: string = `
 CREATE FUNCTION errand.new_id() RETURNS uuid LANGUAGE sql VOLATILE AS $$

@@ -1,8 +1,9 @@
 /** How many jobs each queue has in each state. */
 
 /**
- * `tallied` keeps count: it only ever adds rows, so that nobody waits for a counter. `fold_tally` sums rows up: it reads the table
- * from its beginning, up to 20,000 rows, and skips what another call is folding.
+ * `tallied` keeps count: it only ever adds rows, so that nobody waits for a counter. `fold_tally`
+ * sums rows up: it reads the table from its beginning, up to 20,000 rows, and skips what another
+ * call is folding.
  */
 export const tallyFunctions: string = `
 CREATE FUNCTION errand.tallied(p_queue text, p_from int, p_to int, p_count int8 DEFAULT 1) RETURNS void LANGUAGE plpgsql AS $$
