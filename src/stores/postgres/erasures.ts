@@ -16,17 +16,21 @@ const repeatsKeptMs = 60 * 60 * 1_000
 export const erasureFunctions: string = `
 CREATE FUNCTION errand.erased(p_now int8) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
-  IF current_setting('errand_erasures.at', true) IS NOT DISTINCT FROM p_now::text THEN RETURN; END IF;
+  IF current_setting('errand_erasures.at', true) IS NOT DISTINCT FROM p_now::text THEN
+    RETURN; END IF;
   PERFORM set_config('errand_erasures.at', p_now::text, true);
   INSERT INTO errand.erasures (at) VALUES (p_now);
 END $$;
 
 CREATE FUNCTION errand.forget_calls(p_now int8) RETURNS void LANGUAGE sql AS $$
   DELETE FROM errand.erasures
-  WHERE ctid = ANY (ARRAY(SELECT ctid FROM errand.erasures WHERE at < p_now - ${erasuresKeptMs} LIMIT 20000 FOR UPDATE SKIP LOCKED));
+  WHERE ctid = ANY (ARRAY(SELECT ctid FROM errand.erasures WHERE at < p_now - ${erasuresKeptMs}
+    LIMIT 20000 FOR UPDATE SKIP LOCKED));
   DELETE FROM errand.repeats
-  WHERE ctid = ANY (ARRAY(SELECT ctid FROM errand.repeats WHERE at < p_now - ${repeatsKeptMs} LIMIT 20000 FOR UPDATE SKIP LOCKED));
+  WHERE ctid = ANY (ARRAY(SELECT ctid FROM errand.repeats WHERE at < p_now - ${repeatsKeptMs}
+    LIMIT 20000 FOR UPDATE SKIP LOCKED));
   DELETE FROM errand.claims
-  WHERE ctid = ANY (ARRAY(SELECT ctid FROM errand.claims WHERE until <= p_now LIMIT 20000 FOR UPDATE SKIP LOCKED))
+  WHERE ctid = ANY (ARRAY(SELECT ctid FROM errand.claims WHERE until <= p_now LIMIT 20000
+    FOR UPDATE SKIP LOCKED))
 $$;
 `

@@ -39,7 +39,8 @@ const tornState = 'UF003'
  * `refuse_repeats` and `insert` to find.
  */
 export const intakeFunctions: string = `
-CREATE FUNCTION errand.insert(p_jobs json, p_advances json, p_hint text, p_apart bool DEFAULT false) RETURNS text LANGUAGE plpgsql ${planned} AS $$
+CREATE FUNCTION errand.insert(p_jobs json, p_advances json, p_hint text, p_apart bool DEFAULT false)
+  RETURNS text LANGUAGE plpgsql ${planned} AS $$
 DECLARE
   v_now int8 := errand.now_ms();
   v_seqs int8[] := ARRAY(SELECT nextval('errand.seqs') FROM json_array_elements(p_jobs));
@@ -52,8 +53,10 @@ BEGIN
   ELSE
     v_pass := errand.insert_pass(p_jobs, p_advances, v_seqs, v_now, '{}', NULL);
   END IF;
-  PERFORM errand.refuse_repeats(ARRAY(SELECT (value->>'id')::uuid FROM json_array_elements(p_jobs)), v_seqs);
-  IF v_pass.moved <> '{}' AND EXISTS (SELECT 1 FROM errand.repeats WHERE id = ANY (v_pass.moved)) THEN
+  PERFORM errand.refuse_repeats(ARRAY(SELECT (value->>'id')::uuid FROM json_array_elements(p_jobs)),
+    v_seqs);
+  IF v_pass.moved <> '{}' AND EXISTS (SELECT 1 FROM errand.repeats WHERE id = ANY (v_pass.moved))
+    THEN
     RAISE EXCEPTION 'this advance arrived after its own repeat' USING ERRCODE = '${forgottenState}';
   END IF;
   IF p_hint IS NOT NULL THEN
@@ -83,39 +86,49 @@ BEGIN
   END LOOP;
 END $$;
 
-CREATE FUNCTION errand.insert_pass(p_jobs json, p_advances json, p_seqs int8[], p_now int8, p_left uuid[], p_waits_until timestamptz,
+CREATE FUNCTION errand.insert_pass(p_jobs json, p_advances json, p_seqs int8[], p_now int8,
+  p_left uuid[], p_waits_until timestamptz,
   OUT answers json[], OUT moved uuid[], OUT torn uuid[]) LANGUAGE plpgsql AS $$
 DECLARE
   v_named record;
   v_stale uuid[] := '{}';
   v_held uuid[] := '{}';
-  v_as_given bool := (SELECT count(*) > count(DISTINCT value->>'id') OR bool_or(json_array_length(value->'needs') > 0) FROM json_array_elements(p_jobs));
+  v_as_given bool := (SELECT count(*) > count(DISTINCT value->>'id')
+    OR bool_or(json_array_length(value->'needs') > 0) FROM json_array_elements(p_jobs));
 BEGIN
   answers := array_fill(NULL::json, ARRAY[cardinality(p_seqs)]);
   moved := '{}';
   torn := '{}';
-  IF p_advances IS NOT NULL THEN SELECT * INTO moved, v_stale, v_held FROM errand.advance(p_advances, p_left, p_waits_until); END IF;
+  IF p_advances IS NOT NULL THEN SELECT * INTO moved, v_stale, v_held
+    FROM errand.advance(p_advances, p_left, p_waits_until); END IF;
   FOR v_named IN
-    SELECT value, o, (value->>'id')::uuid AS id FROM json_array_elements(p_jobs) WITH ORDINALITY j (value, o)
-    ORDER BY CASE WHEN NOT v_as_given AND json_typeof(value->'unique') = 'object' THEN value->'unique'->>'key' END NULLS FIRST, o
+    SELECT value, o, (value->>'id')::uuid AS id FROM json_array_elements(p_jobs)
+      WITH ORDINALITY j (value, o)
+    ORDER BY CASE WHEN NOT v_as_given AND json_typeof(value->'unique') = 'object'
+      THEN value->'unique'->>'key' END NULLS FIRST, o
   LOOP
     IF v_named.id = ANY (v_stale) THEN
-      answers[v_named.o] := CASE WHEN EXISTS (SELECT 1 FROM errand.jobs WHERE id = v_named.id) THEN errand.known_of(v_named.id)
+      answers[v_named.o] := CASE WHEN EXISTS (SELECT 1 FROM errand.jobs WHERE id = v_named.id)
+        THEN errand.known_of(v_named.id)
         ELSE json_build_array(v_named.id, 'stale', NULL) END;
     ELSIF p_waits_until IS NULL THEN
       answers[v_named.o] := errand.insert_one(v_named.value, p_seqs[v_named.o], p_now);
     ELSE
       answers[v_named.o] := CASE WHEN v_named.id = ANY (v_held) OR EXISTS (
-          SELECT 1 FROM json_array_elements(v_named.value->'needs') n (value) WHERE (n.value->>'id')::uuid = ANY (v_held))
+          SELECT 1 FROM json_array_elements(v_named.value->'needs') n (value)
+            WHERE (n.value->>'id')::uuid = ANY (v_held))
         THEN errand.held_of(v_named.value)
-        ELSE errand.insert_one_apart(v_named.value, p_seqs[v_named.o], p_now, errand.ms_until(p_waits_until)) END;
+        ELSE errand.insert_one_apart(v_named.value, p_seqs[v_named.o], p_now,
+          errand.ms_until(p_waits_until)) END;
       IF answers[v_named.o]->>1 = 'held' THEN v_held := v_held || v_named.id; END IF;
     END IF;
   END LOOP;
   IF v_held = '{}' OR moved = '{}' THEN RETURN; END IF;
   torn := ARRAY(
-    SELECT job::uuid FROM json_array_elements(p_advances) a (value), json_array_elements_text(a.value->'jobs') job
-    WHERE EXISTS (SELECT 1 FROM json_array_elements_text(a.value->'jobs') one WHERE one::uuid = ANY (v_held) AND one::uuid = ANY (moved)));
+    SELECT job::uuid FROM json_array_elements(p_advances) a (value),
+      json_array_elements_text(a.value->'jobs') job
+    WHERE EXISTS (SELECT 1 FROM json_array_elements_text(a.value->'jobs') one
+      WHERE one::uuid = ANY (v_held) AND one::uuid = ANY (moved)));
 END $$;
 
 CREATE FUNCTION errand.advance(p_advances json, p_left uuid[], p_waits_until timestamptz,
@@ -133,8 +146,10 @@ BEGIN
     FROM json_array_elements(p_advances) ORDER BY value->>'key' COLLATE "C"
   LOOP
     v_moved := CASE WHEN v_named.jobs && p_left THEN NULL
-      WHEN p_waits_until IS NULL THEN errand.put_record(v_named.key, v_named."to", v_named."from", false)
-      ELSE errand.put_record_apart(v_named.key, v_named."to", v_named."from", errand.ms_until(p_waits_until)) END;
+      WHEN p_waits_until IS NULL THEN errand.put_record(v_named.key, v_named."to", v_named."from",
+        false)
+      ELSE errand.put_record_apart(v_named.key, v_named."to", v_named."from",
+        errand.ms_until(p_waits_until)) END;
     IF v_moved THEN
       moved := moved || v_named.jobs;
     ELSIF v_moved IS NULL THEN
@@ -145,7 +160,8 @@ BEGIN
   END LOOP;
 END $$;
 
-CREATE FUNCTION errand.put_record_apart(p_key text, p_text text, p_if text, p_patience_ms int) RETURNS bool LANGUAGE plpgsql
+CREATE FUNCTION errand.put_record_apart(p_key text, p_text text, p_if text, p_patience_ms int)
+  RETURNS bool LANGUAGE plpgsql
 SET lock_timeout = ${apartPatienceMs} AS $$
 BEGIN
   PERFORM set_config('lock_timeout', p_patience_ms::text, true);
@@ -153,7 +169,8 @@ BEGIN
 EXCEPTION WHEN lock_not_available THEN RETURN NULL;
 END $$;
 
-CREATE FUNCTION errand.insert_one_apart(p json, p_seq int8, p_now int8, p_patience_ms int) RETURNS json LANGUAGE plpgsql
+CREATE FUNCTION errand.insert_one_apart(p json, p_seq int8, p_now int8, p_patience_ms int)
+  RETURNS json LANGUAGE plpgsql
 SET lock_timeout = ${apartPatienceMs} AS $$
 BEGIN
   PERFORM set_config('lock_timeout', p_patience_ms::text, true);
@@ -165,19 +182,24 @@ CREATE FUNCTION errand.held_of(p json) RETURNS json LANGUAGE sql IMMUTABLE AS $$
   SELECT json_build_array((p->>'id')::uuid, 'held', NULL)
 $$;
 
-CREATE FUNCTION errand.insert_again(p_jobs json, p_advances json, p_sent_at int8, p_since_ms int8) RETURNS text LANGUAGE plpgsql ${planned} AS $$
+CREATE FUNCTION errand.insert_again(p_jobs json, p_advances json, p_sent_at int8, p_since_ms int8)
+  RETURNS text LANGUAGE plpgsql ${planned} AS $$
 DECLARE
   v_now int8 := errand.now_ms();
   v_ids uuid[] := ARRAY(SELECT (value->>'id')::uuid FROM json_array_elements(p_jobs));
   v_known int8 := (SELECT count(*) FROM errand.jobs WHERE id = ANY (v_ids));
   v_answers text := errand.insert(p_jobs, p_advances, NULL);
 BEGIN
-  IF v_now - p_sent_at > ${latestMs} OR EXISTS (SELECT 1 FROM errand.erasures WHERE at >= p_sent_at - p_since_ms - ${clockStepMs} LIMIT 1) THEN
-    IF (SELECT count(*) FROM errand.jobs WHERE id = ANY (v_ids)) > v_known OR v_answers LIKE '%"stale"%' THEN
-      RAISE EXCEPTION 'jobs of this insert may have been forgotten' USING ERRCODE = '${forgottenState}';
+  IF v_now - p_sent_at > ${latestMs} OR EXISTS (SELECT 1 FROM errand.erasures
+    WHERE at >= p_sent_at - p_since_ms - ${clockStepMs} LIMIT 1) THEN
+    IF (SELECT count(*) FROM errand.jobs WHERE id = ANY (v_ids)) > v_known
+      OR v_answers LIKE '%"stale"%' THEN
+      RAISE EXCEPTION 'jobs of this insert may have been forgotten'
+        USING ERRCODE = '${forgottenState}';
     END IF;
   END IF;
-  INSERT INTO errand.repeats (id, at) SELECT DISTINCT id, v_now FROM unnest(v_ids) id ORDER BY id ON CONFLICT (id) DO NOTHING;
+  INSERT INTO errand.repeats (id, at) SELECT DISTINCT id, v_now FROM unnest(v_ids) id ORDER BY id
+    ON CONFLICT (id) DO NOTHING;
   PERFORM errand.tell('work');
   RETURN v_answers;
 END $$;

@@ -37,7 +37,8 @@ DECLARE
   v_added int;
 BEGIN
   INSERT INTO errand.jobs (seq, id, created_at, due_at, place, input, ${names(alikes)})
-  SELECT CASE WHEN v_whole THEN v_first + o - 1 ELSE v_seqs[o] END, u.id, v_now, coalesce(u.run_at, v_now + coalesce(u.delay, 0)),
+  SELECT CASE WHEN v_whole THEN v_first + o - 1 ELSE v_seqs[o] END, u.id, v_now, coalesce(u.run_at,
+    v_now + coalesce(u.delay, 0)),
     coalesce(u.run_at, v_now + coalesce(u.delay, 0)), u.input, ${alikes.map(({ name }) => `coalesce(v_${name}, u.${name})`).join(', ')}
   FROM unnest(p_ids, p_inputs, ${alikes.map(({ name }) => `p_${name}`).join(', ')}, p_delays, p_run_ats)
     WITH ORDINALITY u (id, input, ${names(alikes)}, delay, run_at, o)
@@ -51,19 +52,24 @@ BEGIN
   PERFORM errand.refuse_repeats(p_ids, v_seqs);
   WITH runs AS (
     INSERT INTO errand.ready (queue, priority, place, first, last, special)
-    SELECT coalesce(v_queue, p_queue[f]), coalesce(v_priority, p_priority[f]), v_now, v_first + f - 1, v_first + f + c - 2, p_special
+    SELECT coalesce(v_queue, p_queue[f]), coalesce(v_priority, p_priority[f]), v_now,
+      v_first + f - 1, v_first + f + c - 2, p_special
     FROM unnest(p_run_firsts, p_run_counts) u (f, c)
     RETURNING queue, last - first + 1 AS count)
-  INSERT INTO errand.tally (queue, state, count) SELECT queue, 2, sum(count) FROM runs GROUP BY queue;
+  INSERT INTO errand.tally (queue, state, count) SELECT queue, 2, sum(count) FROM runs
+    GROUP BY queue;
 END $$;
 
-CREATE FUNCTION errand.refuse_repeats(p_ids uuid[], p_seqs int8[]) RETURNS bool LANGUAGE plpgsql VOLATILE AS $$
+CREATE FUNCTION errand.refuse_repeats(p_ids uuid[], p_seqs int8[]) RETURNS bool
+  LANGUAGE plpgsql VOLATILE AS $$
 BEGIN
   PERFORM 1 FROM errand.repeats LIMIT 1;
   IF NOT FOUND THEN RETURN true; END IF;
   PERFORM 1 FROM unnest(p_ids) u (id) JOIN errand.repeats r ON r.id = u.id
-    CROSS JOIN LATERAL (SELECT seq FROM errand.jobs WHERE id = r.id OFFSET 0) j WHERE j.seq = ANY (p_seqs) LIMIT 1;
-  IF FOUND THEN RAISE EXCEPTION 'this insert arrived after its own repeat' USING ERRCODE = '${forgottenState}'; END IF;
+    CROSS JOIN LATERAL (SELECT seq FROM errand.jobs WHERE id = r.id OFFSET 0) j
+      WHERE j.seq = ANY (p_seqs) LIMIT 1;
+  IF FOUND THEN RAISE EXCEPTION 'this insert arrived after its own repeat'
+    USING ERRCODE = '${forgottenState}'; END IF;
   RETURN true;
 END $$;
 `
@@ -82,11 +88,14 @@ const ADD_ONE = `WITH at AS MATERIALIZED (SELECT errand.now_ms() AS now, nextval
   job AS (
     INSERT INTO errand.jobs (seq, id, created_at, due_at, place, ${givenNames})
     SELECT seq, $1::uuid, now, now, now, ${givenColumns.map(({ type }, at) => `$${at + 2}::${type}`).join(', ')} FROM at
-    ON CONFLICT (id) DO NOTHING RETURNING seq, place, queue, priority, octet_length(input) > ${smallInputBytes} AS special),
+    ON CONFLICT (id) DO NOTHING RETURNING seq, place, queue, priority,
+      octet_length(input) > ${smallInputBytes} AS special),
   lined_up AS (
-    INSERT INTO errand.ready (queue, priority, place, first, last, special) SELECT queue, priority, place, seq, seq, special FROM job)
+    INSERT INTO errand.ready (queue, priority, place, first, last, special) SELECT queue, priority,
+      place, seq, seq, special FROM job)
   INSERT INTO errand.tally (queue, state, count)
-  SELECT queue, 2, CASE WHEN ${message} <> '' THEN num_nonnulls(pg_notify('errand.hints', ${message})) ELSE 1 END FROM job
+  SELECT queue, 2, CASE WHEN ${message} <> '' THEN num_nonnulls(pg_notify('errand.hints',
+    ${message})) ELSE 1 END FROM job
   WHERE errand.refuse_repeats(ARRAY[$1::uuid], ARRAY[seq])`
 /**
  * Inputs come joined where they may be, which the server takes apart in a third of the time that an

@@ -18,13 +18,16 @@ import { bounded, texts } from './arrays.ts'
  * other; an advance of an insert does the same.
  */
 export const recordFunctions: string = `
-CREATE FUNCTION errand.put_record(p_key text, p_text text, p_if text, p_any bool) RETURNS bool LANGUAGE plpgsql AS $$
+CREATE FUNCTION errand.put_record(p_key text, p_text text, p_if text, p_any bool) RETURNS bool
+  LANGUAGE plpgsql AS $$
 BEGIN
   IF p_text IS NULL THEN
-    IF p_if IS NULL AND NOT p_any THEN RETURN NOT EXISTS (SELECT 1 FROM errand.records WHERE key = p_key); END IF;
+    IF p_if IS NULL AND NOT p_any THEN RETURN NOT EXISTS (SELECT 1 FROM errand.records
+      WHERE key = p_key); END IF;
     DELETE FROM errand.records WHERE key = p_key AND (p_any OR text = p_if);
   ELSIF p_any THEN
-    INSERT INTO errand.records (key, text) VALUES (p_key, p_text) ON CONFLICT (key) DO UPDATE SET text = excluded.text;
+    INSERT INTO errand.records (key, text) VALUES (p_key, p_text) ON CONFLICT (key) DO UPDATE
+      SET text = excluded.text;
   ELSIF p_if IS NULL THEN
     INSERT INTO errand.records (key, text) VALUES (p_key, p_text) ON CONFLICT (key) DO NOTHING;
   ELSE
@@ -33,33 +36,41 @@ BEGIN
   RETURN p_any OR FOUND;
 END $$;
 
-CREATE FUNCTION errand.put_records(p_keys text[], p_texts text[], p_ifs text[], p_any bool[]) RETURNS text LANGUAGE plpgsql ${planned} AS $$
+CREATE FUNCTION errand.put_records(p_keys text[], p_texts text[], p_ifs text[], p_any bool[])
+  RETURNS text LANGUAGE plpgsql ${planned} AS $$
 DECLARE
   v_write record;
   v_answers text[] := array_fill('0'::text, ARRAY[cardinality(p_keys)]);
 BEGIN
   PERFORM set_config('lock_timeout', errand.call_patience(), true);
   FOR v_write IN
-    SELECT * FROM unnest(p_keys, p_texts, p_ifs, p_any) WITH ORDINALITY w (key, text, expected, anyway, o) ORDER BY key COLLATE "C", o
+    SELECT * FROM unnest(p_keys, p_texts, p_ifs, p_any) WITH ORDINALITY w (key, text, expected,
+      anyway, o) ORDER BY key COLLATE "C", o
   LOOP
-    IF errand.put_record(v_write.key, v_write.text, v_write.expected, v_write.anyway) THEN v_answers[v_write.o] := '1'; END IF;
+    IF errand.put_record(v_write.key, v_write.text, v_write.expected, v_write.anyway)
+      THEN v_answers[v_write.o] := '1'; END IF;
   END LOOP;
   RETURN array_to_string(v_answers, '');
 END $$;
 
-CREATE FUNCTION errand.get_records(p_keys text[]) RETURNS SETOF errand.records LANGUAGE plpgsql STABLE ${planned} AS $$
+CREATE FUNCTION errand.get_records(p_keys text[]) RETURNS SETOF errand.records
+  LANGUAGE plpgsql STABLE ${planned} AS $$
 BEGIN
-  RETURN QUERY SELECT r.* FROM unnest(p_keys) k (key) CROSS JOIN LATERAL (SELECT * FROM errand.records WHERE key = k.key OFFSET 0) r;
+  RETURN QUERY SELECT r.* FROM unnest(p_keys) k (key) CROSS JOIN LATERAL (SELECT *
+    FROM errand.records WHERE key = k.key OFFSET 0) r;
 END $$;
 
-CREATE FUNCTION errand.list_records(p_prefix text, p_after text, p_end text, p_limit int) RETURNS SETOF errand.records
+CREATE FUNCTION errand.list_records(p_prefix text, p_after text, p_end text, p_limit int)
+  RETURNS SETOF errand.records
 LANGUAGE plpgsql STABLE ${planned} AS $$
 BEGIN
   -- No key is empty, so that all come after the empty one.
   IF p_end IS NULL THEN
-    RETURN QUERY SELECT * FROM errand.records WHERE key >= p_prefix AND key > coalesce(p_after, '') ORDER BY key LIMIT p_limit;
+    RETURN QUERY SELECT * FROM errand.records WHERE key >= p_prefix AND key > coalesce(p_after, '')
+      ORDER BY key LIMIT p_limit;
   ELSE
-    RETURN QUERY SELECT * FROM errand.records WHERE key >= p_prefix AND key > coalesce(p_after, '') AND key < p_end ORDER BY key LIMIT p_limit;
+    RETURN QUERY SELECT * FROM errand.records WHERE key >= p_prefix AND key > coalesce(p_after, '')
+      AND key < p_end ORDER BY key LIMIT p_limit;
   END IF;
 END $$;
 `

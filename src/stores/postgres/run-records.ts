@@ -24,23 +24,27 @@ DECLARE
 BEGIN
   PERFORM set_config('lock_timeout', errand.call_patience(), true);
   FOR v_record IN
-    SELECT r.value, r.o, (SELECT j.seq FROM errand.jobs j WHERE j.id = (r.value->>'id')::uuid) AS seq
+    SELECT r.value, r.o, (SELECT j.seq FROM errand.jobs j
+      WHERE j.id = (r.value->>'id')::uuid) AS seq
     FROM json_array_elements(p_records) WITH ORDINALITY r (value, o) ORDER BY seq, o
   LOOP
     v_run := errand.own(v_record.seq, (v_record.value->>'token')::int8);
     CONTINUE WHEN v_run.seq IS NULL;
-    INSERT INTO errand.recorded (seq, name, text) VALUES (v_run.seq, v_record.value->>'name', v_record.value->>'text')
+    INSERT INTO errand.recorded (seq, name, text) VALUES (v_run.seq, v_record.value->>'name',
+      v_record.value->>'text')
     ON CONFLICT (seq, name) DO UPDATE SET text = excluded.text;
     v_answers[v_record.o] := '1';
   END LOOP;
   RETURN array_to_string(v_answers, '');
 END $$;
 
-CREATE FUNCTION errand.recorded_of(p_id uuid, p_after text, p_limit int) RETURNS SETOF errand.recorded LANGUAGE plpgsql STABLE ${planned} AS $$
+CREATE FUNCTION errand.recorded_of(p_id uuid, p_after text, p_limit int)
+  RETURNS SETOF errand.recorded LANGUAGE plpgsql STABLE ${planned} AS $$
 DECLARE
   v_seq int8 := (SELECT seq FROM errand.jobs WHERE id = p_id);
 BEGIN
-  RETURN QUERY SELECT * FROM errand.recorded WHERE seq = v_seq AND name >= coalesce(p_after, '') AND name IS DISTINCT FROM p_after
+  RETURN QUERY SELECT * FROM errand.recorded WHERE seq = v_seq AND name >= coalesce(p_after, '')
+    AND name IS DISTINCT FROM p_after
     ORDER BY name LIMIT p_limit;
 END $$;
 `
