@@ -44,8 +44,8 @@ DECLARE
 BEGIN
   PERFORM set_config('lock_timeout', errand.call_patience(), true);
   FOR v_write IN
-    SELECT * FROM unnest(p_keys, p_texts, p_ifs, p_any) WITH ORDINALITY w (key, text, expected,
-      anyway, o) ORDER BY key COLLATE "C", o
+    SELECT * FROM unnest(p_keys, p_texts, p_ifs, p_any) WITH ORDINALITY
+      w (key, text, expected, anyway, o) ORDER BY key COLLATE "C", o
   LOOP
     IF errand.put_record(v_write.key, v_write.text, v_write.expected, v_write.anyway)
       THEN v_answers[v_write.o] := '1'; END IF;
