@@ -54,7 +54,7 @@ if (canStartPostgres()) {
       }))
       await Promise.all([
         writer!.putRecords(keys.toReversed().map((key) => ({ key, text: '2' }))),
-        advancer!.insert(jobs, { advance }),
+        advancer!.insert(jobs, { advance: advance.toReversed() }),
         writer!.putRecords(keys.map((key) => ({ key, text: null }))),
       ])
       await place.store.putRecords(keys.map((key) => ({ key, text: null })))
