@@ -111,7 +111,7 @@ export async function counts(db: Database): Promise<QueueCount[]> {
 }
 
 /**
- * Tells of each queue how long its first ready jobs have been due, one for each priority. Others
+ * Returns for each queue since when the first ready job of each priority has been due. Others
  * may have been due for longer: those that were blocked when they were, and those that were put
  * back and kept their place.
  */

@@ -83,7 +83,10 @@ export const handedColumns = `${knownColumns}, why`
 
 /** Reads rows of `handedColumns`. */
 export function readClaimed(rows: readonly Row[]): ClaimedJob[] {
-  return rows.map((row) => handedOut({ ...readKnown(row), ...readWhy(row[16] as string | null) }))
+  return rows.map((row) => {
+    const { why, lostBy } = readWhy(row[16] as string | null)
+    return handedOut({ ...readKnown(row), why, lostBy })
+  })
 }
 
 const ready: Pick<ClaimedJob, 'why' | 'lostBy'> = { why: 'ready', lostBy: null }
