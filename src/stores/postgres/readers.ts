@@ -11,6 +11,8 @@ import { texts, uuids } from './arrays.ts'
 import { readStored, seqOf, storedColumns, storedWidth, type Row, type Value } from './rows.ts'
 import { codeOf, COMPLETED, RUNNING, stateOf } from './states.ts'
 
+/** How many runs of jobs of each priority are asked since when they have been due. */
+const firstLooks = 20
 /** How many jobs one page looks at, at most. */
 const scannedPerPage = 5_000
 
@@ -60,7 +62,8 @@ BEGIN
     CROSS JOIN LATERAL (SELECT * FROM errand.stored WHERE seq = j.seq OFFSET 0) s;
 END $$;
 
--- When the first ready job of each priority was due that has waited longest: a step in the indexes of both lines for each priority.
+-- When the ready job was due that has been due for longest, among the first of each priority:
+-- some steps in the indexes of both lines for each priority, however long they are.
 CREATE FUNCTION errand.oldest_ready(p_queue text) RETURNS int8 LANGUAGE plpgsql STABLE ${planned} AS $$
 DECLARE
   v_priority int2;
@@ -72,10 +75,14 @@ BEGIN
       (SELECT priority FROM errand.suspects WHERE queue = p_queue AND priority > coalesce(v_priority, -32768) ORDER BY priority LIMIT 1));
     IF v_priority IS NULL THEN RETURN v_oldest; END IF;
     v_oldest := least(v_oldest,
-      (SELECT due_at FROM errand.jobs WHERE seq = (
-        SELECT first FROM errand.ready WHERE queue = p_queue AND priority = v_priority ORDER BY place, last LIMIT 1)),
-      (SELECT due_at FROM errand.jobs WHERE seq = (
-        SELECT seq FROM errand.suspects WHERE queue = p_queue AND priority = v_priority ORDER BY place, seq LIMIT 1)));
+      (SELECT min(j.due_at)
+        FROM (SELECT first FROM errand.ready WHERE queue = p_queue AND priority = v_priority
+          ORDER BY place, last LIMIT ${firstLooks}) r
+        CROSS JOIN LATERAL (SELECT due_at FROM errand.jobs WHERE seq = r.first OFFSET 0) j),
+      (SELECT min(j.due_at)
+        FROM (SELECT seq FROM errand.suspects WHERE queue = p_queue AND priority = v_priority
+          ORDER BY place, seq LIMIT ${firstLooks}) s
+        CROSS JOIN LATERAL (SELECT due_at FROM errand.jobs WHERE seq = s.seq OFFSET 0) j));
   END LOOP;
 END $$;
 
@@ -111,9 +118,9 @@ export async function counts(db: Database): Promise<QueueCount[]> {
 }
 
 /**
- * Returns for each queue since when the first ready job of each priority has been due. Others
- * may have been due for longer: those that were blocked when they were, and those that were put
- * back and kept their place.
+ * Returns for each queue when the ready job was due that has been due for longest, among the first
+ * in line of each priority. One behind these may have been due for longer: it was blocked then, or
+ * many before it were put back and kept their place.
  */
 export async function stats(db: Database): Promise<QueueStats[]> {
   const found = await counts(db)
