@@ -2,45 +2,56 @@
 import { handedBytes } from '../../core/job.ts'
 import type { Claimed, ClaimRequest, NextDue } from '../../store/worker-calls.ts'
 import type { Database } from './database.ts'
-import { bounded, column, handedColumns, numbers, readClaimed, readHeader, texts } from './rows.ts'
+import { factsDeclared, factsOfJob } from './job-columns.ts'
+import { bounded, column, numbers, texts } from './arrays.ts'
+import { handedColumns, readClaimed, readHeader, seqOf, type Row } from './rows.ts'
 import { planned } from './plan-settings.ts'
 import { setTimeout } from '../../core/timers.ts'
 
 /**
- * The head of each queue in order, run by run: walks the index of `ready`, locks the runs that it takes and skips what others hold. A run
- * of which only a part is wanted keeps the rest by moving its `first`, which is in no index. Runs are looked at a few at a time, and
- * then as many as there can be. A look without a lock tells behind which dead rows they begin, and how many of them give enough jobs: no
- * more are locked, so that others find the rest.
+ * The head of each queue in order, run by run: walks the index of `ready`, locks the runs that it
+ * takes and skips what others hold. A run of which only a part is wanted keeps the rest by moving
+ * its `first`, which is in no index. Runs are looked at a few at a time, and then as many as there
+ * can be. A look without a lock tells behind which dead rows they begin, and how many of them give
+ * enough jobs: no more are locked, so that others find the rest.
  *
- * A run that another claim has just shortened is locked in its new form, but not seen yet by the statement that found it: only what was really
- * taken counts, and the next look, with a new snapshot, finds the rest.
+ * A run that another claim has just shortened is locked in its new form, but not seen yet by the
+ * statement that found it: only what was really taken counts, and the next look, with a new
+ * snapshot, finds the rest.
  *
- * A suspect is leased alone: it comes only as the first job of a call, and then it is the only one; otherwise ordinary jobs go on
- * as if suspects were not there. `locks_before` tries to lock a run that stands before a suspect, for its claim to take: one that another
- * claim is taking stands before no suspect, and one that stands behind it is not locked, so that a third claim finds it.
+ * A suspect is leased alone: it comes only as the first job of a call, and then it is the only one;
+ * otherwise ordinary jobs go on as if suspects were not there. `locks_before` tries to lock a run
+ * that stands before a suspect, for its claim to take: one that another claim is taking stands
+ * before no suspect, and one that stands behind it is not locked, so that a third claim finds it.
  *
- * A claim of ordinary jobs waits for no disk: one that a crash takes back leaves its jobs ready, and its token is never given again, so that what
- * its worker settles is stale. Whatever is written later (a start that must come before its run, an end) takes the claim to the disk with it.
- * A suspect's start is written by the claim itself, which is why that waits.
+ * A claim of ordinary jobs waits for no disk: one that a crash takes back leaves its jobs ready,
+ * and its token is never given again, so that what its worker settles is stale. Whatever is written
+ * later (a start that must come before its run, an end) takes the claim to the disk with it. A
+ * suspect's start is written by the claim itself, which is why that waits.
  *
- * Inputs are counted only where a run is special, once its jobs are taken: `cut_to_size` puts those back that are too many, so that what
- * travels is bounded.
+ * Inputs are counted only where a run is special, once its jobs are taken: `cut_to_size` puts those
+ * back that are too many, so that what travels is bounded.
  *
- * The first row of an answer is no job: it tells the time, when the next job is due, how many dead rows the walk
- * stepped over, where it ended in each priority, and whether it passed by work that others held, or by a suspect.
+ * The first row of an answer is no job: it tells the time, when the next job is due, how many dead
+ * rows the walk stepped over, where it ended in each priority, and whether it passed by work that
+ * others held, or by a suspect.
  *
- * Queues that have no work are passed by, at a step in an index each; those that are not named are found from one to the next
- * by `next_busy`. So names that were used once cost nothing, and none is kept.
+ * Queues that have no work are passed by, at a step in an index each; those that are not named are
+ * found from one to the next by `next_busy`. So names that were used once cost nothing, and none is
+ * kept.
  *
- * `p_after` names, for queues whose head is full of dead rows, places from which to look, one for each priority in which there is one: the
- * walk then goes from each place to where the next of these priorities begins. See `Heads`.
+ * A claim with an id leaves it in `claims` with its token, once it has its jobs: `note_claim` waits
+ * there for another with the same id, and if that was carried out, this one is taken back and sent
+ * again, and finds what it did. A repeat returns what is under the token still: `claimed_as` walks
+ * the primary key of `leases`, and reads `running`, which holds no more than what runs. A claim
+ * without an id does nothing of this.
+ *
+ * `p_after` names, for queues whose head is full of dead rows, places from which to look, one for
+ * each priority in which there is one: the walk then goes from each place to where the next of
+ * these priorities begins. See `Heads`.
  */
 export const claimFunctions: string = `
-CREATE TYPE errand.handed AS (
-  seq int8, id uuid, token int8, task text, queue text, priority int2, input text, codec text, options text, parent uuid,
-  unique_key text, created_at int8, due_at int8, start_by int8, deadline_at int8, counters text, started_at int8,
-  cancel_asked bool, why text
-);
+CREATE TYPE errand.handed AS (${factsDeclared}, counters text, token int8, started_at int8, cancel_asked bool, why text);
 
 CREATE FUNCTION errand.is_busy(p_queue text) RETURNS bool LANGUAGE sql STABLE AS $$
   SELECT coalesce((SELECT true FROM errand.ready WHERE queue = p_queue LIMIT 1), (SELECT true FROM errand.suspects WHERE queue = p_queue LIMIT 1), false)
@@ -69,7 +80,7 @@ BEGIN
 END $$;
 
 CREATE FUNCTION errand.claim(p_worker text, p_queues text[], p_limits int[], p_others int, p_limit int, p_lease_ms int8,
-  p_suspects int, p_after text[]) RETURNS SETOF errand.handed LANGUAGE plpgsql ROWS 500 ${planned} AS $$
+  p_max_losses int, p_after text[], p_id text, p_may_look bool) RETURNS SETOF errand.handed LANGUAGE plpgsql ROWS 500 ${planned} AS $$
 DECLARE
   v_now int8 := errand.now_ms();
   v_has_suspects bool := false;
@@ -103,7 +114,12 @@ BEGIN
     PERFORM errand.promote(v_now);
     SELECT due_at INTO v_due FROM errand.scheduled ORDER BY due_at LIMIT 1;
   END IF;
-  IF p_suspects >= 0 THEN SELECT EXISTS (SELECT 1 FROM errand.suspects) INTO v_has_suspects; END IF;
+  IF p_id IS NOT NULL AND EXISTS (SELECT 1 FROM errand.claims WHERE id = p_id AND until > v_now) THEN
+    RETURN NEXT errand.header(v_now, v_due, 0, 0, '');
+    RETURN QUERY SELECT * FROM errand.claimed_as(p_id);
+    RETURN;
+  END IF;
+  IF p_max_losses IS NOT NULL THEN SELECT EXISTS (SELECT 1 FROM errand.suspects) INTO v_has_suspects; END IF;
   FOR v_queue IN
     SELECT * FROM (
       SELECT q.name, q.most, p_after[q.o] AS after FROM unnest(p_queues, p_limits) WITH ORDINALITY q (name, most, o)
@@ -123,7 +139,7 @@ BEGIN
     v_waits := false;
     IF v_has_suspects AND v_taken = 0 THEN
       FOR v_suspect IN
-        SELECT * FROM errand.suspects WHERE queue = v_queue.name AND losses <= p_suspects ORDER BY priority, place, seq LIMIT 100
+        SELECT * FROM errand.suspects WHERE queue = v_queue.name AND losses <= p_max_losses ORDER BY priority, place, seq LIMIT 100
       LOOP
         EXIT WHEN errand.locks_before(v_suspect);
         PERFORM 1 FROM errand.suspects WHERE queue = v_suspect.queue AND priority = v_suspect.priority
@@ -139,10 +155,11 @@ BEGIN
         SELECT * INTO v_job FROM errand.jobs WHERE seq = v_suspect.seq;
         PERFORM errand.unbind(v_job);
         PERFORM errand.rekey(v_job.unique_key, v_job.id, v_job.unique_during, v_job.unique_until, 3, v_now);
-        RETURN NEXT errand.handed_of(v_job, v_token, v_now, false, 'ready');
+        RETURN NEXT errand.handed_of(v_job, v_token, v_now, false, NULL);
+        IF p_id IS NOT NULL THEN PERFORM errand.note_claim(p_id, v_token, v_now, v_now + p_lease_ms); END IF;
         RETURN;
       END LOOP;
-      v_waits := EXISTS (SELECT 1 FROM errand.suspects WHERE queue = v_queue.name AND losses <= p_suspects);
+      v_waits := EXISTS (SELECT 1 FROM errand.suspects WHERE queue = v_queue.name AND losses <= p_max_losses);
     END IF;
     v_look := 4;
     v_places := string_to_array(v_queue.after, ';');
@@ -219,9 +236,16 @@ BEGIN
     IF v_cut THEN v_ends := ''; END IF;
   END IF;
   RETURN NEXT errand.header(v_now, v_due, v_walked - v_seen, v_passed::int + 2 * v_cut::int, v_ends);
-  IF v_taken = 0 THEN RETURN; END IF;
+  IF v_taken = 0 THEN
+    -- A claim that is to look once more has not found nothing yet.
+    IF p_id IS NOT NULL AND NOT (p_may_look AND (v_passed OR p_after IS NOT NULL)) THEN
+      PERFORM errand.note_claim(p_id, 0, v_now, v_now + p_lease_ms);
+    END IF;
+    RETURN;
+  END IF;
   PERFORM set_config('synchronous_commit', 'off', true);
   v_token := errand.new_token();
+  IF p_id IS NOT NULL THEN PERFORM errand.note_claim(p_id, v_token, v_now, v_now + p_lease_ms); END IF;
   INSERT INTO errand.leases (token, worker, until, held)
   SELECT v_token, p_worker, v_now + p_lease_ms, range_agg(int8range(f, l + 1)) FROM unnest(v_firsts, v_lasts) u (f, l);
   IF v_special THEN
@@ -233,8 +257,7 @@ BEGIN
     END LOOP;
   END IF;
   RETURN QUERY
-    SELECT j.seq, j.id, v_token, j.task, j.queue, j.priority, j.input, j.codec, j.options, j.parent, j.unique_key, j.created_at,
-      j.due_at, j.start_by, j.deadline_at, j.counters, NULL::int8, false, NULL::text
+    SELECT ${factsOfJob}, j.counters, v_token, NULL::int8, false, NULL::text
     FROM unnest(v_firsts, v_lasts) WITH ORDINALITY u (f, l, o)
     CROSS JOIN LATERAL (SELECT * FROM errand.jobs WHERE seq BETWEEN u.f AND u.l ORDER BY seq) j ORDER BY u.o;
 END $$;
@@ -273,26 +296,53 @@ BEGIN
   END IF;
 END $$;
 
-CREATE FUNCTION errand.header(p_now int8, p_due int8, p_walk int8, p_flags int, p_ends text) RETURNS errand.handed LANGUAGE sql AS $$
-  SELECT (NULL, NULL, p_walk, p_ends, '', p_flags::int2, NULL, NULL, NULL, NULL, NULL, p_now, coalesce(p_due, -1), NULL, NULL, NULL, NULL,
-    NULL, NULL)::errand.handed
-$$;
+CREATE FUNCTION errand.note_claim(p_id text, p_token int8, p_now int8, p_until int8) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+  INSERT INTO errand.claims (id, token, until) VALUES (p_id, p_token, p_until)
+  ON CONFLICT (id) DO UPDATE SET token = p_token, until = p_until WHERE claims.until <= p_now;
+  IF NOT FOUND THEN RAISE serialization_failure USING MESSAGE = 'the claim ' || p_id || ' was just carried out by its repeat'; END IF;
+END $$;
+
+CREATE FUNCTION errand.claimed_as(p_id text) RETURNS SETOF errand.handed LANGUAGE plpgsql AS $$
+DECLARE
+  v_token int8 := (SELECT token FROM errand.claims WHERE id = p_id);
+BEGIN
+  RETURN QUERY
+    SELECT ${factsOfJob}, j.counters, v_token, held.started_at, EXISTS (SELECT 1 FROM errand.cancels c WHERE c.seq = j.seq), NULL::text
+    FROM (
+      SELECT generate_series(lower(r), upper(r) - 1) AS seq, NULL::int8 AS started_at
+      FROM errand.leases, unnest(leases.held) r WHERE leases.token = v_token
+      UNION ALL SELECT running.seq, running.started_at FROM errand.running WHERE running.token = v_token) held
+    CROSS JOIN LATERAL (SELECT * FROM errand.jobs WHERE jobs.seq = held.seq OFFSET 0) j ORDER BY j.priority, j.place, j.seq;
+END $$;
+
+CREATE FUNCTION errand.header(p_now int8, p_due int8, p_walk int8, p_flags int, p_ends text) RETURNS errand.handed LANGUAGE plpgsql AS $$
+DECLARE
+  v_row errand.handed;
+BEGIN
+  v_row.created_at := p_now;
+  v_row.due_at := coalesce(p_due, -1);
+  v_row.token := p_walk;
+  v_row.priority := p_flags;
+  v_row.queue := '';
+  v_row.task := p_ends;
+  RETURN v_row;
+END $$;
 
 CREATE FUNCTION errand.handed_of(j errand.jobs, p_token int8, p_started int8, p_asked bool, p_why text) RETURNS errand.handed
 LANGUAGE sql AS $$
-  SELECT (j.seq, j.id, p_token, j.task, j.queue, j.priority, j.input, j.codec, j.options, j.parent, j.unique_key, j.created_at,
-    j.due_at, j.start_by, j.deadline_at, j.counters, p_started, p_asked, p_why)::errand.handed
+  SELECT (${factsOfJob}, j.counters, p_token, p_started, p_asked, p_why)::errand.handed
 $$;
 `
 
-const CLAIM = `SELECT ${handedColumns} FROM errand.claim($1, $2, $3, $4, $5, $6, $7, $8)`
+const CLAIM = `SELECT ${handedColumns} FROM errand.claim($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`
 
 /** How often and how long to look again when all work was just being taken by others. */
 const looks = 5
 const lookAgainMs = 2
 
 export async function claim(db: Database, request: ClaimRequest): Promise<Claimed & NextDue> {
-  const { worker, queues, others, limit, leaseMs, maxLosses } = request
+  const { worker, queues, others, limit, leaseMs, maxLosses, id } = request
   const names = queues.map(({ name }) => name)
   const limits = numbers(queues.map((queue) => bounded(queue.limit)))
   for (let look = 1; ; look += 1) {
@@ -304,10 +354,12 @@ export async function claim(db: Database, request: ClaimRequest): Promise<Claime
       bounded(others),
       bounded(limit),
       leaseMs,
-      bounded(suspects),
+      maxLosses === null ? null : bounded(maxLosses),
       column(after, texts),
+      id,
+      look < looks,
     ])
-    if (header === undefined) throw new TypeError('claim answered nothing')
+    if (header === undefined) throw new TypeError('claim returned nothing')
     const { now, dueAt, dead, ends, passed, cut } = readHeader(header)
     const restMs = db.heads.walked(names, after, dead, ends)
     if (rows.length === 0 && look < looks) {
@@ -320,7 +372,7 @@ export async function claim(db: Database, request: ClaimRequest): Promise<Claime
     const jobs = readClaimed(rows)
     for (const [at, { id, queue, uniqueKey, startedAt }] of jobs.entries())
       if (uniqueKey === null && startedAt === null)
-        db.leased.set(id, { seq: rows[at]?.[0] as number, queue })
+        db.leased.set(id, { seq: seqOf(rows[at] as Row), queue })
     const dueMs = dueAt === null ? null : Math.max(0, dueAt - now)
     const nextDueMs = jobs.length > 0 || restMs === null ? dueMs : Math.min(dueMs ?? restMs, restMs)
     return { now, jobs, cut, nextDueMs }

@@ -10,6 +10,9 @@ export interface Query {
   readonly name?: string
 }
 
+/** Runs statements on one connection. */
+export type Runner = (sql: string, values?: readonly Value[]) => Promise<readonly Row[]>
+
 /** What is used of a client of `pg`. */
 export interface PgClient {
   query(config: object): Promise<{ rows: unknown } | readonly { rows: unknown }[]>

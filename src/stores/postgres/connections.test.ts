@@ -11,6 +11,7 @@ import { claimOf, finish, newJob } from '../../testing/conformance/jobs.ts'
 import { Deadline, type Source } from './connection.ts'
 import { Database } from './database.ts'
 import { Hints } from './hints.ts'
+import { migrate } from './schema.ts'
 import { postgres } from './index.ts'
 import { OwnConnections } from './own-connections.ts'
 import { PoolConnections, type PgPool } from './pool-connections.ts'
@@ -322,7 +323,7 @@ for (const [name, make] of sources) {
     const source = make(t, wire.url, deadline)
     t.after(() => source.close())
     const parts = { source, listening: null, schema, location: 'here', prepare: false, deadline }
-    const db = new Database(parts, new Hints())
+    const db = new Database(parts, new Hints(), migrate)
     const ask = (): Promise<unknown> => db.within((run) => run('SELECT 1'))
     for (const [codes, isDropped] of [
       [useless, true],

@@ -3,7 +3,7 @@ import type { RegisteredTask, WorkerRecord } from '../../store/registry.ts'
 import type { Tended } from '../../store/worker-calls.ts'
 import { lastTime } from '../unreadable.ts'
 import type { Database } from './database.ts'
-import { texts } from './rows.ts'
+import { texts } from './arrays.ts'
 import { patienceMs, planned } from './plan-settings.ts'
 
 /**
@@ -27,7 +27,7 @@ BEGIN
   ON CONFLICT (id) DO UPDATE SET last_seen_at = excluded.last_seen_at, record = excluded.record;
   PERFORM errand.promote(v_now);
   PERFORM errand.fold_tally();
-  PERFORM errand.forget_inserts(v_now);
+  PERFORM errand.forget_calls(v_now);
   IF EXISTS (SELECT 1 FROM errand.doubts) THEN PERFORM errand.recheck(NULL); END IF;
   SELECT due_at INTO v_due FROM errand.scheduled WHERE due_at <= ${lastTime} ORDER BY due_at LIMIT 1;
   IF '*' = ANY (p_queues) THEN
@@ -44,10 +44,10 @@ BEGIN
     'paused', (SELECT coalesce(json_agg(queue ORDER BY queue), '[]') FROM errand.paused),
     'nextDueMs', greatest(v_due - v_now, CASE WHEN v_due IS NULL THEN NULL ELSE 0 END),
     'ready', v_ready,
-    'sweep', EXISTS (SELECT 1 FROM errand.bounds WHERE at <= v_now) OR EXISTS (SELECT 1 FROM errand.leases WHERE until <= v_now OR until > ${lastTime})
+    'sweepDue', EXISTS (SELECT 1 FROM errand.bounds WHERE at <= v_now) OR EXISTS (SELECT 1 FROM errand.leases WHERE until <= v_now OR until > ${lastTime})
       OR EXISTS (SELECT 1 FROM errand.running WHERE lease_until <= v_now OR lease_until > ${lastTime})
       OR EXISTS (SELECT 1 FROM errand.scheduled WHERE due_at > ${lastTime}),
-    'prune', errand.needs_prune(v_now))::text;
+    'pruneDue', errand.needs_prune(v_now))::text;
 END $$;
 `
 

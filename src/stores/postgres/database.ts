@@ -1,7 +1,7 @@
 /** The database: runs the statements of the store, opens the schema at the first call, repeats what may be repeated. */
 import { createHash } from 'node:crypto'
 import { isErrandError } from '../../core/errors.ts'
-import type { Deadline, Held, Query, Source } from './connection.ts'
+import type { Deadline, Held, Query, Runner, Source } from './connection.ts'
 import type { DurabilitySettings } from './durability.ts'
 import {
   closedError,
@@ -18,7 +18,7 @@ import { Apart } from './held.ts'
 import type { Hints } from './hints.ts'
 import { Leased } from './claimed-numbers.ts'
 import type { Row, Value } from './rows.ts'
-import { inSchema, migrate, type Runner } from './schema.ts'
+import { inSchema } from './schema-name.ts'
 import { performance, setTimeout } from '../../core/timers.ts'
 import type { Caller } from './transactions.ts'
 
@@ -32,6 +32,9 @@ export interface DatabaseOptions {
   readonly prepare: boolean
   readonly deadline: Deadline
 }
+
+/** Makes the schema usable, and returns what the server says of durability. */
+export type Open = (run: Runner, location: string) => Promise<DurabilitySettings>
 
 /** How often a call is repeated after a deadlock or a serialisation failure. */
 const tries = 10
@@ -68,13 +71,16 @@ export class Database {
     settlements: new Apart(),
   }
   readonly #options: DatabaseOptions
+  readonly #bring: Open
   readonly #names = new Map<string, Query>()
   #opening: Promise<void> | null = null
   #durability: DurabilitySettings | null = null
   #isClosed = false
 
-  constructor(options: DatabaseOptions, hints: Hints) {
+  /** `open` brings the schema up to date at the first call. */
+  constructor(options: DatabaseOptions, hints: Hints, open: Open) {
     this.#options = options
+    this.#bring = open
     this.location = options.location
     this.hints = hints
   }
@@ -210,7 +216,7 @@ export class Database {
   }
 
   async #open(): Promise<void> {
-    this.#durability = await this.within((run) => migrate(run, this.location))
+    this.#durability = await this.within((run) => this.#bring(run, this.location))
   }
 
   /** Whether the connection is to be thrown away after an error; after that of a server that was demoted, all are. */

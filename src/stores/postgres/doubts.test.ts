@@ -41,7 +41,7 @@ if (server !== null) {
           CREATE CONSTRAINT TRIGGER slow AFTER DELETE ON ${schema}.ready DEFERRABLE INITIALLY DEFERRED
             FOR EACH ROW EXECUTE FUNCTION ${schema}.slowly()`,
         )
-        const job = newJob({ needs: [{ id: need.id, onFailed }] })
+        const job = newJob({ needs: [{ kind: 'job', id: need.id, onFailed }] })
         const ending = end(other, [need.id])
         await untilSleeping(url)
         await store.insert([job])

@@ -310,7 +310,7 @@ if (server !== null) {
     const after = `${placeOf(1)};${placeOf(6)}`
     const [, ...claimed] = await query(
       url,
-      `SELECT priority FROM held_jobs.claim('w', '{${queue}}', '{9}', 0, 9, 1000, 0, '{"${after}"}')`,
+      `SELECT priority FROM held_jobs.claim('w', '{${queue}}', '{9}', 0, 9, 1000, 0, '{"${after}"}', NULL, false)`,
     )
     assert.deepEqual(
       claimed.map(({ priority }) => priority),

@@ -1,22 +1,31 @@
-/** New jobs of the ordinary kind: without keys, bounds, needs and leases of their own. */
+/** New jobs of the ordinary kind: without keys, bounds and needs, and that wait their turn. */
 import { smallInputBytes } from '../../core/job.ts'
 import type { NewJob } from '../../store/job.ts'
 import type { Again, Database } from './database.ts'
 import { forgottenState } from './errors.ts'
+import { givenColumns, givenNames, type JobColumn } from './job-columns.ts'
 import { planned } from './plan-settings.ts'
-import { column, joined, joint, numbers, texts, uuids } from './rows.ts'
+import { column, joined, joint, numbers, texts, uuids } from './arrays.ts'
+
+/** The columns that all jobs of a batch often share. */
+const alikes = givenColumns.filter(({ name }) => name !== 'input')
+
+function names(columns: readonly JobColumn[]): string {
+  return columns.map(({ name }) => name).join(', ')
+}
 
 /**
- * `add` adds a batch: one statement per table, in the order of the batch. Jobs that are due now stand in runs, which the caller counted. A column
- * of which all jobs have the same value comes as an array of one.
+ * `add` adds a batch: one statement per table, in the order of the batch. Jobs that are due now
+ * stand in runs, which the caller counted. A column of which all jobs have the same value comes as
+ * an array of one.
  *
- * `refuse_repeats` ends an insert that has added jobs although it was sent again meanwhile, see `insert_again`. It looks once the jobs are
- * added, at what is committed by then: a repeat that is not committed yet waits for their ids instead, and finds them.
+ * `refuse_repeats` ends an insert that has added jobs although it was sent again meanwhile, see
+ * `insert_again`. It looks once the jobs are added, at what is committed by then: a repeat that is
+ * not committed yet waits for their ids instead, and finds them.
  */
 export const ordinaryFunctions: string = `
-CREATE FUNCTION errand.add(p_ids uuid[], p_tasks text[], p_queues text[], p_priorities int2[], p_inputs text[], p_keeps int8[],
-  p_codecs text[], p_options text[], p_parents uuid[], p_delays int8[], p_run_ats int8[], p_run_firsts int[], p_run_counts int[],
-  p_special bool)
+CREATE FUNCTION errand.add(p_ids uuid[], p_inputs text[], ${alikes.map(({ name, type }) => `p_${name} ${type}[]`).join(', ')},
+  p_delays int8[], p_run_ats int8[], p_run_firsts int[], p_run_counts int[], p_special bool)
 RETURNS void LANGUAGE plpgsql ${planned} AS $$
 DECLARE
   v_now int8 := errand.now_ms();
@@ -24,21 +33,15 @@ DECLARE
   v_seqs int8[] := errand.take_seqs(v_count);
   v_first int8 := v_seqs[1];
   v_whole bool := v_seqs[v_count] = v_seqs[1] + v_count - 1;
-  v_task text := CASE WHEN cardinality(p_tasks) = 1 THEN p_tasks[1] END;
-  v_queue text := CASE WHEN cardinality(p_queues) = 1 THEN p_queues[1] END;
-  v_priority int2 := CASE WHEN cardinality(p_priorities) = 1 THEN p_priorities[1] END;
-  v_keep int8 := CASE WHEN cardinality(p_keeps) = 1 THEN p_keeps[1] END;
-  v_codec text := CASE WHEN cardinality(p_codecs) = 1 THEN p_codecs[1] END;
-  v_options text := CASE WHEN cardinality(p_options) = 1 THEN p_options[1] END;
-  v_parent uuid := CASE WHEN cardinality(p_parents) = 1 THEN p_parents[1] END;
+  ${alikes.map(({ name, type }) => `v_${name} ${type} := CASE WHEN cardinality(p_${name}) = 1 THEN p_${name}[1] END;`).join('\n  ')}
   v_added int;
 BEGIN
-  INSERT INTO errand.jobs (seq, id, created_at, due_at, place, task, queue, priority, input, keep_cancelled_ms, codec, options, parent)
-  SELECT CASE WHEN v_whole THEN v_first + o - 1 ELSE v_seqs[o] END, id, v_now, coalesce(run_at, v_now + coalesce(delay, 0)),
-    coalesce(run_at, v_now + coalesce(delay, 0)), coalesce(v_task, task), coalesce(v_queue, queue), coalesce(v_priority, priority), input,
-    coalesce(v_keep, keep), coalesce(v_codec, codec), coalesce(v_options, options), coalesce(v_parent, parent)
-  FROM unnest(p_ids, p_tasks, p_queues, p_priorities, p_inputs, p_keeps, p_codecs, p_options, p_parents, p_delays, p_run_ats)
-    WITH ORDINALITY u (id, task, queue, priority, input, keep, codec, options, parent, delay, run_at, o)
+  INSERT INTO errand.jobs (seq, id, created_at, due_at, place, input, ${names(alikes)})
+  SELECT CASE WHEN v_whole THEN v_first + o - 1 ELSE v_seqs[o] END, u.id, v_now, coalesce(u.run_at,
+    v_now + coalesce(u.delay, 0)),
+    coalesce(u.run_at, v_now + coalesce(u.delay, 0)), u.input, ${alikes.map(({ name }) => `coalesce(v_${name}, u.${name})`).join(', ')}
+  FROM unnest(p_ids, p_inputs, ${alikes.map(({ name }) => `p_${name}`).join(', ')}, p_delays, p_run_ats)
+    WITH ORDINALITY u (id, input, ${names(alikes)}, delay, run_at, o)
   ON CONFLICT (id) DO NOTHING;
   GET DIAGNOSTICS v_added = ROW_COUNT;
   IF v_added < v_count OR NOT v_whole OR p_delays IS NOT NULL OR p_run_ats IS NOT NULL THEN
@@ -49,40 +52,56 @@ BEGIN
   PERFORM errand.refuse_repeats(p_ids, v_seqs);
   WITH runs AS (
     INSERT INTO errand.ready (queue, priority, place, first, last, special)
-    SELECT coalesce(v_queue, p_queues[f]), coalesce(v_priority, p_priorities[f]), v_now, v_first + f - 1, v_first + f + c - 2, p_special
+    SELECT coalesce(v_queue, p_queue[f]), coalesce(v_priority, p_priority[f]), v_now,
+      v_first + f - 1, v_first + f + c - 2, p_special
     FROM unnest(p_run_firsts, p_run_counts) u (f, c)
     RETURNING queue, last - first + 1 AS count)
-  INSERT INTO errand.tally (queue, state, count) SELECT queue, 2, sum(count) FROM runs GROUP BY queue;
+  INSERT INTO errand.tally (queue, state, count) SELECT queue, 2, sum(count) FROM runs
+    GROUP BY queue;
 END $$;
 
-CREATE FUNCTION errand.refuse_repeats(p_ids uuid[], p_seqs int8[]) RETURNS bool LANGUAGE plpgsql VOLATILE AS $$
+CREATE FUNCTION errand.refuse_repeats(p_ids uuid[], p_seqs int8[]) RETURNS bool
+  LANGUAGE plpgsql VOLATILE AS $$
 BEGIN
   PERFORM 1 FROM errand.repeats LIMIT 1;
   IF NOT FOUND THEN RETURN true; END IF;
   PERFORM 1 FROM unnest(p_ids) u (id) JOIN errand.repeats r ON r.id = u.id
-    CROSS JOIN LATERAL (SELECT seq FROM errand.jobs WHERE id = r.id OFFSET 0) j WHERE j.seq = ANY (p_seqs) LIMIT 1;
-  IF FOUND THEN RAISE EXCEPTION 'this insert arrived after its own repeat' USING ERRCODE = '${forgottenState}'; END IF;
+    CROSS JOIN LATERAL (SELECT seq FROM errand.jobs WHERE id = r.id OFFSET 0) j
+      WHERE j.seq = ANY (p_seqs) LIMIT 1;
+  IF FOUND THEN RAISE EXCEPTION 'this insert arrived after its own repeat'
+    USING ERRCODE = '${forgottenState}'; END IF;
   RETURN true;
 END $$;
 `
 
+/** Where the message stands among the values of `ADD_ONE`: behind the id and the columns. */
+const message = `$${givenColumns.length + 2}`
+
 /**
- * One job that is due now: the same as `add` does, in one statement, which costs a server that keeps its plan a third less than the function.
- * Adds a row to each of three tables, by their primary keys, and waits for nobody but an insert of the same id, and with a message
- * for others who send one. The message is sent where one is counted, since a statement that answers rows costs the client more.
+ * One job that is due now: the same as `add` does, in one statement, which costs a server that
+ * keeps its plan a third less than the function. Adds a row to each of three tables, by their
+ * primary keys, and waits for nobody but an insert of the same id, and with a message for others
+ * who send one. The message is sent where one is counted, since a statement that answers rows costs
+ * the client more.
  */
 const ADD_ONE = `WITH at AS MATERIALIZED (SELECT errand.now_ms() AS now, nextval('errand.seqs') AS seq),
   job AS (
-    INSERT INTO errand.jobs (seq, id, created_at, due_at, place, task, queue, priority, input, keep_cancelled_ms, codec, options, parent)
-    SELECT seq, $1::uuid, now, now, now, $2, $3, $4::int2, $5, $6::int8, $7, $8, $9::uuid FROM at
-    ON CONFLICT (id) DO NOTHING RETURNING seq, place, queue, priority, octet_length(input) > ${smallInputBytes} AS special),
+    INSERT INTO errand.jobs (seq, id, created_at, due_at, place, ${givenNames})
+    SELECT seq, $1::uuid, now, now, now, ${givenColumns.map(({ type }, at) => `$${at + 2}::${type}`).join(', ')} FROM at
+    ON CONFLICT (id) DO NOTHING RETURNING seq, place, queue, priority,
+      octet_length(input) > ${smallInputBytes} AS special),
   lined_up AS (
-    INSERT INTO errand.ready (queue, priority, place, first, last, special) SELECT queue, priority, place, seq, seq, special FROM job)
+    INSERT INTO errand.ready (queue, priority, place, first, last, special) SELECT queue, priority,
+      place, seq, seq, special FROM job)
   INSERT INTO errand.tally (queue, state, count)
-  SELECT queue, 2, CASE WHEN $10 <> '' THEN num_nonnulls(pg_notify('errand.hints', $10)) ELSE 1 END FROM job
+  SELECT queue, 2, CASE WHEN ${message} <> '' THEN num_nonnulls(pg_notify('errand.hints',
+    ${message})) ELSE 1 END FROM job
   WHERE errand.refuse_repeats(ARRAY[$1::uuid], ARRAY[seq])`
-/** Inputs come joined where they may be, which the server takes apart in a third of the time that an array takes. */
-const ADD = `SELECT errand.add($1, $2, $3, $4, coalesce(string_to_array($5, ${joint.sql}), $6::text[]), $7, $8, $9, $10, $11, $12, $13, $14, $15)`
+/**
+ * Inputs come joined where they may be, which the server takes apart in a third of the time that an
+ * array takes.
+ */
+const ADD = `SELECT errand.add($1, coalesce(string_to_array($2, ${joint.sql}), $3::text[]), ${Array.from({ length: alikes.length + 5 }, (_, at) => `$${at + 4}`).join()})`
 
 export function isOrdinary(job: NewJob): boolean {
   return (
@@ -90,11 +109,14 @@ export function isOrdinary(job: NewJob): boolean {
     job.startWithinMs === null &&
     job.deadlineMs === null &&
     job.needs.length === 0 &&
-    job.lease === null
+    job.entry === null
   )
 }
 
-/** Adds ordinary jobs, and tells of them. `unknown` makes the error of an insert of which the answer is lost. */
+/**
+ * Adds ordinary jobs, and tells of them. `unknown` makes the error of an insert of which the answer
+ * is lost.
+ */
 export async function add(
   db: Database,
   jobs: readonly NewJob[],
@@ -107,8 +129,7 @@ export async function add(
     db.hints.give('work')
     return
   }
-  const { id, task, queue, priority, input, keepCancelledMs, codec, options, parent } = job
-  const columns = [id, task, queue, priority, input, keepCancelledMs, codec, options, parent]
+  const columns = [job.id, ...givenColumns.map(({ of }) => of(job))]
   await db.hints.carry('work', (message) =>
     db.repeatable(ADD_ONE, [...columns, message ?? ''], unknown, again),
   )
@@ -130,15 +151,9 @@ function batchOf(jobs: readonly NewJob[]): unknown[] {
   const inputsJoined = joined(inputs)
   return [
     uuids(jobs.map(({ id }) => id)),
-    texts(alike(jobs.map(({ task }) => task))),
-    texts(alike(jobs.map(({ queue }) => queue))),
-    numbers(alike(jobs.map(({ priority }) => priority))),
     inputsJoined,
     inputsJoined === null ? texts(inputs) : null,
-    column(alike(jobs.map(({ keepCancelledMs }) => keepCancelledMs)), numbers),
-    column(alike(jobs.map(({ codec }) => codec)), texts),
-    column(alike(jobs.map(({ options }) => options)), texts),
-    column(alike(jobs.map(({ parent }) => parent)), uuids),
+    ...alikes.map(({ type, of }) => packColumn(type, alike(jobs.map(of)))),
     isDelayed ? numbers(jobs.map(({ delayMs }) => delayMs)) : null,
     column(
       jobs.map(({ runAt }) => runAt),
@@ -153,6 +168,22 @@ function batchOf(jobs: readonly NewJob[]): unknown[] {
 /** Whether an input may have more bytes than are small. */
 function isLarge(input: string): boolean {
   return input.length * 3 > smallInputBytes && Buffer.byteLength(input) > smallInputBytes
+}
+
+/** A column as an array of its type; null when all its values are. */
+function packColumn(
+  type: JobColumn['type'],
+  values: readonly (string | number | null)[],
+): string | null {
+  switch (type) {
+    case 'uuid':
+      return column(values as readonly (string | null)[], uuids)
+    case 'text':
+      return column(values as readonly (string | null)[], texts)
+    case 'int2':
+    case 'int8':
+      return column(values as readonly (number | null)[], numbers)
+  }
 }
 
 /** One value where all are the same. */

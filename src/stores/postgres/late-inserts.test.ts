@@ -68,10 +68,51 @@ if (server !== null) {
     await query(url, `DELETE FROM ${schema}.erasures`)
     await query(url, `INSERT INTO ${schema}.erasures VALUES (${schema}.now_ms() - 20000)`)
     const sent = (agoMs: number): Promise<unknown> =>
-      query(url, `SELECT ${schema}.insert_again($1, ${schema}.now_ms() - ${agoMs}, 10)`, [job])
+      query(url, `SELECT ${schema}.insert_again($1, NULL, ${schema}.now_ms() - ${agoMs}, 10)`, [
+        job,
+      ])
     await assert.rejects(sent(30_000), { code: 'UF001' })
     await assert.rejects(sent(120_000), { code: 'UF001' })
     await sent(0)
+  })
+
+  test('postgres: an advance that arrives after its own repeat, when its record has moved back, moves nothing', async () => {
+    const store = postgres(url.replace(/:\d+\//, `:${proxy.port}/`), { schema, listen: false })
+    const job = newJob()
+    const options = { advance: [{ key: 'cursor', from: null, to: '1', jobs: [job.id] }] }
+    try {
+      const before = newJob()
+      const advance = [{ key: 'before', from: null, to: '1', jobs: [before.id] }]
+      await store.insert([before], { advance })
+      await end([before])
+      await query(url, `DELETE FROM ${schema}.erasures`)
+      proxy.keepRequests()
+      const created = { id: job.id, status: 'created', token: null }
+      assert.deepEqual(await store.insert([job], options), [created])
+      assert.deepEqual(await other.getRecords(['cursor']), ['1'])
+      await other.putRecords([{ key: 'cursor', text: null }])
+      // The job is known, so that nothing but the record could tell.
+      await proxy.carryKept()
+      assert.deepEqual(await other.getRecords(['cursor']), [null])
+      await end([job])
+    } finally {
+      await store.close()
+    }
+  })
+
+  test('postgres: a repeat that finds its record moved and its jobs forgotten does not call them stale', async () => {
+    await other.setup()
+    const job = newJob()
+    const advance = JSON.stringify([{ key: 'moved', from: null, to: '1', jobs: [job.id] }])
+    const jobs = JSON.stringify([packJob(job)])
+    const sent = () =>
+      query(url, `SELECT ${schema}.insert_again($1, $2, ${schema}.now_ms(), 10)`, [jobs, advance])
+    await query(url, `DELETE FROM ${schema}.erasures`)
+    await other.putRecords([{ key: 'moved', text: '2' }])
+    const [row] = await sent()
+    assert.deepEqual(JSON.parse(String(row?.['insert_again'])), [[job.id, 'stale', null]])
+    await query(url, `INSERT INTO ${schema}.erasures VALUES (${schema}.now_ms())`)
+    await assert.rejects(sent(), { code: 'UF001' })
   })
 
   /** Ends jobs that nothing keeps; those that run already are removed with their lease's end. */

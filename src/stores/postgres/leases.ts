@@ -2,7 +2,7 @@
 import { keptLogLines } from '../../core/job.ts'
 import type { LeaseRef, Note, NoteAnswer, RenewAnswer } from '../../store/worker-calls.ts'
 import type { Database } from './database.ts'
-import { uuids } from './rows.ts'
+import { uuids } from './arrays.ts'
 import { patienceMs, planned } from './plan-settings.ts'
 
 /** How long a renewal waits, for all its jobs together: longer than other calls, since it holds nothing that others wait for. */

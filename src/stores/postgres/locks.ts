@@ -1,4 +1,4 @@
-/** Named locks and records. */
+/** Named locks. */
 import type { HoldAnswer, Holding, HoldRequest, LockOwner } from '../../store/locks.ts'
 import type { Database } from './database.ts'
 
@@ -35,9 +35,6 @@ END $$;
 const HOLD = `SELECT errand.hold($1, $2, $3, $4, $5, $6)`
 const RELEASE = `UPDATE errand.locks SET holder = '', until = 0 WHERE name = $1 AND holder = $2 AND token = $3 RETURNING 1`
 const OWNER = `SELECT host, pid, since, token FROM errand.locks WHERE name = $1 AND until > errand.now_ms()`
-const PUT = `INSERT INTO errand.records (key, text) VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET text = excluded.text`
-const REMOVE = `DELETE FROM errand.records WHERE key = $1`
-const GET = `SELECT text FROM errand.records WHERE key = $1`
 
 type HoldReply =
   | { readonly token: number }
@@ -64,14 +61,4 @@ export async function lockOwner(db: Database, name: string): Promise<LockOwner |
   if (row === undefined) return null
   const [host, pid, since, token] = row as [string, number, number, number]
   return { host, pid, since, token }
-}
-
-export async function putRecord(db: Database, key: string, text: string | null): Promise<void> {
-  await (text === null ? db.repeatable(REMOVE, [key]) : db.repeatable(PUT, [key, text]))
-  db.hints.give('record')
-}
-
-export async function getRecord(db: Database, key: string): Promise<string | null> {
-  const [row] = await db.read(GET, [key])
-  return (row?.[0] as string | undefined) ?? null
 }

@@ -4,24 +4,35 @@ import { ringDays } from './tables.ts'
 import { apartPatienceMs, planned } from './plan-settings.ts'
 
 /**
- * `ending_of` answers how a job ended, from either table of history. Like all that is called job by job it is written so that its plans are
- * kept: a function in SQL is planned anew for each call, which takes half a millisecond for the partitions of history. `end_job` brings a job that is in no line any more into a final state, `release` must follow in the
- * same transaction: it settles the needs of the jobs that waited for an ended one, then of those that were cancelled for it, and so
- * on, and removes what is not to be kept. A dependant is locked before its needs are looked at, so that of two needs that end at
- * once the later one sees that it was the last. A dependant that is leased as overdue keeps a failed need until it is put back.
+ * `ending_of` answers how a job ended, from either table of history. Like all that is called job by
+ * job it is written so that its plans are kept: a function in SQL is planned anew for each call,
+ * which takes half a millisecond for the partitions of history. `end_job` brings a job that is in
+ * no line any more into a final state, `release` must follow in the same transaction: it settles
+ * the needs of the jobs that waited for an ended one, then of those that were cancelled for it, and
+ * so on, and removes what is not to be kept. A dependant is locked before its needs are looked at,
+ * so that of two needs that end at once the later one sees that it was the last. A dependant that
+ * is leased as overdue keeps a failed need until it is put back.
  *
  * `ended_of` returns those of many jobs that have ended, with their states, `filed_of` those in `finished`. Each job is looked for in the
  * partitions alone that `buckets_of` names: in all of them, the look for a job costs more than all else. `cancel_all_waiting` cancels jobs that `take_out_all` took out and
  * that no other needs; `erase_all_of` erases jobs that were taken out or have ended; `tallied_out` counts them out of their states. They write
- * what `cancel_waiting`, `erase` and `tallied` write job by job, table by table instead. The caller holds the locks on the jobs.
+ * what `end_waiting`, `erase` and `tallied` write job by job, table by table instead. The caller holds the locks on the jobs.
  *
- * `drop_empty_batches` removes rows of history, with the outputs in them, of which these jobs were the last that were kept.
+ * `drop_traces` removes what runs left beside the row of a job: progress, log and records. Mostly
+ * there is none, which it sees first.
  *
- * `weigh` looks at what a job needs by what the store knows now and strikes what is met, or failed and may fail.
+ * `drop_empty_batches` removes rows of history, with the outputs in them, of which these jobs were
+ * the last that were kept.
  *
- * `recheck` weighs jobs anew whose insert may have passed the end of a need: it holds the needs still, then the job, in the order in which
- * an ending locks them. It holds some while it asks for others, so it waits for none: where anything is locked it leaves the doubt standing and
- * answers false. Nor does it wait for long where a job is cancelled and others that need it are held: that job stays in doubt.
+ * `weigh` looks at what a job needs by what the store knows now and strikes what is met, or failed
+ * and may fail. It returns the state in which the job ends for a need that failed, and whether
+ * needs are left. It walks the index of needs by job, then that of ids.
+ *
+ * `recheck` weighs jobs anew whose insert may have passed the end of a need: it holds the needs
+ * still, then the job, in the order in which an ending locks them. It holds some while it asks for
+ * others, so it waits for none: where anything is locked it leaves the doubt standing and answers
+ * false. Nor does it wait for long where a job is cancelled and others that need it are held: that
+ * job stays in doubt.
  */
 export const endingFunctions: string = `
 CREATE FUNCTION errand.bucket_of(p_now int8, p_keep int8) RETURNS int2 LANGUAGE sql IMMUTABLE AS $$
@@ -44,10 +55,17 @@ BEGIN
   PERFORM errand.rekey(p_job.unique_key, p_job.id, p_job.unique_during, p_job.unique_until, p_to, p_now);
 END $$;
 
-CREATE FUNCTION errand.cancel_waiting(p_job errand.jobs, p_from int, p_reason text, p_now int8) RETURNS void LANGUAGE plpgsql AS $$
+CREATE FUNCTION errand.end_waiting(p_job errand.jobs, p_from int, p_to int, p_reason text, p_now int8) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
   PERFORM errand.unbind(p_job);
-  PERFORM errand.end_job(p_job, p_from, 6, NULL, p_reason, p_job.keep_cancelled_ms, p_job.token, p_job.worker, NULL, p_job.counters, p_now);
+  PERFORM errand.end_job(p_job, p_from, p_to, NULL, p_reason, p_job.keep_cancelled_ms, p_job.token, p_job.worker, NULL, p_job.counters, p_now);
+END $$;
+
+CREATE FUNCTION errand.drop_traces(p_seqs int8[]) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+  IF EXISTS (SELECT 1 FROM errand.progress) THEN DELETE FROM errand.progress WHERE seq = ANY (p_seqs); END IF;
+  IF EXISTS (SELECT 1 FROM errand.log) THEN DELETE FROM errand.log WHERE seq = ANY (p_seqs); END IF;
+  IF EXISTS (SELECT 1 FROM errand.recorded) THEN DELETE FROM errand.recorded WHERE seq = ANY (p_seqs); END IF;
 END $$;
 
 CREATE FUNCTION errand.buckets_of(p_seqs int8[]) RETURNS int2[] LANGUAGE plpgsql AS $$
@@ -132,8 +150,7 @@ BEGIN
     END LOOP;
   END IF;
   DELETE FROM errand.jobs WHERE seq = ANY (p_out.seqs);
-  DELETE FROM errand.progress WHERE seq = ANY (p_out.seqs);
-  DELETE FROM errand.log WHERE seq = ANY (p_out.seqs);
+  PERFORM errand.drop_traces(p_out.seqs);
   DELETE FROM errand.needs WHERE seq = ANY (p_out.seqs);
   IF v_batched <> '{}' THEN PERFORM errand.drop_empty_batches(v_batched); END IF;
 END $$;
@@ -152,8 +169,7 @@ CREATE FUNCTION errand.erase(p_job errand.jobs, p_state int, p_keep_key bool, p_
 BEGIN
   IF p_state > 3 THEN DELETE FROM errand.finished WHERE seq = p_job.seq; END IF;
   DELETE FROM errand.jobs WHERE seq = p_job.seq;
-  DELETE FROM errand.progress WHERE seq = p_job.seq;
-  DELETE FROM errand.log WHERE seq = p_job.seq;
+  PERFORM errand.drop_traces(ARRAY[p_job.seq]);
   DELETE FROM errand.needs WHERE seq = p_job.seq;
   PERFORM errand.tallied(p_job.queue, p_state, NULL);
   PERFORM errand.drop_key(p_job.unique_key, p_job.id, p_keep_key, p_now);
@@ -182,16 +198,16 @@ BEGIN
     v_jobs := trim_array(v_jobs, 1);
     v_states := trim_array(v_states, 1);
     v_keeps := trim_array(v_keeps, 1);
-    FOR v_need IN SELECT seq, runs_anyway FROM errand.needs WHERE need = v_ended.id ORDER BY seq LOOP
+    FOR v_need IN SELECT seq, ends_as FROM errand.needs WHERE need = v_ended.id ORDER BY seq LOOP
       SELECT * INTO v_job FROM errand.jobs WHERE seq = v_need.seq FOR UPDATE;
       CONTINUE WHEN NOT FOUND;
       PERFORM 1 FROM errand.needs WHERE need = v_ended.id AND seq = v_need.seq;
       CONTINUE WHEN NOT FOUND;
-      IF v_state IS DISTINCT FROM 4 AND NOT v_need.runs_anyway THEN
+      IF v_state IS DISTINCT FROM 4 AND v_need.ends_as IS NOT NULL THEN
         CONTINUE WHEN errand.is_leased(v_job.seq);
-        PERFORM errand.cancel_waiting(v_job, 0, 'need-failed', p_now);
+        PERFORM errand.end_waiting(v_job, 0, v_need.ends_as, 'need-failed', p_now);
         v_jobs := v_jobs || v_job;
-        v_states := v_states || 6;
+        v_states := v_states || v_need.ends_as::int;
         v_keeps := v_keeps || v_job.keep_cancelled_ms;
         CONTINUE;
       END IF;
@@ -226,23 +242,24 @@ BEGIN
           WHERE j.id = p_need AND j.seq IS DISTINCT FROM p_seq);
 END $$;
 
-CREATE FUNCTION errand.weigh(p_seq int8) RETURNS text LANGUAGE plpgsql AS $$
+CREATE FUNCTION errand.weigh(p_seq int8, OUT ends_as int, OUT waits bool) LANGUAGE plpgsql AS $$
 DECLARE
   v_need record;
   v_state int;
-  v_open bool := false;
 BEGIN
-  FOR v_need IN SELECT need, runs_anyway FROM errand.needs WHERE seq = p_seq ORDER BY need LOOP
+  waits := false;
+  FOR v_need IN SELECT n.need, n.ends_as FROM errand.needs n WHERE n.seq = p_seq ORDER BY n.need LOOP
     v_state := errand.need_state(v_need.need, p_seq);
     IF v_state = -1 THEN
-      v_open := true;
-    ELSIF v_state IS DISTINCT FROM 4 AND NOT v_need.runs_anyway THEN
-      RETURN 'cancel';
+      waits := true;
+    ELSIF v_state IS DISTINCT FROM 4 AND v_need.ends_as IS NOT NULL THEN
+      ends_as := v_need.ends_as;
+      waits := true;
+      RETURN;
     ELSE
-      DELETE FROM errand.needs WHERE need = v_need.need AND seq = p_seq;
+      DELETE FROM errand.needs n WHERE n.need = v_need.need AND n.seq = p_seq;
     END IF;
   END LOOP;
-  RETURN CASE WHEN v_open THEN 'open' ELSE 'met' END;
 END $$;
 
 CREATE FUNCTION errand.recheck(p_ids uuid[]) RETURNS bool LANGUAGE plpgsql ${planned} AS $$
@@ -275,18 +292,19 @@ CREATE FUNCTION errand.weigh_anew(p_seq int8, p_now int8, p_patience_ms int) RET
 SET lock_timeout = ${apartPatienceMs} AS $$
 DECLARE
   v_job errand.jobs;
+  v_weighed record;
 BEGIN
   PERFORM set_config('lock_timeout', p_patience_ms::text, true);
   SELECT * INTO v_job FROM errand.jobs WHERE seq = p_seq;
   DELETE FROM errand.doubts WHERE seq = p_seq;
   IF NOT EXISTS (SELECT 1 FROM errand.needs WHERE seq = p_seq) OR errand.is_leased(p_seq) THEN RETURN true; END IF;
-  CASE errand.weigh(p_seq)
-    WHEN 'cancel' THEN
-      PERFORM errand.cancel_waiting(v_job, 0, 'need-failed', p_now);
-      PERFORM errand.release(v_job, 6, v_job.keep_cancelled_ms, p_now);
-    WHEN 'met' THEN PERFORM errand.unblock(v_job, p_now);
-    ELSE NULL;
-  END CASE;
+  v_weighed := errand.weigh(p_seq);
+  IF v_weighed.ends_as IS NOT NULL THEN
+    PERFORM errand.end_waiting(v_job, 0, v_weighed.ends_as, 'need-failed', p_now);
+    PERFORM errand.release(v_job, v_weighed.ends_as, v_job.keep_cancelled_ms, p_now);
+  ELSIF NOT v_weighed.waits THEN
+    PERFORM errand.unblock(v_job, p_now);
+  END IF;
   RETURN true;
 EXCEPTION WHEN lock_not_available THEN RETURN false;
 END $$;

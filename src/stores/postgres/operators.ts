@@ -4,7 +4,8 @@ import type { CancelAnswer, RemoveAnswer, RetryAnswer } from '../../store/operat
 import type { StoredJob } from '../../store/job.ts'
 import type { Database } from './database.ts'
 import { recheckNeeding } from './insert.ts'
-import { readStored, storedColumns, storedSeq, uuids, type Row } from './rows.ts'
+import { uuids } from './arrays.ts'
+import { readStored, seqOf, storedColumns, type Row } from './rows.ts'
 import { patiently } from './held.ts'
 import { patienceMs, planned } from './plan-settings.ts'
 
@@ -120,7 +121,7 @@ BEGIN
     v_state := errand.take_out(v_job);
     IF v_state > 3 THEN RETURN '2'; END IF;
     CONTINUE WHEN v_state = 3;
-    PERFORM errand.cancel_waiting(v_job, v_state, p_reason, p_now);
+    PERFORM errand.end_waiting(v_job, v_state, 6, p_reason, p_now);
     PERFORM errand.release(v_job, 6, v_job.keep_cancelled_ms, p_now);
     RETURN '0';
   END LOOP;
@@ -312,7 +313,7 @@ export async function takeFree(
   ids: readonly string[],
 ): Promise<{ readonly jobs: readonly (StoredJob | null)[]; readonly left: ReadonlySet<string> }> {
   const rows = await db.write(TAKE_FREE, [uuids([...new Set(ids)])])
-  const isTaken = (row: Row): boolean => row[storedSeq] !== null
+  const isTaken = (row: Row): boolean => seqOf(row) !== null
   const left = new Set(rows.filter((row) => !isTaken(row)).map(([id]) => id as string))
   return { jobs: asAsked(ids, rows.filter(isTaken)), left }
 }

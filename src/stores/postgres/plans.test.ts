@@ -137,12 +137,14 @@ type Step = readonly [name: string, make: () => Promise<unknown>]
 
 /** A round of calls, each on up to a hundred jobs. */
 async function steps(store: Store): Promise<readonly Step[]> {
-  const claim = (suspects: number) => async (): Promise<void> => {
+  const claim = (maxLosses: number | null) => async (): Promise<void> => {
     const { jobs } = await store.claim(
       claimOf({ queues: [{ name: 'queue', limit: 100 }], limit: 100, maxLosses }),
     )
     held.push(...jobs)
   }
+  const repeated = claimOf({ queues: [{ name: 'queue', limit: 50 }], limit: 50, id: newJob().id })
+  const grouped: string[] = []
   const held: Awaited<ReturnType<Store['claim']>>['jobs'][number][] = []
   return [
     ['insert of one', () => store.insert([newJob()])],
@@ -151,7 +153,23 @@ async function steps(store: Store): Promise<readonly Step[]> {
       'insert of a unique one',
       () => store.insert([newJob({ unique: unique(`key ${Math.random()}`) })]),
     ],
-    ['claim', claim(-1)],
+    [
+      'insert of a group with an advance',
+      async () => {
+        const jobs = Array.from({ length: 20 }, () => newJob({ group: 'few' }))
+        const advance = jobs.map(({ id }) => ({
+          key: `mark ${id}`,
+          from: null,
+          to: '1',
+          jobs: [id],
+        }))
+        await store.insert(jobs, { advance })
+        grouped.push(...jobs.map(({ id }) => id))
+      },
+    ],
+    ['claim', claim(null)],
+    ['claim that may be repeated', async () => void (await store.claim(repeated))],
+    ['repeated claim', async () => void held.push(...(await store.claim(repeated)).jobs)],
     ['claim of one that was lost', claim(3)],
     ['renew', () => store.renew(held, 600_000)],
     [
@@ -161,6 +179,13 @@ async function steps(store: Store): Promise<readonly Step[]> {
           held.slice(0, 1).map(({ id, token }) => ({ kind: 'start', id, token, agoMs: 0 })),
         ),
     ],
+    [
+      'record',
+      () =>
+        store.record(
+          held.slice(0, 1).map(({ id, token }) => ({ id, token, name: 'step', text: '1' })),
+        ),
+    ],
     ['settle of a failed one', () => store.settle(held.splice(0, 1).map((job) => requeue(job)))],
     ['settle of few', () => store.settle(held.splice(0, 3).map((job) => finish(job)))],
     ['settle of many', () => store.settle(held.splice(0, 50).map((job) => finish(job)))],
@@ -168,7 +193,18 @@ async function steps(store: Store): Promise<readonly Step[]> {
       'settle of what is not kept',
       () => store.settle(held.splice(0).map((job) => finish(job, { keepMs: 0 }))),
     ],
-    ['get', () => store.get(held.slice(0, 50).map(({ id }) => id))],
+    ['records by prefix', () => store.listRecords({ prefix: 'a/', after: 'a/5', limit: 10 })],
+    [
+      'write of records',
+      () =>
+        store.putRecords([
+          { key: 'a/7', text: '2', if: 'x' },
+          { key: 'c/0', text: null },
+        ]),
+    ],
+    ['list of a group', () => store.list({ group: 'few', limit: 10 })],
+    ['statistics', () => store.stats()],
+    ['get', () => store.get(grouped)],
     ['rescue', () => store.rescue(rescueOf())],
     ['tend', () => store.tend(workerOf())],
   ]
@@ -202,5 +238,9 @@ async function fill(store: Store): Promise<void> {
       else await store.renew(jobs.slice(0, 300), 3_600_000)
     }
   }
-  await batches({})
+  await batches({ group: 'many' })
+  const keys = (prefix: string): string[] =>
+    Array.from({ length: 1_000 }, (_, at) => `${prefix}/${at}`)
+  for (const prefix of ['a', 'b', 'c'])
+    await store.putRecords(keys(prefix).map((key) => ({ key, text: 'x' })))
 }

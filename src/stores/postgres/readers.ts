@@ -1,37 +1,43 @@
 /** Reading jobs. */
 import { handedBytes, type JobState, type LogLevel, type LogLine } from '../../core/job.ts'
-import type { ListQuery, Page, QueueCount } from '../../store/readers.ts'
+import type { ListQuery, Page, QueueCount, QueueStats } from '../../store/readers.ts'
 import type { StoredJob } from '../../store/job.ts'
+import { statsOf } from '../queues.ts'
 import { nearestTime } from '../unreadable.ts'
 import type { Database } from './database.ts'
 import { planned } from './plan-settings.ts'
-import { readStored, storedColumns, storedSeq, uuids, type Row, type Value } from './rows.ts'
+import { factsOfJob } from './job-columns.ts'
+import { texts, uuids } from './arrays.ts'
+import { readStored, seqOf, storedColumns, storedWidth, type Row, type Value } from './rows.ts'
 import { codeOf, COMPLETED, RUNNING, stateOf } from './states.ts'
 
+/** How many runs of jobs of each priority are asked since when they have been due. */
+const firstLooks = 20
 /** How many jobs one page looks at, at most. */
 const scannedPerPage = 5_000
 
 /**
- * A job with its state, from the tables that hold it. What runs under a shared lease is found by a scan of `leases`, which holds a
- * row for each claim under way; what ended together with others, by the index of `batches`.
+ * A job with its state, from the tables that hold it. What runs under a shared lease is found by a
+ * scan of `leases`, which holds a row for each claim under way; what ended together with others, by
+ * the index of `batches`. Whether a job is scheduled or blocked is asked with `LIMIT`, job by job:
+ * of an `EXISTS` the planner may read the whole table first.
  */
 export const readerViews: string = `
 CREATE VIEW errand.stored AS
-SELECT j.seq, j.id, j.task, j.queue,
+SELECT ${factsOfJob},
+  coalesce(f.counters, b.counters, j.counters) AS counters, coalesce(r.token, l.token, f.token, b.token, j.token) AS token,
+  coalesce(r.started_at, f.started_at, b.started_at) AS started_at, c.seq IS NOT NULL AS cancel_asked,
   CASE
     WHEN r.seq IS NOT NULL OR l.token IS NOT NULL THEN 3
     WHEN f.seq IS NOT NULL THEN f.state
     WHEN b.token IS NOT NULL THEN 4
-    WHEN EXISTS (SELECT 1 FROM errand.scheduled s WHERE s.due_at = j.due_at AND s.seq = j.seq) THEN 1
-    WHEN EXISTS (SELECT 1 FROM errand.needs n WHERE n.seq = j.seq) THEN 0
+    WHEN (SELECT true FROM errand.scheduled s WHERE s.due_at = j.due_at AND s.seq = j.seq LIMIT 1) THEN 1
+    WHEN (SELECT true FROM errand.needs n WHERE n.seq = j.seq LIMIT 1) THEN 0
     ELSE 2
   END AS state,
-  j.priority, j.input, j.codec, j.options, j.parent, j.unique_key, j.created_at, j.due_at, j.start_by, j.deadline_at,
-  coalesce(f.counters, b.counters, j.counters) AS counters, coalesce(r.token, l.token, f.token, b.token, j.token) AS token,
   coalesce(r.worker, l.worker, f.worker, b.worker, j.worker) AS worker, coalesce(r.lease_until, l.until) AS lease_until,
-  coalesce(r.started_at, f.started_at, b.started_at) AS started_at,
-  coalesce(f.finished_at, b.finished_at) AS finished_at, coalesce(f.keep_ms, b.keep_ms) AS keep_ms, c.seq IS NOT NULL AS cancel_asked,
-  p.value AS progress, array_to_json(j.errors)::text AS errors, coalesce(f.output, b.output) AS output, f.reason
+  coalesce(f.finished_at, b.finished_at) AS finished_at, coalesce(f.keep_ms, b.keep_ms) AS keep_ms,
+  p.value AS progress, array_to_json(j.attempts)::text AS attempts, coalesce(f.output, b.output) AS output, f.reason
 FROM errand.jobs j
 LEFT JOIN errand.running r ON r.seq = j.seq
 LEFT JOIN LATERAL (SELECT token, worker, until FROM errand.leases WHERE held @> j.seq LIMIT 1) l ON r.seq IS NULL
@@ -50,6 +56,36 @@ BEGIN
   RETURN QUERY SELECT s.* FROM unnest(p_seqs) u (seq) CROSS JOIN LATERAL (SELECT * FROM errand.stored WHERE seq = u.seq OFFSET 0) s;
 END $$;
 
+CREATE FUNCTION errand.stored_by_id(p_ids uuid[]) RETURNS SETOF errand.stored LANGUAGE plpgsql STABLE ROWS 100 ${planned} AS $$
+BEGIN
+  RETURN QUERY SELECT s.* FROM unnest(p_ids) u (id) CROSS JOIN LATERAL (SELECT seq FROM errand.jobs WHERE id = u.id OFFSET 0) j
+    CROSS JOIN LATERAL (SELECT * FROM errand.stored WHERE seq = j.seq OFFSET 0) s;
+END $$;
+
+-- When the ready job was due that has been due for longest, among the first of each priority:
+-- some steps in the indexes of both lines for each priority, however long they are.
+CREATE FUNCTION errand.oldest_ready(p_queue text) RETURNS int8 LANGUAGE plpgsql STABLE ${planned} AS $$
+DECLARE
+  v_priority int2;
+  v_oldest int8;
+BEGIN
+  LOOP
+    v_priority := least(
+      (SELECT priority FROM errand.ready WHERE queue = p_queue AND priority > coalesce(v_priority, -32768) ORDER BY priority LIMIT 1),
+      (SELECT priority FROM errand.suspects WHERE queue = p_queue AND priority > coalesce(v_priority, -32768) ORDER BY priority LIMIT 1));
+    IF v_priority IS NULL THEN RETURN v_oldest; END IF;
+    v_oldest := least(v_oldest,
+      (SELECT min(j.due_at)
+        FROM (SELECT first FROM errand.ready WHERE queue = p_queue AND priority = v_priority
+          ORDER BY place, last LIMIT ${firstLooks}) r
+        CROSS JOIN LATERAL (SELECT due_at FROM errand.jobs WHERE seq = r.first OFFSET 0) j),
+      (SELECT min(j.due_at)
+        FROM (SELECT seq FROM errand.suspects WHERE queue = p_queue AND priority = v_priority
+          ORDER BY place, seq LIMIT ${firstLooks}) s
+        CROSS JOIN LATERAL (SELECT due_at FROM errand.jobs WHERE seq = s.seq OFFSET 0) j));
+  END LOOP;
+END $$;
+
 -- The numbers of all jobs under shared leases.
 CREATE FUNCTION errand.leased_seqs() RETURNS SETOF int8 LANGUAGE sql STABLE SET jit = off ROWS 1000 AS $$
   SELECT generate_series(lower(r), upper(r) - 1) FROM (SELECT unnest(held) r FROM errand.leases) l
@@ -57,14 +93,15 @@ $$;
 `
 
 /** Walks the unique index of ids. */
-const GET = `SELECT ${storedColumns} FROM errand.stored_of(ARRAY(SELECT seq FROM errand.jobs WHERE id = ANY ($1::uuid[])))`
+const GET = `SELECT ${storedColumns} FROM errand.stored_by_id($1)`
 const COUNTS = `SELECT queue, state, sum(count)::int8 FROM errand.tally GROUP BY queue, state HAVING sum(count) <> 0 ORDER BY queue, state`
+const OLDEST = `SELECT queue, errand.oldest_ready(queue) FROM unnest($1::text[]) queue`
 const LOGS = `SELECT at, level, text FROM errand.log WHERE seq = (SELECT seq FROM errand.jobs WHERE id = $1) ORDER BY line`
 
 export async function get(db: Database, ids: readonly string[]): Promise<(StoredJob | null)[]> {
   if (ids.length === 0) return db.nothing([])
   const rows = await db.read(GET, [uuids(ids)])
-  const found = new Map(rows.map((row) => [row[0] as string, row]))
+  const found = new Map(rows.map((row) => [row[1] as string, row]))
   return ids.map((id) => {
     const row = found.get(id)
     return row === undefined ? null : readStored(row)
@@ -80,6 +117,19 @@ export async function counts(db: Database): Promise<QueueCount[]> {
   }))
 }
 
+/**
+ * Returns for each queue when the ready job was due that has been due for longest, among the first
+ * in line of each priority. One behind these may have been due for longer: it was blocked then, or
+ * many before it were put back and kept their place.
+ */
+export async function stats(db: Database): Promise<QueueStats[]> {
+  const found = await counts(db)
+  const busy = found.filter(({ state }) => state === 'ready').map(({ queue }) => queue)
+  const rows = busy.length === 0 ? [] : await db.read(OLDEST, [texts(busy)])
+  const oldest = new Map(rows.map(([queue, dueAt]) => [queue as string, dueAt as number | null]))
+  return statsOf(found, (queue) => oldest.get(queue) ?? null)
+}
+
 export async function logs(db: Database, id: string): Promise<LogLine[]> {
   const rows = await db.read(LOGS, [uuids([id]) === '{NULL}' ? null : id])
   return rows.map(([at, level, text]) => ({
@@ -90,8 +140,8 @@ export async function logs(db: Database, id: string): Promise<LogLine[]> {
 }
 
 /**
- * Pages by insertion, newest first; the cursor is a job's number, so that new jobs do not shift pages.
- * Looks at a bounded stretch of the narrowest index that holds all answers.
+ * Pages by insertion, newest first; the cursor is a job's number, so that new jobs do not shift
+ * pages. Looks at a bounded stretch of the narrowest index that holds all answers.
  */
 export async function list(db: Database, query: ListQuery): Promise<Page> {
   const values: Value[] = []
@@ -111,14 +161,14 @@ export async function list(db: Database, query: ListQuery): Promise<Page> {
     )
   // What most jobs are is found among the first, without looking at more.
   let rows = await look(query.limit + 1)
-  const foundBy = (): number => (rows[0]?.[storedSeq + 2] as number | undefined) ?? 0
-  const isShort = foundBy() <= query.limit && rows[0]?.[storedSeq + 1] !== null
+  const foundBy = (): number => (rows[0]?.[storedWidth + 1] as number | undefined) ?? 0
+  const isShort = foundBy() <= query.limit && rows[0]?.[storedWidth] !== null
   if (conditions !== '' && isShort) rows = await look(scannedPerPage)
   const page = rows.slice(0, query.limit)
   const last = page.at(-1)
   if (foundBy() > page.length && last !== undefined)
-    return { jobs: page.map(readStored), next: String(last[storedSeq]) }
-  const lowest = rows.length > 0 ? rows[0]?.[storedSeq + 1] : await edgeOf(db, candidates, values)
+    return { jobs: page.map(readStored), next: String(seqOf(last)) }
+  const lowest = rows.length > 0 ? rows[0]?.[storedWidth] : await edgeOf(db, candidates, values)
   return {
     jobs: page.map(readStored),
     next: lowest === null || lowest === undefined ? null : String(lowest),
@@ -140,6 +190,8 @@ function candidatesOf(query: ListQuery, before: string, add: (value: Value) => s
   const below = `seq < ${before}::int8`
   if (query.parent !== undefined)
     return `SELECT seq FROM errand.jobs WHERE parent = ${add(query.parent)}::uuid AND ${below}`
+  if (query.group !== undefined)
+    return `SELECT seq FROM errand.jobs WHERE group_id = ${add(query.group)} AND ${below}`
   if (query.uniqueKey !== undefined)
     return `SELECT seq FROM errand.jobs WHERE unique_key = ${add(query.uniqueKey)} AND ${below}`
   const states = (query.states ?? []).map((state: JobState) => codeOf(state))
@@ -172,6 +224,7 @@ function conditionsOf(query: ListQuery, add: (value: Value) => string): string {
   test('s.queue =', query.queue)
   test('s.unique_key =', query.uniqueKey)
   if (query.parent !== undefined) conditions.push(`s.parent = ${add(query.parent)}::uuid`)
+  test('s.group_id =', query.group)
   test('s.created_at >=', query.createdFrom)
   test('s.created_at <', query.createdTo)
   test('s.finished_at >=', query.finishedFrom)

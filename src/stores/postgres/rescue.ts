@@ -4,14 +4,20 @@ import type { Claimed, RescueRequest } from '../../store/worker-calls.ts'
 import { lastTime } from '../unreadable.ts'
 import type { Database } from './database.ts'
 import { planned } from './plan-settings.ts'
-import { bounded, handedColumns, readClaimed, readHeader, texts } from './rows.ts'
+import { bounded, texts } from './arrays.ts'
+import { handedColumns, readClaimed, readHeader } from './rows.ts'
 
 /**
- * `expired` hands out shared leases first, oldest first, then those of single jobs, then what waited too long. It waits for
- * shared leases, which no transaction of a user ever holds, so that sweepers share what is lost, and skips what else is locked. What is
- * due at a time that cannot be read waits for ever, too: such jobs are the end of `scheduled`.
+ * `rescue` hands out shared leases first, oldest first, then those of single jobs, then what waited
+ * too long. It waits for shared leases, which no transaction of a user ever holds, so that sweepers
+ * share what is lost, and skips what else is locked. What is due at a time that cannot be read
+ * waits for ever, too: such jobs are the end of `scheduled`.
  */
-export const expiredFunctions: string = `
+export const rescueFunctions: string = `
+CREATE FUNCTION errand.lost_by(p_token int8, p_worker text) RETURNS text LANGUAGE sql IMMUTABLE AS $$
+  SELECT concat_ws(' ', 'lost', p_token, p_worker)
+$$;
+
 CREATE FUNCTION errand.rescue(p_worker text, p_tasks text[], p_limit int, p_lease_ms int8) RETURNS SETOF errand.handed
 LANGUAGE plpgsql ROWS 500 ${planned} AS $$
 DECLARE
@@ -43,7 +49,7 @@ BEGIN
       PERFORM errand.rekey(v_job.unique_key, v_job.id, v_job.unique_during, v_job.unique_until, 3, v_now);
     END LOOP;
     RETURN QUERY SELECT h.* FROM errand.jobs j LEFT JOIN errand.cancels c ON c.seq = j.seq,
-      LATERAL errand.handed_of(j, v_token, NULL, c.seq IS NOT NULL, 'lost') h WHERE j.seq = ANY (v_seqs) ORDER BY j.seq;
+      LATERAL errand.handed_of(j, v_token, NULL, c.seq IS NOT NULL, errand.lost_by(v_lease.token, v_lease.worker)) h WHERE j.seq = ANY (v_seqs) ORDER BY j.seq;
     v_room := v_room - cardinality(v_seqs);
   END LOOP;
   FOR v_lost IN
@@ -58,7 +64,8 @@ BEGIN
     UPDATE errand.running SET token = v_token, worker = p_worker, lease_until = v_now + p_lease_ms, born = false WHERE seq = v_lost.seq;
     SELECT * INTO v_job FROM errand.jobs WHERE seq = v_lost.seq;
     PERFORM errand.rekey(v_job.unique_key, v_job.id, v_job.unique_during, v_job.unique_until, 3, v_now);
-    RETURN NEXT errand.handed_of(v_job, v_token, v_lost.started_at, v_lost.asked, CASE WHEN v_lost.overdue THEN 'overdue' ELSE 'lost' END);
+    RETURN NEXT errand.handed_of(v_job, v_token, v_lost.started_at, v_lost.asked, 
+      CASE WHEN v_lost.overdue THEN 'overdue' ELSE errand.lost_by(v_lost.token, v_lost.worker) END);
     v_room := v_room - 1;
     v_size := v_size + octet_length(v_job.input);
   END LOOP;
@@ -92,7 +99,7 @@ const RESCUE = `SELECT ${handedColumns} FROM errand.rescue($1, $2, $3, $4)`
 export async function rescue(db: Database, request: RescueRequest): Promise<Claimed> {
   const { worker, tasks, limit, leaseMs } = request
   const [header, ...rows] = await db.write(RESCUE, [worker, texts(tasks), bounded(limit), leaseMs])
-  if (header === undefined) throw new TypeError('expired answered nothing')
+  if (header === undefined) throw new TypeError('rescue returned nothing')
   const jobs = readClaimed(rows)
   const size = jobs.reduce((bytes, { input }) => bytes + Buffer.byteLength(input), 0)
   return { now: readHeader(header).now, jobs, cut: size >= handedBytes }

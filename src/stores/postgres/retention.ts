@@ -1,11 +1,11 @@
 /** Which finished jobs have been kept long enough, and their removal in chunks. */
+import { workerRecordKeptMs } from '../bounds.ts'
 import { COMPLETED } from './states.ts'
 import type { Database } from './database.ts'
-import { bounded } from './rows.ts'
+import { bounded } from './arrays.ts'
 import { ringDays } from './tables.ts'
 import { planned } from './plan-settings.ts'
 
-const workerKeptMs = 24 * 60 * 60 * 1_000
 /** How many keys that were left over one call removes. */
 const leftOverKeys = 10_000
 
@@ -61,8 +61,7 @@ BEGIN
     PERFORM errand.drop_key(v_job.unique_key, v_job.id, true, p_now);
   END LOOP;
   DELETE FROM errand.jobs WHERE seq = ANY (v_seqs);
-  DELETE FROM errand.progress WHERE seq = ANY (v_seqs);
-  DELETE FROM errand.log WHERE seq = ANY (v_seqs);
+  PERFORM errand.drop_traces(v_seqs);
   PERFORM errand.drop_empty_batches(v_seqs);
   PERFORM errand.erased(p_now);
   RETURN coalesce(cardinality(v_seqs), 0);
@@ -123,7 +122,7 @@ BEGIN
     v_removed := v_removed + errand.erase_all(ARRAY(
       SELECT o FROM unnest(v_oldest) o ORDER BY o.finished_at, o.seq LIMIT v_excess), v_now);
   END IF;
-  DELETE FROM errand.workers WHERE last_seen_at < v_now - ${workerKeptMs};
+  DELETE FROM errand.workers WHERE last_seen_at < v_now - ${workerRecordKeptMs};
   DELETE FROM errand.uniques WHERE ctid = ANY (ARRAY(
     SELECT ctid FROM errand.uniques WHERE NOT held AND until <= v_now ORDER BY until LIMIT ${leftOverKeys} FOR UPDATE SKIP LOCKED));
   DELETE FROM errand.cancels c WHERE NOT errand.is_leased(c.seq);

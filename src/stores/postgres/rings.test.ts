@@ -20,6 +20,8 @@ const ringless = [
   'remove against the insert of a job that needs the removed ones',
   'two cancels of the same running jobs',
   'two operators at the same jobs',
+  'many clients advance many records',
+  'a record of a run against the rescue of its job',
 ]
 
 if (canStartPostgres()) {
@@ -36,6 +38,29 @@ if (canStartPostgres()) {
   const rules = raceRules.filter(({ name }) => ringless.some((start) => name.startsWith(start)))
   assert.equal(rules.length, ringless.length)
   runRules({ test, harness, rules })
+
+  test('postgres: writes of the same records wait for each other in no ring, whatever their order, nor do advances', async () => {
+    const place = await harness.create()
+    const clients = [place.store, await place.another()]
+    const keys = Array.from({ length: 40 }, (_, at) => `k${at}`)
+    for (let round = 0; round < 20; round += 1) {
+      const [writer, advancer] = round % 2 === 0 ? clients : clients.toReversed()
+      const jobs = keys.map(() => newJob())
+      const advance = jobs.map(({ id }, at) => ({
+        key: keys[at]!,
+        from: null,
+        to: '1',
+        jobs: [id],
+      }))
+      await Promise.all([
+        writer!.putRecords(keys.toReversed().map((key) => ({ key, text: '2' }))),
+        advancer!.insert(jobs, { advance: advance.toReversed() }),
+        writer!.putRecords(keys.map((key) => ({ key, text: null }))),
+      ])
+      await place.store.putRecords(keys.map((key) => ({ key, text: null })))
+    }
+    await place.dispose()
+  })
 
   test('postgres: jobs of one insert are claimed in its order, in whatever order their keys are taken', async () => {
     const place = await harness.create()

@@ -1,117 +1,53 @@
-/** From rows of the server to values, and back. */
-import { isJobId } from '../../core/id.ts'
-import { noCounters } from '../../core/job.ts'
-import type { Counters } from '../../core/job.ts'
-import type { ClaimedJob, StoredJob } from '../../store/job.ts'
+/** From rows of the server to jobs. */
+import type { ClaimedJob, KnownJob, StoredJob } from '../../store/job.ts'
+import { readLabels } from '../labels.ts'
 import { handedOut, lastTime, shown } from '../unreadable.ts'
+import { readCounters } from './counters.ts'
 import { stateOf, type StateCode } from './states.ts'
 
 export type Value = string | number | boolean | null
 export type Row = readonly Value[]
 
-// ───────────────────────────── arrays ─────────────────────────────
-
-/** An array of numbers in PostgreSQL's own writing, nulls as they are. */
-export function numbers(values: readonly (number | null)[]): string {
-  return `{${values.map((value) => (value === null ? 'NULL' : value)).join()}}`
-}
-
-/** A count as the server takes it; what is more is as good as no limit. */
-export function bounded(count: number): number {
-  return Math.min(count, 1_000_000_000)
-}
-
-/** An array of texts. */
-export function texts(values: readonly (string | null)[]): string {
-  let all = ''
-  for (const value of values) {
-    const one =
-      value === null ? 'NULL' : `"${quotes.test(value) ? value.replace(/["\\]/g, '\\$&') : value}"`
-    all = all === '' ? one : `${all},${one}`
-  }
-  return `{${all}}`
-}
-
-const quotes = /["\\]/
-
-/** What stands between joined texts: JSON never holds it as it is. */
-export const joint = { text: '\u001f', sql: 'chr(31)' } as const
-
-/** Texts in one; null when one of them holds what stands between them, or there is nothing to take apart. */
-export function joined(values: readonly string[]): string | null {
-  if (values.some((value) => value.includes(joint.text))) return null
-  return values.join(joint.text) || null
-}
-
-/** A set of numbers, which come in order, as ranges. */
-export function ranges(values: readonly number[]): string {
-  let text = ''
-  let first = NaN
-  let next = NaN
-  for (const value of values) {
-    if (value !== next) {
-      if (first < next) text += `[${first},${next}),`
-      first = value
-    }
-    next = value + 1
-  }
-  return first < next ? `{${text}[${first},${next})}` : '{}'
-}
-
-/** An array of ids; one that is no id becomes null, which matches no job. */
-export function uuids(values: readonly (string | null)[]): string {
-  return `{${values.map((id) => (id !== null && isJobId(id) ? id : 'NULL')).join()}}`
-}
-
-/** A column of a batch, or null when all its values are. */
-export function column<T>(
-  values: readonly (T | null)[],
-  write: (values: readonly (T | null)[]) => string,
-): string | null {
-  return values.some((value) => value !== null) ? write(values) : null
-}
-
-// ───────────────────────────── counters ─────────────────────────────
-
-const decoded = new Map<string, Counters>()
-const mostDecoded = 1_000
-
-/** Counters as text, null when all are zero: attempts, failures, postpones, losses, interruptions, deferrals. */
-export function packCounters(counters: Counters): string | null {
-  const { attempts, failures, postpones, losses, interruptions, deferrals } = counters
-  if (failures + postpones + losses + interruptions + deferrals > 0)
-    return `${attempts},${failures},${postpones},${losses},${interruptions},${deferrals}`
-  return attempts === 0 ? null : String(attempts)
-}
-
-/** Reads packed counters. The same few occur again and again, so they are kept. */
-function readCounters(packed: string | null): Counters {
-  if (packed === null) return { ...noCounters }
-  let counters = decoded.get(packed)
-  if (counters === undefined) {
-    const [
-      attempts = 0,
-      failures = 0,
-      postpones = 0,
-      losses = 0,
-      interruptions = 0,
-      deferrals = 0,
-    ] = packed.split(',').map(Number)
-    counters = { attempts, failures, postpones, losses, interruptions, deferrals }
-    if (decoded.size >= mostDecoded) decoded.clear()
-    decoded.set(packed, counters)
-  }
-  return { ...counters }
-}
-
-// ───────────────────────────── jobs ─────────────────────────────
-
 /**
- * Columns of `errand.handed`. What neighbours mostly have in common comes as one text, which is read only where it changes: taking a row's
- * columns apart is most of what a claim costs the client.
+ * The first columns of `errand.handed` and `errand.stored`, as `readKnown` reads them. What
+ * neighbours mostly have in common comes as one text, which is read only where it changes: taking a
+ * row's columns apart is most of what a claim costs the client.
  */
-export const handedColumns = `seq, id, task, concat_ws(' ', token, priority, created_at, due_at, queue), input, codec, options, parent,
-  unique_key, start_by, deadline_at, counters, started_at, nullif(cancel_asked, false), why`
+const knownColumns = `seq, id, task, concat_ws(' ', token, priority, created_at, due_at, queue), input, codec, options, parent, group_id,
+  labels, unique_key, start_by, deadline_at, counters, started_at, nullif(cancel_asked, false)`
+
+/** Reads the columns of `knownColumns`. */
+function readKnown(row: Row): KnownJob {
+  const { token, priority, createdAt, dueAt, queue } = commonOf(row[3] as string)
+  const { tags, headers } = readLabels(row[9] as string | null)
+  return {
+    id: row[1] as string,
+    task: row[2] as string,
+    queue,
+    priority,
+    input: row[4] as string,
+    codec: row[5] as string | null,
+    options: row[6] as string | null,
+    parent: row[7] as string | null,
+    group: row[8] as string | null,
+    tags,
+    headers,
+    uniqueKey: row[10] as string | null,
+    createdAt,
+    dueAt,
+    startBy: row[11] as number | null,
+    deadlineAt: row[12] as number | null,
+    counters: readCounters(row[13] as string | null),
+    token,
+    startedAt: row[14] as number | null,
+    cancelAsked: row[15] === true,
+  }
+}
+
+/** The number of the job in a row. */
+export function seqOf(row: Row): number {
+  return row[0] as number
+}
 
 interface Common {
   readonly token: number
@@ -121,36 +57,14 @@ interface Common {
   readonly queue: string
 }
 
-/** Reads rows of `handedColumns`. */
-export function readClaimed(rows: readonly Row[]): ClaimedJob[] {
-  let text = ''
-  let common: Common = { token: 0, priority: 0, createdAt: 0, dueAt: 0, queue: '' }
-  return rows.map((row) => {
-    if (row[3] !== text) {
-      text = row[3] as string
-      common = readCommon(text)
-    }
-    return handedOut({
-      id: row[1] as string,
-      token: common.token,
-      task: row[2] as string,
-      queue: common.queue,
-      priority: common.priority,
-      input: row[4] as string,
-      codec: row[5] as string | null,
-      options: row[6] as string | null,
-      parent: row[7] as string | null,
-      uniqueKey: row[8] as string | null,
-      createdAt: common.createdAt,
-      dueAt: common.dueAt,
-      startBy: row[9] as number | null,
-      deadlineAt: row[10] as number | null,
-      counters: readCounters(row[11] as string | null),
-      startedAt: row[12] as number | null,
-      cancelAsked: row[13] === true,
-      why: (row[14] ?? 'ready') as ClaimedJob['why'],
-    })
-  })
+let lastCommon: { readonly text: string; readonly common: Common } | null = null
+
+/** Reads what neighbours have in common; what was read last is kept. */
+function commonOf(text: string): Common {
+  if (lastCommon?.text === text) return lastCommon.common
+  const common = readCommon(text)
+  lastCommon = { text, common }
+  return common
 }
 
 /** The queue stands at the end, since its name may hold anything. */
@@ -161,12 +75,39 @@ function readCommon(text: string): Common {
   return { token, priority, createdAt, dueAt, queue }
 }
 
+/**
+ * `why` is null for a ready job, `overdue`, or `lost` with the token and the worker of the lease
+ * that expired.
+ */
+export const handedColumns = `${knownColumns}, why`
+
+/** Reads rows of `handedColumns`. */
+export function readClaimed(rows: readonly Row[]): ClaimedJob[] {
+  return rows.map((row) => {
+    const { why, lostBy } = readWhy(row[16] as string | null)
+    return handedOut({ ...readKnown(row), why, lostBy })
+  })
+}
+
+const ready: Pick<ClaimedJob, 'why' | 'lostBy'> = { why: 'ready', lostBy: null }
+
+function readWhy(text: string | null): Pick<ClaimedJob, 'why' | 'lostBy'> {
+  if (text === null) return ready
+  if (text === 'overdue') return { why: 'overdue', lostBy: null }
+  const [why = '', token = ''] = text.split(' ', 2)
+  const worker = text.slice(why.length + token.length + 2)
+  return { why: 'lost', lostBy: { worker, token: Number(token) } }
+}
+
 /** What the first row of an answer tells, which is no job. */
 export interface Header {
   readonly now: number
   /** When the next job is due; null for none, and for a time that cannot be read. */
   readonly dueAt: number | null
-  /** How many dead rows a claim stepped over, where it ended in each queue, and whether it passed by work that others held. */
+  /**
+   * How many dead rows a claim stepped over, where it ended in each queue, and whether it passed by
+   * work that others held.
+   */
   readonly dead: number
   readonly ends: string
   readonly passed: boolean
@@ -186,43 +127,26 @@ export function readHeader(row: Row): Header {
   }
 }
 
-/** Columns of the view `errand.stored` as readers show them, with the number of the job at the end. */
-export const storedColumns = `id, task, queue, state, priority, input, codec, options, parent, unique_key, created_at, due_at, start_by,
-  deadline_at, counters, token, worker, lease_until, started_at, finished_at, keep_ms, cancel_asked, progress, errors, output, reason, seq`
+/** Columns of the view `errand.stored` as readers show them. */
+export const storedColumns = `${knownColumns}, state, worker, lease_until, finished_at, keep_ms, progress, attempts, output, reason`
 
-/** Where `storedColumns` hold the number. */
-export const storedSeq = 26
+/** How many columns these are: what a statement adds stands behind them. */
+export const storedWidth = 25
 
 /** Reads a row of `storedColumns`. */
 export function readStored(row: Row): StoredJob {
   const finishedAt = row[19] as number | null
   const keepMs = row[20] as number | null
   return shown({
-    id: row[0] as string,
-    task: row[1] as string,
-    queue: row[2] as string,
-    state: stateOf(row[3] as StateCode),
-    priority: row[4] as number,
-    input: row[5] as string,
-    codec: row[6] as string | null,
-    options: row[7] as string | null,
-    parent: row[8] as string | null,
-    uniqueKey: row[9] as string | null,
-    createdAt: row[10] as number,
-    dueAt: row[11] as number,
-    startBy: row[12] as number | null,
-    deadlineAt: row[13] as number | null,
-    counters: readCounters(row[14] as string | null),
-    token: row[15] as number,
-    worker: row[16] as string | null,
-    leaseUntil: row[17] as number | null,
-    startedAt: row[18] as number | null,
+    ...readKnown(row),
+    state: stateOf(row[16] as StateCode),
+    worker: row[17] as string | null,
+    leaseUntil: row[18] as number | null,
     finishedAt,
     expiresAt: finishedAt === null || keepMs === null ? null : finishedAt + keepMs,
-    cancelAsked: row[21] as boolean,
-    progress: row[22] as string | null,
-    attempts: row[23] === null ? [] : (JSON.parse(row[23] as string) as string[]),
-    output: row[24] as string | null,
-    reason: row[25] as string | null,
+    progress: row[21] as string | null,
+    attempts: row[22] === null ? [] : (JSON.parse(row[22] as string) as string[]),
+    output: row[23] as string | null,
+    reason: row[24] as string | null,
   })
 }

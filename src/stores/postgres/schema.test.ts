@@ -5,7 +5,7 @@ import test from 'node:test'
 import { findPostgres, query } from '../../../test/postgres-server.ts'
 import { newJob } from '../../testing/conformance/jobs.ts'
 import { postgres } from './index.ts'
-import { inSchema } from './schema.ts'
+import { inSchema } from './schema-name.ts'
 
 const server = await findPostgres()
 

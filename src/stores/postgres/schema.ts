@@ -3,25 +3,32 @@
  * release before, and what only that release needs goes one release later.
  */
 import { ErrandError } from '../../core/errors.ts'
-import { basicFunctions } from './basics.ts'
 import { claimFunctions } from './claim.ts'
-import { expiredFunctions } from './rescue.ts'
+import { clockFunctions } from './clock.ts'
+import type { Runner } from './connection.ts'
 import { coordinationFunctions } from './coordination.ts'
 import type { DurabilitySettings } from './durability.ts'
 import { endingFunctions } from './needs.ts'
+import { erasureFunctions } from './erasures.ts'
 import { finishingFunctions } from './settle-plain.ts'
-import { intakeFunctions } from './insert.ts'
+import { heldFunctions } from './held.ts'
+import { insertingFunctions } from './insert-one.ts'
+import { intakeFunctions } from './insert-batch.ts'
 import { leaseFunctions } from './leases.ts'
 import { lineFunctions } from './lines.ts'
 import { lockFunctions } from './locks.ts'
+import { numberingFunctions } from './numbering.ts'
 import { operatorFunctions } from './operators.ts'
 import { ordinaryFunctions } from './insert-plain.ts'
 import { publicFunctions } from './sql-enqueue.ts'
 import { readerViews } from './readers.ts'
+import { recordFunctions } from './records.ts'
+import { rescueFunctions } from './rescue.ts'
 import { retentionFunctions } from './retention.ts'
-import type { Row, Value } from './rows.ts'
+import { runRecordFunctions } from './run-records.ts'
 import { settlingFunctions } from './settle.ts'
 import { tables } from './tables.ts'
+import { tallyFunctions } from './tally.ts'
 import { uniqueFunctions } from './uniques.ts'
 
 /** The newest schema that this code knows. */
@@ -33,15 +40,22 @@ const migrations: readonly string[] = [
   [
     tables,
     readerViews,
-    basicFunctions,
+    clockFunctions,
+    numberingFunctions,
+    tallyFunctions,
+    erasureFunctions,
+    heldFunctions,
     uniqueFunctions,
     lineFunctions,
     coordinationFunctions,
     leaseFunctions,
+    runRecordFunctions,
     endingFunctions,
     claimFunctions,
-    expiredFunctions,
+    rescueFunctions,
+    recordFunctions,
     ordinaryFunctions,
+    insertingFunctions,
     intakeFunctions,
     finishingFunctions,
     settlingFunctions,
@@ -63,18 +77,6 @@ const CREATE_META = `CREATE SCHEMA IF NOT EXISTS errand; CREATE TABLE errand.met
 const WRITE_VERSION = `INSERT INTO errand.meta (name, value) VALUES ('schema', $1) ON CONFLICT (name) DO UPDATE SET value = excluded.value`
 /** One migrates, the others wait and find it done. Walks no table. */
 const LOCK = `SELECT pg_advisory_xact_lock(hashtext('errand.migrations'), 0)`
-
-/** Runs statements on one connection. */
-export type Runner = (sql: string, values?: readonly Value[]) => Promise<readonly Row[]>
-
-/** Names the schema in a statement that is written for `errand`. */
-export function inSchema(sql: string, schema: string): string {
-  return schema === 'errand'
-    ? sql
-    : sql.replaceAll(/\berrand\.|SCHEMA (?:IF NOT EXISTS )?errand\b/g, (found) =>
-        found.replace('errand', schema),
-      )
-}
 
 /** Brings the schema up to date; safe from many processes at once. Answers what the server says of durability. */
 export async function migrate(run: Runner, location: string): Promise<DurabilitySettings> {

@@ -3,7 +3,8 @@ import type { Finish } from '../../store/worker-calls.ts'
 import type { Database } from './database.ts'
 import type { LeasedJob } from './claimed-numbers.ts'
 import { planned } from './plan-settings.ts'
-import { column, numbers, packCounters, ranges, texts } from './rows.ts'
+import { column, numbers, ranges, texts } from './arrays.ts'
+import { packCounters } from './counters.ts'
 import { codeOf } from './states.ts'
 
 /** Most groups of jobs that are filed together in one call. */
@@ -34,12 +35,6 @@ BEGIN
     SELECT v_aside + coalesce(range_agg(int8range(seq, seq + 1)), '{}') INTO v_aside FROM errand.cancels WHERE seq = ANY (p_seqs);
   END IF;
   RETURN v_aside;
-END $$;
-
-CREATE FUNCTION errand.drop_traces(p_seqs int8[]) RETURNS void LANGUAGE plpgsql AS $$
-BEGIN
-  IF EXISTS (SELECT 1 FROM errand.progress) THEN DELETE FROM errand.progress WHERE seq = ANY (p_seqs); END IF;
-  IF EXISTS (SELECT 1 FROM errand.log) THEN DELETE FROM errand.log WHERE seq = ANY (p_seqs); END IF;
 END $$;
 
 CREATE FUNCTION errand.finish_alike(p_token int8, p_seqs int8multirange, p_queue text, p_counters text, p_keep int8, p_outputs text[],

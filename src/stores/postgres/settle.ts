@@ -1,11 +1,12 @@
 /** `settle`: writes what a worker decided about its jobs, if the jobs are still its own. */
-import { keptErrors } from '../../core/job.ts'
+import { keptAttempts } from '../../core/job.ts'
 import type { SettleAnswer, Settlement } from '../../store/worker-calls.ts'
 import type { Database } from './database.ts'
 import { finishPlain, type Plain } from './settle-plain.ts'
 import { packJob, recheck } from './insert.ts'
 import { apartPatienceMs, heldMs, planned } from './plan-settings.ts'
-import { numbers, packCounters, uuids } from './rows.ts'
+import { numbers, uuids } from './arrays.ts'
+import { packCounters } from './counters.ts'
 import { codeOf } from './states.ts'
 import type { Caller } from './transactions.ts'
 
@@ -70,6 +71,7 @@ DECLARE
   v_cancel errand.cancels;
   v_asked bool;
   v_state int;
+  v_weighed record;
   v_follow json;
   v_counters text := p->>'counters';
 BEGIN
@@ -85,12 +87,12 @@ BEGIN
   IF v_asked AND (p->>'yieldsToCancel')::bool THEN RETURN '2'; END IF;
   DELETE FROM errand.running WHERE seq = v_job.seq;
   IF v_asked THEN DELETE FROM errand.cancels WHERE seq = v_job.seq; END IF;
-  IF p->>'error' IS NOT NULL THEN
-    v_job.errors := (v_job.errors || (p->>'error'))[greatest(cardinality(v_job.errors) - ${keptErrors - 2}, 1):];
+  IF p->>'attempt' IS NOT NULL THEN
+    v_job.attempts := (v_job.attempts || (p->>'attempt'))[greatest(cardinality(v_job.attempts) - ${keptAttempts - 2}, 1):];
   END IF;
   IF p->>'kind' = 'finish' THEN
     v_state := (p->>'state')::int;
-    IF p->>'error' IS NOT NULL THEN UPDATE errand.jobs SET errors = v_job.errors WHERE seq = v_job.seq; END IF;
+    IF p->>'attempt' IS NOT NULL THEN UPDATE errand.jobs SET attempts = v_job.attempts WHERE seq = v_job.seq; END IF;
     PERFORM errand.end_job(v_job, 3, v_state, p->>'output', coalesce(p->>'reason', CASE WHEN v_state = 6 THEN v_cancel.reason END),
       (p->>'keepMs')::int8, v_token, v_run.worker,
       coalesce(v_run.started_at, p_now - (p->>'startedAgoMs')::int8), coalesce(v_counters, '0'), p_now);
@@ -103,9 +105,9 @@ BEGIN
     v_job.worker := v_run.worker;
     IF (p->>'started')::bool THEN v_job.start_by := NULL; END IF;
     UPDATE errand.jobs SET due_at = v_job.due_at, place = v_job.place, start_by = v_job.start_by, suspect = v_job.suspect,
-      counters = v_counters, token = v_token, worker = v_job.worker, errors = v_job.errors WHERE seq = v_job.seq;
+      counters = v_counters, token = v_token, worker = v_job.worker, attempts = v_job.attempts WHERE seq = v_job.seq;
     PERFORM 1 FROM errand.needs WHERE seq = v_job.seq;
-    v_state := CASE WHEN FOUND AND errand.weigh(v_job.seq) <> 'met' THEN 0 WHEN (p->>'delayMs')::int8 > 0 THEN 1 ELSE 2 END;
+    v_state := CASE WHEN FOUND AND (errand.weigh(v_job.seq)).waits THEN 0 WHEN (p->>'delayMs')::int8 > 0 THEN 1 ELSE 2 END;
     PERFORM errand.line_up(v_job, v_state);
     PERFORM errand.bind(v_job);
     PERFORM errand.tallied(v_job.queue, 3, v_state);
@@ -116,9 +118,12 @@ BEGIN
   END LOOP;
   IF p->>'kind' = 'finish' THEN
     PERFORM errand.release(v_job, v_state, (p->>'keepMs')::int8, p_now);
-  ELSIF v_state = 0 AND errand.weigh(v_job.seq) = 'cancel' THEN
-    PERFORM errand.cancel_waiting(v_job, 0, 'need-failed', p_now);
-    PERFORM errand.release(v_job, 6, v_job.keep_cancelled_ms, p_now);
+  ELSIF v_state = 0 THEN
+    v_weighed := errand.weigh(v_job.seq);
+    IF v_weighed.ends_as IS NOT NULL THEN
+      PERFORM errand.end_waiting(v_job, 0, v_weighed.ends_as, 'need-failed', p_now);
+      PERFORM errand.release(v_job, v_weighed.ends_as, v_job.keep_cancelled_ms, p_now);
+    END IF;
   END IF;
   RETURN '1';
 END $$;

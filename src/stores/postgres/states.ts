@@ -6,6 +6,8 @@ export type StateCode = number
 
 export const RUNNING: StateCode = 3
 export const COMPLETED: StateCode = 4
+export const FAILED: StateCode = 5
+export const CANCELLED: StateCode = 6
 
 const codes = new Map<JobState, StateCode>(jobStates.map((state, code) => [state, code]))
 

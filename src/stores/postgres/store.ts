@@ -2,7 +2,9 @@
 import type { Clock } from '../../core/clock.ts'
 import type { Connector, Store } from '../../store/store.ts'
 import { queuesOf } from '../queues.ts'
+import { searched } from '../search.ts'
 import {
+  checkAdvances,
   checkHold,
   checkJobs,
   checkLease,
@@ -11,7 +13,6 @@ import {
   withLease,
 } from '../bounds.ts'
 import { claim } from './claim.ts'
-import { expired } from './rescue.ts'
 import {
   pausedQueues,
   registerTasks,
@@ -27,10 +28,14 @@ import { Hints } from './hints.ts'
 import { insert } from './insert.ts'
 import { note, renew } from './leases.ts'
 import { Listener, type ListenerTimes } from './listener.ts'
-import { getRecord, hold, lockOwner, putRecord, release } from './locks.ts'
+import { hold, lockOwner, release } from './locks.ts'
 import { cancel, remove, retry } from './operators.ts'
-import { counts, get, list, logs } from './readers.ts'
+import { counts, get, list, logs, stats } from './readers.ts'
+import { getRecords, listRecords, putRecords } from './records.ts'
+import { rescue } from './rescue.ts'
 import { prune } from './retention.ts'
+import { record, recorded } from './run-records.ts'
+import { migrate } from './schema.ts'
 import { settle } from './settle.ts'
 import { Takes } from './takes.ts'
 import { callerOf, type Caller } from './transactions.ts'
@@ -45,7 +50,7 @@ export interface StoreParts extends DatabaseOptions {
 export function postgresStore(parts: StoreParts): Store {
   const { location, clock, connector, listening } = parts
   const hints = new Hints()
-  const db = new Database(parts, hints)
+  const db = new Database(parts, hints, migrate)
   const takes = new Takes(db)
   const listener = new Listener(db, listening, parts.listenerTimes)
   hints.tell = (hint) => listener.tell(hint)
@@ -65,9 +70,10 @@ export function postgresStore(parts: StoreParts): Store {
       if (listening !== null && listening !== parts.source) await listening.close()
     },
 
-    insert: async (jobs, tx) => {
+    insert: async (jobs, { tx, advance = [] } = {}) => {
       checkJobs(jobs, clock.now())
-      return insert(db, jobs, await within(db, tx))
+      checkAdvances(jobs, advance)
+      return insert(db, jobs, advance, await within(db, tx))
     },
 
     claim: async (request) => claim(db, withLease(request)),
@@ -83,6 +89,7 @@ export function postgresStore(parts: StoreParts): Store {
       checkNotes(notes)
       return note(db, notes)
     },
+    record: (records) => record(db, records),
     rescue: async (request) => rescue(db, withLease(request)),
     tend: (worker) => tend(db, worker),
     watch: (on) => {
@@ -96,9 +103,11 @@ export function postgresStore(parts: StoreParts): Store {
     },
 
     get: (ids) => get(db, ids),
-    list: (query) => list(db, query),
+    list: (query) => searched(query, (plain) => list(db, plain)),
     counts: () => counts(db),
+    stats: () => stats(db),
     logs: (id) => logs(db, id),
+    recorded: (query) => recorded(db, query),
 
     cancel: (ids, reason) => cancel(db, ids, reason),
     retry: (ids) => retry(db, ids),
@@ -119,8 +128,9 @@ export function postgresStore(parts: StoreParts): Store {
     },
     release: (holding) => release(db, holding),
     lockOwner: (name) => lockOwner(db, name),
-    putRecord: (key, text) => putRecord(db, key, text),
-    getRecord: (key) => getRecord(db, key),
+    getRecords: (keys) => getRecords(db, keys),
+    listRecords: (query) => listRecords(db, query),
+    putRecords: (writes) => putRecords(db, writes),
   }
 }
 

@@ -52,6 +52,8 @@ CREATE TABLE errand.jobs (
   unique_until int8,
   token int8 NOT NULL DEFAULT 0,
   parent uuid,
+  group_id text COLLATE "C",
+  labels text,
   priority int2 NOT NULL,
   unique_during int2,
   suspect bool NOT NULL DEFAULT false,
@@ -62,10 +64,11 @@ CREATE TABLE errand.jobs (
   counters text,
   codec text,
   options text,
-  errors text[],
+  attempts text[],
   input text NOT NULL
 );
 CREATE INDEX jobs_parent ON errand.jobs (parent) WHERE parent IS NOT NULL;
+CREATE INDEX jobs_group ON errand.jobs (group_id, seq) WHERE group_id IS NOT NULL;
 CREATE INDEX jobs_key ON errand.jobs (unique_key) WHERE unique_key IS NOT NULL;
 
 CREATE TABLE errand.ready (
@@ -91,7 +94,8 @@ CREATE TABLE errand.scheduled (due_at int8 NOT NULL, seq int8 NOT NULL, PRIMARY 
 
 CREATE TABLE errand.bounds (at int8 NOT NULL, seq int8 NOT NULL, task text NOT NULL, PRIMARY KEY (at, seq)) WITH (${restless});
 
-CREATE TABLE errand.needs (need uuid NOT NULL, seq int8 NOT NULL, runs_anyway bool NOT NULL, PRIMARY KEY (need, seq));
+-- The state in which a waiting job ends when its need has failed; null where it goes on.
+CREATE TABLE errand.needs (need uuid NOT NULL, seq int8 NOT NULL, ends_as int2, PRIMARY KEY (need, seq));
 CREATE INDEX needs_seq ON errand.needs (seq);
 CREATE TABLE errand.doubts (seq int8 PRIMARY KEY);
 
@@ -113,6 +117,8 @@ CREATE TABLE errand.running (
   worker text NOT NULL
 ) WITH (fillfactor = 70, ${restless});
 CREATE TABLE errand.cancels (seq int8 PRIMARY KEY, reason text);
+-- Claims that their caller may repeat, with the token of what they were given.
+CREATE TABLE errand.claims (id text COLLATE "C" PRIMARY KEY, token int8 NOT NULL, until int8 NOT NULL) WITH (${restless});
 
 CREATE TABLE errand.finished (
   seq int8 NOT NULL,
@@ -162,6 +168,14 @@ CREATE TABLE errand.log (
   level text NOT NULL,
   text text NOT NULL,
   PRIMARY KEY (seq, line)
+);
+
+-- Durable records of runs, for later attempts of the same job.
+CREATE TABLE errand.recorded (
+  seq int8 NOT NULL,
+  name text COLLATE "C" NOT NULL,
+  text text NOT NULL,
+  PRIMARY KEY (seq, name)
 );
 
 -- When jobs were removed for good, a row for each call that did: see insert_again.

@@ -7,7 +7,7 @@
 const briefMs = 1
 
 /**
- * `holder_of` returns who holds a key; it locks nothing.
+ * `lists` returns whether a rule holds its key in a state. `holder_of` returns who holds a key; it locks nothing.
  *
  * `take_key` gives a free key to a job and returns false when another job has it. It waits for a transaction that is taking the key just
  * now, so only an insert calls it, which needs that very key. Who loses a key goes on to the job that has it, while others lock the job
@@ -22,6 +22,10 @@ const briefMs = 1
  * All walk the primary key and lock one row, and that only if they change it.
  */
 export const uniqueFunctions: string = `
+CREATE FUNCTION errand.lists(p_during int, p_state int) RETURNS bool LANGUAGE sql IMMUTABLE AS $$
+  SELECT coalesce(p_during, 0) & (1 << p_state) <> 0
+$$;
+
 CREATE FUNCTION errand.holder_of(p_key text, p_now int8) RETURNS uuid LANGUAGE sql STABLE AS $$
   SELECT id FROM errand.uniques WHERE key = p_key AND (held OR until > p_now)
 $$;

@@ -5,6 +5,7 @@ import { findPgBouncer, findPostgres, query } from '../../../test/postgres-serve
 import { Deadline } from './connection.ts'
 import { Database } from './database.ts'
 import { Hints } from './hints.ts'
+import { migrate } from './schema.ts'
 import { postgres } from './index.ts'
 import { OwnConnections } from './own-connections.ts'
 import { warningsOf } from './warnings.ts'
@@ -25,7 +26,7 @@ if (server !== null) {
     const deadline = new Deadline(5_000, 'here')
     const source = new OwnConnections({ connectionString: url }, 2, deadline)
     const parts = { source, listening: source, schema, location: 'here', prepare: true, deadline }
-    const db = new Database(parts, new Hints())
+    const db = new Database(parts, new Hints(), migrate)
     const other = new pg.Client(url)
     await other.connect()
     await other.query('BEGIN ISOLATION LEVEL REPEATABLE READ')
