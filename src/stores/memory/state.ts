@@ -112,11 +112,11 @@ function stepOut(db: MemoryDatabase, row: Row): void {
   if (queue.ready.size + queue.suspects.size === 0) db.queues.delete(row.queue)
 }
 
-/** Adds a job in the state that it has. */
+/** Adds a job in the state that it has. One that enters as failed takes no unique key. */
 export function add(db: MemoryDatabase, row: Row, now: number): void {
   db.jobs.set(row.id, row)
   file(db, row)
-  rekey(db, row, now)
+  if (row.state !== 'failed') rekey(db, row, now)
 }
 
 /** Brings a job into a state, with all that changes along with it. */

@@ -29,7 +29,7 @@ export const entryRules: readonly Rule[] = rulesOf('entry', {
 
   'a job that enters as failed asks for no unique key, takes it with its retry, and meets needs':
     async (scene) => {
-      const rule = unique('k', { during: ['ready', 'running'] })
+      const rule = unique('k', { during: ['ready', 'running', 'failed'], forMs: minute })
       const id = await scene.enqueue({ ...parked(), unique: rule })
       const holder = await scene.enqueue({ unique: rule })
       assert.equal(await scene.tryInsert({ ...parked(), unique: rule }), 'created')
