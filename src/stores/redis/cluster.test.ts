@@ -103,7 +103,10 @@ if (canStartRedis()) {
   after(() => cluster.stop())
 
   const isOfOne = (name: string): boolean =>
-    ofOneLine.has(name) || ofOnePartition.has(name) || ofOneCall.test(name)
+    ofOneLine.has(name) ||
+    ofOnePartition.has(name) ||
+    ofOneCall.test(name) ||
+    ofKeysInLine.test(name)
   const runOn = (
     partitions: number,
     newId: () => string,
