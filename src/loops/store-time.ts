@@ -12,7 +12,12 @@ export class StoreTime {
   }
 
   get now(): number {
-    return Math.round(this.#ticks() + this.#offset)
+    return this.at(this.#ticks())
+  }
+
+  /** The store's time at the given ticks. */
+  at(ticks: number): number {
+    return Math.round(ticks + this.#offset)
   }
 
   /** Takes in the store's time of now, which a call of it has returned. */

@@ -46,7 +46,7 @@ async function made(t: TestContext, ...verdicts: Verdict[]) {
     table,
     batches: batches as unknown as SettleBatches,
     ticks: () => 5_000,
-    time: { now: 5_000 },
+    time: { at: () => 5_000 },
     tellsRuns: true,
   })
   const job = leased(await client.prepare(work, undefined), 1, 0)

@@ -35,7 +35,7 @@ export interface SettlerOptions {
   readonly table: LeaseTable
   readonly batches: SettleBatches
   readonly ticks: Ticks
-  readonly time: Pick<StoreTime, 'now'>
+  readonly time: Pick<StoreTime, 'at'>
   /** Whether to emit `run-ended`: not for inline runs. */
   readonly tellsRuns: boolean
 }
@@ -259,7 +259,8 @@ export class Settler {
 
   #make(ending: Ending): Settled | Promise<Settled> {
     const { ticks, time } = this.#options
-    return makeSettlement(this.#options, ending, { now: time.now, ticks: ticks() })
+    const now = ticks()
+    return makeSettlement(this.#options, ending, { now: time.at(now), ticks: now })
   }
 
   /** Some settlements read the store first, which may be away for a while. */
