@@ -2,8 +2,8 @@
 export type { ErrandConfig, QueueOptions, TaskSource } from './app/app.ts'
 export type { BulkOptions, Jobs, JobTarget, Tally } from './client/jobs.ts'
 export type { EnqueuedJob, Entry, EntryOptions, ResultOptions } from './client/enqueued-job.ts'
-export type { JobFilter } from './client/job-filter.ts'
-export type { JobRecord } from './client/job-record.ts'
+export type { JobFilter, JobSearch } from './client/job-filter.ts'
+export type { JobRecord, JobRun } from './client/job-record.ts'
 export type { QueueInfo, Queues } from './client/queues.ts'
 export type { WorkerInfo } from './client/workers.ts'
 export {
@@ -18,10 +18,12 @@ export type { Clock } from './core/clock.ts'
 export type { Codec } from './core/codec.ts'
 export type { Duration } from './core/duration.ts'
 export type { EnqueueOptions, FailureReport } from './core/enqueue-options.ts'
+export type { Labels } from './core/labels.ts'
 export { ErrandError, isErrandError, type ErrandErrorCode } from './core/errors.ts'
 export type { FollowUpOptions, Handler, JobLog, RunningJob } from './core/running-job.ts'
 export { Discard, Postpone, RetryAfter, Unrecoverable } from './core/instructions.ts'
 export type {
+  AttemptOutcome,
   Counters,
   FailureReason,
   FinalState,

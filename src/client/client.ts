@@ -319,8 +319,9 @@ function partlyStored(error: unknown, stored: number, all: number): unknown {
 export function leased(job: NewJob, token: number, now: number): ClaimedJob {
   const { id, task, queue, priority, input, codec, options, parent, group, tags, headers } = job
   const { unique, startWithinMs, deadlineMs } = job
+  const facts = { id, task, queue, priority, input, codec, options, parent, group, tags, headers }
   return {
-    ...{ id, task, queue, priority, input, codec, options, parent, group, tags, headers },
+    ...facts,
     uniqueKey: unique?.key ?? null,
     createdAt: now,
     dueAt: now,

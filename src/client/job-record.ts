@@ -23,7 +23,7 @@ export interface JobRecord extends Counters {
   readonly output: unknown
   readonly errors: readonly KeptError[]
   /** Its last runs, oldest first, at most 10. */
-  readonly runs: readonly RunRecord[]
+  readonly runs: readonly JobRun[]
   /** Why it failed, was cancelled or discarded. */
   readonly reason: string | null
   /** The number of its current or last attempt; 0 before the first. */
@@ -48,7 +48,7 @@ export interface JobRecord extends Counters {
   readonly codec: string | null
 }
 
-export interface RunRecord {
+export interface JobRun {
   /** The number of the attempt, from 1; a run that was postponed or interrupted shares it with the next. */
   readonly attempt: number
   readonly token: number
@@ -108,7 +108,7 @@ export function decodeErrors(app: App, job: StoredJob): readonly KeptError[] {
 }
 
 /** The runs of a job, oldest first. One that completed the job, or still runs, is told by the job itself. */
-function runsOf(app: App, job: StoredJob): readonly RunRecord[] {
+function runsOf(app: App, job: StoredJob): readonly JobRun[] {
   const kept = decodeAttempts(app, job.attempts, job.codec).map((run) => ({
     ...run,
     startedAt: toDate(run.startedAt),

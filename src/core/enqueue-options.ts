@@ -1,6 +1,6 @@
 /** The options of one call of `enqueue`. */
 import type { Duration } from './duration.ts'
-import { labelNames, type Labels } from './labels.ts'
+import type { Labels } from './labels.ts'
 import type { StorableOptions, Unique } from './options.ts'
 import type { AnyTask } from './task.ts'
 
@@ -34,7 +34,9 @@ export const callOptionNames = [
   'onFailure',
   'tx',
   'inline',
-  ...labelNames,
+  'group',
+  'tags',
+  'headers',
 ] as const
 
 /** What `onFailure` tasks get as input. */

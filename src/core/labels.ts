@@ -19,8 +19,6 @@ export interface Labels {
   readonly headers?: Readonly<Record<string, string>>
 }
 
-export const labelNames = ['group', 'tags', 'headers'] as const
-
 /** Labels as a job holds them. */
 export interface ReadLabels {
   readonly group: string | null
@@ -28,7 +26,7 @@ export interface ReadLabels {
   readonly headers: Readonly<Record<string, string>>
 }
 
-export const noLabels: ReadLabels = { group: null, tags: [], headers: {} }
+const noLabels: ReadLabels = { group: null, tags: [], headers: {} }
 
 /** Reads labels; what a call leaves out of group and headers it inherits. Throws `invalid-option` and `too-large`. */
 export function readLabels(labels: Labels, where: string, inherited: Labels = {}): ReadLabels {
@@ -43,7 +41,7 @@ export function readLabels(labels: Labels, where: string, inherited: Labels = {}
 }
 
 /** Reads one tag. */
-export function readTag(tag: unknown, where: string): string {
+function readTag(tag: unknown, where: string): string {
   const isTag = typeof tag === 'string' && tag !== '' && tag.length <= longestTag && isPlain(tag)
   return isTag
     ? tag

@@ -25,7 +25,7 @@ export type Repeat =
   /** The second may do more of its work, or return another answer: a log line twice, jobs under another lease. */
   | 'adds'
 
-interface Call {
+export interface Call {
   readonly role: CallRole
   readonly repeat: Repeat
 }
@@ -38,7 +38,7 @@ export type CallName = Exclude<
   'setup' | 'warnings' | 'close'
 >
 
-export const calls = {
+export const calls: Readonly<Record<CallName, Call>> = {
   insert: { role: 'producer', repeat: 'same' },
   claim: { role: 'worker', repeat: 'adds' },
   settle: { role: 'worker', repeat: 'same' },
@@ -70,4 +70,4 @@ export const calls = {
   hold: { role: 'locks', repeat: 'overwrites' },
   release: { role: 'locks', repeat: 'adds' },
   lockOwner: { role: 'locks', repeat: 'reads' },
-} as const satisfies Record<CallName, Call>
+}

@@ -1,7 +1,7 @@
 /** `errand/store`: the contract between Errand and the places where jobs live, for stores of your own. */
 export type { FinalState, JobState, LogLevel, LogLine, Counters } from '../core/job.ts'
 export type { Clock } from '../core/clock.ts'
-export { calls, type CallName, type CallRole, type Repeat } from './calls.ts'
+export { calls, type Call, type CallName, type CallRole, type Repeat } from './calls.ts'
 export type * from './intake.ts'
 export type * from './job.ts'
 export type * from './locks.ts'

@@ -19,7 +19,7 @@ import type { StopOptions, Worker, WorkerOptions, WorkerStatus } from './worker-
 import { inRootContext } from '../loops/root-context.ts'
 import { stopDefaults } from '../loops/stop-defaults.ts'
 import { StopClock } from './stop-clock.ts'
-import { stopToExit, type StopsToExit } from './stop-to-exit.ts'
+import { mayStopToExit } from './stop-to-exit.ts'
 import { ticksOf, type Ticks } from '../loops/time.ts'
 import { clearInterval, setInterval } from '../core/timers.ts'
 
@@ -32,7 +32,7 @@ const warnAfterMs = 1_000
 /** The shortest poll. */
 const leastPollMs = 10
 
-export class ErrandWorker implements Worker, StopsToExit {
+export class ErrandWorker implements Worker {
   readonly id: string = uuidv7()
   readonly #app: App
   readonly #client: Client
@@ -73,6 +73,7 @@ export class ErrandWorker implements Worker, StopsToExit {
       throw new ErrandError('invalid-option', `worker().poll must be at least ${leastPollMs} ms.`)
     this.#ticks = ticksOf(app.store)
     this.#stopClock = new StopClock(app.store.clock, this.#ticks)
+    mayStopToExit(this, (given) => this.#stop(given, 'exit'))
   }
 
   get status(): WorkerStatus {
@@ -115,10 +116,6 @@ export class ErrandWorker implements Worker, StopsToExit {
 
   stop(options: StopOptions = {}): Promise<void> {
     return this.#stop(options, 'stay')
-  }
-
-  [stopToExit](options: StopOptions): Promise<void> {
-    return this.#stop(options, 'exit')
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -68,6 +68,7 @@ function meetHolder(draft: Draft, job: NewJob, holder: string): Inserted {
   if (!isWaiting || job.unique?.onConflict !== 'replace')
     return { id: holder, status: 'duplicate', token: null }
   const { input, codec, options, priority, queue, group, tags, headers } = job
+  const given = { input, codec, options, priority, queue, group, tags, headers }
   const { shown, ...hidden } = clocksOf(job, draft.now, held.shown.createdAt)
   const isDue = shown.dueAt <= draft.now
   const waits = isDue ? 'ready' : 'scheduled'
@@ -77,10 +78,7 @@ function meetHolder(draft: Draft, job: NewJob, holder: string): Inserted {
     keepCancelledMs: job.keepCancelledMs,
     unique: job.unique,
     isSuspect: false,
-    shown: {
-      ...{ ...shown, input, codec, options, priority, queue, group, tags, headers },
-      counters: noCounters,
-    },
+    shown: { ...shown, ...given, counters: noCounters },
   }
   enter(draft, held, held.shown.state === 'blocked' ? 'blocked' : waits, change)
   return { id: holder, status: 'replaced', token: null }

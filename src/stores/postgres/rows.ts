@@ -79,7 +79,7 @@ function readCommon(text: string): Common {
  * `why` is null for a ready job, `overdue`, or `lost` with the token and the worker of the lease
  * that expired.
  */
-export const handedColumns = `${knownColumns}, why`
+export const handedColumns: string = `${knownColumns}, why`
 
 /** Reads rows of `handedColumns`. */
 export function readClaimed(rows: readonly Row[]): ClaimedJob[] {
@@ -128,7 +128,7 @@ export function readHeader(row: Row): Header {
 }
 
 /** Columns of the view `errand.stored` as readers show them. */
-export const storedColumns = `${knownColumns}, state, worker, lease_until, finished_at, keep_ms, progress, attempts, output, reason`
+export const storedColumns: string = `${knownColumns}, state, worker, lease_until, finished_at, keep_ms, progress, attempts, output, reason`
 
 /** How many columns these are: what a statement adds stands behind them. */
 export const storedWidth = 25

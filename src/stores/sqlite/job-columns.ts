@@ -12,7 +12,7 @@ import { packStates } from './states.ts'
 import type { Transaction } from './transaction.ts'
 
 /** The payload comes last, so that no other column lies behind its overflow pages. */
-export const jobsTable = `CREATE TABLE errand_jobs (
+export const jobsTable: string = `CREATE TABLE errand_jobs (
      seq INTEGER PRIMARY KEY,
      id TEXT NOT NULL UNIQUE,
      task TEXT NOT NULL,
