@@ -31,6 +31,7 @@ export const recordRules: readonly Rule[] = rulesOf('records', {
     assert.equal(await put('1', null), 'put')
     assert.equal(await put('2', null), 'stale')
     assert.equal(await put('2', '1'), 'put')
+    assert.equal(await put('3', '1'), 'stale')
     assert.equal(await put(null, '1'), 'stale')
     assert.deepEqual(await store.getRecords(['k']), ['2'])
     assert.equal(await put(null, '2'), 'put')
