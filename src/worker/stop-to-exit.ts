@@ -1,4 +1,7 @@
-/** How a process that exits right after stops its worker; for commands, and not part of the public type. */
+/**
+ * How a process that exits right after stops its worker; for commands, and not part of the public
+ * type.
+ */
 import type { StopOptions, Worker } from './worker-options.ts'
 
 /** The same in all copies of Errand: the command and the app may come from two. */
@@ -9,7 +12,9 @@ export interface StopsToExit {
   [stopToExit](options: StopOptions): Promise<void>
 }
 
-/** Stops a worker because its process is about to exit: what still runs then runs elsewhere at once. */
+/**
+ * Stops a worker because its process is about to exit: what still runs then runs elsewhere at once.
+ */
 export function stopWorkerToExit(worker: Worker, options: StopOptions = {}): Promise<void> {
   return stopToExit in worker
     ? (worker as Worker & StopsToExit)[stopToExit](options)
