@@ -1,6 +1,6 @@
 /**
- * What becomes of a job after an attempt, a loss or a missed deadline. The one place of this policy:
- * pure functions from facts to a decision, which stores only carry out.
+ * What becomes of a job after an attempt, a loss or a missed deadline. The one place of this
+ * policy: pure functions from facts to a decision, which stores only carry out.
  */
 import { backoffMs, defaultBackoff, type BackoffJob } from './backoff.ts'
 import { cutMs, parseMs } from './duration.ts'
@@ -147,7 +147,10 @@ export function decide(
   }
 }
 
-/** Which clock a waiting job has overrun, if any. `startBy` counts until the first attempt has begun. */
+/**
+ * Which clock a waiting job has overrun, if any. `startBy` counts until the first attempt has
+ * begun.
+ */
 export function overdue(
   job: { readonly startBy: number | null; readonly deadlineAt: number | null },
   now: number,
@@ -156,7 +159,10 @@ export function overdue(
   return job.deadlineAt !== null && job.deadlineAt <= now ? 'deadline' : null
 }
 
-/** A job whose time is running out comes back at half of what is left of it, so that a worker that knows it can still take it. */
+/**
+ * A job whose time is running out comes back at half of what is left of it, so that a worker that
+ * knows it can still take it.
+ */
 function deferralMs(job: Facts, now: number): number {
   const ms = Math.min(deferral.firstMs * 2 ** job.counters.deferrals, deferral.maxMs)
   const leftMs = Math.min(job.startBy ?? Infinity, job.deadlineAt ?? Infinity) - now
@@ -251,7 +257,10 @@ function finish(
   }
 }
 
-/** Back into the line: at once, at its old place, as not started and not suspect, unless it says otherwise. */
+/**
+ * Back into the line: at once, at its old place, as not started and not suspect, unless it says
+ * otherwise.
+ */
 function requeue(said: Pick<Requeue, 'counters'> & Partial<Requeue>): Requeue {
   return {
     kind: 'requeue',

@@ -1,6 +1,7 @@
 /**
- * Whether a process has been in unbroken contact with the store. After any gap, on either side, it waits for one renew
- * interval of contact before it rescues jobs, so that live workers can renew first.
+ * Whether a process has been in unbroken contact with the store. After any gap, on either side, it
+ * waits for one renew interval of contact before it rescues jobs, so that live workers can renew
+ * first.
  */
 import { renewEveryMs } from '../loops/renew-interval.ts'
 import type { Ticks } from '../loops/time.ts'

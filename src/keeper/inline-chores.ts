@@ -1,6 +1,7 @@
 /**
- * The chore that a process with inline runs alone would leave undone, for want of a worker: pruning finished jobs. A round
- * follows an inline run now and then, in the background, so that nobody waits for it, and ends after a bounded number of jobs.
+ * The chore that a process with inline runs alone would leave undone, for want of a worker: pruning
+ * finished jobs. A round follows an inline run now and then, in the background, so that nobody
+ * waits for it, and ends after a bounded number of jobs.
  */
 import type { App } from '../app/app.ts'
 import { inRootContext } from '../loops/root-context.ts'

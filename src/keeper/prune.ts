@@ -1,4 +1,6 @@
-/** Removes finished jobs that have outlived their retention, or that are more than the app keeps. */
+/**
+ * Removes finished jobs that have outlived their retention, or that are more than the app keeps.
+ */
 import type { App } from '../app/app.ts'
 import { sleep } from '../core/clock.ts'
 import { answered } from '../loops/supervised.ts'

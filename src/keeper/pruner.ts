@@ -1,4 +1,7 @@
-/** Prunes for a worker: when a heartbeat says that jobs have outlived their retention, and each minute for the cap on their number. */
+/**
+ * Prunes for a worker: when a heartbeat says that jobs have outlived their retention, and each
+ * minute for the cap on their number.
+ */
 import type { App } from '../app/app.ts'
 import { Loop } from '../loops/supervised.ts'
 import type { Ticks } from '../loops/time.ts'

@@ -1,8 +1,10 @@
 /**
- * Ends jobs whose worker died or whose clock ran out. Any process with handlers does it, for jobs of its own tasks.
+ * Ends jobs whose worker died or whose clock ran out. Any process with handlers does it, for jobs
+ * of its own tasks.
  *
- * Modes: resting → rescuing (a heartbeat said that there is something to rescue, and contact with the store has lasted) →
- * resting. The jobs of one round are settled before the next begins: their inputs are all that is held at once.
+ * Modes: resting → rescuing (a heartbeat said that there is something to rescue, and contact with
+ * the store has lasted) → resting. The jobs of one round are settled before the next begins: their
+ * inputs are all that is held at once.
  */
 import type { App } from '../app/app.ts'
 import { overdue, type Outcome } from '../core/decide.ts'
@@ -28,8 +30,9 @@ export interface RescuerOptions {
   readonly tasks: readonly string[]
   readonly contact: Contact
   /**
-   * Ends a job that was leased to this process for it; null when the job is no longer its own. Rejects when the store refuses.
-   * Settling is the worker's: what follows a job, and how its end is written, stands there alone.
+   * Ends a job that was leased to this process for it; null when the job is no longer its own.
+   * Rejects when the store refuses. Settling is the worker's: what follows a job, and how its end
+   * is written, stands there alone.
    */
   readonly settle: (job: ClaimedJob, outcome: Outcome) => Promise<Rescued | null>
 }

@@ -18,7 +18,10 @@ export interface Ready {
 /** Shared by all copies of Errand in a thread. */
 const mark = Symbol.for('errand.thread')
 
-/** Opens in a thread what its program works with. Rejects with `no-thread` when it is another Errand than the program's. */
+/**
+ * Opens in a thread what its program works with. Rejects with `no-thread` when it is another Errand
+ * than the program's.
+ */
 export async function openInThread<Opened>(start: ThreadStart): Promise<Opened> {
   Reflect.set(globalThis, mark, true)
   if (start.version !== version) {
@@ -38,7 +41,10 @@ export async function openConnector<Opened>({ module, argument }: Connector): Pr
   return connect(argument)
 }
 
-/** Throws `no-thread` in a thread of Errand's: a program that is loaded there must not begin its work once more. */
+/**
+ * Throws `no-thread` in a thread of Errand's: a program that is loaded there must not begin its
+ * work once more.
+ */
 export function refuseInThread(what: string): void {
   if (!Reflect.has(globalThis, mark)) return
   const why =

@@ -1,4 +1,7 @@
-/** How long a stop waits, unless it says otherwise: of a worker, of its command, of a singleton. In milliseconds. */
+/**
+ * How long a stop waits, unless it says otherwise: of a worker, of its command, of a singleton. In
+ * milliseconds.
+ */
 export const stopDefaults = {
   /** Running handlers may go on for this long before they are aborted. */
   graceMs: 25_000,

@@ -1,4 +1,7 @@
-/** The store's time, as last heard from it and counted on by ticks: no move of this machine's clock changes it. */
+/**
+ * The store's time, as last heard from it and counted on by ticks: no move of this machine's clock
+ * changes it.
+ */
 import type { Ticks } from './time.ts'
 
 export class StoreTime {

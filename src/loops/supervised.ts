@@ -1,4 +1,7 @@
-/** Keeps a part of a worker at work: it outlives failures of any length, with jittered back-off, and shows its health. */
+/**
+ * Keeps a part of a worker at work: it outlives failures of any length, with jittered back-off, and
+ * shows its health.
+ */
 import { sleep, type Clock } from '../core/clock.ts'
 import { formatMs } from '../core/duration.ts'
 import { ErrandError, isErrandError } from '../core/errors.ts'
@@ -9,7 +12,9 @@ import { setImmediate } from '../core/timers.ts'
 const backoffBounds = {
   firstMs: 100,
   maxMs: 4_000,
-  /** A wake ends a back-off that has lasted so long: whoever wakes may have heard from the store. */
+  /**
+   * A wake ends a back-off that has lasted so long: whoever wakes may have heard from the store.
+   */
   wakeableMs: 250,
 }
 
@@ -49,9 +54,9 @@ export class Health {
 }
 
 /**
- * Runs `pass` again and again until the signal aborts. A pass answers how many milliseconds to rest before the next one, `Infinity`
- * for until it is woken; `wake` cuts the rest short. A pass that throws is repeated after the back-off, which a wake cuts short, too,
- * once it has lasted a while.
+ * Runs `pass` again and again until the signal aborts. A pass answers how many milliseconds to rest
+ * before the next one, `Infinity` for until it is woken; `wake` cuts the rest short. A pass that
+ * throws is repeated after the back-off, which a wake cuts short, too, once it has lasted a while.
  */
 export class Loop {
   readonly health: Health
@@ -72,7 +77,10 @@ export class Loop {
     this.#done ??= this.#run()
   }
 
-  /** Runs the next pass now, or right after the one under way; during a back-off no sooner than 250 ms after the failure. */
+  /**
+   * Runs the next pass now, or right after the one under way; during a back-off no sooner than 250
+   * ms after the failure.
+   */
   wake(): void {
     this.#woken = true
     this.#rest.abort()
@@ -119,8 +127,8 @@ export class Loop {
 const callMs = 40_000
 
 /**
- * Waits for a call of the store, but not for ever: rejects with `timeout` when it hangs, so that its part tries again.
- * An answer that comes later still goes to `late`.
+ * Waits for a call of the store, but not for ever: rejects with `timeout` when it hangs, so that
+ * its part tries again. An answer that comes later still goes to `late`.
  */
 export function answered<T>(
   clock: Clock,
@@ -160,7 +168,10 @@ const passing = [
   'store-replaced',
 ] as const
 
-/** Whether an error of a store may pass with time, so that the same call is worth another try; `maybe` for errors of unknown kind. */
+/**
+ * Whether an error of a store may pass with time, so that the same call is worth another try;
+ * `maybe` for errors of unknown kind.
+ */
 export function mayPass(error: unknown): 'yes' | 'no' | 'maybe' {
   if (!isErrandError(error)) return 'maybe'
   return passing.some((code) => error.code === code) ? 'yes' : 'no'

@@ -1,6 +1,7 @@
 /**
- * The start of threads of Errand's own. A thread is started only from a file of this copy of Errand, and counts only once it has said that it is
- * ready: whatever else it may be that runs there is ended.
+ * The start of threads of Errand's own. A thread is started only from a file of this copy of
+ * Errand, and counts only once it has said that it is ready: whatever else it may be that runs
+ * there is ended.
  */
 import { existsSync, realpathSync } from 'node:fs'
 import { fileURLToPath, pathToFileURL } from 'node:url'
@@ -20,7 +21,10 @@ type ThreadModule = 'worker/renewer-thread' | 'singleton/lock-thread'
 /** How long a thread may take to be ready, and to end, before it is ended. */
 const threadBounds = { startMs: 10_000, stopMs: 2_000 } as const
 
-/** Tells, for people, why no thread can be started here that opens this again; null when one may be tried. */
+/**
+ * Tells, for people, why no thread can be started here that opens this again; null when one may be
+ * tried.
+ */
 export function whyNoThread(module: ThreadModule, connector: Connector): string | null {
   const file = ownModule(module)
   if (file === null || !hasFile(connector))
@@ -36,8 +40,8 @@ export function whyNoThread(module: ThreadModule, connector: Connector): string 
 }
 
 /**
- * Starts a thread and resolves once it is ready. Rejects with `no-thread`, having ended it, when it fails before, takes too long, or the
- * signal aborts.
+ * Starts a thread and resolves once it is ready. Rejects with `no-thread`, having ended it, when it
+ * fails before, takes too long, or the signal aborts.
  */
 export async function startThread<Data extends object>(
   module: ThreadModule,
@@ -87,7 +91,10 @@ export async function stopThread(thread: Thread, ask: () => void): Promise<void>
   clearTimeout(timer)
 }
 
-/** Says that the event loop does a thread's work, to whoever listens, or on the console when nobody does. */
+/**
+ * Says that the event loop does a thread's work, to whoever listens, or on the console when nobody
+ * does.
+ */
 export function sayNoThread(events: EventHub, facts: WarningFacts['no-thread']): void {
   const warning = warningOf('no-thread', facts)
   if (!events.has('warning')) process.emitWarning(warning.message, { type: 'ErrandWarning' })
@@ -102,7 +109,9 @@ function opened(file: URL, workerData: ThreadStart): Thread {
   }
 }
 
-/** Options of the program that a thread cannot have: it is a file, whatever the program came from. */
+/**
+ * Options of the program that a thread cannot have: it is a file, whatever the program came from.
+ */
 function forFiles(options: readonly string[]): { readonly execArgv?: string[] } {
   const kept = options.filter((option) => !option.startsWith('--input-type'))
   return kept.length === options.length ? {} : { execArgv: kept }

@@ -1,4 +1,7 @@
-/** What Errand tells about itself while it works. Logging, metrics and dashboards subscribe; nothing else speaks. */
+/**
+ * What Errand tells about itself while it works. Logging, metrics and dashboards subscribe; nothing
+ * else speaks.
+ */
 
 import type { LogLevel } from '../core/job.ts'
 import { warningOf, type Warning, type WarningCode, type WarningFacts } from './warnings.ts'
@@ -110,7 +113,10 @@ const named: Readonly<Record<EventName, true>> = {
 export const eventNames: readonly string[] = Object.keys(named)
 type Listener<Name extends EventName> = (event: Events[Name]) => void
 
-/** Hands events to their listeners, in the order of subscription. A listener that throws is reported as a `warning`, never to the sender. */
+/**
+ * Hands events to their listeners, in the order of subscription. A listener that throws is reported
+ * as a `warning`, never to the sender.
+ */
 export class EventHub {
   readonly #listeners = new Map<EventName, Set<Listener<never>>>()
 

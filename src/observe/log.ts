@@ -6,7 +6,10 @@ import { readShape } from '../core/read.ts'
 import { inLine } from '../core/shown.ts'
 import type { EventHub } from './events.ts'
 
-/** Anything with level methods, such as pino, winston or the console; or one function that takes a line. */
+/**
+ * Anything with level methods, such as pino, winston or the console; or one function that takes a
+ * line.
+ */
 export type Log =
   | { readonly [level in LogLevel]: (fields: object, message: string) => void }
   | ((line: string) => void)
@@ -21,7 +24,10 @@ export function readLog(log: Log, where: string): Log {
 
 type Write = (level: LogLevel, message: string, fields: object) => void
 
-/** Writes a line at the start and the end of each run, and for whatever a person should see. The answer unsubscribes. */
+/**
+ * Writes a line at the start and the end of each run, and for whatever a person should see. The
+ * answer unsubscribes.
+ */
 export function logEvents(events: Pick<EventHub, 'on'>, log: Log): () => void {
   const write = writer(log)
   const stops = [
@@ -115,7 +121,10 @@ export function logEvents(events: Pick<EventHub, 'on'>, log: Log): () => void {
   }
 }
 
-/** Names and errors come from elsewhere: what they hold must not pass for lines of its own, or reach a terminal as commands. */
+/**
+ * Names and errors come from elsewhere: what they hold must not pass for lines of its own, or reach
+ * a terminal as commands.
+ */
 function writer(log: Log): Write {
   if (typeof log === 'function') return (_level, message) => log(inLine(message))
   return (level, words, fields) => {

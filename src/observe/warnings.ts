@@ -1,4 +1,7 @@
-/** Warnings: what a person should know, as a code with its facts. The sentences are made here and nowhere else. */
+/**
+ * Warnings: what a person should know, as a code with its facts. The sentences are made here and
+ * nowhere else.
+ */
 import { errorText } from '../core/kept-error.ts'
 
 interface JobFacts {

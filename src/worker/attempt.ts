@@ -1,9 +1,10 @@
 /**
  * One attempt at a job, as its worker sees it. Where the handler runs, the runner knows.
  *
- * Modes: new (it has a slot; its start may have to be written first) → running (`begin`) → aborted (`abort`: the handler was
- * asked to end) → stuck (it has ignored that for longer than the grace). From each of them: left (`leave`: a process that exits
- * gives it up, and its end counts for nothing). The handler may end in any mode; from then on the attempt is the settler's.
+ * Modes: new (it has a slot; its start may have to be written first) → running (`begin`) → aborted
+ * (`abort`: the handler was asked to end) → stuck (it has ignored that for longer than the grace).
+ * From each of them: left (`leave`: a process that exits gives it up, and its end counts for
+ * nothing). The handler may end in any mode; from then on the attempt is the settler's.
  */
 import type { LogLevel } from '../core/job.ts'
 import { stopDefaults } from '../loops/stop-defaults.ts'
@@ -101,7 +102,9 @@ export class Attempt implements RunPort {
     return this.#completed !== null
   }
 
-  /** What the run has noted and the store has not: its settlement follows. Null when there is none. */
+  /**
+   * What the run has noted and the store has not: its settlement follows. Null when there is none.
+   */
   get unwritten(): JobNotes | null {
     return this.#notes?.isUnwritten === true ? this.#notes : null
   }

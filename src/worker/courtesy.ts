@@ -2,11 +2,14 @@
  * How a worker gets out of the way of others that know a task which it does not, in one queue.
  *
  * - plain: no job of an unknown task has come for a while.
- * - offering: one has come. It is given back at once, to its old place, and for a moment this worker takes nothing more from the queue, so
- *   that another worker gets it. Jobs that are still there then are offered again, a few times.
- * - in vain: nobody has taken them. For a while they are put aside as they come, so that what stands behind them gets its turn.
+ * - offering: one has come. It is given back at once, to its old place, and for a moment this
+ *   worker takes nothing more from the queue, so that another worker gets it. Jobs that are still
+ *   there then are offered again, a few times.
+ * - in vain: nobody has taken them. For a while they are put aside as they come, so that what
+ *   stands behind them gets its turn.
  *
- * In the last two, and for a minute after, news of work reaches this worker a moment late: who knows all tasks of the queue comes first.
+ * In the last two, and for a minute after, news of work reaches this worker a moment late: who
+ * knows all tasks of the queue comes first.
  */
 
 /** Times in milliseconds. */
@@ -20,7 +23,10 @@ const courtesy = {
   lateMs: 100,
   /** for so long after the last job of an unknown task. */
   rememberMs: 60_000,
-  /** What was offered and still stands there is met again after at most so many claims; the one under way has been made before. */
+  /**
+   * What was offered and still stands there is met again after at most so many claims; the one
+   * under way has been made before.
+   */
   claimsUntilBack: 2,
 } as const
 
@@ -43,7 +49,10 @@ export class Courtesy {
     return now < this.#restUntil
   }
 
-  /** A job of a task that is not known here has come; returns whether to offer it to others, or else to put it aside. */
+  /**
+   * A job of a task that is not known here has come; returns whether to offer it to others, or else
+   * to put it aside.
+   */
   meet(now: number): 'offer' | 'aside' {
     if (now >= this.#rememberUntil) this.#vain = 0
     this.#rememberUntil = now + courtesy.rememberMs

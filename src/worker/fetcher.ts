@@ -1,11 +1,14 @@
 /**
- * Claims jobs and hands them to free slots, queue by queue. It has what is claimed and not started; the slots have the rest.
+ * Claims jobs and hands them to free slots, queue by queue. It has what is claimed and not started;
+ * the slots have the rest.
  *
- * Modes: claiming (while queues may have work and there is room for it) → resting (until a hint, a free slot, a due time or
- * the slow poll). While leases cannot be renewed it rests in any case, and gives back what is buffered.
+ * Modes: claiming (while queues may have work and there is room for it) → resting (until a hint, a
+ * free slot, a due time or the slow poll). While leases cannot be renewed it rests in any case, and
+ * gives back what is buffered.
  *
- * Jobs that were lost are claimed alone and never buffered: a claim may ask for one only while a slot is kept free for it.
- * Under full load no slot is free when a claim is made, so after a while the next one that frees is kept for such a claim.
+ * Jobs that were lost are claimed alone and never buffered: a claim may ask for one only while a
+ * slot is kept free for it. Under full load no slot is free when a claim is made, so after a while
+ * the next one that frees is kept for such a claim.
  */
 import type { App } from '../app/app.ts'
 import type { Claimed, LeaseRef, Tended } from '../store/worker-calls.ts'
@@ -74,7 +77,10 @@ export class Fetcher {
     this.loop.wake()
   }
 
-  /** What a heartbeat has learnt: whether work is ready, when the next job is due, which queues are paused. */
+  /**
+   * What a heartbeat has learnt: whether work is ready, when the next job is due, which queues are
+   * paused.
+   */
   told({ ready, nextDueMs, paused }: Pick<Tended, 'ready' | 'nextDueMs' | 'paused'>): void {
     const now = this.#options.ticks()
     this.#dueAt = nextDueMs === null ? Infinity : now + nextDueMs
@@ -96,7 +102,9 @@ export class Fetcher {
     for (const line of this.#lines.all) this.#giveBack(line.drain())
   }
 
-  /** These leases are someone else's: their handlers are told, and what waits for a slot is dropped. */
+  /**
+   * These leases are someone else's: their handlers are told, and what waits for a slot is dropped.
+   */
   lost(leases: readonly LeaseRef[]): void {
     for (const { id, token } of leases) {
       if (this.#slots.abort(id, token, 'lease-lost')) continue
@@ -105,7 +113,10 @@ export class Fetcher {
     }
   }
 
-  /** These jobs are to be cancelled: their handlers are told, and what waits for a slot ends at once. */
+  /**
+   * These jobs are to be cancelled: their handlers are told, and what waits for a slot ends at
+   * once.
+   */
   cancelAsked(leases: readonly LeaseRef[]): void {
     for (const { id, token } of leases) {
       if (this.#slots.abort(id, token, 'cancelled')) continue
@@ -129,7 +140,9 @@ export class Fetcher {
     }
   }
 
-  /** Claims nothing more and gives back what is buffered. Resolves when the last claim was answered. */
+  /**
+   * Claims nothing more and gives back what is buffered. Resolves when the last claim was answered.
+   */
   async stop(): Promise<void> {
     this.#stopped = true
     this.#stopGiveBack?.()
@@ -185,7 +198,10 @@ export class Fetcher {
     return this.#idleSlots() > 0 && this.#lines.haveTurn(this.#options.ticks())
   }
 
-  /** Whether a claim is worth its while: lines may have work and the buffers are half empty, or it is a turn. */
+  /**
+   * Whether a claim is worth its while: lines may have work and the buffers are half empty, or it
+   * is a turn.
+   */
   #mayClaim(): boolean {
     if (!this.#options.renewer.works) return false
     if (this.#isTurn()) return true
@@ -228,7 +244,10 @@ export class Fetcher {
     })
   }
 
-  /** Whether a job runs that must run with no other of its kind. One that is stuck has shown all the harm it does. */
+  /**
+   * Whether a job runs that must run with no other of its kind. One that is stuck has shown all the
+   * harm it does.
+   */
   #isQuarantined(): boolean {
     for (const { job, isStuck } of this.#slots.running) {
       if (!isStuck && job.counters.losses >= quarantineLosses) return true
@@ -268,7 +287,9 @@ export class Fetcher {
     }
   }
 
-  /** Returns whether the jobs show what else there is: one that was lost comes alone, and does not. */
+  /**
+   * Returns whether the jobs show what else there is: one that was lost comes alone, and does not.
+   */
   #takeIn(jobs: readonly ClaimedJob[], tookMs: number): boolean {
     const held = this.#hold(jobs)
     if (this.#stopped || !this.#options.renewer.works) {
@@ -304,7 +325,10 @@ export class Fetcher {
     return held
   }
 
-  /** The answer of a claim that was given up: nobody waits for its jobs any more. Without room their leases run out. */
+  /**
+   * The answer of a claim that was given up: nobody waits for its jobs any more. Without room their
+   * leases run out.
+   */
   #takeLate({ jobs }: Claimed): void {
     this.#slots.giveBack(this.#hold(jobs.slice(0, this.#options.table.room)))
   }

@@ -1,6 +1,7 @@
 /**
- * The worker's heartbeat: tends the store each few seconds, and hands on what it says to whoever acts on it: the fetcher,
- * and the keeper's chores, each in a loop of its own, so that none waits for another.
+ * The worker's heartbeat: tends the store each few seconds, and hands on what it says to whoever
+ * acts on it: the fetcher, and the keeper's chores, each in a loop of its own, so that none waits
+ * for another.
  */
 import { hostname } from 'node:os'
 import type { App } from '../app/app.ts'

@@ -1,4 +1,7 @@
-/** Runs jobs in the process that enqueues them: one attempt, no retries, the outcome stored like any other. */
+/**
+ * Runs jobs in the process that enqueues them: one attempt, no retries, the outcome stored like any
+ * other.
+ */
 import type { App } from '../app/app.ts'
 import type { Client } from '../client/client.ts'
 import type { InlineRunner } from '../client/inline-runner.ts'
@@ -25,11 +28,15 @@ interface Shared {
   readonly batches: SettleBatches
 }
 
-/** Makes the runner for an app; its jobs were inserted under a lease and are renewed on the event loop. */
+/**
+ * Makes the runner for an app; its jobs were inserted under a lease and are renewed on the event
+ * loop.
+ */
 export function createInlineRunner(app: App, client: Shared['client']): InlineRunner {
   const { store, events } = app
   const chores = new InlineChores(app)
-  // The caller waits: for what is held as long as the lease lasts without renewals, and not for a store that is away.
+  // The caller waits: for what is held as long as the lease lasts without renewals, and not for a
+  // store that is away.
   const patience = { heldMs: app.leaseMs }
   const shared = { app, client, batches: new SettleBatches({ store, events, patience }) }
   return {

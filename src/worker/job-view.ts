@@ -29,7 +29,10 @@ export interface ViewSource {
   complete(tx: unknown, output: unknown): Promise<void>
 }
 
-/** How many jobs one attempt may enqueue, and how long their inputs may be in all: they travel in one call. */
+/**
+ * How many jobs one attempt may enqueue, and how long their inputs may be in all: they travel in
+ * one call.
+ */
 const mostEnqueued = 1_000
 const mostEnqueuedChars = 16_000_000
 

@@ -1,9 +1,9 @@
 /**
- * The leases that a worker holds, in memory shared with the renewer's thread: what changes for each job (claim, start, end) is a
- * plain write here, and nothing of it travels as a message.
+ * The leases that a worker holds, in memory shared with the renewer's thread: what changes for each
+ * job (claim, start, end) is a plain write here, and nothing of it travels as a message.
  *
- * The reader takes no lock. An entry that changes hands gets another token, so what was read is one lease's if its token was the
- * same before and after.
+ * The reader takes no lock. An entry that changes hands gets another token, so what was read is one
+ * lease's if its token was the same before and after.
  */
 import type { ClaimedJob } from '../store/job.ts'
 import type { LeaseRef } from '../store/worker-calls.ts'
@@ -62,8 +62,9 @@ export class LeaseTable {
   }
 
   /**
-   * Takes in a lease, to be renewed until the given time unless it is started: a process that hangs must not keep what it
-   * never began. Answers its place. The caller claims no more than there is room.
+   * Takes in a lease, to be renewed until the given time unless it is started: a process that hangs
+   * must not keep what it never began. Answers its place. The caller claims no more than there is
+   * room.
    */
   hold(id: string, token: number, startNoted: boolean, renewUntil: number): number {
     if (id.length > idLength) throw new RangeError(`${id} is not a job id: it is too long`)
@@ -95,7 +96,10 @@ export class LeaseTable {
     this.shared.renewUntil[index] = Math.min(this.shared.renewUntil[index] ?? Infinity, until)
   }
 
-  /** Marks the end of the handler, and until when its lease is renewed if its settlement is not written by then. */
+  /**
+   * Marks the end of the handler, and until when its lease is renewed if its settlement is not
+   * written by then.
+   */
   end(index: number, renewUntil: number): void {
     Atomics.store(this.shared.states, index, entryState.ended)
     this.renewAtMostUntil(index, renewUntil)

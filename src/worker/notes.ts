@@ -1,6 +1,7 @@
 /**
- * Progress and log lines of running jobs: gathered, and written together at a bounded pace. A batch with a note that the
- * store can never take is halved until that one stands alone and is dropped, so that it silences no other job.
+ * Progress and log lines of running jobs: gathered, and written together at a bounded pace. A batch
+ * with a note that the store can never take is halved until that one stands alone and is dropped,
+ * so that it silences no other job.
  */
 import { keptLogLines, type LogLevel } from '../core/job.ts'
 import { cutText } from '../core/text.ts'
@@ -68,7 +69,10 @@ export class JobNotes {
     this.#notes.add(this)
   }
 
-  /** Writes what there is, so that the settlement may follow; drops it when that fails, since a job is worth more. */
+  /**
+   * Writes what there is, so that the settlement may follow; drops it when that fails, since a job
+   * is worth more.
+   */
   flush(): Promise<void> {
     return this.#notes.flush(this)
   }

@@ -1,10 +1,12 @@
 /**
- * Renews the leases of one worker and writes the start of runs that last. It runs in a thread of its own, so that a
- * handler that blocks the event loop keeps its lease; or on the event loop, for stores that no thread can open.
+ * Renews the leases of one worker and writes the start of runs that last. It runs in a thread of
+ * its own, so that a handler that blocks the event loop keeps its lease; or on the event loop, for
+ * stores that no thread can open.
  *
- * Modes: resting (no leases: no timer) → ticking (leases held: a look at the table each tick, a renewal each third of
- * the lease). `wake` and `check` end the rest; a tick that finds no lease begins it. After a failure nothing rests before a renewal
- * has succeeded, if need be of a lease that nobody has: until then the worker takes in no jobs.
+ * Modes: resting (no leases: no timer) → ticking (leases held: a look at the table each tick, a
+ * renewal each third of the lease). `wake` and `check` end the rest; a tick that finds no lease
+ * begins it. After a failure nothing rests before a renewal has succeeded, if need be of a lease
+ * that nobody has: until then the worker takes in no jobs.
  */
 import type { Clock } from '../core/clock.ts'
 import { isErrandError } from '../core/errors.ts'
@@ -21,7 +23,10 @@ export type RenewReport =
   | { readonly kind: 'failed'; readonly error: unknown }
   | { readonly kind: 'worked' }
 
-/** A run's start is written once it has lasted this long; shorter runs are settled before it would matter. */
+/**
+ * A run's start is written once it has lasted this long; shorter runs are settled before it would
+ * matter.
+ */
 const noteStartAfterMs = 50
 const tickMs = 50
 const batch = 1_000
@@ -36,7 +41,10 @@ export interface RenewLoopOptions {
   readonly ticks: Ticks
   readonly shared: SharedLeases
   readonly leaseMs: number
-  /** Whether the last renewal failed, of whoever renewed before: then one is tried though nothing is leased. Default false. */
+  /**
+   * Whether the last renewal failed, of whoever renewed before: then one is tried though nothing is
+   * leased. Default false.
+   */
   readonly failing?: boolean
   readonly report: (report: RenewReport) => void
 }
@@ -188,7 +196,10 @@ export class RenewLoop {
     if (cancelled.length > 0) report({ kind: 'cancel', leases: cancelled })
   }
 
-  /** A call that hangs is made again long before others may take the silence for the end of this worker. */
+  /**
+   * A call that hangs is made again long before others may take the silence for the end of this
+   * worker.
+   */
   #answered<T>(call: Promise<T>): Promise<T> {
     const { clock, leaseMs } = this.#options
     return answered(clock, call, undefined, Math.max(leaseMs / 6, leastAnswerMs))

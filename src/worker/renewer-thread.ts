@@ -49,7 +49,8 @@ port.on('message', (message: ToThread) => {
   }
 })
 
-// The worker claims nothing before it has heard that somebody renews; then it wakes the loop, for leases that others looked after.
+// The worker claims nothing before it has heard that somebody renews; then it wakes the loop, for
+// leases that others looked after.
 port.postMessage({ kind: 'ready' } satisfies Ready)
 
 function sendable(report: RenewReport): RenewReport {

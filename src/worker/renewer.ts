@@ -1,9 +1,9 @@
 /**
  * The worker's side of lease renewal.
  *
- * Modes: `event-loop` (a loop here renews) ⇄ `thread` (a thread renews that said that it is ready, and nothing does here). A
- * thread that cannot start, or ends, leaves the leases to the event loop at once, loudly, and is tried again. So leases are
- * renewed from `start` to `stop`.
+ * Modes: `event-loop` (a loop here renews) ⇄ `thread` (a thread renews that said that it is ready,
+ * and nothing does here). A thread that cannot start, or ends, leaves the leases to the event loop
+ * at once, loudly, and is tried again. So leases are renewed from `start` to `stop`.
  */
 import type { Worker as Thread } from 'node:worker_threads'
 import { EventHub } from '../observe/events.ts'
@@ -43,7 +43,9 @@ const slowTryMs = 60_000
 /** Of no account: nothing is leased. */
 const triedLeaseMs = 30_000
 
-/** Starts a renewer without leases, and returns how it renews and, when no thread could start, why. */
+/**
+ * Starts a renewer without leases, and returns how it renews and, when no thread could start, why.
+ */
 export async function tryRenewer(
   store: Store,
 ): Promise<{ readonly mode: Renewer['mode']; readonly why: string | null }> {
@@ -79,7 +81,10 @@ export class Renewer {
     this.threadHealth = new Health('renewer-thread', options.events)
   }
 
-  /** Whether leases can be renewed, as far as is known: what a worker that cannot begins may run elsewhere, too. */
+  /**
+   * Whether leases can be renewed, as far as is known: what a worker that cannot begins may run
+   * elsewhere, too.
+   */
   get works(): boolean {
     return this.health.failures === 0
   }

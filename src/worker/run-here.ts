@@ -40,8 +40,8 @@ export function runnerHere(here: Here): Runner {
 const completed: Outcome = { kind: 'completed' }
 
 /**
- * One run. Modes: running → aborted (asked to end; the first cause decides what its end counts as) → ended, which only the
- * handler's own end brings.
+ * One run. Modes: running → aborted (asked to end; the first cause decides what its end counts as)
+ * → ended, which only the handler's own end brings.
  */
 class HereRun implements Running, ViewSource, AttemptScope {
   readonly ended: Promise<RunResult>
@@ -131,7 +131,9 @@ class HereRun implements Running, ViewSource, AttemptScope {
     }
   }
 
-  /** Checks and encodes an output. Throws, or rejects with, a marked error that no retry repairs. */
+  /**
+   * Checks and encodes an output. Throws, or rejects with, a marked error that no retry repairs.
+   */
   #encodeOutput(value: unknown): Encoded | Promise<Encoded> {
     const { output } = this.#run.definition
     try {

@@ -1,8 +1,9 @@
 /**
- * The seam between an attempt, which belongs to the worker, and where its handler runs: in this thread (run-here.ts), or in
- * another thread or process. All that crosses it while the handler runs is plain data, both ways: the port's calls are
- * messages from the run, `abort` is the one message to it. The exception is the transaction of `job.complete`, a connection
- * of the user's that is where the handler is.
+ * The seam between an attempt, which belongs to the worker, and where its handler runs: in this
+ * thread (run-here.ts), or in another thread or process. All that crosses it while the handler runs
+ * is plain data, both ways: the port's calls are messages from the run, `abort` is the one message
+ * to it. The exception is the transaction of `job.complete`, a connection of the user's that is
+ * where the handler is.
  */
 import type { Outcome } from '../core/decide.ts'
 import { ErrandError, type ErrandErrorCode } from '../core/errors.ts'
@@ -36,7 +37,9 @@ export interface RunPort {
   log(level: LogLevel, text: string): void
   /** A job to insert with the settlement. */
   enqueue(job: NewJob): void
-  /** Settles the attempt as completed inside the user's transaction. Rejects when that is refused. */
+  /**
+   * Settles the attempt as completed inside the user's transaction. Rejects when that is refused.
+   */
   complete(tx: unknown, output: Encoded): Promise<void>
 }
 

@@ -1,6 +1,7 @@
 /**
- * One queue as a worker serves it: its limit, what runs of it, and a small buffer of claimed jobs. The buffer holds what the
- * line is measured to start within a few tens of milliseconds: nothing for long jobs, hundreds or more for short ones.
+ * One queue as a worker serves it: its limit, what runs of it, and a small buffer of claimed jobs.
+ * The buffer holds what the line is measured to start within a few tens of milliseconds: nothing
+ * for long jobs, hundreds or more for short ones.
  */
 import type { Courtesy } from './courtesy.ts'
 import type { Held } from './lease-table.ts'
@@ -8,7 +9,10 @@ import type { Held } from './lease-table.ts'
 /** Bounds of a buffer, in jobs and milliseconds. */
 export const buffer = {
   most: 2_000,
-  /** Their inputs together, in characters: by the average of the last claim, and no claim is sent while all buffers hold so many. */
+  /**
+   * Their inputs together, in characters: by the average of the last claim, and no claim is sent
+   * while all buffers hold so many.
+   */
   mostChars: 8_388_608,
   /** It lasts this long, and two round trips to the store longer, */
   aheadMs: 30,
@@ -25,7 +29,9 @@ export const buffer = {
 /** The most jobs that have been started but still stand in a buffer. */
 const movedUp = 100
 
-/** Jobs that were lost get their turn at least this often under any load, if a slot ends that often. */
+/**
+ * Jobs that were lost get their turn at least this often under any load, if a slot ends that often.
+ */
 const suspectTurnMs = 1_000
 
 /** A claimed job in a buffer. */
@@ -127,7 +133,10 @@ export class ServedQueue {
     return this.#buffered.splice(0)
   }
 
-  /** Empties the buffer if its first job has waited too long; it grows anew when jobs are fast again. */
+  /**
+   * Empties the buffer if its first job has waited too long; it grows anew when jobs are fast
+   * again.
+   */
   drainIfSlow(now: number): readonly Buffered[] {
     const first = this.#buffered[this.#head]
     if (first === undefined || now - first.at < buffer.longestMs) return []

@@ -1,4 +1,7 @@
-/** The queues of a worker as lines: which are worth asking, what to ask of each, and what an answer tells about them. */
+/**
+ * The queues of a worker as lines: which are worth asking, what to ask of each, and what an answer
+ * tells about them.
+ */
 import type { Claimed, ClaimRequest } from '../store/worker-calls.ts'
 import { Courtesy } from './courtesy.ts'
 import { buffer, ServedQueue } from './served-queue.ts'
@@ -9,7 +12,10 @@ const largestClaim = 1_000
 /** A job that was lost this often runs with no other such job beside it. */
 export const quarantineLosses = 2
 
-/** Lines of queues that nobody named are forgotten when they have been idle for so long, or sooner when there are more of them. */
+/**
+ * Lines of queues that nobody named are forgotten when they have been idle for so long, or sooner
+ * when there are more of them.
+ */
 const idle = { longestMs: 4_000, most: 100 } as const
 
 export interface ServedQueuesOptions {
@@ -73,7 +79,10 @@ export class ServedQueues {
     return line
   }
 
-  /** A job of a task that is not known here has come; returns whether to offer it to other workers, or else to put it aside. */
+  /**
+   * A job of a task that is not known here has come; returns whether to offer it to other workers,
+   * or else to put it aside.
+   */
   meet(queue: string, now: number): 'offer' | 'aside' {
     return this.of(queue).courtesy.meet(now)
   }
@@ -84,8 +93,8 @@ export class ServedQueues {
   }
 
   /**
-   * Forgets lines of queues that nobody named and that have nothing to do, so that a queue for each customer costs nothing once it is
-   * empty. What comes into one later is found among the others.
+   * Forgets lines of queues that nobody named and that have nothing to do, so that a queue for each
+   * customer costs nothing once it is empty. What comes into one later is found among the others.
    */
   forgetIdle(now: number): void {
     const found = this.all.filter((line) => {
@@ -136,7 +145,10 @@ export class ServedQueues {
     return this.all.some((line) => line.likely && !line.courtesy.isResting(now))
   }
 
-  /** When the first queue that may have work, but is left to others for a moment, may be asked again. */
+  /**
+   * When the first queue that may have work, but is left to others for a moment, may be asked
+   * again.
+   */
   restsUntil(now: number): number {
     let first = Infinity
     const ofQueue = ({ restUntil }: Courtesy): void => {
@@ -172,7 +184,8 @@ export class ServedQueues {
       (line) =>
         (line.turnDue || (line.likely && line.wanted > 0)) && (maxLosses === null || line.hasRoom),
     )
-    // The one that was given something longest ago comes first: the claim may end before it comes to the others.
+    // The one that was given something longest ago comes first: the claim may end before it comes
+    // to the others.
     asked.sort((one, other) => one.givenIn - other.givenIn)
     const isAsked = new Set(asked)
     const isEmpty = asked.length === 0 && !asksOthers
@@ -222,8 +235,9 @@ export class ServedQueues {
 }
 
 /**
- * The highest loss count that a claim may ask for. Null without an idle slot; and while lines at their limit want more for
- * their buffers, since a claim that asks for lost jobs leaves those lines out: then only when others have waited for a turn.
+ * The highest loss count that a claim may ask for. Null without an idle slot; and while lines at
+ * their limit want more for their buffers, since a claim that asks for lost jobs leaves those lines
+ * out: then only when others have waited for a turn.
  */
 function mostLosses(served: readonly ServedQueue[], room: Room): number | null {
   if (room.idleSlots <= 0) return null
@@ -232,7 +246,10 @@ function mostLosses(served: readonly ServedQueue[], room: Room): number | null {
   return room.quarantined ? quarantineLosses - 1 : Number.MAX_SAFE_INTEGER
 }
 
-/** How much of a claim one line may take, so that a long line leaves room for others. Lines without work share one part. */
+/**
+ * How much of a claim one line may take, so that a long line leaves room for others. Lines without
+ * work share one part.
+ */
 function shareOf(limit: number, lines: readonly ServedQueue[]): number {
   const busy = lines.filter((line) => line.busy || line.running > 0).length
   const parts = busy === 0 ? lines.length : busy + (busy < lines.length ? 1 : 0)

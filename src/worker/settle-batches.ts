@@ -1,13 +1,14 @@
 /**
- * Writes settlements in batches. While one batch is under way the next one gathers, and goes along with it once it has grown;
- * of one job no two settlements are ever under way.
+ * Writes settlements in batches. While one batch is under way the next one gathers, and goes along
+ * with it once it has grown; of one job no two settlements are ever under way.
  *
- * A batch with an element that the store can never take is halved until that one stands alone; whether an error of unknown kind
- * is the store's or the batch's, a call without settlements shows. A settlement that the store holds is sent again apart from
- * the others, which go on.
+ * A batch with an element that the store can never take is halved until that one stands alone;
+ * whether an error of unknown kind is the store's or the batch's, a call without settlements shows.
+ * A settlement that the store holds is sent again apart from the others, which go on.
  *
- * Modes while the store is down: patient, for workers, tries again until the worker's end, one batch at a time, with pauses that
- * batches which failed together share; not patient, for a caller that waits, gives up at once what could not be written.
+ * Modes while the store is down: patient, for workers, tries again until the worker's end, one
+ * batch at a time, with pauses that batches which failed together share; not patient, for a caller
+ * that waits, gives up at once what could not be written.
  */
 import { sleep } from '../core/clock.ts'
 import { formatMs } from '../core/duration.ts'
@@ -29,7 +30,9 @@ export type Verdict =
 export interface SettleBatchesOptions {
   readonly store: Store
   readonly events: EventHub
-  /** How long to wait for what a user's transaction holds, and `forever` for the store to come back. */
+  /**
+   * How long to wait for what a user's transaction holds, and `forever` for the store to come back.
+   */
   readonly patience: 'forever' | { readonly heldMs: number }
 }
 
@@ -45,13 +48,19 @@ interface Item {
 /** Bounds of one batch; a settlement that has more characters goes alone. */
 const batch = { most: 500, mostChars: 4_000_000 } as const
 
-/** A store whose calls need not go one after another is kept at work by further batches, if they are worth a call of their own. */
+/**
+ * A store whose calls need not go one after another is kept at work by further batches, if they are
+ * worth a call of their own.
+ */
 const further = { flights: 3, least: 100 } as const
 
 /** The pauses between two tries of those that are held, doubled from the first, in ms. */
 const heldPauses = { firstMs: 25, mostMs: 1_000 } as const
 
-/** More settlements than this, or more characters in them, may wait only while the store is slow; then slots wait for it. */
+/**
+ * More settlements than this, or more characters in them, may wait only while the store is slow;
+ * then slots wait for it.
+ */
 export const settlerBound = { most: 2_000, mostChars: 33_554_432 } as const
 
 export class SettleBatches {
@@ -93,7 +102,10 @@ export class SettleBatches {
     return this.#pending >= settlerBound.most || this.#pendingChars >= settlerBound.mostChars
   }
 
-  /** Writes a settlement; `done` is called once with what became of it, unless the worker gives up first. */
+  /**
+   * Writes a settlement; `done` is called once with what became of it, unless the worker gives up
+   * first.
+   */
   write(settlement: Settlement, done: (verdict: Verdict) => void): void {
     const chars = charsOf(settlement)
     this.#pending++
@@ -101,7 +113,8 @@ export class SettleBatches {
     this.#waitingChars += chars
     this.#waiting.push({ settlement, chars, done, heldAt: null })
     if (!this.#mayFly()) return
-    // A full batch need not wait for the end of this turn of the event loop: the store works while handlers go on.
+    // A full batch need not wait for the end of this turn of the event loop: the store works while
+    // handlers go on.
     if (this.#isBatch()) return this.#flush()
     if (this.#scheduled) return
     this.#scheduled = true

@@ -54,7 +54,10 @@ export interface Settled {
   readonly error: unknown
 }
 
-/** Makes the settlement. Rejects only when the store fails while errors of earlier attempts are read. */
+/**
+ * Makes the settlement. Rejects only when the store fails while errors of earlier attempts are
+ * read.
+ */
 export function makeSettlement(
   maker: Maker,
   ending: Ending,
@@ -114,8 +117,8 @@ function assemble(
 }
 
 /**
- * The encoded attempt for the job's history; null where there was no run, and for one that completed the job, which the
- * job itself shows.
+ * The encoded attempt for the job's history; null where there was no run, and for one that
+ * completed the job, which the job itself shows.
  */
 function attemptOf(given: Given, error: KeptError | null, thrown: unknown): string | null {
   const { now, ranMs } = given
@@ -159,7 +162,10 @@ function recordedAs({ kind }: Outcome): AttemptOutcome | null {
   }
 }
 
-/** What a handler enqueued goes with an attempt that did its work, or chose not to; not with one that failed. */
+/**
+ * What a handler enqueued goes with an attempt that did its work, or chose not to; not with one
+ * that failed.
+ */
 function carriesEnqueued(outcome: Outcome): boolean {
   return (
     outcome.kind === 'completed' || outcome.kind === 'postponed' || outcome.kind === 'discarded'
@@ -213,8 +219,9 @@ async function followUps(
 }
 
 /**
- * A follow-up is never lost to a mistake in its own options: then it goes without them, with a warning. It carries what its
- * parent's codec kept from the store, so that codec writes it as well, unless its task has one of its own.
+ * A follow-up is never lost to a mistake in its own options: then it goes without them, with a
+ * warning. It carries what its parent's codec kept from the store, so that codec writes it as well,
+ * unless its task has one of its own.
  */
 async function followUp(
   given: Given,
@@ -279,7 +286,10 @@ async function failureReport(
 
 const half = payloadBounds.refuseBytes / 2
 
-/** Truncates rather than refuses: first the input, then the stacks. Sizes are of characters, with room for three bytes each. */
+/**
+ * Truncates rather than refuses: first the input, then the stacks. Sizes are of characters, with
+ * room for three bytes each.
+ */
 function bounded(report: FailureReport): FailureReport {
   const input = JSON.stringify(report.input) ?? 'null'
   const cut =

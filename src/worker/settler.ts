@@ -1,11 +1,12 @@
 /**
- * Ends jobs: the one agent that takes a job from its outcome to the store's word on it, whoever had the job: a slot, a buffer,
- * a rescue, an inline run, a user's transaction.
+ * Ends jobs: the one agent that takes a job from its outcome to the store's word on it, whoever had
+ * the job: a slot, a buffer, a rescue, an inline run, a user's transaction.
  *
- * Modes of an ending: made (its settlement, which may have to read the store first, and is made again while that fails) →
- * written → settled or stale, which is its end. When a cancel was asked for meanwhile, it is made anew as cancelled. When the
- * store can never take it, an attempt is made anew as failed, without what it carried; if that is refused as well, or nothing
- * can be made anew, the lease runs out.
+ * Modes of an ending: made (its settlement, which may have to read the store first, and is made
+ * again while that fails) → written → settled or stale, which is its end. When a cancel was asked
+ * for meanwhile, it is made anew as cancelled. When the store can never take it, an attempt is made
+ * anew as failed, without what it carried; if that is refused as well, or nothing can be made anew,
+ * the lease runs out.
  */
 import type { App } from '../app/app.ts'
 import type { Client } from '../client/client.ts'
@@ -58,7 +59,10 @@ type Over = (end: End) => void
 /** What to do when the store can never take it: fail it without what it carried, or leave it. */
 type IfRefused = 'fail' | 'leave'
 
-/** How often a settlement is made again while the store does not tell what it needs, from this pause on. */
+/**
+ * How often a settlement is made again while the store does not tell what it needs, from this pause
+ * on.
+ */
 const remake = { times: 10, firstMs: 100, maxMs: 4_000 } as const
 
 const unreadable: Outcome = { kind: 'unreadable' }
@@ -79,8 +83,8 @@ export class Settler {
   }
 
   /**
-   * Ends an attempt once its handler has ended, unless it was given up before. Its slot is `free` as soon as the settlement is
-   * handed in; `over` is called with what became of it.
+   * Ends an attempt once its handler has ended, unless it was given up before. Its slot is `free`
+   * as soon as the settlement is handed in; `over` is called with what became of it.
    */
   async end(
     attempt: Attempt,
@@ -97,7 +101,10 @@ export class Settler {
     free()
   }
 
-  /** Gives an attempt up whose handler goes on, in a process that exits: its lease is free for others as soon as this is written. */
+  /**
+   * Gives an attempt up whose handler goes on, in a process that exits: its lease is free for
+   * others as soon as this is written.
+   */
   endLeft(attempt: Attempt, outcome: Outcome): void {
     this.#endAttempt(attempt, failed(outcome))
   }
@@ -112,7 +119,10 @@ export class Settler {
     })
   }
 
-  /** Ends a rescued job; null when it is no longer this worker's, or the worker gives up. Rejects when the store refuses. */
+  /**
+   * Ends a rescued job; null when it is no longer this worker's, or the worker gives up. Rejects
+   * when the store refuses.
+   */
   async endRescued(job: ClaimedJob, outcome: Outcome): Promise<Rescued | null> {
     const ending = this.#notRun(job, outcome, job.startedAt !== null)
     const end = await new Promise<End>((over) => this.#settle(ending, 'leave', over))
@@ -124,7 +134,10 @@ export class Settler {
     return { why, to: decision.delayMs > 0 ? 'scheduled' : 'ready' }
   }
 
-  /** Settles an attempt as completed inside the user's transaction; it stays ours until that commits. */
+  /**
+   * Settles an attempt as completed inside the user's transaction; it stays ours until that
+   * commits.
+   */
   async completeIn(tx: unknown, attempt: Attempt, output: Encoded): Promise<void> {
     const { store } = this.#options.app
     const { job } = attempt
@@ -187,7 +200,8 @@ export class Settler {
       app.events.warn('commit-unknown', { id, task, error })
       return { kind: 'unwritten', error }
     }
-    // What the handler threw, or why it was aborted, says more than that the transaction did not commit.
+    // What the handler threw, or why it was aborted, says more than that the transaction did not
+    // commit.
     if (outcome.kind !== 'completed') return ended
     const error = new ErrandError(
       'not-committed',
@@ -204,14 +218,20 @@ export class Settler {
     this.#settle(ofAttempt(attempt, ended), 'fail', (end) => this.#over(attempt, end, over))
   }
 
-  /** The end of a job that did not run here. Whatever was to become of it, one that cannot be read is failed. */
+  /**
+   * The end of a job that did not run here. Whatever was to become of it, one that cannot be read
+   * is failed.
+   */
   #notRun(job: ClaimedJob, outcome: Outcome, begun: boolean): Ending {
     const rules = this.#options.rulesOf(job)
     const ended = failed(rules.isReadable ? outcome : unreadable)
     return { job, rules, begun, startedAt: null, enqueued: [], ...ended }
   }
 
-  /** From an ending to the store's word on it: the way of all of them. What is refused is failed, or left to its lease. */
+  /**
+   * From an ending to the store's word on it: the way of all of them. What is refused is failed, or
+   * left to its lease.
+   */
   #settle(ending: Ending, ifRefused: IfRefused, over: Over): void {
     this.#pending++
     let made: Settled | Promise<Settled>
@@ -304,8 +324,8 @@ export class Settler {
   }
 
   /**
-   * Leases of ended jobs are renewed as long as this event loop turns, however long the store takes; a process that hangs
-   * before their settlements are written must not keep them.
+   * Leases of ended jobs are renewed as long as this event loop turns, however long the store
+   * takes; a process that hangs before their settlements are written must not keep them.
    */
   #keepLater(): void {
     const { app, ticks, table } = this.#options
@@ -343,7 +363,9 @@ export function factsOf({ job }: Attempt, worker: string): Events['run-started']
   return { worker, id, task, queue, attempt: counters.attempts + 1 }
 }
 
-/** Whether a lease has ended. A read, so that it waits for no transaction that a handler holds open. */
+/**
+ * Whether a lease has ended. A read, so that it waits for no transaction that a handler holds open.
+ */
 async function isOver(store: Store, { id, token }: ClaimedJob): Promise<boolean> {
   const [job] = await answered(store.clock, store.get([id]))
   return job?.state !== 'running' || job.token !== token

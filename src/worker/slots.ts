@@ -1,6 +1,6 @@
 /**
- * The slots of a worker: starts attempts and watches their time. A slot is taken from the start of an attempt until its
- * handler has ended, whatever becomes of its lease.
+ * The slots of a worker: starts attempts and watches their time. A slot is taken from the start of
+ * an attempt until its handler has ended, whatever becomes of its lease.
  */
 import type { App } from '../app/app.ts'
 import { depthOf, mostFollowUps } from '../app/new-job.ts'
@@ -60,8 +60,8 @@ export class Slots {
   }
 
   /**
-   * Starts a job, or ends it at once when it cannot or need not run; returns whether it took a slot. `left` is called when the
-   * slot is free again.
+   * Starts a job, or ends it at once when it cannot or need not run; returns whether it took a
+   * slot. `left` is called when the slot is free again.
    */
   start(held: Held, left: () => void): boolean {
     const { app, rulesOf, settler, queues, ticks, time } = this.#options
@@ -102,7 +102,10 @@ export class Slots {
     for (const one of held) settler.endHeld(one, { kind: 'unstarted' })
   }
 
-  /** Tells an attempt that its lease is someone else's, or that it was asked to cancel; returns whether it runs. */
+  /**
+   * Tells an attempt that its lease is someone else's, or that it was asked to cancel; returns
+   * whether it runs.
+   */
   abort(id: string, token: number, cause: AbortCause): boolean {
     for (const attempt of this.running) {
       if (attempt.job.id !== id || attempt.job.token !== token) continue
@@ -112,7 +115,10 @@ export class Slots {
     return false
   }
 
-  /** Aborts what runs, for a stop that lets it end until the given time; its leases are kept until then. */
+  /**
+   * Aborts what runs, for a stop that lets it end until the given time; its leases are kept until
+   * then.
+   */
   interruptAll(mayEndUntil: number): void {
     for (const attempt of this.running) {
       if (!attempt.isStuck) this.#abort(attempt, 'interrupted', mayEndUntil)
@@ -120,8 +126,8 @@ export class Slots {
   }
 
   /**
-   * Gives up what still runs, because the process is about to exit: as interrupted, or, where a job may begin only once, as
-   * lost. What a handler comes to after that counts for nothing.
+   * Gives up what still runs, because the process is about to exit: as interrupted, or, where a job
+   * may begin only once, as lost. What a handler comes to after that counts for nothing.
    */
   release(): void {
     const { settler, table } = this.#options
@@ -140,7 +146,9 @@ export class Slots {
     this.#timerAt = -Infinity
   }
 
-  /** Fails a job that cannot be read, whoever knows its task: what is lost of it is lost for all. */
+  /**
+   * Fails a job that cannot be read, whoever knows its task: what is lost of it is lost for all.
+   */
   #fail(held: Held): void {
     const { app, settler } = this.#options
     const { id, task } = held.job
@@ -191,7 +199,8 @@ export class Slots {
     attempt.abort(cause, ticks(), mayEndUntil)
     const { stuckAt } = attempt
     if (stuckAt === Infinity) return
-    // Its timeout may come before the end of the time that a stop gives it, and means nothing any more.
+    // Its timeout may come before the end of the time that a stop gives it, and means nothing any
+    // more.
     if (attempt.hasTimeToEnd && !attempt.isLeaseLost) table.renewUntil(attempt.lease, stuckAt)
     else table.renewAtMostUntil(attempt.lease, stuckAt)
     this.#arm(Math.min(this.#timerAt, stuckAt))

@@ -1,4 +1,7 @@
-/** The times of a stop: until when running jobs may go on, and until when aborted ones may take to end. */
+/**
+ * The times of a stop: until when running jobs may go on, and until when aborted ones may take to
+ * end.
+ */
 import { sleep, type Clock } from '../core/clock.ts'
 import { toMs } from '../core/duration.ts'
 import { refuseUnknownKeys } from '../core/option-keys.ts'
@@ -60,7 +63,10 @@ export class StopClock {
     await this.#within(work, closeMs)
   }
 
-  /** Waits for something that is the user's own: until jobs would be left, or briefly after that. Returns whether it ended. */
+  /**
+   * Waits for something that is the user's own: until jobs would be left, or briefly after that.
+   * Returns whether it ended.
+   */
   patiently(work: Promise<unknown>): Promise<boolean> {
     const leftMs = this.#leaveAt < Infinity ? this.#leaveAt - this.#ticks() : stopDefaults.graceMs
     return this.#within(work, Math.max(leftMs, closeMs))

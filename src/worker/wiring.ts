@@ -1,4 +1,7 @@
-/** The parts of one running worker, each made with what it needs of those before it. Nothing is decided here. */
+/**
+ * The parts of one running worker, each made with what it needs of those before it. Nothing is
+ * decided here.
+ */
 import type { App } from '../app/app.ts'
 import type { Client } from '../client/client.ts'
 import type { TaskList } from '../core/task-list.ts'
@@ -114,7 +117,10 @@ export class Wiring {
     return this.#renewer.mode
   }
 
-  /** Writes the worker's record and its tasks, and starts to renew. Rejects when the store cannot be reached. */
+  /**
+   * Writes the worker's record and its tasks, and starts to renew. Rejects when the store cannot be
+   * reached.
+   */
   async announce(): Promise<void> {
     const { app, registry } = this.#options
     const renewing = this.#renewer.start({

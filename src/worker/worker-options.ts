@@ -11,7 +11,10 @@ export interface WorkerOptions {
 }
 
 export interface StopOptions {
-  /** How long running jobs may go on before they are aborted. Default 25 s; `'none'` waits for them without limit. */
+  /**
+   * How long running jobs may go on before they are aborted. Default 25 s; `'none'` waits for them
+   * without limit.
+   */
   readonly grace?: Duration | 'none'
   /** How long aborted jobs may take to end before they are left as interrupted. Default 5 s. */
   readonly abortGrace?: Duration
@@ -38,8 +41,14 @@ export interface WorkerStatus {
 export interface Worker extends AsyncDisposable {
   readonly id: string
   readonly status: WorkerStatus
-  /** Loads the tasks, makes the context and starts to claim. Rejects when tasks or context fail, and starts nothing then. A worker starts once. */
+  /**
+   * Loads the tasks, makes the context and starts to claim. Rejects when tasks or context fail, and
+   * starts nothing then. A worker starts once.
+   */
   start(): Promise<void>
-  /** Stops as the page on workers tells; resolves within its bounds even when the store is gone. A second call may shorten them. */
+  /**
+   * Stops as the page on workers tells; resolves within its bounds even when the store is gone. A
+   * second call may shorten them.
+   */
   stop(options?: StopOptions): Promise<void>
 }

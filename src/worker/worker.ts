@@ -1,8 +1,8 @@
 /**
  * A worker's life.
  *
- * new → running (`start`) → stopping (`stop`: no claims, the buffer is given back, running attempts may end, then are
- * aborted, then are left) → stopped.
+ * new → running (`start`) → stopping (`stop`: no claims, the buffer is given back, running attempts
+ * may end, then are aborted, then are left) → stopped.
  */
 import { v7 as uuidv7 } from 'uuid'
 import type { App } from '../app/app.ts'
@@ -53,7 +53,10 @@ export class ErrandWorker implements Worker {
   #keepAlive: NodeJS.Timeout | null = null
   #stopping: Promise<void> | null = null
 
-  /** `over` is called when it has stopped, or could not start. Throws `invalid-option` for options that cannot work. */
+  /**
+   * `over` is called when it has stopped, or could not start. Throws `invalid-option` for options
+   * that cannot work.
+   */
   constructor(
     app: App,
     client: Client,
@@ -189,7 +192,8 @@ export class ErrandWorker implements Worker {
       () => clock.abortAt,
       () => live(parts) === 0,
     )
-    // Handlers may go on without limit, if a stop says so; a store that does not answer is not waited for so long.
+    // Handlers may go on without limit, if a stop says so; a store that does not answer is not
+    // waited for so long.
     const settleBy = this.#ticks() + stopDefaults.graceMs
     const isAtRest = (): boolean =>
       live(parts) === 0 && this.#fetched && parts.settler.pending === 0
@@ -213,7 +217,10 @@ export class ErrandWorker implements Worker {
     await this.#stopClock.briefly(settled())
   }
 
-  /** Ends the parts, writes the end of the worker's record and disposes the context, each within its time. */
+  /**
+   * Ends the parts, writes the end of the worker's record and disposes the context, each within its
+   * time.
+   */
   async #letGo(parts: Wiring): Promise<void> {
     const closing = async (
       code: 'part-stop' | 'worker-record' | 'context-dispose',
