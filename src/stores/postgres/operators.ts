@@ -314,7 +314,7 @@ export async function takeFree(
 ): Promise<{ readonly jobs: readonly (StoredJob | null)[]; readonly left: ReadonlySet<string> }> {
   const rows = await db.write(TAKE_FREE, [uuids([...new Set(ids)])])
   const isTaken = (row: Row): boolean => seqOf(row) !== null
-  const left = new Set(rows.filter((row) => !isTaken(row)).map(([id]) => id as string))
+  const left = new Set(rows.filter((row) => !isTaken(row)).map(([, id]) => id as string))
   return { jobs: asAsked(ids, rows.filter(isTaken)), left }
 }
 
