@@ -57,6 +57,7 @@ export {
 export type { HoldAnswer, Holding, HoldRequest, LockCalls, LockOwner } from './store/locks.ts'
 export { createErrand, type Configuration, type Errand } from './errand.ts'
 export type { EventName, Events } from './observe/events.ts'
+export type { WarningCode } from './observe/warnings.ts'
 export type { Log } from './observe/log.ts'
 export type { Verdict } from './singleton/liveness/check.ts'
 export type { Beat, Beats, Liveness } from './singleton/liveness/liveness.ts'

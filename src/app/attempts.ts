@@ -1,7 +1,7 @@
 /** A job's history: its attempts as texts in the store. The facts of a run are plain; its error is written by the job's codec. */
 import type { Codec } from '../core/codec.ts'
 import type { KeptAttempt, KeptError } from '../core/job.ts'
-import { keepError, keptErrorBytes } from '../core/kept-error.ts'
+import { keepError, keptAttemptBytes, keptErrorBytes } from '../core/kept-error.ts'
 import type { App } from './app.ts'
 import { encodedBy } from './payload.ts'
 
@@ -11,13 +11,25 @@ const codecSlack = 0.9
 /** An attempt as it is stored: with its error as JSON, or as a text of the codec. */
 type Stored = Omit<KeptAttempt, 'error'> & { readonly error: KeptError | string | null }
 
-/** Encodes an attempt for `Settlement.attempt`. `thrown` is what its error was made of. */
+/**
+ * Encodes an attempt for `Settlement.attempt`. What a codec makes longer than may be kept is made of a shorter record of what was
+ * `thrown`.
+ */
 export function encodeAttempt(attempt: KeptAttempt, thrown: unknown, codec: Codec | null): string {
   const { error } = attempt
-  const stored: Stored =
-    error === null || codec === null
-      ? attempt
-      : { ...attempt, error: encodeError(error, thrown, codec) }
+  const text = textOf(attempt, codec)
+  const bytes = Buffer.byteLength(text)
+  if (error === null || bytes <= keptAttemptBytes) return text
+  const room = Math.floor((keptAttemptBytes / bytes) * keptErrorBytes * codecSlack)
+  return textOf({ ...attempt, error: keepError(thrown, error.attempt, error.at, room) }, codec)
+}
+
+function textOf(attempt: KeptAttempt, codec: Codec | null): string {
+  const { error } = attempt
+  const isPlain = error === null || codec === null
+  const stored: Stored = isPlain
+    ? attempt
+    : { ...attempt, error: encodedBy(codec, JSON.stringify(error)) }
   return JSON.stringify(stored)
 }
 
@@ -51,15 +63,6 @@ function decodeError(
   } catch {
     return null
   }
-}
-
-/** What a codec makes longer than may be kept is made of a shorter record. */
-function encodeError(kept: KeptError, thrown: unknown, codec: Codec): string {
-  const encoded = encodedBy(codec, JSON.stringify(kept))
-  const bytes = Buffer.byteLength(encoded)
-  if (bytes <= keptErrorBytes) return encoded
-  const room = Math.floor((keptErrorBytes / bytes) * keptErrorBytes * codecSlack)
-  return encodedBy(codec, JSON.stringify(keepError(thrown, kept.attempt, kept.at, room)))
 }
 
 function isTime(value: unknown): boolean {

@@ -123,6 +123,9 @@ export type FailureReason =
 /** How many attempts a job keeps, with their errors; older ones fall out first. */
 export const keptAttempts = 10
 
+/** What holds for a job where nobody says otherwise, also for one that is enqueued from SQL. */
+export const jobDefaults = { priority: 0, keepCancelledMs: 86_400_000 } as const
+
 /** How many tags a job has at most. */
 export const mostTags = 20
 

@@ -5,8 +5,10 @@
 import type { KeptError } from './job.ts'
 import { cutText } from './text.ts'
 
-/** Bounds of one kept error, in bytes of JSON; `keptAttempts` of them stay within 64 KiB. */
-export const keptErrorBytes = 6_400
+/** The bound of one kept error, in bytes of JSON. */
+export const keptErrorBytes = 6_100
+/** The bound of an attempt with its error; `keptAttempts` of them stay within 64 KiB. */
+export const keptAttemptBytes = 6_500
 const shares = { type: 100, code: 100, message: 2_000, rest: 100 } as const
 /** The longest reason that is kept of why a job was discarded or cancelled. */
 export const reasonBytes = 1_000

@@ -13,7 +13,7 @@ import { toMs, type Duration } from './duration.ts'
 import { ErrandError } from './errors.ts'
 import type { FinalState, JobState } from './job.ts'
 import { refuseUnknownKeys } from './option-keys.ts'
-import { jobStates } from './job.ts'
+import { jobDefaults, jobStates } from './job.ts'
 import { readList, refuseValue } from './read.ts'
 import { shownValue } from './shown.ts'
 
@@ -130,7 +130,7 @@ const hour = 3_600_000
 
 /** What holds where no level says otherwise. */
 export const defaultPolicy: Policy = {
-  priority: 0,
+  priority: jobDefaults.priority,
   retryLimit: 10,
   backoff: defaultBackoff,
   retryWhen: () => true,
@@ -143,7 +143,7 @@ export const defaultPolicy: Policy = {
   keepMs: {
     completed: 24 * hour,
     failed: 14 * 24 * hour,
-    cancelled: 24 * hour,
+    cancelled: jobDefaults.keepCancelledMs,
     discarded: 24 * hour,
   },
 }

@@ -4,7 +4,7 @@ import { test } from 'node:test'
 import type { FailureReport } from '../../src/core/enqueue-options.ts'
 import * as errorsOf from '../../src/core/errors.ts'
 import * as instructions from '../../src/core/instructions.ts'
-import { keptErrorBytes } from '../../src/core/kept-error.ts'
+import { keptAttemptBytes, keptErrorBytes } from '../../src/core/kept-error.ts'
 import { task } from '../../src/core/task.ts'
 import { logEvents } from '../../src/observe/log.ts'
 import { appOn, inMemory, newFile, onSqlite } from './harness.ts'
@@ -218,7 +218,7 @@ test('a reason of a discard is kept in bounds, and an error stays so when a code
   assert.match(reason, /^half �half /)
   const { id, errors } = await reach((await client.enqueue(toss, 'fail')).id, 'failed')
   const [stored] = (await store.get([id]))[0]?.attempts ?? []
-  assert.ok(stored !== undefined && Buffer.byteLength(stored) <= keptErrorBytes)
+  assert.ok(stored !== undefined && Buffer.byteLength(stored) <= keptAttemptBytes)
   assert.match(errors[0]?.message ?? '', /^x+… /)
   assert.match(errors[0]?.stack ?? '', /thrown\.test/)
 })

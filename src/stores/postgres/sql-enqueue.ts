@@ -1,6 +1,6 @@
 /** What the schema offers to triggers and to programs in other languages. */
 import { longestMs } from '../../core/duration.ts'
-import { defaultPolicy } from '../../core/options.ts'
+import { jobDefaults } from '../../core/job.ts'
 import { planned } from './plan-settings.ts'
 import { codeOf } from './states.ts'
 import { jobStates } from '../../core/job.ts'
@@ -110,13 +110,13 @@ BEGIN
     'task', v_task,
     'queue', coalesce(options->>'queue', v_record->>'queue', 'default'),
     'priority', coalesce((options->>'priority')::int, (v_layer->>'priority')::int,
-      ${defaultPolicy.priority}),
+      ${jobDefaults.priority}),
     'input', input::text,
     'delayMs', coalesce((options->>'delayMs')::int8, 0),
     'runAt', floor(extract(epoch FROM (options->>'runAt')::timestamptz) * 1000)::int8,
     'startWithinMs', coalesce(options->>'startWithinMs', v_layer->>'startWithinMs'),
     'deadlineMs', coalesce(options->>'deadlineMs', v_layer->>'deadlineMs'),
-    'keep_cancelled_ms', CASE WHEN v_keep IS NULL THEN ${defaultPolicy.keepMs.cancelled}
+    'keep_cancelled_ms', CASE WHEN v_keep IS NULL THEN ${jobDefaults.keepCancelledMs}
       ELSE (v_keep #>> '{}')::int8 END,
     'unique', v_unique,
     'needs', '[]'::json), nextval('errand.seqs'), errand.now_ms());
