@@ -33,7 +33,7 @@ export type What =
   | { readonly kind: 'renew'; readonly leases: readonly LeasePlan[]; readonly leaseMs: number }
   | { readonly kind: 'note'; readonly notes: readonly NotePlan[] }
   | {
-      readonly kind: 'expired'
+      readonly kind: 'rescue'
       readonly tasks: readonly string[]
       readonly limit: number
       readonly leaseMs: number
@@ -307,7 +307,7 @@ const what: fc.Arbitrary<What> = fc.oneof(
         ),
       }),
     ],
-    expired: [
+    rescue: [
       18,
       fc.record({
         tasks: mostly<readonly string[]>(6, ['t', 'u'], ['u'], []),

@@ -27,7 +27,7 @@ export type Call =
   | { readonly verb: 'settle'; readonly settlements: readonly Settlement[] }
   | { readonly verb: 'renew'; readonly leases: readonly LeaseRef[]; readonly leaseMs: number }
   | { readonly verb: 'note'; readonly notes: readonly Note[] }
-  | { readonly verb: 'expired'; readonly request: RescueRequest }
+  | { readonly verb: 'rescue'; readonly request: RescueRequest }
   | { readonly verb: 'tend'; readonly worker: WorkerRecord }
   | { readonly verb: 'cancel'; readonly ids: readonly string[]; readonly reason: string | null }
   | { readonly verb: 'retry'; readonly ids: readonly string[] }
@@ -47,7 +47,7 @@ interface Answers {
   settle: readonly SettleAnswer[]
   renew: readonly RenewAnswer[]
   note: readonly NoteAnswer[]
-  expired: Claimed
+  rescue: Claimed
   tend: Tended
   cancel: readonly CancelAnswer[]
   retry: readonly RetryAnswer[]
@@ -80,7 +80,7 @@ export async function perform(store: Store, call: Call): Promise<Exchange> {
       return { ...call, answer: await store.renew(call.leases, call.leaseMs) }
     case 'note':
       return { ...call, answer: await store.note(call.notes) }
-    case 'expired':
+    case 'rescue':
       return { ...call, answer: await store.rescue(call.request) }
     case 'tend':
       return { ...call, answer: await store.tend(call.worker) }

@@ -106,7 +106,7 @@ export function explainExpired(
     ids.size !== rightMany ||
     [...ids].some((id) => !may.includes(id))
   )
-    throw difference('expired', [...ids], { many: rightMany, of: may })
+    throw difference('rescue', [...ids], { many: rightMany, of: may })
   const jobs = answer.jobs.map(({ id, token }) => {
     const job = draft.jobs.get(id) as ModelJob
     const { shown, overdueFrom } = job
@@ -129,7 +129,7 @@ export function explainExpired(
         })
     }
   })
-  same('expired', answer, { now: draft.now, jobs, cut: false })
+  same('rescue', answer, { now: draft.now, jobs, cut: false })
 }
 
 export function isLost({ shown }: ModelJob, now: number): boolean {

@@ -23,8 +23,8 @@ export function explainTend(draft: Draft, worker: WorkerRecord, answer: Tended):
       paused: [...draft.paused].sort(),
       nextDueMs: nextDueMs(draft),
       ready: jobs.some(({ shown }) => shown.state === 'ready' && serves(shown.queue)),
-      sweep: jobs.some((job) => isLost(job, draft.now) || isOverdue(job, draft.now)),
-      prune: jobs.some((job) => isOutlived(job, draft.now)),
+      sweepDue: jobs.some((job) => isLost(job, draft.now) || isOverdue(job, draft.now)),
+      pruneDue: jobs.some((job) => isOutlived(job, draft.now)),
     },
   )
 }

@@ -39,9 +39,9 @@ export function resolve(what: What, client: number, known: Known): Call | null {
       return { verb: 'renew', leases: leasesOf(what.leases, known), leaseMs: what.leaseMs }
     case 'note':
       return { verb: 'note', notes: what.notes.flatMap((plan) => noteOf(plan, known)) }
-    case 'expired': {
+    case 'rescue': {
       const { kind: _, ...request } = what
-      return { verb: 'expired', request: { worker, ...request } }
+      return { verb: 'rescue', request: { worker, ...request } }
     }
     case 'tend': {
       const { queues, stopped } = what

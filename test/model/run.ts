@@ -304,7 +304,7 @@ function neededBy({ needs }: NewJob): readonly string[] {
 function idsIn(exchange: Exchange): readonly string[] {
   switch (exchange.verb) {
     case 'claim':
-    case 'expired':
+    case 'rescue':
       return exchange.answer.jobs.map(({ id }) => id)
     case 'insert':
       return [...exchange.answer.map(({ id }) => id), ...exchange.jobs.flatMap(neededBy)]

@@ -70,7 +70,7 @@ function explain(draft: Draft, exchange: Exchange, { isGone, passed }: Circumsta
         answer,
         exchange.notes.map((note) => noteOne(draft, note)),
       )
-    case 'expired':
+    case 'rescue':
       return explainExpired(draft, exchange.request, answer, passed)
     case 'tend':
       return explainTend(draft, exchange.worker, answer)
