@@ -86,7 +86,7 @@ const metricsMakers = (
 
 /** Finds a lock by its name or module. Rejects with `invalid-option` and `invalid-config`. */
 export function locksNamed(name: string, env: Env): Promise<Locks> {
-  return named('lock', name, env, lockMakers, ['hold', 'release', 'owner', 'watch'])
+  return named('lock', name, env, lockMakers, ['hold', 'release', 'lockOwner', 'watch'])
 }
 
 export function livenessNamed(name: string, env: Env): Promise<Liveness> {

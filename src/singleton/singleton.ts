@@ -113,7 +113,7 @@ export function singleton<
     if (options[flag] !== undefined) readFlag(options[flag], `${where}.${flag}`)
   const { lock, liveness = [], metrics = [], options: specs = {} } = options
   if (lock !== undefined && typeof lock !== 'string')
-    readShape(lock, ['hold', 'release', 'owner', 'watch'], `${where}.lock`, backends.lock)
+    readShape(lock, ['hold', 'release', 'lockOwner', 'watch'], `${where}.lock`, backends.lock)
   for (const one of [liveness].flat())
     readShape(one, ['write', 'read', 'close'], `${where}.liveness`, backends.liveness)
   for (const one of [metrics].flat())

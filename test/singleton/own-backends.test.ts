@@ -85,6 +85,6 @@ test('a module that is no lock is refused by what it lacks', async () => {
   await writeFile(join(folder, 'none.ts'), 'export default { hold: 1 }')
   await assert.rejects(
     errand('run', './work.ts', '--once', '--lock', './none.ts'),
-    /its default export has no release, owner, watch/,
+    /its default export has no release, lockOwner, watch/,
   )
 })
