@@ -9,7 +9,7 @@ import type { LockRow } from '../lock-row.ts'
 import type { Keep, Need, StoredJob, UniqueRule } from '../../store/job.ts'
 import type { RegisteredTask, WorkerRecord } from '../../store/registry.ts'
 import { Heap } from './heap.ts'
-import { Hints } from './hints.ts'
+import { HintBoard } from '../hint-board.ts'
 import { rekey, type HeldKey } from './uniques.ts'
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] }
@@ -75,7 +75,7 @@ export class MemoryDatabase {
   readonly tasks: Map<string, RegisteredTask> = new Map()
   /** What claims with an id of their own were given, until their leases end. */
   readonly claims: Map<string, { readonly token: number; readonly until: number }> = new Map()
-  readonly hints: Hints = new Hints()
+  readonly hints: HintBoard = new HintBoard()
   #token = 0
   #sequence = 0
 

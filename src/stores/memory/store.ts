@@ -82,7 +82,7 @@ export function memoryStore(db: MemoryDatabase, clock: Clock): Store {
     rescue: async (request) => rescue(open(), withLease(request), clock.now()),
     tend: async (worker) => tend(open(), worker, clock.now()),
     watch: (on) => {
-      const unwatch = open().hints.watch(on)
+      const unwatch = open().hints.add(on)
       unwatches.add(unwatch)
       return () => {
         unwatches.delete(unwatch)

@@ -3,7 +3,7 @@
  * enters.
  */
 import { givenColumns, replacedNames } from './job-columns.ts'
-import { FAILED } from './states.ts'
+import { FAILED } from '../state-codes.ts'
 
 /** What `replace` writes beside the columns that the new job gives. */
 const rewritten = [

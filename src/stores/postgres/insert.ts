@@ -7,7 +7,7 @@ import { unknownOutcome } from './errors.ts'
 import { add, isOrdinary } from './insert-plain.ts'
 import { givenColumns } from './job-columns.ts'
 import { uuids } from './arrays.ts'
-import { CANCELLED, FAILED, packStates, type StateCode } from './states.ts'
+import { CANCELLED, FAILED, packStates, type StateCode } from '../state-codes.ts'
 import type { Caller } from './transactions.ts'
 
 /** Through text, because some libraries write what is meant for JSON as JSON once more. */

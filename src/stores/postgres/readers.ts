@@ -9,7 +9,7 @@ import { planned } from './plan-settings.ts'
 import { factsOfJob } from './job-columns.ts'
 import { texts, uuids } from './arrays.ts'
 import { readStored, seqOf, storedColumns, storedWidth, type Row, type Value } from './rows.ts'
-import { codeOf, COMPLETED, RUNNING, stateOf } from './states.ts'
+import { codeOf, COMPLETED, RUNNING, stateOf } from '../state-codes.ts'
 
 /** How many runs of jobs of each priority are asked since when they have been due. */
 const firstLooks = 20

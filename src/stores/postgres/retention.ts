@@ -1,6 +1,6 @@
 /** Which finished jobs have been kept long enough, and their removal in chunks. */
 import { workerRecordKeptMs } from '../bounds.ts'
-import { COMPLETED } from './states.ts'
+import { COMPLETED } from '../state-codes.ts'
 import type { Database } from './database.ts'
 import { bounded } from './arrays.ts'
 import { ringDays } from './tables.ts'

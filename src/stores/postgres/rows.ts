@@ -2,8 +2,8 @@
 import type { ClaimedJob, KnownJob, StoredJob } from '../../store/job.ts'
 import { readLabels } from '../labels.ts'
 import { handedOut, lastTime, shown } from '../unreadable.ts'
-import { readCounters } from './counters.ts'
-import { stateOf, type StateCode } from './states.ts'
+import { readCounters } from '../counters.ts'
+import { stateOf, type StateCode } from '../state-codes.ts'
 
 export type Value = string | number | boolean | null
 export type Row = readonly Value[]

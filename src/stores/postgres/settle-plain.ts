@@ -4,8 +4,8 @@ import type { Database } from './database.ts'
 import type { LeasedJob } from './claimed-numbers.ts'
 import { planned } from './plan-settings.ts'
 import { column, numbers, ranges, texts } from './arrays.ts'
-import { packCounters } from './counters.ts'
-import { codeOf } from './states.ts'
+import { packCounters } from '../counters.ts'
+import { codeOf } from '../state-codes.ts'
 
 /** Most groups of jobs that are filed together in one call. */
 const mostGroups = 4

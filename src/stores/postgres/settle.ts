@@ -6,8 +6,8 @@ import { finishPlain, type Plain } from './settle-plain.ts'
 import { packJob, recheck } from './insert.ts'
 import { apartPatienceMs, heldMs, planned } from './plan-settings.ts'
 import { numbers, uuids } from './arrays.ts'
-import { packCounters } from './counters.ts'
-import { codeOf } from './states.ts'
+import { packCounters } from '../counters.ts'
+import { codeOf } from '../state-codes.ts'
 import type { Caller } from './transactions.ts'
 
 /**

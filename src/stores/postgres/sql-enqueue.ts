@@ -2,7 +2,7 @@
 import { longestMs } from '../../core/duration.ts'
 import { jobDefaults } from '../../core/job.ts'
 import { planned } from './plan-settings.ts'
-import { codeOf } from './states.ts'
+import { codeOf } from '../state-codes.ts'
 import { jobStates } from '../../core/job.ts'
 
 /** The options of `errand.enqueue`. */

@@ -1,6 +1,6 @@
 /** What lies in the fields of records, and how arguments of scripts are written. */
-import { noCounters } from '../../core/job.ts'
 import type { Counters } from '../../core/job.ts'
+import { packCounters } from '../counters.ts'
 
 const special = /[\t\n\\]/
 
@@ -38,20 +38,9 @@ export function readNumber(field: string | undefined): number | null {
   return field === undefined || field === '' ? null : Number(field)
 }
 
-/** Packs counters: '' when all are zero, one number when only attempts are not, else all six. */
-export function packCounters(counters: Counters): string {
-  const { attempts, failures, postpones, losses, interruptions, deferrals } = counters
-  if (failures + postpones + losses + interruptions + deferrals === 0)
-    return attempts === 0 ? '' : String(attempts)
-  return `${attempts},${failures},${postpones},${losses},${interruptions},${deferrals}`
-}
-
-/** Reads packed counters. */
-export function readCounters(packed: string | undefined): Counters {
-  if (packed === undefined || packed === '') return { ...noCounters }
-  const [attempts = 0, failures = 0, postpones = 0, losses = 0, interruptions = 0, deferrals = 0] =
-    packed.split(',').map(Number)
-  return { attempts, failures, postpones, losses, interruptions, deferrals }
+/** Counters as a field; '' when all are zero. */
+export function countersField(counters: Counters): string {
+  return packCounters(counters) ?? ''
 }
 
 /** A number of milliseconds as a field; '' for null. */

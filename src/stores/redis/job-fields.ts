@@ -7,7 +7,7 @@ import type { JobFacts, NewJob } from '../../store/job.ts'
 import { packLabels, readLabels } from '../labels.ts'
 import { escape, nullable, readNullable, readNumber, unescape, whole } from './encoding.ts'
 import { isPacked, packId, unpackId } from './ids.ts'
-import { packStates } from './states.ts'
+import { packStates } from '../state-codes.ts'
 
 /**
  * Where each field is in the line, counted from 1 as scripts count. Empty fields at the end of a

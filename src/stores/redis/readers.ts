@@ -11,7 +11,7 @@ import { packParent } from './job-fields.ts'
 import { readStored, type Shown } from './row-readers.ts'
 import { mostListed } from './pages.ts'
 import { scriptOf } from './script.ts'
-import { codeOf, stateOf } from './states.ts'
+import { codeOf, stateOf } from '../state-codes.ts'
 
 /** Shows a job to the client: see `Shown`. */
 export const showLua: string = String.raw`

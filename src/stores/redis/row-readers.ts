@@ -4,10 +4,11 @@
  */
 import type { ClaimedJob, KnownJob, StoredJob } from '../../store/job.ts'
 import { handedOut, shown } from '../unreadable.ts'
-import { readCounters, readNullable, readNumber } from './encoding.ts'
+import { readCounters } from '../counters.ts'
+import { readNullable, readNumber } from './encoding.ts'
 import { unpackId } from './ids.ts'
 import { readFields, type Fields } from './job-fields.ts'
-import { stateOf } from './states.ts'
+import { stateOf } from '../state-codes.ts'
 
 /** A record taken apart. */
 interface Opened {
@@ -98,7 +99,9 @@ function known(id: string, opened: Opened, { token, startedAt, cancelAsked }: Le
     dueAt: readNumber(head[headAt.due]) ?? createdAt,
     startBy: readNumber(head[headAt.startBy]),
     deadlineAt: readNumber(head[headAt.deadlineAt]),
-    counters: readCounters(ending === null ? head[headAt.counters] : ending[endingAt.counters]),
+    counters: readCounters(
+      (ending === null ? head[headAt.counters] : ending[endingAt.counters]) ?? null,
+    ),
     token,
     startedAt,
     cancelAsked,

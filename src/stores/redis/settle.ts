@@ -1,14 +1,14 @@
 /** `settle`: writes what a worker decided about its jobs, if the jobs are still its own. */
 import { keptAttempts } from '../../core/job.ts'
 import type { Requeue, Finish, SettleAnswer, Settlement } from '../../store/worker-calls.ts'
-import { nullable, packCounters, whole } from './encoding.ts'
+import { countersField, nullable, whole } from './encoding.ts'
 import { jobsLua } from './fragments.ts'
 import { isPacked, packId } from './ids.ts'
 import { intakeLua } from './intake.ts'
 import type { Packed } from './new-job-encoding.ts'
 import type { Answered, Partition } from './partitions/partition.ts'
 import { pairOf } from './script.ts'
-import { codeOf } from './states.ts'
+import { codeOf } from '../state-codes.ts'
 
 const SETTLE = pairOf(
   'settle',
@@ -339,12 +339,12 @@ function agoOf({ startedAgoMs }: Finish): string {
 /** The fields that settlements of one batch mostly share. */
 function endingOf({ token, state, output, reason, keepMs, counters }: Finish): string {
   const keep = keepMs !== null && keepMs <= 0 ? '0' : whole(keepMs)
-  return `${output === null ? '' : 'y'}\t${codeOf(state)}\t${keep}\t${nullable(reason)}\t${packCounters(counters)}\t${token}`
+  return `${output === null ? '' : 'y'}\t${codeOf(state)}\t${keep}\t${nullable(reason)}\t${countersField(counters)}\t${token}`
 }
 
 function returnOf(requeue: Requeue): string {
   const { token, delayMs, place, started, suspect } = requeue
-  const counters = packCounters(requeue.counters)
+  const counters = countersField(requeue.counters)
   return `r\t${token}\t${yields(requeue)}\t${counters}\t${whole(Math.max(0, delayMs))}\t${place === 'due' ? 'd' : ''}\t${started ? 'y' : ''}\t${suspect ? 'y' : ''}\t${moreOf(requeue)}`
 }
 

@@ -16,7 +16,7 @@ import {
   seqOf,
   type StoredTime,
 } from './rows.ts'
-import { READY, RUNNING } from './states.ts'
+import { READY, RUNNING } from '../state-codes.ts'
 import type { Transaction } from './transaction.ts'
 import { rekey } from './uniques.ts'
 

@@ -22,7 +22,7 @@ import {
   replacedError,
   storeError,
 } from './errors.ts'
-import type { Hints } from './hints.ts'
+import type { HintBoard } from '../hint-board.ts'
 import {
   fileIdOf,
   Identity,
@@ -79,7 +79,7 @@ export class Database {
   readonly file: string
   readonly clock: Clock
   readonly #options: DatabaseOptions
-  readonly #hints: Hints
+  readonly #hints: HintBoard
   readonly #pace = new Pace()
   readonly #users: UserConnections
   #handle: DatabaseSync | null = null
@@ -93,7 +93,7 @@ export class Database {
   readonly #waiting: Waiting[] = []
   #isPumping = false
 
-  constructor(file: string, options: DatabaseOptions, hints: Hints) {
+  constructor(file: string, options: DatabaseOptions, hints: HintBoard) {
     this.file = file
     this.#users = new UserConnections(file)
     this.clock = options.clock

@@ -6,7 +6,7 @@ import type { ClaimedJob } from '../../store/job.ts'
 import type { Row } from './connection.ts'
 import { stepOut, unbind } from './lines.ts'
 import { claimedColumns, readClaimed, readRecord, RECORD_BY_SEQ } from './rows.ts'
-import { RUNNING } from './states.ts'
+import { RUNNING } from '../state-codes.ts'
 import type { Transaction } from './transaction.ts'
 import { rekey } from './uniques.ts'
 

@@ -9,7 +9,7 @@ import { bind, lineUp, stepOut, unbind } from './lines.ts'
 import { addNeeds, endForNeed, erase, finish, weighNeeds, type Weighed } from './needs.ts'
 import { putRecords } from './records.ts'
 import { readRecord, RECORD_BY_ID, type JobRecord } from './rows.ts'
-import { BLOCKED, FAILED, READY, RUNNING, SCHEDULED, type StateCode } from './states.ts'
+import { BLOCKED, FAILED, READY, RUNNING, SCHEDULED, type StateCode } from '../state-codes.ts'
 import type { Transaction } from './transaction.ts'
 import { holderOf, rekey } from './uniques.ts'
 

@@ -8,7 +8,7 @@ import type { KnownJob, NewJob } from '../../store/job.ts'
 import { packLabels, readLabels } from '../labels.ts'
 import type { Clocks } from './clocks.ts'
 import type { Row, Value } from './connection.ts'
-import { packStates } from './states.ts'
+import { packStates } from '../state-codes.ts'
 import type { Transaction } from './transaction.ts'
 
 /** The payload comes last, so that no other column lies behind its overflow pages. */

@@ -2,9 +2,9 @@
  * Where waiting jobs stand: `errand_ready`, or `errand_suspects` for those that were lost, or `errand_scheduled`; and, for those
  * that may not wait for ever, `errand_overdue` beside it. A blocked job stands in none but the last.
  */
-import { readCounters, type PackedCounters } from './counters.ts'
+import { readCounters, type PackedCounters } from '../counters.ts'
 import type { Bounds, Keyed, StoredTime } from './rows.ts'
-import { READY, SCHEDULED, type StateCode } from './states.ts'
+import { READY, SCHEDULED, type StateCode } from '../state-codes.ts'
 import { lastTime } from '../unreadable.ts'
 import type { Transaction } from './transaction.ts'
 import { rekey } from './uniques.ts'

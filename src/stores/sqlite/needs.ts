@@ -1,6 +1,6 @@
 /** How a job ends, and what that means for the jobs that need it. */
 import type { Keep, Need } from '../../store/job.ts'
-import type { PackedCounters } from './counters.ts'
+import type { PackedCounters } from '../counters.ts'
 import { lineUp, stepOut, unbind } from './lines.ts'
 import { readRecord, RECORD_BY_SEQ, type Keyed, type JobRecord } from './rows.ts'
 import {
@@ -12,7 +12,7 @@ import {
   RUNNING,
   SCHEDULED,
   type StateCode,
-} from './states.ts'
+} from '../state-codes.ts'
 import type { Transaction } from './transaction.ts'
 import { dropKey, rekey } from './uniques.ts'
 

@@ -5,7 +5,7 @@ import { dropProgress, endWaiting, erase, release, unfinish } from './needs.ts'
 import { bind, lineUp, stepOut, unbind } from './lines.ts'
 import { get } from './readers.ts'
 import { readRecord, RECORD_BY_ID, type JobRecord } from './rows.ts'
-import { CANCELLED, COMPLETED, lists, READY, RUNNING } from './states.ts'
+import { CANCELLED, COMPLETED, lists, READY, RUNNING } from '../state-codes.ts'
 import type { Transaction } from './transaction.ts'
 import { holderOf, rekey } from './uniques.ts'
 

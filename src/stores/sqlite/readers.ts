@@ -5,7 +5,7 @@ import type { StoredJob } from '../../store/job.ts'
 import { nearestTime } from '../unreadable.ts'
 import type { Connection, Row, Value } from './connection.ts'
 import { readStored, stateColumn, storedColumns, storedTables } from './rows.ts'
-import { codeOf, COMPLETED, RUNNING, stateOf } from './states.ts'
+import { codeOf, COMPLETED, RUNNING, stateOf } from '../state-codes.ts'
 
 /** How many jobs one page looks at, at most. */
 const scannedPerPage = 5_000

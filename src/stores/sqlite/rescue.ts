@@ -10,7 +10,7 @@ import { lastTime } from '../unreadable.ts'
 import type { Row } from './connection.ts'
 import { fittingOf, leaseWaiting, sizeOf } from './hand-out.ts'
 import { claimedColumns, claimedWidth, keyedOf, readClaimed, seqOf } from './rows.ts'
-import { RUNNING } from './states.ts'
+import { RUNNING } from '../state-codes.ts'
 import type { Transaction } from './transaction.ts'
 import { rekey } from './uniques.ts'
 

@@ -3,7 +3,7 @@ import { workerRecordKeptMs } from '../bounds.ts'
 import type { Row, Value } from './connection.ts'
 import { erase } from './needs.ts'
 import type { StoredTime } from './rows.ts'
-import { COMPLETED } from './states.ts'
+import { COMPLETED } from '../state-codes.ts'
 import type { Transaction } from './transaction.ts'
 import { pruneKeys } from './uniques.ts'
 

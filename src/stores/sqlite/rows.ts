@@ -6,9 +6,9 @@ import { cutMs } from '../../core/duration.ts'
 import type { ClaimedJob, StoredJob } from '../../store/job.ts'
 import { handedOut, readTexts, shown } from '../unreadable.ts'
 import type { Row } from './connection.ts'
-import { readCounters, type PackedCounters } from './counters.ts'
+import { readCounters, type PackedCounters } from '../counters.ts'
 import { knownAt, knownColumns, knownWidth, readKnown } from './job-columns.ts'
-import { BLOCKED, READY, RUNNING, SCHEDULED, stateOf, type StateCode } from './states.ts'
+import { BLOCKED, READY, RUNNING, SCHEDULED, stateOf, type StateCode } from '../state-codes.ts'
 
 /**
  * A time as it is stored, by which its row is found again. One that no number of JavaScript holds

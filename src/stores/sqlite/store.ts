@@ -7,7 +7,7 @@ import { claim, pausedOf } from './claim.ts'
 import { registerTasks, setPaused, taskList, tend, workerList } from './coordination.ts'
 import { Database, type DatabaseOptions } from './database.ts'
 import { closedError } from './errors.ts'
-import { Hints } from './hints.ts'
+import { HintBoard } from '../hint-board.ts'
 import { insert } from './insert.ts'
 import { note, record, renew } from './leases.ts'
 import { hold, readLock, release } from './locks.ts'
@@ -31,7 +31,7 @@ export function sqliteStore(
   options: DatabaseOptions,
   connector: Connector | null,
 ): Store {
-  const hints = new Hints()
+  const hints = new HintBoard()
   const db = new Database(file, options, hints)
   const files = new FileWatch(db, hints)
 

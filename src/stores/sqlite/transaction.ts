@@ -7,7 +7,7 @@
  */
 import type { Hint } from '../../store/worker-calls.ts'
 import type { Connection, Row, Value } from './connection.ts'
-import type { StateCode } from './states.ts'
+import type { StateCode } from '../state-codes.ts'
 
 /** Walks the primary key of errand_tally. */
 const COUNT = `INSERT INTO errand_tally (queue, state, count) VALUES (?, ?, ?)

@@ -3,7 +3,7 @@
  * in the job's rule (`held`), and until `until`. A row that is neither is left over and free.
  */
 import type { Keyed } from './rows.ts'
-import { lists, type StateCode } from './states.ts'
+import { lists, type StateCode } from '../state-codes.ts'
 import type { Transaction } from './transaction.ts'
 
 /** Each of these walks the primary key of errand_uniques. */

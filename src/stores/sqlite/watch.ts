@@ -5,7 +5,7 @@
 import { watch as watchFile, type FSWatcher } from 'node:fs'
 import type { Connection } from './connection.ts'
 import type { Database } from './database.ts'
-import type { Hints } from './hints.ts'
+import type { HintBoard } from '../hint-board.ts'
 import {
   clearInterval,
   clearTimeout,
@@ -32,14 +32,14 @@ interface Seen {
 
 export class FileWatch {
   readonly #database: Database
-  readonly #hints: Hints
+  readonly #hints: HintBoard
   #seen: Seen | null = null
   #files: FSWatcher | null = null
   #slow: NodeJS.Timeout | null = null
   #second: NodeJS.Timeout | null = null
   #hasNews = false
 
-  constructor(database: Database, hints: Hints) {
+  constructor(database: Database, hints: HintBoard) {
     this.#database = database
     this.#hints = hints
   }

@@ -1,11 +1,11 @@
 /** Tells watchers, soon but never at once, that something happened. */
-import type { Hint } from '../../store/worker-calls.ts'
-import { setImmediate } from '../../core/timers.ts'
+import type { Hint } from '../store/worker-calls.ts'
+import { setImmediate } from '../core/timers.ts'
 
 const kinds: readonly Hint[] = ['work', 'cancel', 'paused', 'finished', 'lock', 'record']
 
 /** Collects hints and hands each kind out once per turn of the event loop. */
-export class Hints {
+export class HintBoard {
   readonly #watchers = new Set<{ readonly on: (hint: Hint) => void }>()
   readonly #pending = new Set<Hint>()
 

@@ -1,12 +1,15 @@
 /** The counters of a job as one text. */
-import { noCounters, type Counters } from '../../core/job.ts'
+import { noCounters, type Counters } from '../core/job.ts'
+
+/** Packed counters; SQLite makes a number of a text that is one. */
+export type PackedCounters = string | number | null
 
 const decoded = new Map<string, Counters>()
 const mostDecoded = 1_000
 
 /**
- * Counters as text, null when all are zero: attempts, failures, postpones, losses, interruptions,
- * deferrals.
+ * Returns counters as a text: one number when only attempts are not zero, else attempts, failures, postpones, losses, interruptions
+ * and deferrals; null when all are zero.
  */
 export function packCounters(counters: Counters): string | null {
   const { attempts, failures, postpones, losses, interruptions, deferrals } = counters
@@ -16,9 +19,10 @@ export function packCounters(counters: Counters): string | null {
 }
 
 /** Reads packed counters. The same few occur again and again, so they are kept. */
-export function readCounters(packed: string | null): Counters {
-  if (packed === null) return { ...noCounters }
-  let counters = decoded.get(packed)
+export function readCounters(packed: PackedCounters): Counters {
+  if (packed === null || packed === '') return { ...noCounters }
+  const text = String(packed)
+  let counters = decoded.get(text)
   if (counters === undefined) {
     const [
       attempts = 0,
@@ -27,10 +31,10 @@ export function readCounters(packed: string | null): Counters {
       losses = 0,
       interruptions = 0,
       deferrals = 0,
-    ] = packed.split(',').map(Number)
+    ] = text.split(',').map(Number)
     counters = { attempts, failures, postpones, losses, interruptions, deferrals }
     if (decoded.size >= mostDecoded) decoded.clear()
-    decoded.set(packed, counters)
+    decoded.set(text, counters)
   }
   return { ...counters }
 }
