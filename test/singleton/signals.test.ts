@@ -81,11 +81,12 @@ async function strike(
     env: { ...process.env, SLOW_LOCK_FILE: database, ERRAND_LOG_LEVEL: 'silent' },
   })
   let told = ''
-  await new Promise<void>((resolve) => {
+  await new Promise<void>((resolve, reject) => {
     child.stdout.setEncoding('utf8').on('data', (text: string) => {
       told += text
       if (told.includes(marker)) resolve()
     })
+    child.stdout.once('close', () => reject(new Error(`it ended before it was ${marker}: ${told}`)))
   })
   await sleep(waitMs)
   const at = performance.now()
