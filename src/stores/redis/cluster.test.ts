@@ -62,10 +62,6 @@ const ofOneLine: ReadonlySet<string> = new Set([
   'jobs that left the line leave no gap in what a claim is given',
   'a job that left the line is not given out, whatever was asked of the line before',
   'jobs removed from the middle of a line leave the others in their order',
-  'a cancel of many jobs does to each what one for it alone does',
-  'a retry of many jobs does to each what one for it alone does',
-  'a remove of many jobs does to each what one for it alone does',
-  'a take of many jobs does to each what one for it alone does',
 ])
 
 /** Rules that insert an id again with other needs or another key, as no client does: elsewhere it would be another job. */
