@@ -29,6 +29,8 @@ export interface RescuerOptions {
   /** Tasks whose jobs it may rescue: those that have a handler here. */
   readonly tasks: readonly string[]
   readonly contact: Contact
+  /** Whether this process keeps its own leases now: while it cannot, others may not be able to either. */
+  readonly keepsLeases: () => boolean
   /**
    * Ends a job that was leased to this process for it; null when the job is no longer its own.
    * Rejects when the store refuses. Settling is the worker's: what follows a job, and how its end
@@ -63,8 +65,8 @@ export class Rescuer {
   }
 
   async #pass(): Promise<number> {
-    const { contact } = this.#options
-    if (this.#isDue && contact.isLong) {
+    const { contact, keepsLeases } = this.#options
+    if (this.#isDue && contact.isLong && keepsLeases()) {
       this.#isDue = await contact.during(() => this.#rescue())
     }
     return Infinity

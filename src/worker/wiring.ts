@@ -87,6 +87,7 @@ export class Wiring {
       app,
       worker,
       contact,
+      keepsLeases: () => renewer.works,
       tasks: registry.names.filter((name) => find(name)?.handler),
       settle: (job, outcome) => settler.endRescued(job, outcome),
     })

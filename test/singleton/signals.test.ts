@@ -13,7 +13,7 @@ import { isFull } from '../full.ts'
 
 /** How often each phase is struck: `ERRAND_FULL=1` for the long form. */
 const times = isFull ? 30 : 4
-const atOnce = 4
+const atOnce = 2
 /** The lock must be free so soon after the signal. */
 const freeWithinMs = 1_000
 const spreadMs = 60
