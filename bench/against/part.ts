@@ -1,7 +1,7 @@
 /** The parts that processes play in a measurement, and what they tell about it. */
 import { Peer } from '../kit/peer.ts'
 import type { RawCycle } from './raw/index.ts'
-import type { Setup } from './side.ts'
+import type { Seen, Setup } from './side.ts'
 
 export const ways = ['one', 'hundred', 'many'] as const
 /** One awaited at a time, 100 in flight, or 1,000 a call. */
@@ -50,6 +50,7 @@ export type Part =
 export interface Drained {
   readonly runs: Uint8Array
   readonly startedAt: Float64Array
+  readonly seen: Seen
   /** Microseconds that its process used from the first word to the last. */
   readonly cpu: number
 }

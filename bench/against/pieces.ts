@@ -2,10 +2,11 @@
 import { Ledger } from '../kit/ledger.ts'
 import { percentile } from '../kit/numbers.ts'
 import type { Peer } from '../kit/peer.ts'
+import { ticks } from '../kit/ticks.ts'
 import type { Figures } from '../workload.ts'
 import { endAll, played, start, type Drained, type Way } from './part.ts'
 import type { RawCycle } from './raw/index.ts'
-import type { Setup } from './side.ts'
+import type { Seen, Setup } from './side.ts'
 import type { OpenPlace, Place } from './stage.ts'
 
 export type Piece = () => Promise<Figures>
@@ -39,6 +40,43 @@ export function drained(open: OpenPlace, side: Unplaced, jobs: number, processes
       return {
         rate: (jobs / between(starts, 0, jobs - 1)) * 1_000,
         ...filling,
+        'worker cpu': cpu / jobs,
+        ...perJob('drained', before, after, jobs),
+      }
+    })
+}
+
+/**
+ * Several worker processes drain one store. `rate` counts from the first start to the last end that
+ * can be seen; `rate with start` from the word to start the workers.
+ */
+export function drainedByFleet(
+  open: OpenPlace,
+  side: Unplaced,
+  jobs: number,
+  processes: number,
+): Piece {
+  return () =>
+    at(open, async (place) => {
+      const setup = { ...side, url: place.url }
+      await filled(place, setup, jobs)
+      const before = await place.count()
+      const { ledger, cpu, sentAt, seen } = await drainBy(setup, jobs, jobs, processes)
+      const after = await place.count()
+      ledger.check()
+      await played({ role: 'check', setup, jobs })
+      const starts = ledger.startedAt.toSorted()
+      const [first = NaN, last = NaN] = [starts[0], starts[jobs - 1]]
+      const endedAt = Math.max(last, ...seen.map(({ settledAt }) => settledAt))
+      const calls = (verb: 'claims' | 'settles'): number =>
+        seen.reduce((sum, one) => sum + one[verb], 0)
+      return {
+        rate: (jobs / (endedAt - first)) * 1_000,
+        'rate with start': (jobs / (endedAt - sentAt)) * 1_000,
+        'first start': first - sentAt,
+        ...(seen.length === 0
+          ? {}
+          : { 'jobs a claim': jobs / calls('claims'), 'jobs a settle': jobs / calls('settles') }),
         'worker cpu': cpu / jobs,
         ...perJob('drained', before, after, jobs),
       }
@@ -168,29 +206,42 @@ async function filled(place: Place, setup: Setup, jobs: number): Promise<Figures
   return perJob('enqueued', empty, full, jobs)
 }
 
+interface Drain {
+  readonly ledger: Ledger
+  /** Microseconds of all processes. */
+  readonly cpu: number
+  /** When they were told to start. */
+  readonly sentAt: number
+  /** What could be seen of each, if anything. */
+  readonly seen: readonly NonNullable<Seen>[]
+}
+
 /** Lets processes drain until so many jobs ran; each reports as it goes. */
 async function drainBy(
   setup: Setup,
   jobs: number,
   part: number,
   processes: number,
-): Promise<{ readonly ledger: Ledger; readonly cpu: number }> {
+): Promise<Drain> {
   const workers = Array.from({ length: processes }, () => start({ role: 'drain', setup, jobs }))
   for (const worker of workers) await worker.next()
+  const sentAt = ticks()
   for (const worker of workers) worker.send('start')
   await ranBy(workers, part)
   for (const worker of workers) worker.send('stop')
   const ledger = new Ledger(jobs)
   let usedCpu = 0
-  for (const { runs, startedAt, cpu } of await Promise.all(workers.map(lastWord))) {
+  const allSeen: NonNullable<Seen>[] = []
+  for (const { runs, startedAt, seen, cpu } of await Promise.all(workers.map(lastWord))) {
     usedCpu += cpu
+    if (seen !== null) allSeen.push(seen)
     ledger.merge(runs)
     for (let id = 0; id < jobs; id++) {
       const at = startedAt[id] ?? NaN
       if (!Number.isNaN(at)) ledger.startedAt[id] = at
     }
   }
-  return { ledger, cpu: usedCpu }
+  return { ledger, cpu: usedCpu, sentAt, seen: allSeen }
 }
 
 async function ranBy(workers: readonly Peer[], jobs: number): Promise<void> {

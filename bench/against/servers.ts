@@ -35,7 +35,7 @@ export async function startPostgres(): Promise<Server> {
     port,
     listen_addresses: '127.0.0.1',
     unix_socket_directories: folder,
-    max_connections: 100,
+    max_connections: 200,
     shared_buffers: '128MB',
     fsync: 'on',
     synchronous_commit: 'on',

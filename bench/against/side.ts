@@ -14,6 +14,14 @@ export interface Setup {
   readonly purpose: 'throughput' | 'latency'
 }
 
+/** What a side can say of its calls so far; null where that cannot be seen. */
+export type Seen = {
+  /** When the last job was settled. */
+  readonly settledAt: number
+  readonly claims: number
+  readonly settles: number
+} | null
+
 export interface Side {
   /** Makes tables, queues and the like. */
   setup(): Promise<void>
@@ -24,6 +32,8 @@ export interface Side {
   waiting(): Promise<number>
   /** Starts a worker whose handler does nothing but tell; answers what stops it once all that it ran is settled. */
   work(ran: (id: number) => void): Promise<() => Promise<void>>
+  /** What can be seen of its calls. */
+  seen(): Seen
   /** Throws unless the jobs that ran left what they should: nothing waiting, and history if it is kept. */
   check(jobs: number): Promise<void>
   close(): Promise<void>

@@ -1,7 +1,7 @@
 /**
  * One queue as a worker serves it: its limit, what runs of it, and a small buffer of claimed jobs.
- * The buffer holds what the line is measured to start within a few tens of milliseconds: nothing
- * for long jobs, hundreds or more for short ones.
+ * The buffer holds what the line is measured to start within a few tens of milliseconds, or longer
+ * where claims take long: nothing for long jobs, hundreds or more for short ones.
  */
 import type { Courtesy } from './courtesy.ts'
 import type { Held } from './lease-table.ts'
@@ -14,14 +14,23 @@ export const buffer = {
    * while all buffers hold so many.
    */
   mostChars: 8_388_608,
-  /** It lasts this long, and two round trips to the store longer, */
+  /**
+   * It lasts this long, and two claims longer: the next one is sent when half is left, which must
+   * last until it returns. So a worker whose claims are slow, as beside many others, makes fewer
+   * and larger ones. Were it to keep its buffer short, claims of a few jobs each would slow the
+   * store down further.
+   */
   aheadMs: 30,
-  /** but no longer than this. */
-  mostAheadMs: 60,
+  /** But no longer than this: what stands in a buffer is overtaken by no job of higher priority. */
+  mostAheadMs: 200,
   /** The shortest time in which the speed of a line is measured. */
   measureMs: 10,
-  /** A job that waits longer is given back, */
+  /**
+   * A job that waits longer is given back, where a buffer is not meant to last that long: then one
+   * that waits this many times as long,
+   */
   longestMs: 75,
+  longestOfAhead: 1.25,
   /** seen by a look each so often. */
   lookMs: 25,
 } as const
@@ -60,6 +69,8 @@ export class ServedQueue {
   idleSince: number | null = null
   #turnAt = -Infinity
   #target = 0
+  /** How long a job may wait in the buffer. */
+  #longestMs: number = buffer.longestMs
   readonly #buffered: Buffered[] = []
   /** How many of them have been started. */
   #head = 0
@@ -103,6 +114,7 @@ export class ServedQueue {
     const sinceMs = first.at - this.#measuredAt
     if (sinceMs < buffer.measureMs) return
     const aheadMs = Math.min(buffer.aheadMs + 2 * tookMs, buffer.mostAheadMs)
+    this.#longestMs = Math.max(buffer.longestMs, buffer.longestOfAhead * aheadMs)
     const perMs = this.#started / sinceMs
     this.#target = Math.floor(Math.min(buffer.most, mostOfSize(jobs), perMs * aheadMs))
     this.#started = 0
@@ -139,7 +151,7 @@ export class ServedQueue {
    */
   drainIfSlow(now: number): readonly Buffered[] {
     const first = this.#buffered[this.#head]
-    if (first === undefined || now - first.at < buffer.longestMs) return []
+    if (first === undefined || now - first.at < this.#longestMs) return []
     this.#target = 0
     this.#started = 0
     this.#measuredAt = now

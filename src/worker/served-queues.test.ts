@@ -145,13 +145,14 @@ function start(line: ServedQueue, count: number): void {
   for (let i = 0; i < count; i++) line.next()
 }
 
-test('a buffer holds what a line starts within 30 ms and two round trips, at most 2,000 jobs', () => {
+test('a buffer holds what a line starts within 30 ms and two claims, 200 ms at most, and no more than 2,000 jobs', () => {
   for (const [started, ms, tookMs, target] of [
     [10, 10_000, 0, 0],
     [10, 100, 0, 3],
     [100, 10, 0, 300],
     [100, 10, 5, 400],
-    [100, 20, 1_000, 300],
+    [100, 10, 50, 1_300],
+    [100, 20, 1_000, 1_000],
     [5_000, 10, 0, 2_000],
   ] as const) {
     const line = linesOf(['a']).of('a')
@@ -213,6 +214,19 @@ test('a buffer whose first job has waited for 75 ms is emptied, and begins anew'
   assert.equal(line.target, 60)
   assert.deepEqual([line.drainIfSlow(1_084).length, line.target], [0, 60])
   assert.deepEqual([line.drainIfSlow(1_085).length, line.target, line.buffered], [1, 0, 0])
+})
+
+test('where claims take long, jobs wait for a quarter longer than the buffer is to last', () => {
+  const line = linesOf(['a']).of('a')
+  line.add(
+    Array.from({ length: 20 }, () => at(1_000)),
+    0,
+  )
+  start(line, 20)
+  line.add([at(1_010)], 45)
+  assert.equal(line.target, 240)
+  assert.deepEqual([line.drainIfSlow(1_159).length, line.target], [0, 240])
+  assert.deepEqual([line.drainIfSlow(1_160).length, line.target], [1, 0])
 })
 
 test('lines that nobody named are forgotten when idle, and what comes later is found among the others', () => {

@@ -5,6 +5,7 @@ import {
   amongMany,
   calledVerbs,
   claimed,
+  drainedByFleet,
   drainedFew,
   drainedLarge,
   drainedPart,
@@ -12,13 +13,14 @@ import {
   usedQueuesOnce,
   type Piece,
 } from '../pieces.ts'
-import { bounded, compared, quotient, type Group } from '../group.ts'
+import { bounded, compared, quotient, type ComparedRow, type Group } from '../group.ts'
 import type { Runs } from '../../workload.ts'
 import type { PeerName, Setup } from '../side.ts'
 import { filePlaces, type OpenPlace } from '../stage.ts'
 import {
   bulkJobs,
   claims,
+  fleetJobs,
   headOfMillion,
   largeInputs as largeJobs,
   millions,
@@ -89,6 +91,59 @@ export function million(
         ),
       ),
     ],
+  }
+}
+
+const fleets = [1, 2, 4, 8] as const
+
+/** Whether more worker processes drain no slower than one. */
+export function fleet(
+  open: OpenPlace,
+  sized: Sizer,
+  peer: { readonly name: PeerName; readonly side: Unplaced; readonly jobs: number },
+): Group {
+  const pieces: Record<string, Piece> = {}
+  for (const processes of fleets) {
+    pieces[`errand-${processes}`] = drainedByFleet(open, errandBest, sized(fleetJobs), processes)
+    const theirs = sized(peer.jobs)
+    pieces[`${peer.name}-${processes}`] = drainedByFleet(open, peer.side, theirs, processes)
+  }
+  return {
+    name: 'fleet',
+    title: 'Drain by 1, 2, 4 and 8 worker processes',
+    note: 'On two cores the server and all processes compete. Errand keeps history, and is measured until its last job is settled; the peer until its last start. A process of eight runs 25,000 jobs, in which it still warms up.',
+    mostRuns: 3,
+    pieces,
+    shares: [],
+    rows: (measured) =>
+      fleets.flatMap((processes) => {
+        const figures = (figure: string): Partial<ComparedRow> => ({
+          best: measured(`errand-${processes}`, figure),
+          peers: { [peer.name]: measured(`${peer.name}-${processes}`, figure) },
+        })
+        const many = `${processes} ${processes === 1 ? 'process' : 'processes'}`
+        const least = { least: processes === 8 ? 0.9 : 1 }
+        const ours = (of: number): Runs => measured(`errand-${of}`, 'rate')
+        const theirs = measured(`${peer.name}-${processes}`, 'rate')
+        return [
+          compared(many, 'jobs/s', figures('rate'), [
+            ...(processes === 1
+              ? []
+              : [quotient('× one process', [ours(processes), ours(1)], least)]),
+            quotient(`× ${peer.name}`, [ours(processes), theirs]),
+          ]),
+          compared(`${many}, start included`, 'jobs/s', figures('rate with start')),
+          compared(`${many}, start to first job`, 'ms', figures('first start')),
+          compared(`${many}, jobs a claim`, 'jobs', {
+            best: measured(`errand-${processes}`, 'jobs a claim'),
+          }),
+          compared(`${many}, jobs a settle`, 'jobs', {
+            best: measured(`errand-${processes}`, 'jobs a settle'),
+          }),
+          compared(`${many}, CPU of workers per job`, 'µs', figures('worker cpu')),
+          compared(`${many}, CPU of the server per job`, 'µs', figures('drained cpu')),
+        ]
+      }),
   }
 }
 

@@ -8,6 +8,7 @@ import {
   bulkVerbs,
   errandBest,
   errandDefault,
+  fleet,
   idle,
   largeInputs,
   million,
@@ -27,7 +28,7 @@ export function postgresGroups(open: OpenPlace, sized: Sizer): readonly Group[] 
   return [
     enqueue(open, sized),
     drain(open, sized),
-    twoProcesses(open, sized),
+    fleet(open, sized, { name: 'graphile-worker', side: graphile, jobs: 100_000 }),
     pickUp(open, sized),
     million(open, sized, { 'graphile-worker': graphile, 'pg-boss': boss }),
     queuesUsedOnce(open, sized),
@@ -171,36 +172,6 @@ function drain(open: OpenPlace, sized: Sizer): Group {
         cost('WAL per job drained', 'bytes', 'drained wal'),
         cost('commits per job drained', 'commits', 'drained commits'),
         cost('dead tuples per job drained', 'rows', 'drained dead'),
-      ]
-    },
-  }
-}
-
-function twoProcesses(open: OpenPlace, sized: Sizer): Group {
-  const jobs = sized(100_000)
-  return {
-    name: 'two-processes',
-    title: 'Drain, two worker processes',
-    note: 'For information: on two cores the server and both processes compete.',
-    mostRuns: 2,
-    pieces: {
-      best: drained(open, errandBest, jobs, 2),
-      'graphile-worker': drained(open, graphile, jobs, 2),
-      'pg-boss': drained(open, boss, sized(50_000), 2),
-    },
-    shares: [],
-    rows: (measured) => {
-      const rate = (piece: string): readonly number[] => measured(piece, 'rate')
-      return [
-        compared(
-          'drain, results and history kept',
-          'jobs/s',
-          {
-            best: rate('best'),
-            peers: { 'graphile-worker': rate('graphile-worker'), 'pg-boss': rate('pg-boss') },
-          },
-          [quotient('× graphile-worker', [rate('best'), rate('graphile-worker')])],
-        ),
       ]
     },
   }

@@ -9,6 +9,7 @@ import {
   bulkVerbs,
   errandBest,
   errandDefault,
+  fleet,
   idle,
   largeInputs,
   million,
@@ -35,7 +36,11 @@ export function redisGroups({ synced, bare }: RedisPlaces, sized: Sizer): readon
     drain({ synced, bare }, sized),
     enqueue('enqueue-bare', 'Enqueue, no append-only file', { bare }, ['hundred'], sized),
     bareDrain(bare, sized),
-    twoProcesses(synced, sized),
+    fleet(synced, sized, {
+      name: 'bullmq',
+      side: { ...bull, history: 'none' },
+      jobs: drainJobs.bull,
+    }),
     pickUp(synced, sized),
     million(synced, sized, { bullmq: bull }),
     queuesUsedOnce(synced, sized),
@@ -198,31 +203,6 @@ function drainRow(what: string, suffix: '' | '-none', measured: Measured): Compa
       quotient('default / best', [rate('default'), rate('best')], { least: 0.7 }),
     ],
   )
-}
-
-function twoProcesses(open: OpenPlace, sized: Sizer): Group {
-  return {
-    name: 'two-processes',
-    title: 'Drain, two worker processes',
-    note: 'For information: on two cores the server and both processes compete.',
-    mostRuns: 2,
-    pieces: {
-      best: drained(open, errandBest, sized(200_000), 2),
-      bullmq: drained(open, { ...bull, history: 'none' }, sized(30_000), 2),
-    },
-    shares: [],
-    rows: (measured) => {
-      const [ours, theirs] = [measured('best', 'rate'), measured('bullmq', 'rate')]
-      return [
-        compared(
-          'drain, history kept by Errand only',
-          'jobs/s',
-          { best: ours, peers: { bullmq: theirs } },
-          [quotient('× BullMQ', [ours, theirs])],
-        ),
-      ]
-    },
-  }
 }
 
 function pickUp(open: OpenPlace, sized: Sizer): Group {

@@ -10,6 +10,7 @@ export type Sizer = ReturnType<typeof sizer>
 export const millions = 1_000_000
 /** Of a million waiting jobs, those whose rate is taken. */
 export const headOfMillion = 60_000
+export const fleetJobs = 200_000
 export const queuesUsedOnce = 100_000
 export const largeInputs = 4_000
 export const bulkJobs = 100_000

@@ -24,7 +24,8 @@ export async function drainJobs({ setup, jobs }: JobsPart): Promise<void> {
   await stop()
   const cpu = cpuMicroseconds() - cpuBefore
   await side.close()
-  await tell({ runs: ledger.runs, startedAt: ledger.startedAt, cpu } satisfies Drained)
+  const { runs, startedAt } = ledger
+  await tell({ runs, startedAt, seen: side.seen(), cpu } satisfies Drained)
 }
 
 /** Reads back what jobs came to. */

@@ -49,6 +49,7 @@ export async function openBullMq({ url, history }: Setup): Promise<Side> {
       await worker.waitUntilReady()
       return () => worker.close()
     },
+    seen: () => null,
     check: async (jobs) => {
       const counts = await queue.getJobCounts('waiting', 'active', 'failed', 'completed')
       const { waiting = NaN, active = NaN, failed = NaN, completed = NaN } = counts

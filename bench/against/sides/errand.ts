@@ -62,6 +62,11 @@ export function openErrand(
       await worker.start()
       return () => worker.stop()
     },
+    seen: () => ({
+      settledAt: watched.lastSettledAt,
+      claims: watched.calls.filter(({ verb }) => verb === 'claim').length,
+      settles: watched.calls.filter(({ verb }) => verb === 'settle').length,
+    }),
     check: async (jobs) => {
       if (history === 'kept') return checkResults({ errand }, jobs)
       const counts = await errand.jobs.counts()

@@ -54,6 +54,7 @@ export async function openGraphile({ url, purpose }: Setup): Promise<Side> {
       })
       return () => runner.stop()
     },
+    seen: () => null,
     check: async () => {
       const left = await waiting()
       if (left !== 0) throw new Error(`graphile-worker left ${left} jobs`)

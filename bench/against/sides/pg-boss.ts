@@ -55,6 +55,7 @@ export async function openPgBoss({ url, purpose }: Setup): Promise<Side> {
       })
       return () => boss.stop({ graceful: true, close: false })
     },
+    seen: () => null,
     check: async (jobs) => {
       const completed = await count('completed')
       if (completed !== jobs) throw new Error(`pg-boss completed ${completed} jobs of ${jobs}`)
