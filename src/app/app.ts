@@ -5,6 +5,7 @@ import { ErrandError } from '../core/errors.ts'
 import { nearest } from '../core/nearest.ts'
 import { refuseUnknownKeys } from '../core/option-keys.ts'
 import {
+  commonKeys,
   mostCount,
   normalise,
   resolve,
@@ -259,22 +260,7 @@ function readQueues(
   for (const [name, options] of Object.entries(queues)) {
     const where = `queues[${JSON.stringify(name)}]`
     readQueueName(name, where)
-    refuseUnknownKeys(
-      options,
-      [
-        'slots',
-        'unique',
-        'priority',
-        'retry',
-        'postpone',
-        'timeout',
-        'startWithin',
-        'deadline',
-        'losses',
-        'retention',
-      ],
-      where,
-    )
+    refuseUnknownKeys(options, ['slots', 'unique', ...commonKeys], where)
     const { slots, unique, ...common } = options
     read.set(name, {
       slots: slots === undefined ? null : readCount(slots, `${where}.slots`),

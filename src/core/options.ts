@@ -85,7 +85,8 @@ export interface StorableOptions extends Omit<CommonOptions, 'retry'> {
   readonly retry?: StorableRetry | RetryPreset
 }
 
-const commonKeys = [
+/** The names of the common options. */
+export const commonKeys = [
   'priority',
   'retry',
   'postpone',

@@ -1,9 +1,8 @@
 /** Which finished jobs have been kept long enough, and their removal in chunks. */
+import { workerRecordKeptMs } from '../bounds.ts'
 import { jobsLua } from './fragments.ts'
 import type { Partition } from './partitions/partition.ts'
 import { scriptOf } from './script.ts'
-
-const workerKeptMs = 24 * 60 * 60 * 1_000
 
 export const retentionLua: string = String.raw`
 -- The oldest job of those that are kept for one length of time; nil when there is none. Drops
@@ -110,7 +109,7 @@ export async function prune(
   partition: Partition,
   request: { readonly limit: number; readonly cap: number },
 ): Promise<number> {
-  const args = [request.limit, request.cap, workerKeptMs].map((n) => String(Math.floor(n)))
+  const args = [request.limit, request.cap, workerRecordKeptMs].map((n) => String(Math.floor(n)))
   return (await partition.run(PRUNE, args)) as number
 }
 
