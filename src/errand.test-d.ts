@@ -1,6 +1,13 @@
 /** What must and must not compile about apps. */
 import * as z from 'zod'
-import { createErrand, task, tasksWith, type EnqueuedJob } from './index.ts'
+import {
+  createErrand,
+  task,
+  tasksWith,
+  type BatchEnd,
+  type EnqueuedJob,
+  type Entry,
+} from './index.ts'
 import { memory } from './stores/memory/index.ts'
 import * as tasksModule from './testing/sample-tasks.ts'
 
@@ -126,3 +133,32 @@ const record = await errand.jobs.get('id')
 is<Equal<NonNullable<typeof record>['createdAt'], Date>>()
 // @ts-expect-error -- there is no such state
 await errand.jobs.list({ state: 'done' })
+
+// Entries of a batch fit their tasks, and so does its callback.
+const told = task({ name: 'told', run: (ended: BatchEnd) => ended.total })
+const dated = task({ name: 'dated', run: (input: { year: number; failed: number }) => input.year })
+const batch = await errand.batch([[resize, { path: 'a', width: '1' }]], { onEnd: told })
+is<Equal<Awaited<ReturnType<typeof batch.result>>, BatchEnd>>()
+await errand.batch([], { onEnd: [dated, { year: 2026, failed: 0 }] })
+await errand.batch([], { onEnd: [dated, ({ failed }) => ({ year: 2026, failed })] })
+await errand.batch(new Set<Entry>().values(), { onEnd: 'by name' })
+// @ts-expect-error -- the input does not fit the task
+await errand.batch([[resize, { path: 1 }]])
+// @ts-expect-error -- the input of the callback has no year
+await errand.batch([], { onEnd: [dated, { failed: 0 }] })
+// @ts-expect-error -- the end of a batch is no input of this task
+await errand.batch([], { onEnd: dated })
+
+// A queue and a task have no process to stop.
+await errand.control.pause({ queue: 'mail' }, { note: 'why' })
+await errand.control.pause({ task: 'ping' })
+await errand.control.stop({ group: 'api' })
+await errand.control.restart({ all: true })
+// @ts-expect-error
+await errand.control.stop({ queue: 'mail' })
+// @ts-expect-error
+await errand.control.drain({ task: 'ping' })
+// @ts-expect-error
+await errand.control.pause({ all: false })
+// @ts-expect-error
+await errand.control.resume({})

@@ -2,8 +2,10 @@
 import type { Codec } from '../core/codec.ts'
 import { toMs, type Duration } from '../core/duration.ts'
 import { ErrandError } from '../core/errors.ts'
+import { isInModule, readInModule, type InModule, type ModulePlace } from '../core/in-module.ts'
 import { nearest } from '../core/nearest.ts'
 import { refuseUnknownKeys } from '../core/option-keys.ts'
+import { readPauseWhen, type LoadBounds, type PauseWhen } from '../core/pause-when.ts'
 import {
   commonKeys,
   mostCount,
@@ -14,16 +16,29 @@ import {
   type Policy,
   type Unique,
 } from '../core/options.ts'
-import { collectTasks, type TaskList } from '../core/task-list.ts'
-import type { Definition } from '../core/task.ts'
+import { collectTasks, refuseCycles, type TaskList } from '../core/task-list.ts'
+import { isTask, type Definition } from '../core/task.ts'
 import { normaliseUnique, type UniqueLayer } from '../core/unique.ts'
-import { readCodec, readFunction, readList, readQueueName, refuseValue } from '../core/read.ts'
+import {
+  readCodec,
+  readFlag,
+  readFunction,
+  readList,
+  readQueueName,
+  readShape,
+  refuseValue,
+} from '../core/read.ts'
 import { shownValue } from '../core/shown.ts'
+import type { Wrap } from '../core/wrap.ts'
 import { EventHub } from '../observe/events.ts'
 import { logEvents, readLog, type Log } from '../observe/log.ts'
+import { sayFailures } from '../observe/say-failures.ts'
+import type { Telemetry } from '../observe/tracing.ts'
 import type { Store } from '../store/store.ts'
 import { ContextHolder } from './context.ts'
+import { importFunction } from './import-function.ts'
 import { loadTasks } from './load-tasks.ts'
+import { observedStore } from './observed-store.ts'
 
 /** A task whose handler is content with `Context`: what an app has beside is no harm. */
 interface TaskIn<Context> {
@@ -42,6 +57,11 @@ export type TaskSource<Context = never> =
 export interface QueueOptions extends CommonOptions {
   /** How many of its jobs one worker runs at a time. Default: the worker's slots. */
   readonly slots?: number
+  /**
+   * `max` is the most of its jobs that a worker claims ahead of free slots; 0 claims for free slots only. Default: as many as
+   * start while the next ones are claimed, at most 2,000.
+   */
+  readonly buffer?: { readonly max?: number }
   readonly unique?: Unique<unknown>
 }
 
@@ -57,16 +77,32 @@ export interface ErrandConfig<Context> extends CommonOptions {
   readonly lease?: Duration
   /** The longest an idle worker waits before it looks for work unasked. Default 30 s. */
   readonly poll?: Duration
-  /** Shared by all handlers of a process; made once when the first worker or inline run needs it. Disposed, with its disposable members, at stop. */
-  readonly context?: () => Context | Promise<Context>
+  /** From which load of its machine or container on a worker claims nothing. Default: none is looked at. */
+  readonly pauseWhen?: PauseWhen
+  /**
+   * Whether workers look after the store beside their jobs: rescue those of dead workers, prune and fire schedules. A function gets
+   * the index of the process among those of its supervisor, from 0. Default true.
+   */
+  readonly keeper?: boolean | ((index: number) => boolean)
+  /**
+   * Shared by all handlers of a process; made once when the first worker or inline run needs it. Disposed, with its disposable members, at stop.
+   * Isolated tasks have one only if it is named by its module, `inModule(…)`: then each of their threads and processes makes its own.
+   */
+  readonly context?: (() => Context | Promise<Context>) | InModule<() => Context | Promise<Context>>
+  /** Runs around each handler, outside of its task's own `wrap`; in the worker also for isolated tasks. */
+  readonly wrap?: Wrap<NoInfer<Context>>
   /** Encodes input, output and kept errors. Default: plain JSON. */
   readonly codec?: Codec
   /** Further codecs for jobs that were written with them. */
   readonly codecs?: readonly Codec[]
   /** The newest finished jobs that are kept beside what `retention` says. Default 1,000,000. */
   readonly keepAtMost?: number
+  /** Whether workers keep in the store what charts show: two days by the minute, a month by the hour. Default true. */
+  readonly history?: boolean
   /** Default: silent. */
   readonly log?: Log
+  /** Traces and measures, such as `openTelemetry()` of `errand/opentelemetry`. Default: nobody does. */
+  readonly telemetry?: Telemetry
 }
 
 const configKeys = [
@@ -76,16 +112,22 @@ const configKeys = [
   'slots',
   'lease',
   'poll',
+  'pauseWhen',
+  'keeper',
   'context',
+  'wrap',
   'codec',
   'codecs',
   'keepAtMost',
+  'history',
   'log',
+  'telemetry',
 ]
 
 /** A queue's settings, read. */
 export interface QueueSettings {
   readonly slots: number | null
+  readonly bufferMax: number | null
   readonly layer: Layer
   readonly unique: UniqueLayer | null | undefined
 }
@@ -99,6 +141,9 @@ const appDefaults = {
   keepAtMost: 1_000_000,
 } as const
 
+/** What a queue says of its jobs. */
+export type QueueDefaults = Pick<QueueSettings, 'layer' | 'unique'>
+
 const noLayer: Layer = {}
 
 /** Queues whose policies are remembered for one task; an app may be open to any number. */
@@ -108,11 +153,17 @@ export class App {
   readonly store: Store
   readonly events: EventHub = new EventHub()
   readonly context: ContextHolder
+  /** Where threads and processes import what makes a context, if it is given and named by its module. */
+  readonly contextPlace: ModulePlace | 'default' | 'unnamed'
+  readonly wrap: Wrap<never> | null
   readonly queues: ReadonlyMap<string, QueueSettings>
   readonly slots: number
   readonly leaseMs: number
   readonly pollMs: number
+  readonly loadBounds: LoadBounds | null
+  readonly keeper: boolean | ((index: number) => boolean)
   readonly keepAtMost: number
+  readonly history: boolean
   readonly codec: Codec | null
   readonly #codecs = new Map<string, Codec>()
   readonly #layer: Layer
@@ -136,14 +187,24 @@ export class App {
     const { slots = appDefaults.slots, keepAtMost = appDefaults.keepAtMost } = config
     const { lease = appDefaults.leaseMs, poll = appDefaults.pollMs } = config
     const { context = () => ({}), codec, codecs = [], tasks = [], queues = {} } = config
-    this.store = config.store
-    this.context = new ContextHolder(readFunction(context, `${where}.context`))
+    this.store = observedStore(config.store, this.events)
+    const place = isInModule(context) ? readInModule(context, `${where}.context`) : null
+    this.contextPlace = place ?? (config.context === undefined ? 'default' : 'unnamed')
+    this.context = new ContextHolder(
+      place === null
+        ? readFunction(context as () => unknown, `${where}.context`)
+        : async () => (await importFunction(place))(),
+    )
+    this.wrap = config.wrap === undefined ? null : readFunction(config.wrap, `${where}.wrap`)
     this.slots = readCount(slots, `${where}.slots`)
     this.leaseMs = toMs(lease, `${where}.lease`)
     if (this.leaseMs < 500)
       throw new ErrandError('invalid-option', `${where}.lease must be at least 500 ms.`)
     this.pollMs = toMs(poll, `${where}.poll`)
+    this.loadBounds = readPauseWhen(config.pauseWhen, `${where}.pauseWhen`)
+    this.keeper = readKeeper(config.keeper ?? true, `${where}.keeper`)
     this.keepAtMost = readCount(keepAtMost, `${where}.keepAtMost`)
+    this.history = readFlag(config.history ?? true, `${where}.history`)
     this.codec = codec === undefined ? null : readCodec(codec, `${where}.codec`)
     for (const [index, one] of readList(codecs, `${where}.codecs`, 'codecs').entries())
       this.addCodec(readCodec(one, `${where}.codecs[${index}]`))
@@ -151,14 +212,25 @@ export class App {
     this.queues = readQueues(queues)
     this.#sources = readSources([tasks].flat(), `${where}.tasks`)
     this.#root = root
-    if (config.log !== undefined) logEvents(this.events, readLog(config.log, `${where}.log`))
+    // Those that are given as they are need no loading to be looked at.
+    refuseCycles(this.#sources.filter(isTask))
+    if (config.log === undefined) sayFailures(this.events)
+    else logEvents(this.events, readLog(config.log, `${where}.log`))
+    if (config.telemetry !== undefined)
+      readShape(
+        config.telemetry,
+        ['attach'],
+        `${where}.telemetry`,
+        'come from openTelemetry()',
+      ).attach(this.events)
   }
 
   /** The app's tasks; loads modules named by globs at the first call. Rejects with the error of a module that fails to load. */
   tasks(): Promise<TaskList> {
     this.#loading ??= loadTasks(this.#sources, this.#root).then((tasks) => {
-      this.#registry = collectTasks(tasks)
-      for (const { definition } of tasks) {
+      const publishing = tasks.flatMap(({ definition }) => definition.publish).filter(isTask)
+      this.#registry = collectTasks([...tasks, ...publishing])
+      for (const { definition } of this.#registry.tasks) {
         if (definition.codec !== null) this.#codecs.set(definition.codec.name, definition.codec)
       }
       return this.#registry
@@ -184,10 +256,15 @@ export class App {
   /** Options of a job: those of the call over those of its task, its queue, the app, and the defaults. */
   policy(
     call: Layer | null,
-    task: { readonly name: string; readonly layer: Layer } | null,
+    task: {
+      readonly name: string
+      readonly layer: Layer
+      readonly ofQueues?: ReadonlyMap<string, QueueDefaults>
+    } | null,
     queue: string,
   ): Policy {
-    const levels = [task?.layer, this.queueSettings(queue)?.layer, this.#layer]
+    const settings = this.queueSettings(queue) ?? task?.ofQueues?.get(queue)
+    const levels = [task?.layer, settings?.layer, this.#layer]
     if (call !== null) return resolve(call, ...levels)
     const layer = task?.layer ?? noLayer
     const byQueue = this.#policies.get(layer) ?? new Map<string, Policy>()
@@ -209,7 +286,7 @@ export class App {
   queueNames(): readonly string[] {
     const names = new Set([...this.queues.keys(), 'default'])
     for (const task of this.#registry?.tasks ?? []) {
-      if (task.definition.queue !== null) names.add(task.definition.queue)
+      for (const queue of task.definition.queues) names.add(queue)
     }
     names.delete('*')
     return [...names]
@@ -260,15 +337,31 @@ function readQueues(
   for (const [name, options] of Object.entries(queues)) {
     const where = `queues[${JSON.stringify(name)}]`
     readQueueName(name, where)
-    refuseUnknownKeys(options, ['slots', 'unique', ...commonKeys], where)
-    const { slots, unique, ...common } = options
+    refuseUnknownKeys(options, ['slots', 'buffer', 'unique', ...commonKeys], where)
+    const { slots, buffer, unique, ...common } = options
     read.set(name, {
       slots: slots === undefined ? null : readCount(slots, `${where}.slots`),
+      bufferMax: buffer === undefined ? null : readBuffer(buffer, `${where}.buffer`),
       layer: normalise(common, where),
       unique: normaliseUnique(unique, `${where}.unique`),
     })
   }
   return read
+}
+
+function readBuffer(buffer: NonNullable<QueueOptions['buffer']>, where: string): number | null {
+  refuseUnknownKeys(buffer, ['max'], where)
+  if (buffer.max === undefined || buffer.max === 0) return buffer.max ?? null
+  return readCount(buffer.max, `${where}.max`)
+}
+
+/** Checks who looks after the store. */
+export function readKeeper<K extends boolean | ((index: number) => boolean)>(
+  keeper: K,
+  where: string,
+): K {
+  if (typeof keeper === 'boolean' || typeof keeper === 'function') return keeper
+  return refuseValue(where, 'true, false or a function of the index of the process', keeper)
 }
 
 /** Checks a count of slots or the like: a whole number from 1 to 1,000,000,000. */

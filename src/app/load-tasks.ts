@@ -3,7 +3,7 @@ import { glob } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { ErrandError } from '../core/errors.ts'
-import { isTask, type AnyTask } from '../core/task.ts'
+import { foundIn, isTask, type AnyTask } from '../core/task.ts'
 import type { TaskSource } from './app.ts'
 
 /** Loads all sources. A module that fails to load rejects with `invalid-task`, its own error as the cause. */
@@ -38,7 +38,9 @@ async function loadGlob(pattern: string, root: string): Promise<readonly AnyTask
       const message = cause instanceof Error ? cause.message : String(cause)
       throw new ErrandError('invalid-task', `${path} failed to load: ${message}`, { cause })
     })) as Readonly<Record<string, unknown>>
-    tasks.push(...tasksOf(module, null))
+    const found = tasksOf(module, null)
+    for (const task of found) foundIn(task, pathToFileURL(path).href)
+    tasks.push(...found)
   }
   return tasks
 }

@@ -4,12 +4,18 @@ import type { Codec } from '../core/codec.ts'
 import { ErrandError, type ErrandErrorCode } from '../core/errors.ts'
 import { fromJson, toJson } from '../core/json.ts'
 import type { App } from './app.ts'
+import { misfitOf } from './misfit.ts'
+
+type PayloadMisfit = Extract<ErrandErrorCode, 'invalid-input' | 'invalid-output'>
 
 /** Bounds of one payload, in bytes of UTF-8, as it is stored. */
 export const payloadBounds: { readonly warnBytes: number; readonly refuseBytes: number } = {
   warnBytes: 256 * 1024,
   refuseBytes: 1024 * 1024,
 }
+
+/** Issues that are looked at; an input of a megabyte may have as many. */
+const mostIssues = 20
 
 /** Writes a value as the text that a store keeps. Throws `not-json` and `too-large`. */
 export function encodePayload(app: App, value: unknown, codec: Codec | null, what: string): string {
@@ -60,7 +66,7 @@ function unknownCodec(name: string): ErrandError {
 export function validate(
   schema: StandardSchemaV1,
   value: unknown,
-  code: Extract<ErrandErrorCode, 'invalid-input' | 'invalid-output'>,
+  code: PayloadMisfit,
   what: string,
 ): unknown {
   const result = schema['~standard'].validate(value)
@@ -70,19 +76,16 @@ export function validate(
 
 function unwrap(
   result: StandardSchemaV1.Result<unknown>,
-  code: ErrandErrorCode,
+  code: PayloadMisfit,
   what: string,
 ): unknown {
   if (result.issues === undefined) return result.value
-  const issues = result.issues.map(({ message, path }) => ({ path: pathText(path), message }))
-  const text = issues
-    .map(({ path, message }) => (path === '' ? message : `${path}: ${message}`))
-    .join('; ')
-  throw new ErrandError(code, `${what} does not fit its schema: ${text}`, { details: { issues } })
-}
-
-function pathText(path: StandardSchemaV1.Issue['path']): string {
-  return (path ?? []).map((part) => String(typeof part === 'object' ? part.key : part)).join('.')
+  const told = result.issues.slice(0, mostIssues)
+  const issues = told.map(({ message, path = [] }) => ({
+    keys: path.map((part) => String(typeof part === 'object' ? part.key : part)),
+    message,
+  }))
+  throw misfitOf(code, what, issues, { more: result.issues.length - told.length })
 }
 
 function checkSize(app: App, bytes: number, what: string): void {

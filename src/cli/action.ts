@@ -1,5 +1,7 @@
 /** What every command shares: the global options, and the way from a handler to an exit code. */
+import { readFileSync } from 'node:fs'
 import type { Command } from 'commander'
+import { ErrandError } from '../core/errors.ts'
 import type { Errand } from '../errand.ts'
 import { describeError, exitCodeOf, type ExitCode } from './exit.ts'
 import { flushed, keepStdoutPure, remark } from './terminal.ts'
@@ -8,6 +10,7 @@ import { flushed, keepStdoutPure, remark } from './terminal.ts'
 export interface Globals {
   readonly config?: string
   readonly store?: string
+  readonly tokenFile?: string
   readonly json?: boolean
   readonly verbose?: boolean
   readonly logLevel?: string
@@ -33,11 +36,31 @@ export function action<Options extends object, Args extends readonly unknown[]>(
 
 async function outcome(globals: Globals, run: () => Promise<ExitCode>): Promise<ExitCode> {
   try {
+    if (globals.tokenFile !== undefined) takeToken(globals.tokenFile)
     return await run()
   } catch (error) {
     remark(describeError(error, globals.verbose === true))
     return exitCodeOf(error)
   }
+}
+
+/** Puts the token of a file where every store behind a manager looks for one. */
+function takeToken(file: string): void {
+  process.env['ERRAND_TOKEN'] = readToken(file)
+}
+
+function readToken(file: string): string {
+  let token: string
+  try {
+    token = readFileSync(file, 'utf8').trim()
+  } catch (cause) {
+    const why = cause instanceof Error ? cause.message : 'it cannot be read'
+    throw new ErrandError('invalid-option', `The token file ${file} is of no use: ${why}`, {
+      cause,
+    })
+  }
+  if (/^\S+$/.test(token)) return token
+  throw new ErrandError('invalid-option', `The token file ${file} must hold one token.`)
 }
 
 /** Ends the process once its output has left it. */

@@ -1,6 +1,7 @@
 /** How a command tells the shell how it went: the exit codes, and errors as one line. */
 import { isErrandError, type ErrandErrorCode } from '../core/errors.ts'
 import { errorText, messageOf, stackOf } from '../core/kept-error.ts'
+import { oneLine } from '../core/words.ts'
 
 /** What each code means; `--help` and docs/command-line.md show the same words. */
 export const exitCodes = {
@@ -9,6 +10,7 @@ export const exitCodes = {
   2: 'wrong use or configuration, or a store that cannot be opened',
   3: 'the store stopped answering in the middle: what was done is not known',
   4: 'a singleton that was to run once did not: another process has its lock',
+  5: 'an operator told the worker to restart: start it again',
 } as const
 
 export type ExitCode = keyof typeof exitCodes
@@ -19,6 +21,7 @@ const codeOf: Readonly<Record<ErrandErrorCode, ExitCode>> = {
   'duplicate-task': 2,
   'unknown-task': 2,
   'unknown-queue': 2,
+  'unknown-schedule': 2,
   'unknown-codec': 2,
   'invalid-config': 2,
   'missing-peer': 2,
@@ -37,12 +40,20 @@ const codeOf: Readonly<Record<ErrandErrorCode, ExitCode>> = {
   'result-timeout': 1,
   'not-committed': 1,
   'follow-up-loop': 1,
+  'cannot-start': 1,
+  'child-died': 1,
+  'program-failed': 1,
+  'call-changed': 1,
   'store-busy': 2,
   'store-unavailable': 2,
   'store-corrupt': 2,
   'store-too-new': 2,
   'store-replaced': 3,
   'unknown-outcome': 3,
+  unauthorized: 2,
+  forbidden: 2,
+  'protocol-mismatch': 2,
+  'invalid-signature': 1,
   'server-unavailable': 2,
   'server-refused': 2,
   overloaded: 3,
@@ -69,11 +80,6 @@ export function describeError(error: unknown, verbose: boolean): string {
 /** Sets a stack off, so that no line of a message passes for one of ours. */
 function indented(stack: string): string {
   return stack.replaceAll(/^/gm, '  ')
-}
-
-/** Joins a text's lines, each without what surrounds it. */
-export function oneLine(text: string): string {
-  return text.trim().replaceAll(/\s*\n\s*/g, ' ')
 }
 
 /** Tells whether only another process can use the store from now on. */

@@ -1,9 +1,10 @@
 /** The options that choose jobs, shared by the commands on jobs. */
 import type { Command } from 'commander'
-import type { JobFilter, JobSearch } from '../client/job-filter.ts'
+import { parseSearch, type JobFilter, type JobSearch } from '../client/job-filter.ts'
 import { ErrandError } from '../core/errors.ts'
 import { jobStates, type JobState } from '../core/job.ts'
 import { nearest } from '../core/nearest.ts'
+import { quoted } from '../core/words.ts'
 import { several } from './options.ts'
 import { readPast } from './times.ts'
 
@@ -16,6 +17,7 @@ export interface FilterOptions {
   readonly parent?: string
   readonly group?: string
   readonly tag?: string
+  readonly schedule?: string
   readonly input?: string
   readonly output?: string
   readonly createdFrom?: string
@@ -35,6 +37,7 @@ export function addFilters(command: Command): Command {
     .option('--parent <id>', 'followed from this job')
     .option('--group <id>', 'of this group')
     .option('--tag <tag>', 'with this tag')
+    .option('--schedule <name>', 'of the ticks of this schedule')
     .option('--input <path=value>', 'with this value in the input, such as order.id=7')
     .option('--output <path=value>', 'with this value in the output')
     .option('--created-from <when>', 'enqueued since a date, or so long ago: 2h')
@@ -55,6 +58,7 @@ export function readFilter(options: FilterOptions): JobFilter | null {
     ...(options.parent === undefined ? {} : { parent: options.parent }),
     ...(options.group === undefined ? {} : { group: options.group }),
     ...(options.tag === undefined ? {} : { tag: options.tag }),
+    ...(options.schedule === undefined ? {} : { schedule: options.schedule }),
     ...readSearch(options),
     ...(created === null ? {} : { created }),
     ...(finished === null ? {} : { finished }),
@@ -62,24 +66,12 @@ export function readFilter(options: FilterOptions): JobFilter | null {
   return Object.keys(filter).length === 0 ? null : filter
 }
 
-/** Reads `order.id=7`: keys with dots between them, and JSON, or else a text. */
 function readSearch({ input, output }: FilterOptions): { readonly search?: JobSearch } {
   if (input === undefined && output === undefined) return {}
   if (input !== undefined && output !== undefined)
     throw new ErrandError('invalid-option', 'Give either --input or --output, not both.')
   const side = input === undefined ? 'output' : 'input'
-  const [, path, value] = /^([^=]*)=([^]*)$/.exec(input ?? output ?? '') ?? []
-  if (path === undefined || value === undefined)
-    throw new ErrandError('invalid-option', `--${side} takes a path and a value: order.id=7`)
-  return { search: { in: side, path: path === '' ? [] : path.split('.'), equals: jsonOr(value) } }
-}
-
-function jsonOr(text: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch {
-    return text
-  }
+  return { search: parseSearch(input ?? output ?? '', side, `--${side}`) }
 }
 
 /** Writes filter options again, for a command to type next. */
@@ -92,6 +84,7 @@ export function filterArguments(options: FilterOptions): readonly string[] {
     ['--parent', options.parent],
     ['--group', options.group],
     ['--tag', options.tag],
+    ['--schedule', options.schedule],
     ['--input', options.input],
     ['--output', options.output],
     ['--created-from', options.createdFrom],
@@ -100,11 +93,6 @@ export function filterArguments(options: FilterOptions): readonly string[] {
     ['--finished-to', options.finishedTo],
   ]
   return given.flatMap(([name, value]) => (value === undefined ? [] : [name, quoted(value)]))
-}
-
-/** Quotes a word for a shell, if it needs that. */
-export function quoted(word: string): string {
-  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`
 }
 
 function readStates(given: readonly string[]): readonly JobState[] {

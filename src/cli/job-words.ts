@@ -1,7 +1,7 @@
 /** Jobs in words: how their states look and what there is to say about each. */
 import type { JobRecord } from '../client/job-record.ts'
 import type { JobState } from '../core/job.ts'
-import { oneLine } from './exit.ts'
+import { oneLine } from '../core/words.ts'
 import { paint } from './terminal.ts'
 import { between, fromNow } from './times.ts'
 
@@ -54,11 +54,6 @@ export function remarkOn(job: JobRecord, now: number = Date.now()): string {
     case 'discarded':
       return job.reason ?? ''
   }
-}
-
-/** A count with its noun: `1 job`, `12,000 jobs`. */
-export function counted(count: number, noun: string): string {
-  return `${count.toLocaleString('en')} ${noun}${count === 1 ? '' : 's'}`
 }
 
 function joined(...parts: readonly string[]): string {

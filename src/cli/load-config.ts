@@ -4,7 +4,7 @@ import { relative, resolve } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import { ErrandError } from '../core/errors.ts'
 import type { Errand } from '../errand.ts'
-import { oneLine } from './exit.ts'
+import { oneLine } from '../core/words.ts'
 
 /** Names of configuration files, in the order in which they are looked for. */
 export const configNames: readonly string[] = [

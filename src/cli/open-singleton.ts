@@ -8,6 +8,7 @@ import { isSingleton, type AnySingleton } from '../singleton/singleton.ts'
 import type { Globals } from './action.ts'
 import { findConfig } from './load-config.ts'
 import { openApp } from './open-app.ts'
+import { refuseHttp } from './refuse-http.ts'
 
 interface Found {
   readonly errand: Errand
@@ -25,15 +26,29 @@ export async function openSingletonApp(
 ): Promise<Found> {
   if (!isFile(name)) {
     const errand = await openApp(globals)
-    return { errand, singleton: errand.singletons.find(name) }
+    return withLock({ errand, singleton: errand.singletons.find(name) }, lock)
   }
   const singleton = await singletonIn(name)
   const hasApp = findConfig(globals.config) !== null || globals.store !== undefined
-  const needsStore =
-    (lock ?? process.env['ERRAND_RUN_LOCK'] ?? singleton.definition.lock ?? 'store') === 'store'
-  if (hasApp || needsStore) return { errand: await openApp(globals), singleton }
+  if (hasApp || isInStore(singleton, lock))
+    return withLock({ errand: await openApp(globals), singleton }, lock)
   const { memory } = await import('../stores/memory/index.ts')
   return { errand: createErrand({ store: memory() }), singleton }
+}
+
+/** A lock that a manager holds for others would be lost whenever the way to it is. */
+function withLock(found: Found, lock: string | false | undefined): Found {
+  if (isInStore(found.singleton, lock))
+    refuseHttp(
+      found.errand.store,
+      'run',
+      'its lock would hang on the way to the manager. Name the database itself, or another lock: --lock consul.',
+    )
+  return found
+}
+
+function isInStore({ definition }: AnySingleton, lock: string | false | undefined): boolean {
+  return (lock ?? process.env['ERRAND_RUN_LOCK'] ?? definition.lock ?? 'store') === 'store'
 }
 
 function isFile(name: string): boolean {

@@ -20,6 +20,7 @@ const opened: Readonly<Record<string, readonly [kind: string, location: RegExp]>
     'redis',
     /^one:7000, two:7001, three:7002$/,
   ],
+  'https://manager.example/jobs/': ['http', /^https:\/\/manager\.example\/jobs$/],
 }
 
 for (const [url, [kind, location]] of Object.entries(opened)) {
@@ -53,7 +54,8 @@ const refused: Readonly<Record<string, RegExp>> = {
   'redis://:x?secret@db': /Percent-encode/,
   'redis://:secret@db/shop': /number of a database/,
   'mysql://me:x/secret@db/app': /postgres:\/\/user@host\/database/,
-  'https://manager.example': /HTTP store is not built in yet/,
+  'https://me:secret@manager.example': /put a token in ERRAND_TOKEN/,
+  'https://manager.example?token=secret': /no parameters/,
   'mysql://db/app': /Stores are sqlite:/,
 }
 

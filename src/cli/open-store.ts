@@ -13,10 +13,11 @@ const stores: Readonly<Record<string, Open>> = {
   postgresql: openPostgres,
   redis: openRedis,
   rediss: openRedis,
-  http: refuseHttp,
-  https: refuseHttp,
+  http: openHttp,
+  https: openHttp,
 }
-const examples = 'sqlite:errand.db, postgres://user@host/database, redis://host:6379'
+const examples =
+  'sqlite:errand.db, postgres://user@host/database, redis://host:6379, https://manager'
 
 /**
  * Makes the store of a URL without opening it. Throws `invalid-option` for what is none.
@@ -117,8 +118,9 @@ function flagOf(url: string, name: string, value: string): boolean {
   return value === 'true'
 }
 
-async function refuseHttp(url: string): Promise<Store> {
-  throw refused(url, `The HTTP store is not built in yet; there are ${examples}.`)
+async function openHttp(url: string): Promise<Store> {
+  const { http } = await import('../stores/http/index.ts')
+  return http({ url })
 }
 
 function refused(url: string, why: string): ErrandError {

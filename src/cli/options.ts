@@ -36,3 +36,21 @@ export function durationOrNone(text: string): Duration | 'none' {
 export function several(text: string, before: readonly string[] | undefined): readonly string[] {
   return [...(before ?? []), text]
 }
+
+/** Reads how many in how long, such as `600/1m`. */
+export function rate(text: string): { readonly requests: number; readonly per: Duration } {
+  const [requests = '', per = ''] = text.split('/')
+  try {
+    return { requests: count(requests), per: duration(per) }
+  } catch {
+    throw new InvalidArgumentError('It must be a number in a time, such as 600/1m.')
+  }
+}
+
+/** Reads where to listen: a port of this machine alone, or an address with a port. */
+export function listenAt(text: string): { readonly host: string; readonly port: number } {
+  const [, host = '127.0.0.1', digits = ''] = /^(?:(\S+):)?(\d{1,5})$/.exec(text) ?? []
+  const port = Number(digits)
+  if (digits !== '' && port <= 65_535) return { host: host.replace(/^\[(.*)\]$/, '$1'), port }
+  throw new InvalidArgumentError('It is a port from 0 to 65535, or an address as 0.0.0.0:9464.')
+}

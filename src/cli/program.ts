@@ -2,6 +2,7 @@
 import { Command, CommanderError, Option } from 'commander'
 import { end } from './action.ts'
 import { addCheck } from './commands/check.ts'
+import { addControl } from './commands/control.ts'
 import { addDoctor } from './commands/doctor.ts'
 import { addEnqueue } from './commands/enqueue.ts'
 import { addInit } from './commands/init.ts'
@@ -9,9 +10,16 @@ import { addJobs } from './commands/jobs.ts'
 import { addMigrate } from './commands/migrate.ts'
 import { addQueues } from './commands/queues.ts'
 import { addRun } from './commands/run.ts'
+import { addSchedules } from './commands/schedules.ts'
+import { addServe } from './commands/serve.ts'
+import { addSources } from './commands/sources.ts'
+import { addTokens } from './commands/tokens.ts'
+import { addTop } from './commands/top.ts'
 import { addWorker } from './commands/worker.ts'
 import { addWorkers } from './commands/workers.ts'
-import { exitCodes, oneLine } from './exit.ts'
+import { addWorkflows } from './commands/workflows.ts'
+import { oneLine } from '../core/words.ts'
+import { exitCodes } from './exit.ts'
 import { examples } from './help.ts'
 import { visible } from '../core/shown.ts'
 import { version } from '../core/version.ts'
@@ -56,6 +64,12 @@ function makeProgram(): Command {
         'store to use in place of the configured one, such as sqlite:errand.db',
       ).env('ERRAND_STORE'),
     )
+    .addOption(
+      new Option(
+        '--token-file <file>',
+        'the token for a manager, where ERRAND_TOKEN does not hold it',
+      ).env('ERRAND_TOKEN_FILE'),
+    )
     .option('--json', 'write one JSON value to stdout, for programs')
     .option('--verbose', 'show the stack of an error')
     .addOption(
@@ -79,14 +93,21 @@ function makeProgram(): Command {
   for (const add of [
     addInit,
     addWorker,
+    addServe,
+    addSources,
     addRun,
     addCheck,
     addEnqueue,
     addJobs,
     addQueues,
+    addSchedules,
     addWorkers,
+    addWorkflows,
+    addControl,
+    addTokens,
     addMigrate,
     addDoctor,
+    addTop,
   ])
     add(program)
   return program

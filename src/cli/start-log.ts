@@ -1,4 +1,5 @@
 /** The log of a command that goes on until it is stopped. */
+import { ownProcess, shownPlace } from '../loops/own-process.ts'
 import type { Errand } from '../errand.ts'
 import { hasOwnLog } from '../observe/own-log.ts'
 import type { Globals } from './action.ts'
@@ -10,6 +11,12 @@ export async function startLog(errand: Errand, options: Globals): Promise<void> 
     import('../observe/log.ts'),
     import('./logger.ts'),
   ])
-  const usual = process.stdout.isTTY && !options.json ? 'pretty' : 'json'
-  logEvents(errand, await makeLogger(options.logLevel ?? 'info', options.logFormat ?? usual))
+  const place = ownProcess()
+  const name = place === null ? null : `errand worker ${shownPlace(place)}`
+  logEvents(errand, await makeLogger(options.logLevel ?? 'info', logFormat(options), name))
+}
+
+/** As the options say it, else pretty on a terminal. */
+export function logFormat(options: Globals): 'pretty' | 'json' {
+  return options.logFormat ?? (process.stdout.isTTY && !options.json ? 'pretty' : 'json')
 }

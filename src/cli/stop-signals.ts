@@ -7,12 +7,18 @@ import { constants } from 'node:os'
 import { remark } from './terminal.ts'
 
 /** SIGHUP is what a terminal sends when it is closed. */
-const signals = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const
+const stopSignals = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const
 const sameWishMs = 1_000
 
+/** Calls `then` at each signal, where the system has it. */
+export function onSignal(signal: 'SIGUSR2', then: () => void): void {
+  if (process.platform !== 'win32') process.on(signal, then)
+}
+
 /** Calls `stop` at the first signal; another one, a second or more later, ends the process at once. */
-export function onStopSignal(stop: () => void): void {
+export function onStopSignal(stop: () => void, more: readonly 'SIGUSR2'[] = []): void {
   let firstAt: number | null = null
+  const signals = [...stopSignals, ...(process.platform === 'win32' ? [] : more)]
   for (const signal of signals) {
     process.on(signal, () => {
       if (firstAt !== null) {

@@ -63,11 +63,34 @@ export function widthOf(text: string): number {
   return text.replaceAll(ownColours, '').length
 }
 
+const writers: (() => Promise<void>)[] = []
+
+/** Has the end of the process wait for a writer of its own to stdout, such as a log. */
+export function waitAtEnd(written: () => Promise<void>): void {
+  writers.push(written)
+}
+
 /** Resolves when what was written has left the process. */
 export async function flushed(): Promise<void> {
+  await Promise.all(writers.map((written) => written()))
   await Promise.all(
     [writeOut, process.stderr.write.bind(process.stderr)].map(
       (write) => new Promise<void>((resolve) => write('', () => resolve())),
     ),
   )
+}
+
+/** Takes the whole screen of the terminal, which comes back as it was. */
+export function enterScreen(): void {
+  writeOut(`${escape}[?1049h${escape}[?25l`)
+}
+
+export function leaveScreen(): void {
+  writeOut(`${escape}[?25h${escape}[?1049l`)
+}
+
+/** Shows lines in place of what the screen shows, without a flicker. */
+export function drawScreen(lines: readonly string[]): void {
+  const drawn = lines.map((one) => `${visible(one).replaceAll(mark, escape)}${escape}[K`)
+  writeOut(`${escape}[H${drawn.join('\r\n')}${escape}[J`)
 }

@@ -115,7 +115,7 @@ describe('enqueue by name', () => {
     await errand.enqueue('images.resize', good)
   })
 
-  it('reads the registry once for many calls, and again after ten seconds', async () => {
+  it('reads the registry once for many calls, and again after a second, so that a schema that changed is used', async () => {
     const clock = new VirtualClock()
     let reads = 0
     const store = spying(memory({ clock }), (call) => void (call === 'tasks' && reads++))
@@ -125,7 +125,7 @@ describe('enqueue by name', () => {
     await errand.enqueue('a', 'x')
     assert.equal(reads, 1)
     await register(store, task({ name: 'a', input: z.number() }))
-    await clock.advance(10_000)
+    await clock.advance(1_000)
     await errand.enqueue('a', 1)
     assert.equal(reads, 2)
     await assert.rejects(errand.enqueue('a', 'x'), { code: 'invalid-input' })

@@ -1,9 +1,8 @@
 /** Reads filters of jobs. */
 import { ErrandError } from '../core/errors.ts'
-import type { JobState } from '../core/job.ts'
+import { readStates, type JobState } from '../core/job.ts'
 import { refuseUnknownKeys } from '../core/option-keys.ts'
-import { canonicalJson, fromJson, toJson } from '../core/json.ts'
-import { readStates } from '../core/options.ts'
+import { canonicalJson, fromJson, pointerKeys, toJson } from '../core/json.ts'
 import { readChoice, readList } from '../core/read.ts'
 import { isPlain } from '../core/text.ts'
 import type { ListQuery, Search } from '../store/readers.ts'
@@ -17,6 +16,8 @@ export interface JobFilter {
   readonly parent?: string
   readonly group?: string
   readonly tag?: string
+  /** Of the ticks of this schedule. */
+  readonly schedule?: string
   /** A value inside the JSON of the input, or of the output with `in: 'output'`; jobs with a codec match nothing. */
   readonly search?: JobSearch
   readonly created?: { readonly from?: Date; readonly to?: Date }
@@ -40,6 +41,7 @@ export const filterKeys: readonly string[] = [
   'parent',
   'group',
   'tag',
+  'schedule',
   'search',
   'created',
   'finished',
@@ -72,6 +74,7 @@ export function readFilter(filter: JobFilter, where: string): FilterQuery {
     ...text('parent', filter.parent, where),
     ...text('group', filter.group, where),
     ...text('tag', filter.tag, where),
+    ...text('schedule', filter.schedule, where),
     ...readSearch(filter.search, `${where}.search`),
     ...rename(text('key', filter.key, where)),
     ...span('created', filter.created, where),
@@ -113,6 +116,26 @@ function readSearch(search: JobSearch | undefined, where: string): { readonly se
       path: keys.map(String),
       equals: canonicalJson(fromJson(toJson(equals, `${where}.equals`), `${where}.equals`)),
     },
+  }
+}
+
+/**
+ * Reads a search as people type it, `order.id=7`: keys with dots between them, or a JSON pointer as
+ * in `/order/id=7`, and JSON, or else a text. Throws `invalid-option`.
+ */
+export function parseSearch(text: string, side: 'input' | 'output', where: string): JobSearch {
+  const [, path, value] = /^([^=]*)=([^]*)$/.exec(text) ?? []
+  if (path === undefined || value === undefined)
+    throw new ErrandError('invalid-option', `${where} takes a path and a value: order.id=7`)
+  const keys = path.startsWith('/') ? pointerKeys(path) : path.split('.')
+  return { in: side, path: path === '' ? [] : keys, equals: jsonOr(value) }
+}
+
+function jsonOr(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return text
   }
 }
 

@@ -9,6 +9,7 @@ import {
 import type { StoredJob } from '../store/job.ts'
 import type { App } from '../app/app.ts'
 import { decodeAttempts } from '../app/attempts.ts'
+import { readTick } from '../app/new-job.ts'
 import { decodePayload } from '../app/payload.ts'
 
 export interface JobRecord extends Counters {
@@ -34,6 +35,9 @@ export interface JobRecord extends Counters {
   readonly group: string | null
   readonly tags: readonly string[]
   readonly headers: Readonly<Record<string, string>>
+  /** The schedule that it is a tick of, and the planned time of that. */
+  readonly schedule: string | null
+  readonly plannedAt: Date | null
   readonly worker: string | null
   readonly progress: unknown
   readonly cancelAsked: boolean
@@ -63,6 +67,7 @@ export interface JobRun {
 /** Decodes a job. Never throws: what cannot be decoded here is left undefined, or left out. */
 export function toRecord(app: App, job: StoredJob): JobRecord {
   const { counters, codec } = job
+  const tick = readTick(job.options)
   return {
     id: job.id,
     task: job.task,
@@ -87,6 +92,8 @@ export function toRecord(app: App, job: StoredJob): JobRecord {
     group: job.group,
     tags: job.tags,
     headers: job.headers,
+    schedule: tick?.schedule ?? null,
+    plannedAt: tick === undefined ? null : new Date(tick.plannedAt),
     worker: job.worker,
     progress: job.progress === null ? undefined : decodeOrNot(app, job.progress, null),
     cancelAsked: job.cancelAsked,
@@ -103,7 +110,10 @@ export function toRecord(app: App, job: StoredJob): JobRecord {
 }
 
 /** The errors of a job's kept attempts that can be decoded here, oldest first. */
-export function decodeErrors(app: App, job: StoredJob): readonly KeptError[] {
+export function decodeErrors(
+  app: App,
+  job: Pick<StoredJob, 'attempts' | 'codec'>,
+): readonly KeptError[] {
   return decodeAttempts(app, job.attempts, job.codec).flatMap(({ error }) => error ?? [])
 }
 

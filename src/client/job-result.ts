@@ -8,8 +8,14 @@ import type { AttemptScope } from '../app/attempt-scope.ts'
 import { decodePayload } from '../app/payload.ts'
 import { decodeErrors } from './job-record.ts'
 
+/** What is looked at of a job's end. */
+export type Ended = Pick<
+  StoredJob,
+  'id' | 'task' | 'state' | 'codec' | 'output' | 'reason' | 'attempts'
+>
+
 /** The output of a completed job. Throws `job-failed`, `job-cancelled` or `job-discarded` for other ends. */
-export function outputOf(app: App, job: StoredJob): unknown {
+export function outputOf(app: App, job: Ended): unknown {
   const { id, task, reason } = job
   switch (job.state) {
     case 'completed':
@@ -63,7 +69,7 @@ export function timedOut(
       : standing(last, waitedMs)
   const starved =
     scope !== undefined && last !== null && last.queue === scope.job.queue
-      ? ` It was awaited inside ${scope.job.task} ${scope.job.id}, which is in the same queue: parents that await children in their own queue may hold all slots. Give the children a queue of their own, or use onSuccess.`
+      ? ` It was awaited inside ${scope.job.task} ${scope.job.id}, which is in the same queue: parents that await children in their own queue may hold all slots. Await them by job.call(), which gives the slot back meanwhile.`
       : ''
   return new ErrandError('result-timeout', why + starved, {
     details: { id, state: last?.state ?? null, queue: last?.queue ?? null },
@@ -92,7 +98,7 @@ function standing(job: StoredJob, waitedMs: number): string {
   }
 }
 
-function failed(app: App, job: StoredJob): ErrandError {
+function failed(app: App, job: Ended): ErrandError {
   const { id, task, reason } = job
   const errors = decodeErrors(app, job)
   const last = errors.at(-1)

@@ -302,6 +302,7 @@ describe('workers', () => {
       queues: ['*'],
       slots: 3,
       running: [],
+      schedules: null,
       startedAt: clock.now(),
       lastSeenAt: 0,
     }

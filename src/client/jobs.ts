@@ -10,6 +10,7 @@ import { readFunction, readSignal, readText, refuseValue } from '../core/read.ts
 import { shownValue } from '../core/shown.ts'
 import type { ListQuery, Page, QueueCount } from '../store/readers.ts'
 import type { Store } from '../store/store.ts'
+import { cancelJobs } from '../app/cancel.ts'
 import type { Client } from './client.ts'
 import { filterKeys, readFilter, statesFor, type FilterQuery } from './job-filter.ts'
 import type { JobFilter } from './job-filter.ts'
@@ -29,10 +30,11 @@ export type Tally<Answer extends string> = Readonly<Partial<Record<Answer, numbe
 export interface Jobs {
   /** Null when the job is unknown: never stored, removed, or beyond its retention. */
   get(id: string): Promise<JobRecord | null>
-  /** Newest first. `limit` default 100, at most 1,000. */
-  list(
-    filter?: JobFilter & { readonly limit?: number; readonly after?: string },
-  ): Promise<{ readonly jobs: readonly JobRecord[]; readonly next: string | null }>
+  /**
+   * Newest first. `limit` default 100, at most 1,000. A tag, a schedule or a search looks at a bounded
+   * number of jobs, which `scanned` says: a page may be short while `next` is not null.
+   */
+  list(filter?: JobFilter & { readonly limit?: number; readonly after?: string }): Promise<JobPage>
   counts(): Promise<readonly QueueCount[]>
   logs(id: string): Promise<readonly LogLine[]>
   /** Waits for the end and answers the output, from any process. Rejects with `job-failed`, `job-cancelled`, `job-discarded`, `job-missing` or `result-timeout`. */
@@ -50,8 +52,22 @@ export interface Jobs {
   take(id: string): Promise<JobRecord | null>
 }
 
+/** A page of jobs. */
+interface JobPage {
+  readonly jobs: readonly JobRecord[]
+  readonly next: string | null
+  readonly scanned?: number
+}
+
 /** Most jobs of one page, and of one call of a verb. */
 const jobsBounds = { page: 1_000, defaultPage: 100, chunk: 500 } as const
+
+/** The states of the jobs that each verb on a filter looks at. */
+export const verbStates: Readonly<Record<'cancel' | 'retry' | 'remove', readonly JobState[]>> = {
+  cancel: ['blocked', 'scheduled', 'ready', 'running'],
+  retry: ['failed', 'cancelled', 'discarded'],
+  remove: ['blocked', 'scheduled', 'ready', ...finalStates],
+}
 
 const bulkKeys = ['signal', 'onProgress'] as const
 
@@ -86,7 +102,7 @@ export function createJobs(client: Client): Jobs {
       const query = await withNames(client, readFilter(rest, where))
       const cursor = after === undefined ? {} : { after }
       const page = await client.call((store) => store.list({ ...query, limit, ...cursor }))
-      return { jobs: page.jobs.map((job) => toRecord(app, job)), next: page.next }
+      return { ...page, jobs: page.jobs.map((job) => toRecord(app, job)) }
     },
 
     async counts() {
@@ -110,15 +126,15 @@ export function createJobs(client: Client): Jobs {
       const why = readReason(reason, `${name}.reason`)
       return apply(client, target, bulk, {
         name,
-        fits: ['blocked', 'scheduled', 'ready', 'running'],
-        act: (store, ids) => store.cancel(ids, why),
+        fits: verbStates.cancel,
+        act: (store, ids) => cancelJobs(store, ids, why),
       })
     },
 
     async retry(target, options) {
       return apply(client, target, options, {
         name: 'jobs.retry()',
-        fits: ['failed', 'cancelled', 'discarded'],
+        fits: verbStates.retry,
         act: (store, ids) => store.retry(ids),
       })
     },
@@ -126,7 +142,7 @@ export function createJobs(client: Client): Jobs {
     async remove(target, options) {
       return apply(client, target, options, {
         name: 'jobs.remove()',
-        fits: ['blocked', 'scheduled', 'ready', ...finalStates],
+        fits: verbStates.remove,
         act: (store, ids) => store.remove(ids),
       })
     },

@@ -15,7 +15,7 @@ import { readFlag, readSignal } from '../core/read.ts'
 import type { StoredJob } from '../store/job.ts'
 import type { App } from '../app/app.ts'
 import { attemptScope, type AttemptScope } from '../app/attempt-scope.ts'
-import { answered } from '../loops/call-deadline.ts'
+import { answered, userCallMs } from '../loops/call-deadline.ts'
 import { keepAlive } from '../loops/keep-alive.ts'
 import type { ResultOptions } from './enqueued-job.ts'
 import { missing, outputOf, timedOut } from './job-result.ts'
@@ -40,6 +40,8 @@ interface Wait {
   readonly id: string
   readonly take: boolean
   readonly timeoutMs: number
+  /** What a job that has ended gives: its output, or what it throws. */
+  readonly read: (job: StoredJob) => unknown
   readonly scope: AttemptScope | undefined
   /** Whether the job was seen in the store, or stored by this process. */
   known: boolean
@@ -79,8 +81,25 @@ export class Results {
     const timeoutMs = Math.max(0, Math.min(asked, ownMs))
     const signals = [options.signal, scope?.signal].filter((signal) => signal !== undefined)
     const signal = signals.length > 1 ? AbortSignal.any(signals) : signals[0]
-    signal?.throwIfAborted()
+    const read = (job: StoredJob): unknown => outputOf(this.#app, job)
+    const take = options.take === true
+    return this.#await({ id, take, timeoutMs, scope, read, known: stored }, signal)
+  }
 
+  /** Waits for the end of a job that is known to be stored, for as long as that takes. */
+  async ended(id: string, signal: AbortSignal): Promise<StoredJob> {
+    if (this.#isClosed) throw closed()
+    const read = (job: StoredJob): StoredJob => job
+    const given = { id, take: false, timeoutMs: Infinity, scope: undefined, read, known: true }
+    return (await this.#await(given, signal)) as StoredJob
+  }
+
+  async #await(
+    given: Omit<Wait, 'last' | 'settle'>,
+    signal: AbortSignal | undefined,
+  ): Promise<unknown> {
+    signal?.throwIfAborted()
+    const { timeoutMs } = given
     const { promise, resolve, reject } = Promise.withResolvers<unknown>()
     const settle = (end: () => unknown): void => {
       if (!this.#waits.delete(wait)) return
@@ -91,18 +110,13 @@ export class Results {
       }
       if (this.#waits.size === 0) this.#rest()
     }
-    const wait: Wait = {
-      id,
-      take: options.take === true,
-      timeoutMs,
-      scope,
-      known: stored,
-      last: null,
-      settle,
-    }
+    const wait: Wait = { ...given, last: null, settle }
     const abort = (): void => settle(() => signal?.throwIfAborted())
     signal?.addEventListener('abort', abort, { once: true })
-    const stopTimer = clock.after(timeoutMs, () => void this.#lookOnceMore(wait))
+    const stopTimer =
+      timeoutMs === Infinity
+        ? () => undefined
+        : this.#app.store.clock.after(timeoutMs, () => void this.#lookOnceMore(wait))
     this.#add(wait)
     try {
       return await promise
@@ -150,9 +164,12 @@ export class Results {
     this.#isServing = true
     let unwatch = (): void => undefined
     try {
-      unwatch = this.#app.store.watch((hint) => {
-        if (hint === 'finished') this.#wake()
-      })
+      unwatch = this.#app.store.watch(
+        (hint) => {
+          if (hint === 'finished') this.#wake()
+        },
+        ['finished'],
+      )
       while (this.#waits.size > 0) {
         // Waits that begin in the same turn as the first share its read.
         await new Promise(setImmediate)
@@ -209,10 +226,13 @@ export class Results {
     byId: ReadonlyMap<string, readonly Wait[]>,
   ): Promise<void> {
     const { store } = this.#app
-    const jobs = await answered(store.clock, store.get(ids), 'timeout')
+    const jobs = await answered(store.clock, store.get(ids), { withinMs: userCallMs })
     const ended = ids.filter((id, i) => this.#deliver(jobs[i] ?? null, byId.get(id) ?? []))
     if (ended.length === 0) return
-    const taken = await answered(store.clock, store.take(ended), 'unknown-outcome')
+    const taken = await answered(store.clock, store.take(ended), {
+      withinMs: userCallMs,
+      code: 'unknown-outcome',
+    })
     for (const [i, id] of ended.entries()) this.#handOver(taken[i] ?? null, byId.get(id) ?? [])
   }
 
@@ -230,7 +250,7 @@ export class Results {
       wait.last = job
       if (!isFinal(job.state) || !this.#waits.has(wait)) continue
       if (wait.take) isWanted = true
-      else wait.settle(() => outputOf(this.#app, job))
+      else wait.settle(() => wait.read(job))
     }
     return isWanted
   }
@@ -245,7 +265,7 @@ export class Results {
       left = null
       wait.settle(() => {
         if (own === null) throw missing(wait.id, true)
-        return outputOf(this.#app, own)
+        return wait.read(own)
       })
     }
   }

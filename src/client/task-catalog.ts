@@ -7,7 +7,7 @@ import type { App } from '../app/app.ts'
 import { compileSchema, type JsonCheck } from '../app/json-schema.ts'
 import type { TaskFacts } from '../app/new-job.ts'
 import { validate } from '../app/payload.ts'
-import { readRegistered } from '../app/registered-tasks.ts'
+import { describeTask, readRegistered } from '../app/registered-tasks.ts'
 
 /** A task that jobs can be made of. */
 export interface KnownTask {
@@ -16,13 +16,18 @@ export interface KnownTask {
   readonly task: AnyTask | null
   /** Throws, or rejects the promise that it answers, with `invalid-input`. */
   readonly check: (input: unknown) => unknown
+  /** The JSON Schema of its input as text; null where there is none. */
+  readonly inputSchema: () => string | null
 }
 
-/** How long the registry's entries are believed. */
-const registryTrustMs = 10_000
+/**
+ * How long the registry's entries are believed: a second, since a schema may change, or longer where it takes long to read them, so
+ * that no more than a fiftieth of the time goes into reading.
+ */
+const trust = { leastMs: 1_000, mostMs: 10_000, timesReading: 50 } as const
 
 interface Registry {
-  readonly readAt: number
+  readonly believedUntil: number
   /** By name and alias. */
   readonly entries: ReadonlyMap<string, RegisteredTask>
 }
@@ -59,6 +64,7 @@ export class TaskCatalog {
         input === null
           ? () => undefined
           : (value) => validate(input, value, 'invalid-input', 'input'),
+      inputSchema: () => describeTask(this.#app, task).inputSchema,
     }
     this.#byTask.set(task, made)
     return made
@@ -81,8 +87,12 @@ export class TaskCatalog {
 
   async #findEntry(name: string): Promise<RegisteredTask | undefined> {
     const registry = this.#registry
+    const now = this.#app.store.clock.now()
+    // A clock that was put back must not make an entry last.
     const isFresh =
-      registry !== null && this.#app.store.clock.now() - registry.readAt < registryTrustMs
+      registry !== null &&
+      now < registry.believedUntil &&
+      registry.believedUntil - now <= trust.mostMs
     const entry = isFresh ? registry.entries.get(name) : undefined
     return entry ?? (await this.#read()).entries.get(name)
   }
@@ -94,7 +104,11 @@ export class TaskCatalog {
   }
 
   async #readNow(): Promise<Registry> {
+    const { clock } = this.#app.store
+    const askedAt = clock.now()
     const tasks = await this.#app.store.tasks()
+    const readAt = clock.now()
+    const trustMs = Math.max(trust.leastMs, (readAt - askedAt) * trust.timesReading)
     const before = this.#registry?.entries
     const entries = new Map<string, RegisteredTask>()
     for (const task of tasks) {
@@ -104,7 +118,10 @@ export class TaskCatalog {
       for (const alias of entry.aliases) if (!entries.has(alias)) entries.set(alias, entry)
       entries.set(entry.name, entry)
     }
-    return (this.#registry = { readAt: this.#app.store.clock.now(), entries })
+    return (this.#registry = {
+      believedUntil: askedAt + Math.min(trustMs, trust.mostMs),
+      entries,
+    })
   }
 
   #ofEntry(entry: RegisteredTask): Promise<KnownTask> {
@@ -116,7 +133,12 @@ export class TaskCatalog {
   async #readEntry(entry: RegisteredTask): Promise<KnownTask> {
     const check =
       entry.inputSchema === null ? null : await this.#compile(entry.name, entry.inputSchema)
-    return { facts: readRegistered(entry), task: null, check: check ?? (() => undefined) }
+    return {
+      facts: readRegistered(entry),
+      task: null,
+      check: check ?? (() => undefined),
+      inputSchema: () => entry.inputSchema,
+    }
   }
 
   /** A schema that cannot be read stops no job: the worker checks the input once more. */

@@ -9,11 +9,19 @@ export interface WorkerInfo {
   readonly version: string
   readonly queues: readonly string[]
   readonly slots: number
+  /** The group by which operators address it; null for none. */
+  readonly group: string | null
   readonly running: readonly string[]
+  /** Where its leases are renewed; null for one that runs no jobs. */
+  readonly renewer: 'thread' | 'event-loop' | null
   readonly startedAt: Date
   readonly lastSeenAt: Date
   /** `lost` when it was not seen for half a minute without having stopped. */
   readonly state: 'running' | 'stopped' | 'lost'
+  /** Why it claims nothing for now: `control`, `code`, `cpu`, `memory`, `lag`; empty while it claims. */
+  readonly paused: readonly string[]
+  /** Its place among the processes of a supervisor, `index` counted from 0; null where it has none. */
+  readonly process: { readonly index: number; readonly of: number } | null
 }
 
 /** A worker that was not seen for this long, and has not said that it stops, is lost. */
@@ -35,9 +43,13 @@ function toInfo(record: WorkerRecord, now: number): WorkerInfo {
     version,
     queues,
     slots,
+    group: record.group ?? null,
     running,
+    renewer: record.renewer ?? null,
     startedAt: new Date(startedAt),
     lastSeenAt: new Date(lastSeenAt),
+    process: record.process ?? null,
     state: stopped ? 'stopped' : now - lastSeenAt > lostAfterMs ? 'lost' : 'running',
+    paused: stopped ? [] : (record.paused ?? []),
   }
 }

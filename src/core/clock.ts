@@ -30,3 +30,12 @@ export function sleep(clock: Clock, ms: number, signal?: AbortSignal): Promise<v
     signal?.addEventListener('abort', finish, { once: true })
   })
 }
+
+/** A time far ahead is looked at anew this often, in case the clock is set or the machine sleeps. */
+const lookMs = 60_000
+
+/** Waits until a time of the clock, however it is set meanwhile; resolves early when the signal aborts. */
+export async function sleepUntil(clock: Clock, at: number, signal: AbortSignal): Promise<void> {
+  while (!signal.aborted && clock.now() < at)
+    await sleep(clock, Math.min(at - clock.now(), lookMs), signal)
+}

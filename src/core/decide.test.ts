@@ -121,6 +121,29 @@ const table: readonly Row[] = [
     { kind: 'finish', state: 'failed', reason: 'timeout' },
   ],
   [
+    'an interrupted job that is put back waits behind others, and burns nothing',
+    { outcome: { kind: 'interrupted', delayMs: 30_000 } },
+    { kind: 'requeue', delayMs: 30_000, place: 'due', started: true },
+    { interruptions: 1 },
+  ],
+  [
+    'a job whose calls have changed fails at once',
+    { outcome: { kind: 'unrecoverable', error, reason: 'call-changed' } },
+    { kind: 'finish', state: 'failed', reason: 'call-changed' },
+    { attempts: 1, failures: 1 },
+  ],
+  [
+    'a job that waited for another when it was lost burns no loss, and is claimed alone',
+    { outcome: { kind: 'lost', waited: true }, counters: { losses: 3 } },
+    { kind: 'requeue', delayMs: 0, started: true, suspect: true },
+    { losses: 3, interruptions: 1 },
+  ],
+  [
+    'a job that may begin once is lost even if it waited',
+    { outcome: { kind: 'lost', waited: true }, policy: { losses: 0 } },
+    { kind: 'finish', state: 'failed', reason: 'lost' },
+  ],
+  [
     'an attempt that was not committed fails so',
     { outcome: { kind: 'failed', error, reason: 'not-committed' }, policy: { retryLimit: 0 } },
     { kind: 'finish', state: 'failed', reason: 'not-committed' },

@@ -5,7 +5,7 @@
 import { backoffMs, defaultBackoff, type BackoffJob } from './backoff.ts'
 import { cutMs, parseMs } from './duration.ts'
 import type { Counters, FailureReason, FinalState } from './job.ts'
-import type { Policy } from './options.ts'
+import type { Layer, Policy } from './options.ts'
 
 /** What an attempt came to. */
 export type Outcome =
@@ -15,30 +15,38 @@ export type Outcome =
       readonly kind: 'failed'
       readonly error: unknown
       readonly reason: 'error' | 'timeout' | 'not-committed'
+      /** What the task's own rules said where it was thrown; they are not asked again. */
+      readonly judged?: Judged
     }
   /** Failed for good. */
   | {
       readonly kind: 'unrecoverable'
       readonly error: unknown
-      readonly reason: 'error' | 'invalid-input' | 'invalid-output'
+      readonly reason: 'error' | 'invalid-input' | 'invalid-output' | 'call-changed'
     }
   | { readonly kind: 'retry-after'; readonly error: unknown; readonly delayMs: number }
   | { readonly kind: 'postponed'; readonly delayMs: number | null }
   | { readonly kind: 'discarded'; readonly reason: string }
   /** A cancel was asked for, and it wins. */
   | { readonly kind: 'cancelled' }
-  /** The lease expired. */
-  | { readonly kind: 'lost' }
-  /** The worker stopped before the attempt ended. */
-  | { readonly kind: 'interrupted' }
-  /** Given back before it was started. */
-  | { readonly kind: 'unstarted' }
+  /** The lease expired; `waited` when the job waited for one that it has called. */
+  | { readonly kind: 'lost'; readonly waited?: boolean }
+  /** The worker stopped before the attempt ended, or puts the job behind others for a while. */
+  | { readonly kind: 'interrupted'; readonly delayMs?: number }
+  /** Given back before it was started, for others at once or, where none may start it, for later. */
+  | { readonly kind: 'unstarted'; readonly delayMs?: number }
   /** This worker does not know the task or the codec. */
   | { readonly kind: 'unknown' }
   /** `startBy` or `deadlineAt` passed while it waited. */
   | { readonly kind: 'overdue'; readonly reason: 'start-within' | 'deadline' }
   /** Not all that is stored of it can be read. */
   | { readonly kind: 'unreadable' }
+
+/** What `retry.when` and a custom backoff of a task say of an error; absent for what was not asked. */
+export interface Judged {
+  readonly mayRetry?: boolean
+  readonly backoff?: number | 'fail' | 'discard'
+}
 
 /** What the decision depends on. */
 export interface Facts extends Omit<BackoffJob, 'attempt' | 'failures'> {
@@ -84,6 +92,9 @@ export const deferral = { firstMs: 1_000, maxMs: 300_000 } as const
 /** A lost job waits up to this long, drawn evenly, doubled with each loss. */
 const lossDelay = { firstMs: 2 * second, maxMs: 30 * second }
 
+/** A job that has been interrupted this often is counted as lost even if it waited. */
+const mostWaits = 50
+
 /** Decides what an outcome means for a job. `now` is the store's time, `random` gives [0, 1). */
 export function decide(
   job: Facts,
@@ -120,6 +131,11 @@ export function decide(
     case 'lost': {
       // Nothing is counted for a run that may never have begun, but the job is watched from now on.
       if (!job.started) return requeue({ suspect: true, counters })
+      // A handler that waits does not end its process, and hundreds may wait in one.
+      if (outcome.waited === true && policy.losses !== 0 && counters.interruptions < mostWaits) {
+        const waited = { ...counters, interruptions: counters.interruptions + 1 }
+        return requeue({ started: true, suspect: true, counters: waited })
+      }
       const lost = { ...attempted, losses: counters.losses + 1 }
       if (over(lost.losses, policy.losses))
         return fail(policy, policy.losses === 0 ? 'lost' : 'poison', lost)
@@ -130,10 +146,11 @@ export function decide(
     case 'interrupted':
       return requeue({
         started: true,
+        ...(outcome.delayMs === undefined ? {} : { delayMs: outcome.delayMs, place: 'due' }),
         counters: { ...counters, interruptions: counters.interruptions + 1 },
       })
     case 'unstarted':
-      return requeue({ counters })
+      return requeue({ delayMs: outcome.delayMs ?? 0, counters })
     case 'unknown':
       return requeue({
         delayMs: deferralMs(job, now),
@@ -191,12 +208,13 @@ function retryOrFail(
   }
   if (over(counters.failures, policy.retryLimit)) return fail(policy, reason, counters)
   // A handler that asks for a retry has judged for itself.
-  if (outcome.kind === 'failed' && !isRetryable(outcome.error, facts, policy))
+  const judged = outcome.kind === 'failed' ? outcome.judged : undefined
+  if (outcome.kind === 'failed' && !(judged?.mayRetry ?? isRetryable(outcome.error, facts, policy)))
     return fail(policy, reason, counters)
   const verdict =
     outcome.kind === 'retry-after'
       ? cutMs(outcome.delayMs)
-      : askBackoff(policy, outcome.error, facts, random)
+      : (judged?.backoff ?? askBackoff(policy, outcome.error, facts, random))
   if (verdict === 'fail') return fail(policy, reason, counters)
   if (verdict === 'discard')
     return finish(policy, { state: 'discarded', reason, counters, yieldsToCancel: true })
@@ -206,8 +224,22 @@ function retryOrFail(
   return requeue({ delayMs: verdict, place: 'due', started: true, counters })
 }
 
+/** Asks rules of a task where its error was thrown: the decision comes later, and elsewhere. */
+export function judge(
+  rules: Pick<Layer, 'retryWhen' | 'backoff'>,
+  error: unknown,
+  job: BackoffJob,
+  random: () => number,
+): Judged {
+  const { retryWhen, backoff } = rules
+  return {
+    ...(retryWhen === undefined ? {} : { mayRetry: isRetryable(error, job, { retryWhen }) }),
+    ...(backoff === undefined ? {} : { backoff: askBackoff({ backoff }, error, job, random) }),
+  }
+}
+
 /** If the predicate itself throws, the job is retried. */
-function isRetryable(error: unknown, job: BackoffJob, policy: Policy): boolean {
+function isRetryable(error: unknown, job: BackoffJob, policy: Pick<Policy, 'retryWhen'>): boolean {
   try {
     return policy.retryWhen(error, job)
   } catch {
@@ -216,7 +248,7 @@ function isRetryable(error: unknown, job: BackoffJob, policy: Policy): boolean {
 }
 
 function askBackoff(
-  policy: Policy,
+  policy: Pick<Policy, 'backoff'>,
   error: unknown,
   job: BackoffJob,
   random: () => number,

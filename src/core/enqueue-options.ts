@@ -15,6 +15,10 @@ export interface EnqueueOptions extends StorableOptions, Labels {
   readonly onSuccess?: FollowUps
   /** Tasks, or their names, that follow when the job fails, besides those of the task. Their input is a `FailureReport`. */
   readonly onFailure?: FollowUps
+  /** Tasks, or their names, of which each must have run before, besides those of the task. They get no input. */
+  readonly before?: FollowUps
+  /** What becomes of the job when one of those fails. Default `'run'`: it runs all the same. */
+  readonly onNeedFailed?: 'cancel' | 'run' | 'fail'
   /** The caller's own transaction, on SQL stores: the job exists if it commits. */
   readonly tx?: unknown
   /** Runs the job at once in the calling process, without retries; its outcome is stored. */
@@ -32,6 +36,8 @@ export const callOptionNames = [
   'unique',
   'onSuccess',
   'onFailure',
+  'before',
+  'onNeedFailed',
   'tx',
   'inline',
   'group',

@@ -8,6 +8,7 @@ export type ErrandErrorCode =
   | 'duplicate-task'
   | 'unknown-task'
   | 'unknown-queue'
+  | 'unknown-schedule'
   | 'unknown-codec'
   | 'invalid-config'
   | 'missing-peer'
@@ -28,6 +29,11 @@ export type ErrandErrorCode =
   | 'result-timeout'
   | 'not-committed'
   | 'follow-up-loop'
+  | 'call-changed'
+  // What a handler that runs elsewhere came to.
+  | 'cannot-start'
+  | 'child-died'
+  | 'program-failed'
   // The store.
   | 'store-busy'
   | 'store-unavailable'
@@ -35,6 +41,12 @@ export type ErrandErrorCode =
   | 'store-too-new'
   | 'store-replaced'
   | 'unknown-outcome'
+  // A manager that stands before the store.
+  | 'unauthorized'
+  | 'forbidden'
+  | 'protocol-mismatch'
+  // A message that came in.
+  | 'invalid-signature'
   // Servers of locks, liveness and metrics.
   | 'server-unavailable'
   | 'server-refused'

@@ -1,9 +1,23 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
-import { followUpId, isJobId } from './id.ts'
+import { callId, followUpId, isJobId } from './id.ts'
 
 const parent = '0198c0de-1234-7abc-8def-0123456789ab'
+
+describe('the id of a called job', () => {
+  it('follows from its parent, the name of the call and the round, and has the form of a job id', () => {
+    const ids = [
+      callId(parent, 'call/1/a', 0),
+      callId(parent, 'call/2/a', 0),
+      callId(parent, 'call/1/a', 1),
+      callId('0198c0de-1234-7abc-8def-0123456789ac', 'call/1/a', 0),
+    ]
+    assert.equal(new Set(ids).size, 4)
+    assert.ok(ids.every(isJobId))
+    assert.equal(callId(parent, 'call/1/a', 0), ids[0])
+  })
+})
 
 describe('the id of a follow-up', () => {
   it('is the same for the same parent, token and edge, and differs for any other', () => {

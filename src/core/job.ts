@@ -3,6 +3,10 @@
  * Times are milliseconds since the epoch, by the store's clock, unless a name says otherwise.
  */
 
+import { ErrandError } from './errors.ts'
+import { readList } from './read.ts'
+import { shownValue } from './shown.ts'
+
 /** Where a job stands. The last four are final. */
 export type JobState = 'blocked' | 'scheduled' | 'ready' | 'running' | FinalState
 
@@ -20,6 +24,19 @@ export const jobStates: readonly JobState[] = [
   'cancelled',
   'discarded',
 ]
+
+/** Checks a list of states that a caller gave. Throws `invalid-option`. */
+export function readStates(states: readonly JobState[], where: string): readonly JobState[] {
+  for (const state of readList(states, where, 'states')) {
+    if (!jobStates.includes(state)) {
+      throw new ErrandError(
+        'invalid-option',
+        `${where} lists ${shownValue(state)}, which is no state. States are: ${jobStates.join(', ')}.`,
+      )
+    }
+  }
+  return states
+}
 
 /** The final states. */
 export const finalStates: readonly FinalState[] = ['completed', 'failed', 'cancelled', 'discarded']
@@ -117,8 +134,10 @@ export type FailureReason =
   | 'invalid-input'
   | 'invalid-output'
   | 'not-committed'
+  | 'call-changed'
   | 'unreadable'
   | 'need-failed'
+  | 'invalid-message'
 
 /** How many attempts a job keeps, with their errors; older ones fall out first. */
 export const keptAttempts = 10

@@ -40,6 +40,17 @@ export function fromJson(text: string, what: string): unknown {
   }
 }
 
+/** Names a place in JSON by the keys on the way to it (RFC 6901); `''` is the whole. */
+export function jsonPointer(keys: readonly string[]): string {
+  return keys.map((key) => `/${key.replaceAll('~', '~0').replaceAll('/', '~1')}`).join('')
+}
+
+/** The keys that a JSON pointer names. */
+export function pointerKeys(pointer: string): readonly string[] {
+  const parts = pointer.split('/').slice(1)
+  return parts.map((part) => part.replaceAll('~1', '/').replaceAll('~0', '~'))
+}
+
 /** Writes plain data as JSON with sorted keys, so that equal values give equal text. */
 export function canonicalJson(value: unknown): string {
   return JSON.stringify(sorted(JSON.parse(toJson(value, 'the input'))))

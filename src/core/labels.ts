@@ -2,12 +2,12 @@
 import { ErrandError } from './errors.ts'
 import { mostTags } from './job.ts'
 import { readList, refuseValue } from './read.ts'
-import { checkName, isPlain } from './text.ts'
+import { checkName, isName, isPlain } from './text.ts'
 
 /** The longest tag, in characters. */
 const longestTag = 100
 /** Names and values of all headers of a job together, in bytes of JSON. */
-const headersBytes = 4_096
+export const headersBytes = 4_096
 
 /** Labels as a call gives them. */
 export interface Labels {
@@ -57,6 +57,32 @@ function readTags(tags: readonly string[], where: string): readonly string[] {
     'invalid-option',
     `${where} has ${read.size} tags; a job has at most ${mostTags}.`,
   )
+}
+
+/** Headers of a call with others beside them, which give way: to one of the same name, and where there is no room. */
+export function withHeaders(
+  others: Readonly<Record<string, string>> | undefined,
+  own: Readonly<Record<string, string>> | undefined,
+): Readonly<Record<string, string>> | undefined {
+  if (own === undefined || others === undefined) return own ?? others
+  const all = { ...others, ...own }
+  return Buffer.byteLength(JSON.stringify(all)) <= headersBytes ? all : own
+}
+
+/** Of texts by name that come from elsewhere those that a job may hold, in their order, as far as there is room. */
+export function fittingHeaders(
+  given: Readonly<Record<string, string>>,
+): Readonly<Record<string, string>> {
+  const fitting: Record<string, string> = {}
+  let left = headersBytes - 2
+  for (const [name, value] of Object.entries(given)) {
+    if (!isName(name) || !value.isWellFormed() || value.includes('\0')) continue
+    const bytes = Buffer.byteLength(JSON.stringify(name)) + Buffer.byteLength(JSON.stringify(value))
+    if (bytes + 2 > left) continue
+    left -= bytes + 2
+    fitting[name] = value
+  }
+  return fitting
 }
 
 function readHeaders(headers: unknown, where: string): Readonly<Record<string, string>> {

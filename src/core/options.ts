@@ -13,8 +13,8 @@ import { toMs, type Duration } from './duration.ts'
 import { ErrandError } from './errors.ts'
 import type { FinalState, JobState } from './job.ts'
 import { refuseUnknownKeys } from './option-keys.ts'
-import { jobDefaults, jobStates } from './job.ts'
-import { readList, refuseValue } from './read.ts'
+import { jobDefaults } from './job.ts'
+import { refuseValue } from './read.ts'
 import { shownValue } from './shown.ts'
 
 /** The highest number that counts anything: what is more is meant as no limit, or a mistake. */
@@ -229,10 +229,19 @@ function readBackoff(backoff: Retry['backoff'], where: string): Retry['backoff']
   )
 }
 
+const classLists = new WeakSet<NonNullable<Layer['retryWhen']>>()
+
+/** Whether a predicate was given as a list of classes, so that only the error itself will do. */
+export function isClassList(when: Layer['retryWhen']): boolean {
+  return when !== undefined && classLists.has(when)
+}
+
 function readWhen(when: Retry['when'], where: string): Layer['retryWhen'] {
   if (when === undefined || typeof when === 'function') return when
   if (Array.isArray(when) && when.length > 0 && when.every((one) => typeof one === 'function')) {
-    return (error) => when.some((one) => error instanceof one)
+    const isOne = (error: unknown): boolean => when.some((one) => error instanceof one)
+    classLists.add(isOne)
+    return isOne
   }
   throw new ErrandError(
     'invalid-option',
@@ -284,19 +293,6 @@ function readKeep(retention: Retention, where: string): number | null {
   if (retention === 'none') return 0
   if (retention === 'forever') return null
   return toMs(retention, where)
-}
-
-/** Checks the states listed in a unique rule. */
-export function readStates(states: readonly JobState[], where: string): readonly JobState[] {
-  for (const state of readList(states, where, 'states')) {
-    if (!jobStates.includes(state)) {
-      throw new ErrandError(
-        'invalid-option',
-        `${where} lists ${shownValue(state)}, which is no state. States are: ${jobStates.join(', ')}.`,
-      )
-    }
-  }
-  return states
 }
 
 function defined(layer: { readonly [key in keyof Layer]: Layer[key] | undefined }): Layer {

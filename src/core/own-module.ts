@@ -6,6 +6,10 @@
 /** The modules that threads import. */
 export type OwnModule =
   | 'worker/renewer-thread'
+  | 'fleet/isolated-thread'
+  | 'fleet/isolated-process'
+  | 'fleet/orphan-thread'
+  | 'cli/main'
   | 'singleton/lock-thread'
   | 'singleton/locks/store'
   | 'singleton/locks/consul'
@@ -13,6 +17,7 @@ export type OwnModule =
   | 'stores/sqlite/index'
   | 'stores/postgres/index'
   | 'stores/redis/index'
+  | 'stores/http/index'
 
 const here = (import.meta as { readonly url?: string }).url
 /** Known by the name of this very file: a bundle is called otherwise. */

@@ -26,11 +26,36 @@ export function collectTasks(tasks: readonly AnyTask[]): TaskList {
       byName.set(name, task)
     }
   }
+  refuseCycles(tasks)
   return {
     tasks: [...new Set(tasks)],
     names: [...byName.keys()],
     find: (name) => byName.get(name),
   }
+}
+
+/** Refuses tasks that come before each other in a circle, of those that are known. Throws `invalid-task`. */
+export function refuseCycles(tasks: readonly AnyTask[]): void {
+  const byName = new Map(
+    tasks.flatMap((task) => [task.name, ...task.definition.aliases].map((name) => [name, task])),
+  )
+  const sound = new Set<AnyTask>()
+  const visit = (task: AnyTask, way: readonly AnyTask[]): void => {
+    if (sound.has(task)) return
+    if (way.includes(task)) {
+      const circle = [...way.slice(way.indexOf(task)), task].map(({ name }) => name)
+      throw new ErrandError(
+        'invalid-task',
+        `These tasks would wait for each other for ever: ${circle.join(', before it ')}. Take one of them out of \`before\`.`,
+      )
+    }
+    for (const before of task.definition.before) {
+      const found = typeof before === 'string' ? byName.get(before) : before
+      if (found !== undefined) visit(found, [...way, task])
+    }
+    sound.add(task)
+  }
+  for (const task of tasks) visit(task, [])
 }
 
 /** The error for a task name that nobody knows. */

@@ -38,6 +38,23 @@ is<Equal<OutputOf<typeof resize>, { bytes: number }>>()
 is<Equal<InputOf<typeof mail>, { to: string }>>()
 is<Equal<OutputOf<typeof mail>, number>>()
 
+task({
+  name: 'calls',
+  async run(_: undefined, job) {
+    const sent = await job.call(mail, { to: 'ada' }, { id: 'mail', delay: '1s' })
+    is<Equal<typeof sent, number>>()
+    const { bytes } = await job.call(resize, { path: 'a.png', width: '3' })
+    is<Equal<typeof bytes, number>>()
+    is<Equal<Awaited<ReturnType<typeof job.call<typeof index>>>, string>>()
+    // @ts-expect-error -- its input is missing
+    await job.call(mail)
+    // @ts-expect-error -- its input does not fit
+    await job.call(mail, { to: 1 })
+    // @ts-expect-error -- a called job runs in a worker
+    await job.call(mail, { to: 'ada' }, { inline: true })
+  },
+})
+
 const valibot = task({ name: 'v', input: v.object({ a: v.string() }), run: ({ a }) => a })
 is<Equal<InputOf<typeof valibot>, { a: string }>>()
 

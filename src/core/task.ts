@@ -4,14 +4,21 @@
  */
 import type { StandardSchemaV1 } from '@standard-schema/spec'
 import type { Codec } from './codec.ts'
-import type { FailureReport } from './enqueue-options.ts'
+import type { FailureReport, FollowUps } from './enqueue-options.ts'
 import { ErrandError } from './errors.ts'
-import type { Handler, RunningJob } from './running-job.ts'
+import { readExec, type Exec, type Program } from './exec.ts'
+import { isInModule, readInModule, type InModule, type ModulePlace } from './in-module.ts'
+import { readIsolate, type Isolate, type Isolation } from './isolate.ts'
+import type { Handler } from './running-job.ts'
 import { normalise, type CommonOptions, type Layer, type Unique } from './options.ts'
+import type { Published } from './published.ts'
 import { checkName } from './text.ts'
-import { readCodec, readList, readQueueName } from './read.ts'
+import { readChoice, readCodec, readFunction, readList } from './read.ts'
 import { shownValue } from './shown.ts'
+import { readAbout, readQueues, type TaskAbout } from './task-about.ts'
+import type { Follows, OneOrSeveral, TaskMaker } from './task-maker.ts'
 import { normaliseUnique, type UniqueLayer } from './unique.ts'
+import type { Wrap } from './wrap.ts'
 
 /** A task that takes `Input` at enqueue, hands `Parsed` to its handler and gives `Output`. */
 export interface Task<Input = unknown, Parsed = Input, Output = unknown, Context = never> {
@@ -54,18 +61,39 @@ export interface TaskOptions<Input> extends CommonOptions {
   readonly name: string
   /** Names that the task had before: jobs stored under them still run. */
   readonly aliases?: readonly string[]
-  /** Default `'default'`. */
-  readonly queue?: string
+  /**
+   * Default `'default'`. Of several, at most 20, the first is where its jobs go unless the call names another; each is served
+   * without being named elsewhere, and has a path of its own in the HTTP API.
+   */
+  readonly queue?: string | readonly string[]
+  /** What the task does, for those who call it over HTTP: Markdown, at most 5,000 characters. */
+  readonly description?: string
+  /** Inputs to copy, shown in the document of the HTTP API: at most 10, of together 16,384 characters of JSON. */
+  readonly examples?: readonly Input[]
+  /** Headings of the document of the HTTP API under which the task stands, beside that of its queue; at most 10. */
+  readonly tags?: readonly string[]
   readonly unique?: Unique<Input>
+  /** Tasks, or their names, of which each runs before each job of this one, without input. */
+  readonly before?: FollowUps
+  /** What becomes of a job when one of those fails. Default `'run'`: it runs all the same. */
+  readonly onNeedFailed?: 'cancel' | 'run' | 'fail'
+  /** Tasks that carry results and failures outside, such as `rabbitmqResults({ … })`: each follows a job that completes or fails. */
+  readonly publish?: OneOrSeveral<string | Accepts<Published>>
   /** Overrides the app's codec for this task. */
   readonly codec?: Codec
+  /** Runs its handler in threads or processes of its own. Default: in the worker. */
+  readonly isolate?: Isolate
 }
 
 /** A task as the parts of Errand see it: everything read and checked. */
 export interface Definition {
   readonly name: string
   readonly aliases: readonly string[]
+  /** The first of `queues`. */
   readonly queue: string | null
+  /** All that the task names. */
+  readonly queues: readonly string[]
+  readonly about: TaskAbout
   readonly input: StandardSchemaV1 | null
   readonly output: StandardSchemaV1 | null
   readonly layer: Layer
@@ -74,69 +102,17 @@ export interface Definition {
   /** Where `task()` was called, as file:line, for messages. */
   readonly place: string
   readonly handler: Handler<unknown, unknown, unknown> | null
+  /** Where it is imported from: the handler itself, or the task. Null when that is not known. */
+  readonly module: ModulePlace | null
+  readonly isolate: Isolation | null
+  /** The program that is its handler. */
+  readonly exec: Program | null
+  readonly wrap: Wrap<never> | null
   readonly onSuccess: readonly (string | AnyTask)[]
   readonly onFailure: readonly (string | AnyTask)[]
-}
-
-interface Schemas<I, O> {
-  readonly input: I
-  readonly output: O
-}
-
-interface Follows<Output> {
-  readonly onSuccess?: OneOrSeveral<string | FollowerOf<Output>>
-  readonly onFailure?: OneOrSeveral<string | Accepts<FailureReport>>
-}
-
-/** While the compiler has not seen `run` yet, the output is `unknown` to it, and any task will do. */
-type FollowerOf<Output> = unknown extends Output ? AnyTask : Accepts<Output>
-type OneOrSeveral<T> = T | readonly T[]
-type InOf<S extends StandardSchemaV1> = StandardSchemaV1.InferInput<S>
-type OutOf<S extends StandardSchemaV1> = StandardSchemaV1.InferOutput<S>
-
-/** `task()` for an app whose context is `Context`. */
-export interface TaskMaker<Context> {
-  /** With schemas for input and output. */
-  <I extends StandardSchemaV1, O extends StandardSchemaV1>(
-    definition: TaskOptions<InOf<I>> &
-      Schemas<I, O> &
-      Follows<OutOf<O>> & {
-        readonly run?: (
-          input: OutOf<I>,
-          job: RunningJob<Context, InOf<O>>,
-        ) => InOf<O> | Promise<InOf<O>>
-      },
-  ): Task<InOf<I>, OutOf<I>, OutOf<O>, Context>
-  /** With a schema for the input; the output is what `run` answers. */
-  <I extends StandardSchemaV1, Output = unknown>(
-    definition: TaskOptions<InOf<I>> &
-      Follows<NoInfer<Output>> & {
-        readonly input: I
-        readonly output?: undefined
-        readonly run?: (input: OutOf<I>, job: RunningJob<Context>) => Output | Promise<Output>
-      },
-  ): Task<InOf<I>, OutOf<I>, Output, Context>
-  /** With a schema for the output; the input is what `run` is annotated with. */
-  <Input, O extends StandardSchemaV1>(
-    definition: TaskOptions<NoInfer<Input>> &
-      Follows<OutOf<O>> & {
-        readonly input?: undefined
-        readonly output: O
-        readonly run?: (
-          input: Input,
-          job: RunningJob<Context, InOf<O>>,
-        ) => InOf<O> | Promise<InOf<O>>
-      },
-  ): Task<Input, Input, OutOf<O>, Context>
-  /** Without schemas: types come from the annotation of `run`, or from type arguments; any JSON is taken. */
-  <Input = undefined, Output = unknown>(
-    definition: TaskOptions<NoInfer<Input>> &
-      Follows<NoInfer<Output>> & {
-        readonly input?: undefined
-        readonly output?: undefined
-        readonly run?: (input: Input, job: RunningJob<Context>) => Output | Promise<Output>
-      },
-  ): Task<Input, Input, Output, Context>
+  readonly publish: readonly (string | AnyTask)[]
+  readonly before: readonly (string | AnyTask)[]
+  readonly onNeedFailed: 'cancel' | 'run' | 'fail' | null
 }
 
 /** Makes `task` functions whose handlers see `job.context` as `Context`. */
@@ -155,14 +131,19 @@ export const task: TaskMaker<unknown> = defineTask as unknown as TaskMaker<unkno
 type Given = TaskOptions<never> &
   Follows<never> & {
     readonly input?: StandardSchemaV1
-    readonly output?: StandardSchemaV1
-    readonly run?: Handler<never, unknown, never>
+    readonly output?: StandardSchemaV1 | 'json' | 'text'
+    readonly run?: Handler<never, unknown, never> | InModule
+    readonly exec?: Exec
+    readonly wrap?: Wrap<never>
   }
 
 const taskKeys = [
   'name',
   'aliases',
   'queue',
+  'description',
+  'examples',
+  'tags',
   'unique',
   'codec',
   'input',
@@ -170,6 +151,12 @@ const taskKeys = [
   'run',
   'onSuccess',
   'onFailure',
+  'before',
+  'onNeedFailed',
+  'publish',
+  'isolate',
+  'exec',
+  'wrap',
 ]
 
 function defineTask(given: Given): AnyTask {
@@ -194,12 +181,17 @@ function defineTask(given: Given): AnyTask {
         `${where} at ${place}: a name has 1 to 200 characters, without spaces around them.`,
       )
   }
+  const queues = readQueues(given.queue, `${where}.queue`)
+  const input = readSchema(given.input, `${where}.input`)
   const definition = {
+    ...readRunning(given, where),
     name: given.name,
     aliases,
-    queue: given.queue === undefined ? null : readQueueName(given.queue, `${where}.queue`),
-    input: readSchema(given.input, `${where}.input`),
-    output: readSchema(given.output, `${where}.output`),
+    queue: queues[0] ?? null,
+    queues,
+    about: readAbout(given, input, where),
+    input,
+    output: typeof given.output === 'string' ? null : readSchema(given.output, `${where}.output`),
     layer: normalise(given, where, taskKeys),
     unique: normaliseUnique(given.unique, `${where}.unique`),
     codec: given.codec === undefined ? null : readCodec(given.codec, `${where}.codec`),
@@ -207,6 +199,12 @@ function defineTask(given: Given): AnyTask {
     handler: null as Handler<unknown, unknown, unknown> | null,
     onSuccess: [] as (string | AnyTask)[],
     onFailure: [] as (string | AnyTask)[],
+    publish: readFollowUps([given.publish ?? []].flat(), `${where}.publish`),
+    before: readFollowUps([given.before ?? []].flat(), `${where}.before`),
+    onNeedFailed:
+      given.onNeedFailed === undefined
+        ? null
+        : readChoice(given.onNeedFailed, ['cancel', 'run', 'fail'], `${where}.onNeedFailed`),
   }
   const made: AnyTask = {
     name: given.name,
@@ -214,7 +212,7 @@ function defineTask(given: Given): AnyTask {
     run(handler) {
       if (typeof handler !== 'function')
         throw new ErrandError('invalid-task', `${where}: run must be a function.`)
-      if (definition.handler !== null) {
+      if (isRunnable(definition)) {
         throw new ErrandError(
           'invalid-task',
           `${where} at ${place} has a handler already; a task has one.`,
@@ -232,12 +230,55 @@ function defineTask(given: Given): AnyTask {
       return made
     },
   }
-  if (given.run !== undefined) made.run(given.run as Handler<unknown, unknown, unknown>)
+  if (given.run !== undefined && !isInModule(given.run))
+    made.run(given.run as Handler<unknown, unknown, unknown>)
   if (given.onSuccess !== undefined)
     made.onSuccess(...([given.onSuccess].flat() as (string | AnyTask)[]))
   if (given.onFailure !== undefined)
     made.onFailure(...([given.onFailure].flat() as (string | AnyTask)[]))
   return made
+}
+
+/** Whether there is anything to run for it: a function, an export of a module, or a program. */
+export function isRunnable(definition: Definition): boolean {
+  return (
+    definition.handler !== null ||
+    definition.exec !== null ||
+    (definition.module?.export ?? null) !== null
+  )
+}
+
+/** Says that a module exports the task, for where the task does not say it itself. */
+export function foundIn({ definition }: AnyTask, url: string): void {
+  const found = definition as { module: ModulePlace | null }
+  found.module ??= { url, export: null }
+}
+
+type Running = Pick<Definition, 'exec' | 'isolate' | 'wrap'> & { module: ModulePlace | null }
+
+/** What a task says of how it is run, beside a function. */
+function readRunning(given: Given, where: string): Running {
+  const { run, exec, isolate, output, wrap } = given
+  const isText = typeof output === 'string'
+  if (isText) readChoice(output, ['json', 'text'], `${where}.output`)
+  if (isText && exec === undefined)
+    throw new ErrandError('invalid-task', `${where}.output is a schema, unless exec is given.`)
+  if (exec !== undefined && (run !== undefined || isolate !== undefined)) {
+    throw new ErrandError(
+      'invalid-task',
+      `${where} takes exec without ${run === undefined ? 'isolate' : 'run'}: the program is a process of its own.`,
+    )
+  }
+  const read = isolate === undefined ? null : readIsolate(isolate, `${where}.isolate`)
+  const named = isInModule(run) ? readInModule(run, `${where}.run`) : null
+  if (named !== null && read !== null && read.module !== null)
+    throw new ErrandError('invalid-option', `${where} names a module in run and in isolate.`)
+  return {
+    exec: exec === undefined ? null : readExec(exec, isText ? output : 'json', `${where}.exec`),
+    isolate: read?.isolate ?? null,
+    module: named ?? (read?.module ? { url: read.module, export: null } : null),
+    wrap: wrap === undefined ? null : readFunction(wrap, `${where}.wrap`),
+  }
 }
 
 /** Tells whether a value came from `task()`. */

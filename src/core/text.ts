@@ -38,11 +38,16 @@ export function checkName(
   where: string,
   code: Extract<ErrandErrorCode, 'invalid-option' | 'invalid-task'> = 'invalid-option',
 ): asserts name is string {
-  if (typeof name === 'string' && name !== '' && name.length <= longestName && isPlain(name)) return
+  if (typeof name === 'string' && isName(name)) return
   throw new ErrandError(
     code,
     `${where}: a name has 1 to ${longestName} characters, none of them half an emoji or a control character; this is ${shown(name)}.`,
   )
+}
+
+/** Whether a text may be a name. */
+export function isName(text: string): boolean {
+  return text !== '' && text.length <= longestName && isPlain(text)
 }
 
 /** Whether a text is kept by every store as it is, and does no harm where it is shown. */

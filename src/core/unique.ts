@@ -2,10 +2,10 @@
 import { createHash } from 'node:crypto'
 import { toMs } from './duration.ts'
 import { ErrandError } from './errors.ts'
-import type { JobState } from './job.ts'
+import { readStates, type JobState } from './job.ts'
 import { canonicalJson } from './json.ts'
 import { refuseUnknownKeys } from './option-keys.ts'
-import { readStates, type Unique } from './options.ts'
+import type { Unique } from './options.ts'
 import { isPlain } from './text.ts'
 import { readChoice, readText, refuseValue } from './read.ts'
 

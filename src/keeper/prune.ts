@@ -3,7 +3,7 @@
  */
 import type { App } from '../app/app.ts'
 import { sleep } from '../core/clock.ts'
-import { answered } from '../loops/supervised.ts'
+import { answered } from '../loops/call-deadline.ts'
 
 /** Jobs in one call. */
 const chunk = 1_000

@@ -17,6 +17,8 @@ export interface Ready {
 
 /** Shared by all copies of Errand in a thread. */
 const mark = Symbol.for('errand.thread')
+/** Shared by all copies of Errand in a thread or process that runs isolated jobs. */
+const childMark = Symbol.for('errand.child')
 
 /**
  * Opens in a thread what its program works with. Rejects with `no-thread` when it is another Errand
@@ -41,11 +43,23 @@ export async function openConnector<Opened>({ module, argument }: Connector): Pr
   return connect(argument)
 }
 
+/** Says that this thread or process is a child that runs jobs of an isolated task. */
+export function markChild(task: string): void {
+  Reflect.set(globalThis, childMark, task)
+}
+
 /**
  * Throws `no-thread` in a thread of Errand's: a program that is loaded there must not begin its
  * work once more.
  */
 export function refuseInThread(what: string): void {
+  if (Reflect.has(globalThis, childMark)) {
+    const task = String(Reflect.get(globalThis, childMark))
+    throw new ErrandError(
+      'no-thread',
+      `${what} cannot start here: this only runs jobs of ${task}, whose module starts the program once more. Move the task to a module of its own.`,
+    )
+  }
   if (!Reflect.has(globalThis, mark)) return
   const why =
     'This thread only opens the store again, and the module of its connector runs the program: move its connect() to a file of its own.'

@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import { ErrandError } from '../core/errors.ts'
 import { EventHub } from '../observe/events.ts'
 import { VirtualClock } from '../testing/virtual-clock.ts'
-import { answered, Loop, mayPass } from './supervised.ts'
+import { Loop, mayPass } from './supervised.ts'
 
 test('a pass that fails is repeated after growing pauses, and its recovery is told', async () => {
   const clock = new VirtualClock()
@@ -72,23 +72,6 @@ test('a wake cuts a rest short, a back-off after a while, and one that comes dur
   }
   assert.ok(tries - before >= 3 && tries - before <= 5, `${tries - before} tries in a second`)
   await failing.stop()
-})
-
-test('a call that hangs is given up after a while, and its late answer is handed on', async () => {
-  const clock = new VirtualClock()
-  const call = Promise.withResolvers<string>()
-  const late: string[] = []
-  const outcome = assert.rejects(
-    answered(clock, call.promise, (answer) => late.push(answer)),
-    { code: 'timeout' },
-  )
-  await clock.advance(60_000)
-  await outcome
-  call.resolve('at last')
-  await clock.advance(0)
-  assert.deepEqual(late, ['at last'])
-  assert.equal(await answered(clock, Promise.resolve('soon')), 'soon')
-  assert.equal(clock.pending, 0)
 })
 
 test('errors of the store pass, errors of what was handed to it do not, and others may', () => {

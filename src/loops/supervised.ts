@@ -3,8 +3,7 @@
  * shows its health.
  */
 import { sleep, type Clock } from '../core/clock.ts'
-import { formatMs } from '../core/duration.ts'
-import { ErrandError, isErrandError } from '../core/errors.ts'
+import { isErrandError } from '../core/errors.ts'
 import type { EventHub } from '../observe/events.ts'
 import { setImmediate } from '../core/timers.ts'
 
@@ -123,39 +122,6 @@ export class Loop {
   }
 }
 
-/** How long a part waits for an answer of the store: longer than stores themselves try. */
-const callMs = 40_000
-
-/**
- * Waits for a call of the store, but not for ever: rejects with `timeout` when it hangs, so that
- * its part tries again. An answer that comes later still goes to `late`.
- */
-export function answered<T>(
-  clock: Clock,
-  call: Promise<T>,
-  late: (answer: T) => void = () => undefined,
-  withinMs: number = callMs,
-): Promise<T> {
-  return new Promise((resolve, reject) => {
-    let isLate = false
-    const stop = clock.after(withinMs, () => {
-      isLate = true
-      reject(new ErrandError('timeout', `The store has not answered for ${formatMs(withinMs)}.`))
-    })
-    call.then(
-      (answer) => {
-        stop()
-        if (isLate) late(answer)
-        else resolve(answer)
-      },
-      (error: unknown) => {
-        stop()
-        reject(error)
-      },
-    )
-  })
-}
-
 const passing = [
   'store-busy',
   'store-unavailable',
@@ -166,6 +132,9 @@ const passing = [
   'store-corrupt',
   'store-too-new',
   'store-replaced',
+  // A token may be made anew, a manager updated.
+  'unauthorized',
+  'protocol-mismatch',
 ] as const
 
 /**

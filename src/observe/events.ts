@@ -3,7 +3,10 @@
  * else speaks.
  */
 
+import type { HoldReason } from '../core/hold-reason.ts'
 import type { LogLevel } from '../core/job.ts'
+import type { CallName } from '../store/calls.ts'
+import type { Tracing } from './tracing.ts'
 import { warningOf, type Warning, type WarningCode, type WarningFacts } from './warnings.ts'
 
 /** Everything that can be observed, by name. */
@@ -22,6 +25,10 @@ export interface Events {
       | 'interrupted'
       | 'stale'
     readonly durationMs: number
+    /** From when the job was due to this start, for the first run of a job; null for later ones. */
+    readonly waitMs: number | null
+    /** From the enqueue to this end, where the job has ended; null where it has not. */
+    readonly totalMs: number | null
     readonly error: unknown
     /** Milliseconds until the next run, when there is one. */
     readonly againMs: number | null
@@ -47,6 +54,17 @@ export interface Events {
     readonly worker: string
     readonly queues: readonly string[]
     readonly slots: number
+  }
+  /** A worker claims nothing for now; told again when the reasons change. */
+  'worker-paused': { readonly worker: string; readonly reasons: readonly HoldReason[] }
+  'worker-resumed': { readonly worker: string }
+  /** A worker is about to stop by itself: an operator told it to, or a burst is over. */
+  'worker-ending': {
+    readonly worker: string
+    readonly why: 'drain' | 'stop' | 'restart' | 'burst'
+    /** Who gave the order, and what they noted. */
+    readonly by: string | null
+    readonly note: string | null
   }
   'worker-stopping': { readonly worker: string; readonly running: number }
   'worker-stopped': { readonly worker: string; readonly clean: boolean }
@@ -78,6 +96,43 @@ export interface Events {
     readonly durationMs: number
     readonly error: unknown
   }
+  /** A schedule enqueued the job of a tick, or left the tick out because of an earlier one. */
+  'tick-fired': {
+    readonly schedule: string
+    readonly plannedAt: Date
+    readonly job: string
+    readonly status: 'created' | 'skipped'
+    /** How long after its planned time. */
+    readonly lagMs: number
+  }
+  /** A call of the store has ended. */
+  'store-called': {
+    readonly call: CallName
+    readonly durationMs: number
+    readonly failed: boolean
+  }
+  /** A source hands out messages from now on. */
+  'source-connected': { readonly source: string }
+  /** No job could be made of a message: it is kept as a job that has failed, for an operator to look at. */
+  'message-parked': {
+    readonly source: string
+    /** The broker's queue. */
+    readonly queue: string
+    readonly job: string
+    readonly error: unknown
+  }
+  /** The manager has answered a request. Neither its query nor its body is told of. */
+  'request-ended': {
+    readonly method: string
+    /** The pattern of the path, such as `/v1/jobs/{id}`; null for a path that there is not. */
+    readonly route: string | null
+    readonly status: number
+    readonly durationMs: number
+    /** The id of the caller's token; null for none. */
+    readonly token: string | null
+    /** Whether it only asks how the manager is. */
+    readonly isProbe: boolean
+  }
   /** Something a person should know. */
   warning: Warning
 }
@@ -99,6 +154,9 @@ const named: Readonly<Record<EventName, true>> = {
   'job-unknown': true,
   'run-stuck': true,
   'worker-started': true,
+  'worker-paused': true,
+  'worker-resumed': true,
+  'worker-ending': true,
   'worker-stopping': true,
   'worker-stopped': true,
   'part-failed': true,
@@ -106,6 +164,11 @@ const named: Readonly<Record<EventName, true>> = {
   'singleton-waiting': true,
   'singleton-log': true,
   'singleton-ended': true,
+  'tick-fired': true,
+  'store-called': true,
+  'source-connected': true,
+  'message-parked': true,
+  'request-ended': true,
   warning: true,
 }
 
@@ -118,6 +181,10 @@ type Listener<Name extends EventName> = (event: Events[Name]) => void
  * as a `warning`, never to the sender.
  */
 export class EventHub {
+  /** How traces follow jobs; null where nobody traces. */
+  tracing: Tracing | null = null
+  /** Whether somebody was set to hear of failing parts: a log, or a listener of the user's. */
+  isHeard = false
   readonly #listeners = new Map<EventName, Set<Listener<never>>>()
 
   /** Subscribes; the answer unsubscribes. */
@@ -141,10 +208,16 @@ export class EventHub {
   emit<Name extends EventName>(name: Name, event: Events[Name]): void {
     for (const listener of this.#listeners.get(name) ?? []) {
       try {
-        ;(listener as Listener<Name>)(event)
+        const told: unknown = (listener as (event: Events[Name]) => unknown)(event)
+        // It may be an async function: nobody waits for it, and its failure is no other.
+        if (told instanceof Promise) told.catch((error: unknown) => this.#failed(name, error))
       } catch (error) {
-        if (name !== 'warning') this.warn('listener-failed', { event: name, error })
+        this.#failed(name, error)
       }
     }
+  }
+
+  #failed(event: EventName, error: unknown): void {
+    if (event !== 'warning') this.warn('listener-failed', { event, error })
   }
 }

@@ -29,7 +29,7 @@ type Write = (level: LogLevel, message: string, fields: object) => void
  * answer unsubscribes.
  */
 export function logEvents(events: Pick<EventHub, 'on'>, log: Log): () => void {
-  const write = writer(log)
+  const write = writerOf(log)
   const stops = [
     events.on('run-started', ({ task, id, attempt, worker, queue }) =>
       write('info', `${task} ${id} started`, { task, id, queue, attempt, worker }),
@@ -81,6 +81,17 @@ export function logEvents(events: Pick<EventHub, 'on'>, log: Log): () => void {
         event,
       ),
     ),
+    events.on('worker-paused', (event) =>
+      write('info', `worker ${event.worker} claims nothing: ${event.reasons.join(', ')}`, event),
+    ),
+    events.on('worker-resumed', (event) =>
+      write('info', `worker ${event.worker} claims again`, event),
+    ),
+    events.on('worker-ending', (event) => {
+      const by = event.by === null ? '' : ` by ${inLine(event.by)}`
+      const note = event.note === null ? '' : `: ${inLine(event.note)}`
+      write('info', `worker ${event.worker} is ended: ${event.why}${by}${note}`, event)
+    }),
     events.on('worker-stopping', (event) =>
       write('info', `worker ${event.worker} stops, ${event.running} running`, event),
     ),
@@ -114,6 +125,22 @@ export function logEvents(events: Pick<EventHub, 'on'>, log: Log): () => void {
         ...(error === null ? {} : { err: error }),
       })
     }),
+    events.on('source-connected', ({ source }) =>
+      write('info', `source ${source} connected`, { source }),
+    ),
+    events.on('message-parked', ({ source, queue, job, error }) =>
+      write('warn', `a message of ${queue} was parked as job ${job}: ${messageOf(error)}`, {
+        source,
+        queue,
+        job,
+        err: error,
+      }),
+    ),
+    events.on('request-ended', ({ isProbe, ...event }) => {
+      const { method, route, status, durationMs } = event
+      const level = status >= 500 ? 'error' : isProbe ? 'debug' : 'info'
+      write(level, `${method} ${route ?? '?'} ${status} after ${formatMs(durationMs)}`, event)
+    }),
     events.on('warning', ({ code, message }) => write('warn', message, { code })),
   ]
   return () => {
@@ -125,7 +152,7 @@ export function logEvents(events: Pick<EventHub, 'on'>, log: Log): () => void {
  * Names and errors come from elsewhere: what they hold must not pass for lines of its own, or reach
  * a terminal as commands.
  */
-function writer(log: Log): Write {
+export function writerOf(log: Log): Write {
   if (typeof log === 'function') return (_level, message) => log(inLine(message))
   return (level, words, fields) => {
     const message = inLine(words)

@@ -5,16 +5,21 @@
  * not get the lock is on stand-by: with `keepLock` it waits for the lock to become free, otherwise for its own next turn. A lost lock
  * aborts the run at once; the next round begins when the run has ended, whatever that takes. Told to stop, a round ends where it is: before
  * the run at once, in the run when that heeds its signal or its grace is over; and the lock is free when the loop has ended.
+ *
+ * With a cron text: rest until the next tick → round → … A tick whose lock somebody else has is owed: its round waits for the lock, until
+ * the tick turns out to be over, or the next one comes. A process that dies before it begins a tick is so followed by another.
  */
 import { hostname } from 'node:os'
 import { ErrandError, isErrandError } from '../core/errors.ts'
-import { sleep, type Clock } from '../core/clock.ts'
+import type { Tick } from '../flows/schedules/ticks.ts'
+import { sleep, sleepUntil, type Clock } from '../core/clock.ts'
 import type { EventHub } from '../observe/events.ts'
 import { machineTicks } from '../loops/time.ts'
 import { LockKeeper } from './lock-keeper.ts'
 import type { Beat } from './liveness/liveness.ts'
 import type { Point } from './metrics/metrics.ts'
 import type { Pace, SingletonSettings } from './settings.ts'
+import type { TickBook } from './tick-book.ts'
 import { watchfulSignal } from './watchful-signal.ts'
 import { clearInterval, setInterval } from '../core/timers.ts'
 
@@ -49,6 +54,8 @@ export interface SingletonLoopOptions {
   readonly run: (parts: RunParts) => Promise<void>
   /** Ends the rest between two runs early. */
   readonly trigger?: (wake: () => void) => () => void
+  /** Where rounds begin, for the pace of a cron text. */
+  readonly book?: TickBook | undefined
 }
 
 /** A stand-by asks for the lock at most this often, unless it hears that it is free. */
@@ -67,6 +74,9 @@ interface Held {
 }
 
 type Pending = Round & { readonly status: 'pending'; readonly freeInMs: number | null }
+
+/** A round whose tick had its run. */
+const over = { status: 'pending', error: null, freeInMs: null } as const
 
 export class SingletonLoop {
   readonly #options: SingletonLoopOptions
@@ -89,12 +99,13 @@ export class SingletonLoop {
    * its grace keeps it, since nobody else may run beside it.
    */
   async run(signal: AbortSignal): Promise<Round> {
-    const { settings } = this.#options
+    const { settings, book } = this.#options
     const beats = setInterval(() => void this.#tellAlive('alive'), beatMs)
     try {
+      if (book !== undefined) return await this.#atTicks(book, signal)
       for (;;) {
         const from = machineTicks()
-        const round = await this.#round(signal)
+        const round = await this.#round(signal, null)
         if (settings.pace.kind === 'once' || signal.aborted) return round
         await this.#rest(round, from, signal)
         if (signal.aborted) return round
@@ -104,6 +115,40 @@ export class SingletonLoop {
       if (this.#outlasting === null) await this.#keeper?.stop()
       else this.#keeper?.stopAfter(this.#outlasting)
     }
+  }
+
+  /** One round at each tick, until the signal aborts. */
+  async #atTicks(book: TickBook, signal: AbortSignal): Promise<Round> {
+    const { clock } = this.#options
+    let round: Round | Pending = { status: 'pending', error: null }
+    for (let tick = book.after(clock.now()); ;) {
+      const isWoken = await this.#restUntil(tick?.at ?? Infinity, signal)
+      if (signal.aborted) return round
+      round = await this.#round(signal, isWoken ? null : tick)
+      if (signal.aborted) return round
+      const isOwed = !isWoken && tick !== null && round.status === 'pending' && round !== over
+      if (isOwed) await this.#standBy(round as Pending, signal)
+      const next = book.after(tick !== null && isOwed ? tick.at : clock.now())
+      if (!isOwed || (next !== null && next.at <= clock.now())) tick = next
+    }
+  }
+
+  /** Rests until a time, however the clock is set meanwhile. Resolves with whether it was woken before. */
+  async #restUntil(at: number, signal: AbortSignal): Promise<boolean> {
+    const { clock, trigger } = this.#options
+    const woken = new AbortController()
+    const untrigger = trigger?.(() => woken.abort())
+    await sleepUntil(clock, at, AbortSignal.any([signal, woken.signal]))
+    untrigger?.()
+    return woken.signal.aborted
+  }
+
+  /** Waits until the lock may be free, or a try may go better. */
+  async #standBy({ error, freeInMs }: Pending, signal: AbortSignal): Promise<void> {
+    if (error !== null || this.#keeper === null)
+      return sleep(this.#options.clock, leastRestMs, signal)
+    const ms = freeInMs === null ? standByMs : Math.min(freeInMs + afterFreeMs, standByMs)
+    return this.#keeper.whenFree(ms, signal)
   }
 
   /** Pushes a point of the handler's own. Throws `invalid-option` for the tag that is the singleton's name. */
@@ -118,10 +163,17 @@ export class SingletonLoop {
     this.#pushAll([point])
   }
 
-  async #round(signal: AbortSignal): Promise<Round | Pending> {
-    const { settings, events } = this.#options
+  /** With a tick: the round of that one, unless it is over. */
+  async #round(signal: AbortSignal, tick: Tick | null): Promise<Round | Pending> {
+    const { settings, events, book } = this.#options
     const from = machineTicks()
-    const round = await this.#lockedRound(signal)
+    // Without a lock each process runs each tick.
+    const isOver =
+      book !== undefined && tick !== null && this.#keeper !== null
+        ? await this.#ask(book.isOver(tick))
+        : false
+    if (isOver !== false) return isOver === true ? over : isOver
+    const round = await this.#lockedRound(tick, signal)
     const durationMs = machineTicks() - from
     if (round.status !== 'pending') {
       const { status, error } = round
@@ -132,7 +184,7 @@ export class SingletonLoop {
     return round
   }
 
-  async #lockedRound(signal: AbortSignal): Promise<Round | Pending> {
+  async #lockedRound(tick: Tick | null, signal: AbortSignal): Promise<Round | Pending> {
     const keeper = this.#keeper
     if (keeper === null) return this.#run(signal, null)
     if (keeper.token === null) this.#held = null
@@ -142,9 +194,29 @@ export class SingletonLoop {
     }
     const round = signal.aborted
       ? ({ status: 'killed', error: signal.reason } as const)
-      : await this.#run(signal, this.#held)
+      : await this.#heldRound(tick, signal)
     if (this.#outlasting === null && !this.#keeps(round, signal)) await this.#release(keeper)
     return round
+  }
+
+  /** The book is moved before the lock is freed, so that who gets it next knows what is over. */
+  async #heldRound(tick: Tick | null, signal: AbortSignal): Promise<Round | Pending> {
+    const { book, clock } = this.#options
+    const isBegun = tick === null || book === undefined || (await this.#ask(book.begin(tick)))
+    if (isBegun !== true) return isBegun === false ? over : isBegun
+    const round = await this.#run(signal, this.#held)
+    if (round.status !== 'interrupted') await this.#ask(book?.end(clock.now()) ?? true)
+    return round
+  }
+
+  /** What the book of ticks says; its trouble is a round to be tried again. */
+  async #ask(call: Promise<boolean> | boolean): Promise<boolean | Pending> {
+    try {
+      return await call
+    } catch (error) {
+      this.#options.events.emit('part-failed', { part: 'ticks', error, againMs: leastRestMs })
+      return { status: 'pending', error, freeInMs: null }
+    }
   }
 
   /** Takes the lock; answers null when it is held now. */
@@ -205,10 +277,11 @@ export class SingletonLoop {
       throw lostError(this.#options.settings.name)
   }
 
-  #keeps({ status }: Round, signal: AbortSignal): boolean {
+  #keeps(round: Round, signal: AbortSignal): boolean {
+    const { status } = round
     const { keepLock, releaseOnError, pace } = this.#options.settings
     if (!keepLock || pace.kind === 'once' || signal.aborted) return false
-    return status === 'succeeded' || (status === 'failed' && !releaseOnError)
+    return round === over || status === 'succeeded' || (status === 'failed' && !releaseOnError)
   }
 
   async #release(keeper: LockKeeper): Promise<void> {
@@ -288,6 +361,7 @@ export class SingletonLoop {
 function restMs(pace: Pace, tookMs: number): number {
   switch (pace.kind) {
     case 'once':
+    case 'cron':
       return 0
     case 'every':
       return Math.max(pace.ms - tookMs, 0)

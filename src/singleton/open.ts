@@ -2,6 +2,7 @@
 import { ErrandError } from '../core/errors.ts'
 import type { JobLog } from '../core/running-job.ts'
 import type { LogLevel } from '../core/job.ts'
+import { ticksOf } from '../flows/schedules/ticks.ts'
 import type { EventHub } from '../observe/events.ts'
 import type { Store } from '../store/store.ts'
 import { livenessNamed, locksNamed, metricsNamed } from './backends.ts'
@@ -11,12 +12,15 @@ import { storeLocks } from './locks/store.ts'
 import { SingletonLoop, type Round } from './loop.ts'
 import { readSettings, type SettingSources, type SingletonSettings } from './settings.ts'
 import type { AnySingleton, SingletonRun } from './singleton.ts'
+import { TickBook } from './tick-book.ts'
 import { triggersOf } from './trigger.ts'
 
 /** What singletons need of their app. */
 export interface SingletonHost {
   readonly store: Store
   readonly events: EventHub
+  /** The time zone of cron texts that name none. */
+  readonly timezone: string
   readonly context: { acquire(): Promise<unknown>; release(): Promise<void> }
 }
 
@@ -37,7 +41,11 @@ export async function open(
   singleton: AnySingleton,
   sources: SettingSources,
 ): Promise<Opened> {
-  const { lock, liveness, metrics, options, ...rest } = await readSettings(singleton, sources)
+  const { lock, liveness, metrics, options, ...rest } = await readSettings(
+    singleton,
+    sources,
+    host.timezone,
+  )
   const { env } = sources
   const made: { close(ms: number): Promise<void> }[] = []
   const orMade = async <T extends { close(ms: number): Promise<void> }>(
@@ -126,6 +134,10 @@ export async function runLoop(
       await (singleton.definition.run as (run: SingletonRun) => unknown)(run)
     },
     trigger: await triggersOf(store, name),
+    book:
+      settings.pace.kind === 'cron'
+        ? new TickBook(store, name, ticksOf(settings.pace.when))
+        : undefined,
   })
   try {
     return await loop.run(signal)

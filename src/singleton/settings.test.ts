@@ -44,6 +44,22 @@ const table: Readonly<
     gives: [2_000, 3_000, 4_000, null],
     read: ({ pace }) => (pace.kind === 'pause' ? pace.ms : null),
   },
+  cron: {
+    flag: '1 * * * *',
+    env: '2 * * * *',
+    config: '3 * * * *',
+    gives: ['1 * * * *', '2 * * * *', '3 * * * *', null],
+    read: ({ pace }) => (pace.kind === 'cron' && pace.when.kind === 'cron' ? pace.when.cron : null),
+  },
+  timezone: {
+    flag: 'Europe/Prague',
+    env: '+09:00',
+    config: 'Asia/Tokyo',
+    gives: ['Europe/Prague', '+09:00', 'Asia/Tokyo', 'UTC'],
+    read: ({ pace }) =>
+      pace.kind === 'cron' && pace.when.kind === 'cron' ? pace.when.timezone : null,
+    beside: { cron: '0 3 * * *' },
+  },
   keepLock: {
     flag: true,
     env: 'false',

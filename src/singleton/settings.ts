@@ -5,6 +5,7 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec'
 import { toMs, type Duration } from '../core/duration.ts'
 import { ErrandError } from '../core/errors.ts'
+import { readTimezone, readWhen, type When } from '../flows/schedules/ticks.ts'
 import { stopDefaults } from '../loops/stop-defaults.ts'
 import type { Liveness } from './liveness/liveness.ts'
 import type { Locks } from '../store/locks.ts'
@@ -12,11 +13,12 @@ import type { Metrics } from './metrics/metrics.ts'
 import { flagOf, parseDuration, parseFlag, parseOption, type OptionSpec } from './options.ts'
 import type { AnySingleton } from './singleton.ts'
 
-/** When the next run begins: never, so long after the start of the last one, or so long after its end. */
+/** When the next run begins: never, so long after the start of the last one, so long after its end, or at the next tick. */
 export type Pace =
   | { readonly kind: 'once' }
   | { readonly kind: 'every'; readonly ms: number }
   | { readonly kind: 'pause'; readonly ms: number }
+  | { readonly kind: 'cron'; readonly when: When }
 
 /** What the loop works by. */
 export interface SingletonSettings {
@@ -58,6 +60,8 @@ export const settingVariables = {
   once: 'ERRAND_RUN_ONCE',
   every: 'ERRAND_RUN_EVERY',
   pause: 'ERRAND_RUN_PAUSE',
+  cron: 'ERRAND_RUN_CRON',
+  timezone: 'ERRAND_RUN_TIMEZONE',
   keepLock: 'ERRAND_RUN_KEEP_LOCK',
   releaseOnError: 'ERRAND_RUN_RELEASE_ON_ERROR',
   lock: 'ERRAND_RUN_LOCK',
@@ -76,10 +80,11 @@ interface Said {
   readonly source: string
 }
 
-/** Reads all settings of a singleton. Throws `invalid-config` with everything that is wrong. */
+/** Reads all settings of a singleton. `timezone` is the app's. Throws `invalid-config` with everything that is wrong. */
 export async function readSettings(
   singleton: AnySingleton,
   sources: SettingSources,
+  timezone = 'UTC',
 ): Promise<ReadSettings> {
   const reader = new Reader(singleton, sources)
   const { name, definition } = singleton
@@ -87,7 +92,7 @@ export async function readSettings(
   const releaseOnError = reader.flag('releaseOnError') ?? false
   const settings: ReadSettings = {
     name,
-    pace: reader.pace(),
+    pace: reader.pace(timezone),
     lock: (reader.first('lock')?.value ?? 'store') as string | Locks,
     ttlMs: reader.duration('ttl') ?? defaults.ttlMs,
     keepLock,
@@ -160,27 +165,41 @@ class Reader {
   }
 
   /** The first source that names a pace decides it; one that names two is refused. `once` that is denied is denied to lower sources. */
-  pace(): Pace {
-    const [onces, everys, pauses] = [
-      this.#levels('once'),
-      this.#levels('every'),
-      this.#levels('pause'),
-    ]
+  pace(timezone: string): Pace {
+    const kinds = (['every', 'pause', 'cron'] as const).map((kind) => ({
+      kind,
+      levels: this.#levels(kind),
+    }))
     let mayBeOnce = true
-    for (const [level, once] of onces.entries()) {
-      const [every, pause] = [saidOf(everys[level]), saidOf(pauses[level])]
-      if (every !== null && pause !== null)
-        this.wrong(`${every.source} and ${pause.source} exclude each other: give one of them.`)
+    for (const [level, once] of this.#levels('once').entries()) {
+      const named = kinds.flatMap(({ kind, levels }) => {
+        const said = saidOf(levels[level])
+        return said === null ? [] : [{ kind, said }]
+      })
+      const [first, second] = named
+      if (first !== undefined && second !== undefined)
+        this.wrong(
+          `${first.said.source} and ${second.said.source} exclude each other: give one of them.`,
+        )
       const isOnce = once.value === undefined ? null : this.#parse(once, toFlag)
       if (isOnce === true && mayBeOnce) return { kind: 'once' }
       if (isOnce === false) mayBeOnce = false
-      const said = every ?? pause
-      if (said === null) continue
+      if (first === undefined) continue
+      const { kind, said } = first
+      if (kind === 'cron') return this.#cron(said, timezone)
       const ms = this.#parse(said, toDuration) ?? defaults.everyMs
       if (ms < leastPaceMs) this.wrong(`${said.source} must be longer than nothing.`)
-      return { kind: said === every ? 'every' : 'pause', ms }
+      return { kind, ms }
     }
     return { kind: 'every', ms: defaults.everyMs }
+  }
+
+  #cron(said: Said, timezone: string): Pace {
+    const zone = this.#read('timezone', readTimezone) ?? timezone
+    const { name } = this.#singleton
+    const when = this.#parse(said, (cron) => readWhen({ cron: cron as string }, name, zone))
+    // What cannot be read is refused before anything runs by it.
+    return when === null ? { kind: 'every', ms: defaults.everyMs } : { kind: 'cron', when }
   }
 
   async options(

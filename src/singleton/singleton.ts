@@ -3,6 +3,7 @@ import type { StandardSchemaV1 } from '@standard-schema/spec'
 import type { Duration } from '../core/duration.ts'
 import { ErrandError } from '../core/errors.ts'
 import type { JobLog } from '../core/running-job.ts'
+import { readTimezone, readWhen } from '../flows/schedules/ticks.ts'
 import { refuseUnknownKeys } from '../core/option-keys.ts'
 import { readFlag, readShape } from '../core/read.ts'
 import type { Liveness } from './liveness/liveness.ts'
@@ -20,6 +21,13 @@ export interface SingletonOptions<Specs extends OptionSpecs, Values, Context> {
   readonly every?: Duration
   /** From the end of a run to the start of the next. */
   readonly pause?: Duration
+  /**
+   * Begins a round at each tick of a cron text, one for all processes; a tick at which a round still
+   * runs is left out. In place of `every` and `pause`.
+   */
+  readonly cron?: string
+  /** Of `cron`: an IANA name or an offset such as `'+09:00'`. Default: the app's, else UTC. */
+  readonly timezone?: string
   /** Run one time only. Default false. */
   readonly once?: boolean
   /** Keep the lock between runs, without a gap. Default false. */
@@ -78,6 +86,8 @@ const keys = [
   'description',
   'every',
   'pause',
+  'cron',
+  'timezone',
   'once',
   'keepLock',
   'releaseOnError',
@@ -111,6 +121,7 @@ export function singleton<
     throw new ErrandError('invalid-option', `${where} needs run, the function that does its work.`)
   for (const flag of ['once', 'keepLock', 'releaseOnError'] as const)
     if (options[flag] !== undefined) readFlag(options[flag], `${where}.${flag}`)
+  checkCron(options, where)
   const { lock, liveness = [], metrics = [], options: specs = {} } = options
   if (lock !== undefined && typeof lock !== 'string')
     readShape(lock, ['hold', 'release', 'lockOwner', 'watch'], `${where}.lock`, backends.lock)
@@ -120,6 +131,14 @@ export function singleton<
     readShape(one, ['push', 'close'], `${where}.metrics`, backends.metrics)
   checkOptionSpecs(specs, where)
   return { name, definition: options }
+}
+
+function checkCron(
+  { cron, timezone }: { readonly cron?: string; readonly timezone?: string },
+  where: string,
+): void {
+  const zone = timezone === undefined ? 'UTC' : readTimezone(timezone, `${where}.timezone`)
+  if (cron !== undefined) readWhen({ cron }, where, zone)
 }
 
 /** What each backend must be, for messages. */

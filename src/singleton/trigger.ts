@@ -23,6 +23,6 @@ export async function triggersOf(
     }
     const glance = (): void => void look().catch(() => {})
     glance()
-    return store.watch((hint) => (hint === 'record' ? glance() : undefined))
+    return store.watch((hint) => (hint === 'record' ? glance() : undefined), ['record'])
   }
 }

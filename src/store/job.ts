@@ -1,5 +1,5 @@
 /** A job as it crosses the boundary: on its way in, leased to a worker, and as readers see it. */
-import type { Counters, JobState } from '../core/job.ts'
+import type { Counters, FinalState, JobState } from '../core/job.ts'
 
 /** What is given with a job at its insert, and shown wherever it appears. */
 export interface JobFacts {
@@ -40,6 +40,8 @@ export interface NewJob extends JobFacts {
   readonly unique: UniqueRule | null
   /** Jobs that must be final before this one is due. Without any, the job is never `blocked`. */
   readonly needs: readonly Need[]
+  /** Jobs that are blocked at the insert and wait for this one, too, from then on; of others nothing becomes. */
+  readonly holds?: readonly Hold[]
   /** How it enters, if it does not wait its turn; null for the ordinary way. */
   readonly entry: Entry | null
 }
@@ -67,9 +69,10 @@ export interface UniqueRule {
   readonly forMs: number | null
   /**
    * `replace` gives a waiting holder this job's input, options, priority, labels, due time and clocks. It is new work: it starts
-   * with fresh counters. The holder keeps its id, its attempts, and, if it was due and still is, its place.
+   * with fresh counters. The holder keeps its id, its attempts, and, if it was due and still is, its place. `replace-in-queue` does
+   * so where the holder is in this job's queue, and leaves it as it is elsewhere.
    */
-  readonly onConflict: 'skip' | 'replace'
+  readonly onConflict: 'skip' | 'replace' | 'replace-in-queue'
   /** A holder that is replaced is due no later than this after its own insert, or at once where that has passed; null for no bound. */
   readonly maxWaitMs: number | null
 }
@@ -83,7 +86,40 @@ export interface JobNeed {
   readonly id: string
   /** What becomes of the waiting job then: `cancelled` or `failed`, both with the reason `need-failed`, or it goes on as if it were met. */
   readonly onFailed: 'cancel' | 'fail' | 'run'
+  /**
+   * Left out, nothing is kept of it once it is met. `keep`: how the needed job ended while the other waited is kept, with its output,
+   * for as long as a job of the waiting one's group is known, whatever becomes of the needed job; the next `prune` after that
+   * removes it at the latest. `hand`:
+   * so it is, and the claim of the waiting job hands the output out. With either, an operator's retry of the waiting job lets it wait
+   * again for the needed one while that has not ended. Only for jobs with a group.
+   */
+  readonly output?: 'keep' | 'hand'
 }
+
+/** Lets a job that is blocked wait for a new one as well, as if it had been inserted with that need. On Redis both lie in one partition. */
+export interface Hold {
+  /** The job that waits. */
+  readonly id: string
+  readonly onFailed: Need['onFailed']
+  readonly output?: 'keep' | 'hand'
+}
+
+/** How a needed job ended, as the claim of a job that asked for it tells. */
+export interface NeededJob {
+  readonly id: string
+  /** Null for a job that was not known when it was looked for. */
+  readonly state: FinalState | null
+  /** Encoded; null where it has none, and where the need said `keep`. */
+  readonly output: string | null
+  /** The codec of the output. */
+  readonly codec: string | null
+}
+
+/**
+ * The needs with `output` of a claimed job, in no order. `later`: their outputs did not fit the claim, which is bounded by
+ * `handedBytes`; who gives the job back unstarted gets it with them at the latest when it comes first. `too-large`: they never fit.
+ */
+export type Needed = readonly NeededJob[] | 'later' | 'too-large'
 
 /** A job that the store knows. */
 export interface KnownJob extends JobFacts {
@@ -110,6 +146,8 @@ export interface ClaimedJob extends KnownJob {
   readonly why: 'ready' | 'lost' | 'overdue' | 'unreadable'
   /** The expired lease that `rescue` took a lost job from; null for any other. `startedAt` is that of its run. */
   readonly lostBy: { readonly worker: string; readonly token: number } | null
+  /** How those of its needs ended that have `output`. */
+  readonly needed: Needed
 }
 
 /** A job as readers see it, its texts still encoded. */

@@ -27,6 +27,8 @@ export interface ListQuery {
   readonly parent?: string
   readonly group?: string
   readonly tag?: string
+  /** Of the ticks of this schedule: what `tick.schedule` in the JSON of their options is. */
+  readonly schedule?: string
   readonly search?: Search
   readonly createdFrom?: number
   readonly createdTo?: number
@@ -49,6 +51,8 @@ export interface Search {
 export interface Page {
   readonly jobs: readonly StoredJob[]
   readonly next: string | null
+  /** How many jobs were looked at for a tag, a schedule or a search; absent for a list without these. */
+  readonly scanned?: number
 }
 
 export interface QueueCount {

@@ -25,12 +25,22 @@ export interface WorkerRecord {
   readonly version: string
   readonly queues: readonly string[]
   readonly slots: number
+  /** The key of the record that lists the schedules of its code; null when that has none. */
+  readonly schedules: string | null
+  /** Where its leases are renewed: a thread goes on while the event loop is blocked. Left out for one that runs no jobs. */
+  readonly renewer?: 'thread' | 'event-loop'
   /** Ids of the jobs that it runs, at most 100. */
   readonly running: readonly string[]
   /** By the store's clock; the store fills `lastSeenAt` itself. */
   readonly startedAt: number
   readonly lastSeenAt: number
   readonly stopped: boolean
+  /** The group by which operators address it; null or absent for none. */
+  readonly group?: string | null
+  /** Why it claims nothing for now, such as `'control'` or `'cpu'`; empty or absent while it claims. */
+  readonly paused?: readonly string[]
+  /** Its place among the processes of a supervisor, counted from 0. */
+  readonly process?: { readonly index: number; readonly of: number }
 }
 
 /** What the registry says about a task to those who do not have its code. */

@@ -48,6 +48,11 @@ export interface StoreInfo {
   readonly durability: string
   /** Whether its calls go one after another, so that those sent at once only wait for each other; false when left out. */
   readonly serial?: boolean
+  /**
+   * The longest lease, in milliseconds, that its callers should claim with before they renew it for the first time, since answers get
+   * lost on the way; left out where they do not.
+   */
+  readonly firstLeaseMs?: number
 }
 
 /** Names a module whose `connect(argument)` returns the same store again. Both parts can be sent to a thread. */

@@ -1,5 +1,6 @@
 /** The hot path: what a worker calls. */
 import type { Counters, FinalState, LogLevel } from '../core/job.ts'
+import type { Inserted } from './intake.ts'
 import type { ClaimedJob, Keep, NewJob } from './job.ts'
 import type { WorkerRecord } from './registry.ts'
 
@@ -14,15 +15,20 @@ export interface WorkerCalls {
   note(notes: readonly Note[]): Promise<readonly NoteAnswer[]>
   /**
    * Writes records of runs: durable, fenced by the lease, and awaited before the run goes on. A record replaces that of the same
-   * name. A later attempt reads them with `recorded`; they are removed with the job.
+   * name, and inserts the jobs that it carries in the same step. A later attempt reads them with `recorded`; they are removed with
+   * the job. Records with unique jobs go in calls of their own, so that a held key keeps no others waiting.
    */
   record(records: readonly RunRecord[]): Promise<readonly RecordAnswer[]>
   /** Leases anew what expired, what waits past its `startBy` or `deadlineAt` or for no time that can be read, if its task is listed. */
   rescue(request: RescueRequest): Promise<Claimed>
   /** Writes the worker's heartbeat and returns what it should know; called each few seconds and once with `stopped` at the end. */
   tend(worker: WorkerRecord): Promise<Tended>
-  /** Calls back when something may have happened. Only a hint: it may come late, twice, for nothing, or never. */
-  watch(on: (hint: Hint) => void): Unwatch
+  /**
+   * Calls back when something may have happened. Only a hint: it may come late, twice, for nothing,
+   * or never. `wanted` names the hints that matter to the caller, all by default: a store may spare
+   * itself the others.
+   */
+  watch(on: (hint: Hint) => void, wanted?: readonly Hint[]): Unwatch
 }
 
 export interface ClaimRequest {
@@ -110,7 +116,8 @@ export interface Requeue extends Settling {
 export type SettleAnswer = 'settled' | 'stale' | 'cancel-asked' | 'held'
 export type RenewAnswer = 'renewed' | 'stale' | 'cancel-asked'
 export type NoteAnswer = 'noted' | 'stale'
-export type RecordAnswer = 'recorded' | 'stale'
+/** What became of the jobs that a record carries, in their order; `recorded` for one that carries none. */
+export type RecordAnswer = 'recorded' | 'stale' | readonly Inserted[]
 
 export type Note = LeaseRef &
   (
@@ -124,10 +131,12 @@ export type Note = LeaseRef &
       }
   )
 
-/** One durable record of a run, such as the output of a step. */
+/** One durable record of a run, such as the output of a step, or a call with the job that it makes. */
 export interface RunRecord extends LeaseRef {
   readonly name: string
   readonly text: string
+  /** Jobs to insert with it: none of them, if it is stale. On Redis they lie as follow-ups of the job would. */
+  readonly jobs?: readonly NewJob[]
 }
 
 export interface RescueRequest {

@@ -8,10 +8,17 @@ import type { Counters } from '../core/job.ts'
 import type { HoldRequest } from '../store/locks.ts'
 import type { Advance } from '../store/intake.ts'
 import type { NewJob } from '../store/job.ts'
-import type { Note, Settlement } from '../store/worker-calls.ts'
+import type { Note, RunRecord, Settlement } from '../store/worker-calls.ts'
 
 /** How long the record of a worker is kept after it was last seen. */
 export const workerRecordKeptMs: number = 24 * 60 * 60 * 1_000
+
+/** Reads the cursor of a page, which is a number in all stores. Throws `invalid-option`. */
+export function cursorOf(after: string): number {
+  const cursor = /^\d{1,16}$/.test(after) ? Number(after) : Number.NaN
+  if (Number.isSafeInteger(cursor)) return cursor
+  throw new ErrandError('invalid-option', '`after` must be `next` of the page before.')
+}
 
 /** Refuses new jobs with times out of bounds. `now` is the time, as far as this process knows it. */
 export function checkJobs(jobs: readonly NewJob[], now: number): void {
@@ -33,6 +40,11 @@ export function checkJobs(jobs: readonly NewJob[], now: number): void {
       throw refused(id, 'keepMs', entry.keepMs)
     if (entry !== null && job.needs.length > 0)
       throw new ErrandError('invalid-option', `${id} has needs, so it cannot enter ${entry.kind}.`)
+    if (job.group === null && job.needs.some(({ output }) => output !== undefined))
+      throw new ErrandError(
+        'invalid-option',
+        `${id} wants outputs of its needs, so it needs a group.`,
+      )
     if (!isPriority(job.priority)) throw refused(id, 'priority', job.priority)
   }
 }
@@ -73,6 +85,11 @@ export function checkSettlements(settlements: readonly Settlement[], now: number
     }
     checkJobs(followUps, now)
   }
+}
+
+/** Refuses records of runs that carry such jobs. */
+export function checkRecords(records: readonly RunRecord[], now: number): void {
+  for (const { jobs } of records) if (jobs !== undefined) checkJobs(jobs, now)
 }
 
 /** Refuses notes that come from another age. The clock of a worker may be a little ahead. */

@@ -2,7 +2,8 @@
 import type { Hint } from '../store/worker-calls.ts'
 import { setImmediate } from '../core/timers.ts'
 
-const kinds: readonly Hint[] = ['work', 'cancel', 'paused', 'finished', 'lock', 'record']
+/** All there are. */
+export const hintKinds: readonly Hint[] = ['work', 'cancel', 'paused', 'finished', 'lock', 'record']
 
 /** Collects hints and hands each kind out once per turn of the event loop. */
 export class HintBoard {
@@ -21,7 +22,7 @@ export class HintBoard {
 
   /** Makes every watcher ask the store, whatever it waits for. */
   giveAll(): void {
-    for (const hint of kinds) this.give(hint)
+    for (const hint of hintKinds) this.give(hint)
   }
 
   add(on: (hint: Hint) => void): () => void {

@@ -24,6 +24,8 @@ export interface DrainOptions {
 }
 
 const lookMs = 2
+/** How often what stands still is looked at before that is believed. */
+const stillLooks = 25
 
 /**
  * Starts a worker, waits until it has nothing left to do, and stops it. Paused queues are left alone.
@@ -43,7 +45,7 @@ export async function drain(errand: Errand, options: DrainOptions = {}): Promise
   try {
     for (;;) {
       const left = await countLeft(errand, worker)
-      const isIdle = left.ready + left.running === 0
+      const isIdle = left.ready + left.running === 0 || (await standsStill(errand, worker, left))
       if (isIdle && (until === 'idle' || left.scheduled === 0)) return
       if (performance.now() > endsAt) throw unfinished(left)
       if (isIdle) await advanceToNext(errand, worker)
@@ -75,6 +77,22 @@ async function countLeft(errand: Errand, worker: Worker): Promise<Left> {
   const count = (state: JobState): number =>
     served.reduce((sum, { counts }) => sum + (counts[state] ?? 0), 0)
   return { ready: count('ready'), running: count('running'), scheduled: count('scheduled') }
+}
+
+/**
+ * Whether what runs only waits for jobs that it has called and that are due later. A job whose call
+ * has just ended waits for a moment as well, so it is looked at again.
+ */
+async function standsStill(errand: Errand, worker: Worker, left: Left): Promise<boolean> {
+  for (let looks = 0, now = left; looks < stillLooks; looks++) {
+    const { waiting, running, buffered } = worker.status
+    if (now.ready + running + buffered > 0 || now.running > waiting || now.scheduled === 0)
+      return false
+    await new Promise((resolve) => setTimeout(resolve, lookMs))
+    now = await countLeft(errand, worker)
+    if (now.running !== left.running || now.scheduled !== left.scheduled) return false
+  }
+  return true
 }
 
 function serves({ status }: Worker, queue: string): boolean {

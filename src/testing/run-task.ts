@@ -2,7 +2,8 @@
 import { App, readCount } from '../app/app.ts'
 import { Client, leased } from '../client/client.ts'
 import { keepAlive } from '../loops/keep-alive.ts'
-import { decodePayload } from '../app/payload.ts'
+import type { CallEnd } from '../app/call-journal.ts'
+import { decodePayload, encodePayload } from '../app/payload.ts'
 import { toMs, type Duration } from '../core/duration.ts'
 import type { Outcome } from '../core/decide.ts'
 import { ErrandError } from '../core/errors.ts'
@@ -10,7 +11,7 @@ import { fromJson } from '../core/json.ts'
 import { noCounters, type LogLevel } from '../core/job.ts'
 import { refuseUnknownKeys } from '../core/option-keys.ts'
 import { readFunction, readSignal, refuseValue } from '../core/read.ts'
-import { isTask, type AnyTask, type InputOf, type OutputOf } from '../core/task.ts'
+import { isRunnable, isTask, type AnyTask, type InputOf, type OutputOf } from '../core/task.ts'
 import type { NewJob } from '../store/job.ts'
 import { memory } from '../stores/memory/index.ts'
 import { runnerHere } from '../worker/run-here.ts'
@@ -27,6 +28,11 @@ export interface RunTaskOptions<Context = unknown> {
   readonly timeout?: Duration
   /** What `job.complete(tx, output)` is given is handed to this, if it does anything. */
   readonly onComplete?: (tx: unknown, output: unknown) => void | Promise<void>
+  /**
+   * Answers each `job.call`: what it returns is the output of the called job, what it throws is what
+   * the call rejects with. Without it calls are refused.
+   */
+  readonly onCall?: (task: string, input: unknown) => unknown
 }
 
 /** What one run came to. */
@@ -85,14 +91,19 @@ export async function runTask<T extends AnyTask>(
   input: InputOf<T>,
   options: RunTaskOptions<ContextOf<T>> = {},
 ): Promise<TaskRun<OutputOf<T>>> {
-  refuseUnknownKeys(options, ['context', 'attempt', 'signal', 'timeout', 'onComplete'], 'runTask()')
+  refuseUnknownKeys(
+    options,
+    ['context', 'attempt', 'signal', 'timeout', 'onComplete', 'onCall'],
+    'runTask()',
+  )
   if (!isTask(task)) refuseValue('What runTask() runs', 'a task', task)
-  const { attempt: number = 1, signal, onComplete } = options
+  const { attempt: number = 1, signal, onComplete, onCall } = options
   readCount(number, 'runTask().attempt')
   if (signal !== undefined) readSignal(signal, 'runTask().signal')
   if (onComplete !== undefined) readFunction(onComplete, 'runTask().onComplete')
+  if (onCall !== undefined) readFunction(onCall, 'runTask().onCall')
   const { definition } = task
-  if (definition.handler === null)
+  if (!isRunnable(definition))
     throw new ErrandError('invalid-task', `${task.name} has no handler to run.`)
   const store = memory()
   const app = new App({ store, queues: { '*': {} } }, process.cwd())
@@ -114,9 +125,17 @@ export async function runTask<T extends AnyTask>(
     log: (level, text) => void logs.push({ level, text }),
     enqueue: (one) => void inserted.push(one),
     complete: async (tx, { value }) => onComplete?.(tx, value),
+    call: async ({ job: called }) => answerCall(app, called, onCall),
   }
   const ticks = (): number => store.clock.now()
-  const runner = runnerHere({ app, client, context: options.context ?? {}, ticks })
+  const runner = runnerHere({
+    app,
+    client,
+    context: options.context ?? {},
+    ticks,
+    isolated: null,
+    broken: null,
+  })
   const endsAt = timeoutMs === null ? Infinity : ticks() + timeoutMs
   const aborted = signal?.aborted === true ? 'cancelled' : null
   const letGo = keepAlive()
@@ -141,6 +160,22 @@ export async function runTask<T extends AnyTask>(
     progress,
     logs,
   }
+}
+
+async function answerCall(
+  app: App,
+  { id, task, input, codec }: NewJob,
+  onCall: RunTaskOptions['onCall'],
+): Promise<CallEnd> {
+  if (onCall === undefined) {
+    throw new ErrandError(
+      'invalid-option',
+      `runTask() runs one handler alone, and this one calls ${task}: answer its calls by onCall, or run both tasks by testErrand() and drain().`,
+    )
+  }
+  const answer: unknown = await onCall(task, decodePayload(app, input, codec, 'input'))
+  const output = encodePayload(app, answer, null, 'output')
+  return { id, task, state: 'completed', codec: null, output, reason: null, attempts: [] }
 }
 
 function told(

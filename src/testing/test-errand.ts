@@ -1,8 +1,7 @@
 /** An app for tests: in memory, with a clock that stands still until the test moves it. */
-import type { ErrandConfig } from '../app/app.ts'
 import { callerFolder } from '../app/caller.ts'
 import { refuseValue } from '../core/read.ts'
-import { createErrandIn, type Errand } from '../errand.ts'
+import { createErrandIn, type Configuration, type Errand } from '../errand.ts'
 import { memory } from '../stores/memory/index.ts'
 import { VirtualClock } from './virtual-clock.ts'
 
@@ -21,7 +20,7 @@ export interface TestErrand extends Errand {
  * await drain(errand)
  */
 export function testErrand<Context>(
-  config: Omit<ErrandConfig<Context>, 'store'> & { readonly clock?: VirtualClock } = {},
+  config: Omit<Configuration<Context>, 'store'> & { readonly clock?: VirtualClock } = {},
 ): TestErrand {
   if (typeof config !== 'object' || config === null)
     refuseValue('What testErrand() takes', 'a configuration without a store', config)
@@ -30,7 +29,7 @@ export function testErrand<Context>(
     refuseValue('testErrand().clock', 'a VirtualClock of errand/testing', clock)
   const root = callerFolder([import.meta.url])
   const errand = createErrandIn(
-    { ...(rest as ErrandConfig<unknown>), store: memory({ clock }) },
+    { ...(rest as Configuration<unknown>), store: memory({ clock }) },
     root,
   )
   const close = (): Promise<void> => passing(clock, errand.close())

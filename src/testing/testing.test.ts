@@ -106,9 +106,45 @@ describe('runTask', () => {
     })
     assert.deepEqual((await runTask(half, undefined)).enqueued, [])
   })
+
+  it('answers calls by onCall, and refuses them without it', async () => {
+    const calls = task({
+      name: 'calls',
+      run: async (to: string, job) =>
+        (await job.call(mail, { to })) + (await job.call(mail, { to }, { id: 'again' })),
+    })
+    const asked: unknown[] = []
+    const onCall = (name: string, input: unknown): number => asked.push([name, input])
+    const run = await runTask(calls, 'ada', { onCall })
+    assert.equal(run.output, 3)
+    assert.deepEqual(asked[1], ['mail', { to: 'ada' }])
+    const failing = await runTask(calls, 'ada', {
+      onCall: () => {
+        throw new RangeError('no mail today')
+      },
+    })
+    assert.ok(failing.outcome === 'failed' && failing.error instanceof RangeError)
+    const refused = await runTask(calls, 'ada')
+    assert.ok(isErrandError(refused.error, 'invalid-option'))
+  })
 })
 
 describe('drain', () => {
+  it('moves the clock for what a job waits for that has called it', async () => {
+    const parent = task({
+      name: 'parent',
+      run: async (_: undefined, job) => job.call(mail, { to: 'ada' }, { delay: '3m' }),
+    })
+    const errand = testErrand({ tasks: [parent, mail] })
+    const { id } = await errand.enqueue(parent)
+    await drain(errand, { until: 'empty' })
+    assert.equal((await errand.jobs.get(id))?.output, 3)
+    const idle = await errand.enqueue(parent)
+    await drain(errand)
+    assert.equal((await errand.jobs.get(idle.id))?.state, 'ready')
+    await errand.close()
+  })
+
   it('runs all that is ready, with what follows from it', async () => {
     const errand = testErrand({ tasks: [welcome, mail] })
     const job = await errand.enqueue(welcome, { name: 'ada', count: '1' })

@@ -6,18 +6,42 @@
  * From each of them: left (`leave`: a process that exits gives it up, and its end counts for
  * nothing). The handler may end in any mode; from then on the attempt is the settler's.
  */
+import { ErrandError } from '../core/errors.ts'
 import type { LogLevel } from '../core/job.ts'
+import type { CallEnd } from '../app/call-journal.ts'
 import { stopDefaults } from '../loops/stop-defaults.ts'
 import type { ClaimedJob, NewJob } from '../store/job.ts'
 import type { JobNotes, Notes } from './notes.ts'
 import type { Rules } from './rules.ts'
-import type { AbortCause, Encoded, RunResult, Runner, RunPort, Running } from './runner.ts'
+import type { AttemptCalls } from './calls.ts'
+import {
+  abortError,
+  type AbortCause,
+  type CallRequest,
+  type Encoded,
+  type RunResult,
+  type Runner,
+  type RunPort,
+  type Running,
+} from './runner.ts'
 
 /** What attempts of one worker share. */
 export interface AttemptServices {
   readonly notes: Pick<Notes, 'of'>
   /** Settles an attempt as completed inside the user's transaction. */
   readonly completeIn: (tx: unknown, attempt: Attempt, output: Encoded) => Promise<void>
+  /** Makes what its calls need. Throws where no calls can be made. */
+  readonly callsOf: (attempt: Attempt) => AttemptCalls
+}
+
+/** The place of an attempt in a worker. */
+export interface Seat {
+  /** It needs none any more, or for now. */
+  leave(): void
+  /** Whether it may take one again. */
+  readonly isFree: boolean
+  /** Takes one again. */
+  take(): void
 }
 
 /** A claimed job, with its place in the lease table, and what holds for it. */
@@ -25,6 +49,8 @@ export interface AttemptSetup {
   readonly job: ClaimedJob
   readonly lease: number
   readonly rules: Rules
+  /** Null for one that no worker has. */
+  readonly seat: Seat | null
 }
 
 /** The first abort. */
@@ -41,6 +67,7 @@ export class Attempt implements RunPort {
   readonly job: ClaimedJob
   readonly lease: number
   readonly rules: Rules
+  readonly seat: Seat | null
   readonly #services: AttemptServices
   #enqueued: NewJob[] | null = null
   #mode: 'new' | 'running' | 'aborted' | 'stuck' | 'left' = 'new'
@@ -50,11 +77,18 @@ export class Attempt implements RunPort {
   #isLeaseLost = false
   #completed: Encoded | null = null
   #notes: JobNotes | null = null
+  #calls: AttemptCalls | null = null
+  /** Since when it waits for calls; null when it does not. */
+  #restsSince: number | null = null
+  /** How long it has waited for calls in all. */
+  #restedMs = 0
+  #againMs: number | null = null
 
-  constructor({ job, lease, rules }: AttemptSetup, services: AttemptServices) {
+  constructor({ job, lease, rules, seat }: AttemptSetup, services: AttemptServices) {
     this.job = job
     this.lease = lease
     this.rules = rules
+    this.seat = seat
     this.#services = services
   }
 
@@ -65,7 +99,24 @@ export class Attempt implements RunPort {
 
   /** When it times out; `Infinity` for never, and once it was asked to end. */
   get timesOutAt(): number {
-    return this.#mode === 'running' ? this.#endsAt : Infinity
+    return this.#mode === 'running' ? this.endsAt : Infinity
+  }
+
+  /** When it would time out; `Infinity` for never, and while it waits for calls. */
+  get endsAt(): number {
+    const { timeoutMs } = this.rules.policy
+    if (timeoutMs === null || this.#startedAt === null || this.#restsSince !== null) return Infinity
+    return this.#startedAt + timeoutMs + this.#restedMs
+  }
+
+  /** For how long it is put back if it ends as interrupted; null for not at all. */
+  get againMs(): number | null {
+    return this.#againMs
+  }
+
+  /** Whether it may wait without its slot. */
+  get mayRest(): boolean {
+    return this.#mode === 'running'
   }
 
   /** When it counts as stuck; `Infinity` unless it was asked to end, and once it is. */
@@ -109,6 +160,11 @@ export class Attempt implements RunPort {
     return this.#notes?.isUnwritten === true ? this.#notes : null
   }
 
+  /** Its calls whose records are on their way: its settlement follows. Null when there are none. */
+  get unwrittenCalls(): Promise<unknown> | null {
+    return this.#calls?.unwritten ?? null
+  }
+
   /** Starts the handler. Resolves with what it came to. */
   begin(runner: Runner, now: number): Promise<RunResult> {
     const { definition, policy } = this.rules
@@ -122,7 +178,7 @@ export class Attempt implements RunPort {
       definition,
       timeoutMs,
       aborted: this.#aborted?.cause ?? null,
-      endsAt: this.#endsAt,
+      endsAt: this.endsAt,
     }
     this.#running = runner.run(run, this)
     return this.#running.ended
@@ -139,11 +195,35 @@ export class Attempt implements RunPort {
     this.#mode = 'aborted'
     this.#aborted = { cause, at: now, mayEndUntil }
     this.#running?.abort(cause)
+    this.#calls?.abort(abortError(cause, this.job, this.rules.policy.timeoutMs))
+  }
+
+  /** Its time stands still from now on. */
+  rest(now: number): void {
+    this.#restsSince = now
+    this.#running?.endsAt(this.endsAt)
+  }
+
+  /** Its time goes on. */
+  goOn(now: number): void {
+    if (this.#restsSince === null) return
+    this.#restedMs += now - this.#restsSince
+    this.#restsSince = null
+    this.#running?.endsAt(this.endsAt)
+  }
+
+  /** Asks the handler to end, and has the job run again after this time. */
+  putBack(now: number, againMs: number): void {
+    this.#againMs = againMs
+    this.abort('interrupted', now)
   }
 
   /** Its handler has ended. What the run held may go, although the settlement takes a while. */
   end(): void {
     this.#running = null
+    this.#calls?.abort(
+      new ErrandError('lease-lost', `${this.job.task} ${this.job.id} has ended before its call.`),
+    )
   }
 
   /** The handler has ignored its abort. */
@@ -169,14 +249,19 @@ export class Attempt implements RunPort {
     this.#enqueued.push(job)
   }
 
+  async call(request: CallRequest): Promise<CallEnd> {
+    if (this.#calls === null) {
+      const calls = this.#services.callsOf(this)
+      const { cause } = this.#aborted ?? {}
+      if (cause !== undefined) calls.abort(abortError(cause, this.job))
+      this.#calls = calls
+    }
+    return this.#calls.make(request)
+  }
+
   async complete(tx: unknown, output: Encoded): Promise<void> {
     await this.#services.completeIn(tx, this, output)
     this.#completed = output
-  }
-
-  get #endsAt(): number {
-    const { timeoutMs } = this.rules.policy
-    return timeoutMs === null || this.#startedAt === null ? Infinity : this.#startedAt + timeoutMs
   }
 
   get #noted(): JobNotes {

@@ -13,6 +13,8 @@
 import type { App } from '../app/app.ts'
 import type { Claimed, LeaseRef, Tended } from '../store/worker-calls.ts'
 import type { ClaimedJob } from '../store/job.ts'
+import type { Holds } from './holds.ts'
+import { LineSeat, type Seats } from './line-seat.ts'
 import type { LeaseTable } from './lease-table.ts'
 import { buffer, type Buffered, type ServedQueue } from './served-queue.ts'
 import { quarantineLosses, type Ask, type ServedQueues } from './served-queues.ts'
@@ -21,7 +23,9 @@ import type { SettleBatches } from './settle-batches.ts'
 import type { Settler } from './settler.ts'
 import type { Slots } from './slots.ts'
 import type { StoreTime } from '../loops/store-time.ts'
-import { answered, Loop } from '../loops/supervised.ts'
+import { answered } from '../loops/call-deadline.ts'
+import { firstLeaseMs } from '../loops/renew-interval.ts'
+import { Loop } from '../loops/supervised.ts'
 import type { Ticks } from '../loops/time.ts'
 
 export interface FetcherOptions {
@@ -35,11 +39,12 @@ export interface FetcherOptions {
   readonly batches: SettleBatches
   readonly table: LeaseTable
   readonly renewer: Renewer
+  readonly holds: Holds
   readonly ticks: Ticks
   readonly time: StoreTime
 }
 
-export class Fetcher {
+export class Fetcher implements Seats {
   readonly loop: Loop
   readonly #options: FetcherOptions
   readonly #lines: ServedQueues
@@ -55,6 +60,8 @@ export class Fetcher {
   #pollAt = 0
   #resting = false
   #stopped = false
+  /** Claims that asked all queues while nothing ran here, and got nothing. */
+  #foundEmpty = 0
   #stopGiveBack: (() => void) | null = null
 
   constructor(options: FetcherOptions) {
@@ -97,9 +104,30 @@ export class Fetcher {
   /** Whether leases can be renewed has changed: without that it starts no further job. */
   renewalTurned(): void {
     const { app, renewer, worker } = this.#options
-    if (renewer.works) return this.hint()
-    app.events.warn('cannot-renew', { worker })
+    if (!renewer.works) app.events.warn('cannot-renew', { worker })
+    this.holdsTurned()
+  }
+
+  /** Why nothing is to be claimed has changed: with any reason left it starts no further job. */
+  holdsTurned(): void {
+    if (this.#isOpen) return this.hint()
     for (const line of this.#lines.all) this.#giveBack(line.drain())
+  }
+
+  /** How often all queues were asked while nothing ran here, and gave nothing. */
+  get foundEmpty(): number {
+    return this.#foundEmpty
+  }
+
+  /** Whether nothing is buffered or runs, but for what is stuck, and all that ran is settled. */
+  get isAtRest(): boolean {
+    return this.#buffered === 0 && this.#slots.isAtRest
+  }
+
+  /** Whether it may take in jobs. */
+  get #isOpen(): boolean {
+    const { renewer, holds } = this.#options
+    return renewer.works && !holds.any
   }
 
   /**
@@ -127,6 +155,7 @@ export class Fetcher {
 
   /** Starts buffered jobs while there are slots, then asks for more if the buffer runs low. */
   dispatch(): void {
+    this.#slots.grant()
     if (this.#isTurn()) this.#reserved = 1
     const count = this.#lines.all.length
     for (let idle = 0; idle < count && this.#idleSlots() > this.#reserved;) {
@@ -151,6 +180,7 @@ export class Fetcher {
   }
 
   #startNext(line: ServedQueue): boolean {
+    if (this.#slots.isFull) return false
     if (line.buffered === 0 || this.#options.batches.isFull) return false
     const held = line.next()
     if (held === undefined) return false
@@ -161,21 +191,35 @@ export class Fetcher {
 
   #begin(line: ServedQueue, held: Buffered): void {
     const quarantined = held.job.counters.losses >= quarantineLosses ? 1 : 0
-    line.running++
-    this.#quarantined += quarantined
-    if (this.#slots.start(held, () => this.#freed(line, quarantined))) return
+    this.took(line, quarantined)
+    if (this.#slots.start(held, new LineSeat(this, line, quarantined))) return
     line.running--
     this.#quarantined -= quarantined
   }
 
+  /** A job has taken a slot. */
+  took(line: ServedQueue, quarantined: 0 | 1): void {
+    line.running++
+    this.#quarantined += quarantined
+  }
+
   /** A job has left its slot. */
-  #freed(line: ServedQueue, quarantined: 0 | 1): void {
+  freed(line: ServedQueue, quarantined: 0 | 1): void {
     line.running--
     if (quarantined === 1) {
       this.#quarantined--
       this.hint()
     }
     this.dispatch()
+  }
+
+  lineOf(queue: string): ServedQueue {
+    return this.#lines.of(queue)
+  }
+
+  /** Whether there is a slot for a job of this line that comes back to it. */
+  hasSlot(line: ServedQueue): boolean {
+    return this.#idleSlots() > this.#reserved && line.running + line.reserved < line.limit
   }
 
   /** Takes a job out of its buffer, if it is there. */
@@ -203,7 +247,8 @@ export class Fetcher {
    * is a turn.
    */
   #mayClaim(): boolean {
-    if (!this.#options.renewer.works) return false
+    if (!this.#isOpen) return false
+    if (this.#slots.isFull) return false
     if (this.#isTurn()) return true
     if (this.#bufferedChars >= buffer.mostChars) return false
     if (this.#buffered > 0 && this.#buffered > this.#lines.target / 2) return false
@@ -220,6 +265,7 @@ export class Fetcher {
     }
     const ask = this.#mayClaim() ? this.#ask(now) : null
     if (ask === null) {
+      if (this.#isOpen && this.isAtRest && this.#lines.arePaused) this.#foundEmpty++
       this.#reserved = 0
       // Not resting as yet: this pass has found that there is nothing to claim.
       this.#resting = false
@@ -240,33 +286,27 @@ export class Fetcher {
       idleSlots: this.#idleSlots(),
       buffered: this.#buffered,
       leases: table.room,
-      quarantined: this.#quarantined > 0 && this.#isQuarantined(),
+      quarantined: this.#quarantined > 0 && this.#slots.isQuarantined,
     })
-  }
-
-  /**
-   * Whether a job runs that must run with no other of its kind. One that is stuck has shown all the
-   * harm it does.
-   */
-  #isQuarantined(): boolean {
-    for (const { job, isStuck } of this.#slots.running) {
-      if (!isStuck && job.counters.losses >= quarantineLosses) return true
-    }
-    return false
   }
 
   async #claim(ask: Ask): Promise<void> {
     const { app, worker, time, ticks } = this.#options
     const hints = this.#hints
+    const mayFindEmpty = this.isAtRest && this.#lines.areAllIn(ask)
     const from = ticks()
     this.#reserve(ask, ask.maxLosses === null ? 0 : 1)
     try {
-      const call = app.store.claim({ ...ask, id: null, worker, leaseMs: app.leaseMs })
+      const leaseMs = firstLeaseMs(app.store, app.leaseMs)
+      const call = app.store.claim({ ...ask, id: null, worker, leaseMs })
       // What the claim before brought runs while the store works at this one.
       this.dispatch()
-      const claimed = await answered(app.store.clock, call, (late) => this.#takeLate(late))
+      const claimed = await answered(app.store.clock, call, {
+        late: (claimed) => this.#takeLate(claimed),
+      })
       const now = ticks()
       time.heard(claimed.now)
+      if (mayFindEmpty && claimed.jobs.length === 0) this.#foundEmpty++
       this.#dueAt = claimed.nextDueMs === null ? Infinity : now + claimed.nextDueMs
       if (this.#takeIn(claimed.jobs, now - from)) {
         this.#lines.learn(ask, claimed, hints !== this.#hints)
@@ -274,6 +314,7 @@ export class Fetcher {
       if (claimed.jobs.length === ask.limit) return
     } finally {
       this.#reserve(ask, 0)
+      this.#slots.grant()
     }
     this.dispatch()
   }
@@ -292,7 +333,7 @@ export class Fetcher {
    */
   #takeIn(jobs: readonly ClaimedJob[], tookMs: number): boolean {
     const held = this.#hold(jobs)
-    if (this.#stopped || !this.#options.renewer.works) {
+    if (this.#stopped || !this.#isOpen) {
       this.#slots.giveBack(held)
       return false
     }

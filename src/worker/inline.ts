@@ -24,7 +24,7 @@ import { Settler, type End } from './settler.ts'
 /** What all inline runs of an app share. */
 interface Shared {
   readonly app: App
-  readonly client: Pick<Client, 'taskFacts' | 'prepare'>
+  readonly client: Pick<Client, 'taskFacts' | 'prepareAll'>
   readonly batches: SettleBatches
 }
 
@@ -70,7 +70,10 @@ async function runInline(
     tellsRuns: false,
   })
   const lease = table.hold(job.id, job.token, true, Infinity)
-  const attempt = new Attempt({ job, lease, rules }, { notes, completeIn: refuseTx })
+  const attempt = new Attempt(
+    { job, lease, rules, seat: null },
+    { notes, completeIn: refuseTx, callsOf: refuseCalls },
+  )
   const renewals = new RenewLoop({
     store,
     clock: store.clock,
@@ -82,9 +85,12 @@ async function runInline(
       if (kind === 'cancel') attempt.abort('cancelled', ticks())
     },
   })
-  const unwatch = store.watch((hint) => {
-    if (hint === 'cancel') renewals.check()
-  })
+  const unwatch = store.watch(
+    (hint) => {
+      if (hint === 'cancel') renewals.check()
+    },
+    ['cancel'],
+  )
   const startedAt = ticks()
   const endsInMs = rules.policy.timeoutMs ?? Infinity
   table.start(lease, startedAt, startedAt + endsInMs + stopDefaults.abortGraceMs)
@@ -94,7 +100,10 @@ async function runInline(
       ? () => undefined
       : store.clock.after(endsInMs, () => attempt.abort('timeout', ticks()))
   try {
-    const run = attempt.begin(runnerHere({ app, client, context, ticks }), startedAt)
+    const run = attempt.begin(
+      runnerHere({ app, client, context, ticks, isolated: null, broken: null }),
+      startedAt,
+    )
     const end = await new Promise<End>((over, reject) => {
       settler.end(attempt, run, stopTimer, over).catch(reject)
     })
@@ -119,6 +128,13 @@ async function runInline(
 /** What its stored options say as well, so that a worker that comes to it runs it no more often. */
 function onceOnly(rules: Rules): Rules {
   return { ...rules, policy: { ...rules.policy, retryLimit: 0, postponeLimit: 0 } }
+}
+
+function refuseCalls(): never {
+  throw new ErrandError(
+    'invalid-option',
+    'job.call() works in workers only: an inline run has one attempt, so nothing would take its calls up. Enqueue the job without inline.',
+  )
 }
 
 function refuseTx(): Promise<void> {

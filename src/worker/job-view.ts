@@ -1,16 +1,27 @@
 /** The job as its handler sees it. */
 import type { App } from '../app/app.ts'
 import type { Client } from '../client/client.ts'
+import { hashOfInput, type CallEnd } from '../app/call-journal.ts'
+import { readTick } from '../app/new-job.ts'
 import { encodePayload } from '../app/payload.ts'
+import { outputOf } from '../client/job-result.ts'
 import { ErrandError } from '../core/errors.ts'
-import type { FollowUpOptions, JobLog, RunningJob } from '../core/running-job.ts'
-import { followUpId } from '../core/id.ts'
+import type {
+  CallOptions,
+  FollowUpOptions,
+  JobLog,
+  JobWorkflow,
+  RunningJob,
+} from '../core/running-job.ts'
+import { callId, followUpId } from '../core/id.ts'
 import { toJson } from '../core/json.ts'
 import type { LogLevel } from '../core/job.ts'
 import { messageOf } from '../core/kept-error.ts'
 import type { AnyTask } from '../core/task.ts'
-import type { ClaimedJob } from '../store/job.ts'
-import type { RunPort } from './runner.ts'
+import type { ClaimedJob, NewJob } from '../store/job.ts'
+import { CallNames, readCallOptions } from './call-names.ts'
+import { NodeView } from './node-view.ts'
+import type { CallRequest, RunPort } from './runner.ts'
 
 /** What a view is made from: all of it belongs to the thread that the handler is in. */
 export interface ViewSource {
@@ -19,10 +30,12 @@ export interface ViewSource {
   readonly signal: AbortSignal
   readonly here: {
     readonly app: App
-    readonly client: Pick<Client, 'prepare'>
+    readonly client: Pick<Client, 'prepareAll'>
     readonly context: unknown
   }
   readonly port: Pick<RunPort, 'progress' | 'log' | 'enqueue'>
+  /** Makes a call: resolves when the called job has ended. */
+  call(request: CallRequest): Promise<CallEnd>
   /** Whether the handler has ended. */
   readonly isOver: boolean
   /** Checks and encodes the output, and settles with it inside the user's transaction. */
@@ -35,6 +48,14 @@ export interface ViewSource {
  */
 const mostEnqueued = 1_000
 const mostEnqueuedChars = 16_000_000
+
+/** What calls have rejected with: it is recorded, so each attempt is told the same. */
+const recordedFailures = new WeakSet<object>()
+
+/** Whether a call has rejected with this, so that another attempt would be no better. */
+export function isRecordedFailure(error: unknown): boolean {
+  return typeof error === 'object' && error !== null && recordedFailures.has(error)
+}
 
 export class JobView implements RunningJob {
   readonly state = 'running'
@@ -50,10 +71,12 @@ export class JobView implements RunningJob {
   readonly headers: Readonly<Record<string, string>>
   readonly #source: ViewSource
   #log: JobLog | null = null
+  #workflow: JobWorkflow | null = null
   /** Calls of `enqueue`: the id of each follows from its number. */
   #edges = 0
   #enqueued = 0
   #enqueuedChars = 0
+  #calls: CallNames | null = null
 
   constructor(source: ViewSource) {
     const { job } = source
@@ -68,6 +91,15 @@ export class JobView implements RunningJob {
     this.group = job.group
     this.tags = job.tags
     this.headers = job.headers
+  }
+
+  get schedule(): string | null {
+    return readTick(this.#source.job.options)?.schedule ?? null
+  }
+
+  get plannedAt(): Date | null {
+    const tick = readTick(this.#source.job.options)
+    return tick === undefined ? null : new Date(tick.plannedAt)
   }
 
   get createdAt(): Date {
@@ -101,6 +133,20 @@ export class JobView implements RunningJob {
     return this.#log
   }
 
+  get workflow(): JobWorkflow {
+    const { job, here, port } = this.#source
+    this.#workflow ??= new NodeView({
+      job,
+      client: here.client,
+      carry: (jobs) => {
+        this.#refuseWhenOver('workflow.add')
+        this.#count(jobs)
+        for (const one of jobs) port.enqueue(one)
+      },
+    })
+    return this.#workflow
+  }
+
   progress(value: unknown): void {
     const { here, port } = this.#source
     port.progress(encodePayload(here.app, value, null, 'progress'))
@@ -115,29 +161,62 @@ export class JobView implements RunningJob {
     this.#refuseWhenOver('enqueue')
     const id = followUpId(this.id, this.token, `enqueue-${this.#edges++}`)
     const origin = { id, parent: this.id, of: parent }
-    const job = await here.client.prepare(task, input, options, origin)
+    const jobs = await here.client.prepareAll(task, input, options, origin)
     this.#refuseWhenOver('enqueue')
-    if (this.#enqueued >= mostEnqueued) {
+    this.#count(jobs)
+    for (const job of jobs) port.enqueue(job)
+    return id
+  }
+
+  /** Refuses what is too much for one settlement. */
+  #count(jobs: readonly NewJob[]): void {
+    if (this.#enqueued + jobs.length > mostEnqueued) {
       throw new ErrandError(
         'overloaded',
         `One attempt enqueues at most ${mostEnqueued} jobs with its settlement; enqueue more through the app.`,
       )
     }
-    if (this.#enqueuedChars + job.input.length > mostEnqueuedChars) {
+    const chars = jobs.reduce((sum, { input }) => sum + input.length, this.#enqueuedChars)
+    if (chars > mostEnqueuedChars) {
       throw new ErrandError(
         'too-large',
         `One attempt enqueues inputs of at most ${mostEnqueuedChars / 1_000_000} MB in all with its settlement: enqueue more through the app, or store what is large elsewhere and pass its name.`,
       )
     }
-    this.#enqueued++
-    this.#enqueuedChars += job.input.length
-    port.enqueue(job)
-    return id
+    this.#enqueued += jobs.length
+    this.#enqueuedChars = chars
+  }
+
+  call(task: AnyTask | string, input?: unknown, options: CallOptions = {}): Promise<unknown> {
+    const called = this.#call(task, input, options)
+    // A handler may end without having awaited it: that is no error of the process.
+    called.catch(() => undefined)
+    return called
   }
 
   async complete(tx: unknown, output: unknown): Promise<void> {
     this.#refuseWhenOver('complete')
     await this.#source.complete(tx, output)
+  }
+
+  async #call(task: AnyTask | string, input: unknown, options: CallOptions): Promise<unknown> {
+    const { job: of, here } = this.#source
+    this.#refuseWhenOver('call')
+    const { id, ...rest } = readCallOptions(options)
+    const name = (this.#calls ??= new CallNames()).next(task, id)
+    const origin = { id: callId(this.id, name, 0), parent: this.id, of, isAwaited: true }
+    const jobs = await here.client.prepareAll(task, input, rest, origin)
+    const job = jobs.at(-1)
+    if (job === undefined) throw new TypeError('prepareAll() makes a job at least')
+    this.#refuseWhenOver('call')
+    const before = jobs.slice(0, -1)
+    const end = await this.#source.call({ name, job, before, input: hashOfInput(input) })
+    try {
+      return outputOf(here.app, end)
+    } catch (error) {
+      recordedFailures.add(error as Error)
+      throw error
+    }
   }
 
   #refuseWhenOver(verb: string): void {

@@ -8,7 +8,8 @@ import { cutText } from '../core/text.ts'
 import type { EventHub } from '../observe/events.ts'
 import type { LeaseRef, Note, NoteAnswer } from '../store/worker-calls.ts'
 import type { Store } from '../store/store.ts'
-import { answered, Health, isOfTheBatch, mayPass } from '../loops/supervised.ts'
+import { answered } from '../loops/call-deadline.ts'
+import { Health, isOfTheBatch, mayPass } from '../loops/supervised.ts'
 import type { Ticks } from '../loops/time.ts'
 
 /** At most one write in this time. */

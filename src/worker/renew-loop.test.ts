@@ -7,7 +7,7 @@ import { LeaseTable } from './lease-table.ts'
 import { RenewLoop, type RenewReport } from './renew-loop.ts'
 
 /** A loop with leases of 30 s, on a store that only takes note of its calls. */
-function made() {
+function made(more: { readonly firstLeaseMs?: number } = {}) {
   const clock = new VirtualClock()
   const table = new LeaseTable()
   const renewed: { at: number; ids: readonly string[] }[] = []
@@ -35,10 +35,21 @@ function made() {
     ticks,
     shared: table.shared,
     leaseMs: 30_000,
+    ...more,
     report: (report) => reports.push(report),
   })
   return { clock, table, renewed, noted, reports, store, loop, from }
 }
+
+test('a store whose first lease is shorter has its leases renewed each third of that', async () => {
+  const { clock, table, renewed, loop } = made({ firstLeaseMs: 9_000 })
+  table.start(table.hold('a', 1, false, Infinity), clock.now(), Infinity)
+  loop.wake()
+  await clock.advance(3_200)
+  assert.equal(renewed.length, 1)
+  assert.ok(renewed[0]!.at >= 3_000)
+  await loop.stop()
+})
 
 test('leases are renewed each third of their time, and no more once they are let go', async () => {
   const { clock, table, renewed, loop, from } = made()

@@ -13,7 +13,7 @@ import { isErrandError } from '../core/errors.ts'
 import type { LeaseRef, Note } from '../store/worker-calls.ts'
 import type { Store } from '../store/store.ts'
 import { renewEveryMs } from '../loops/renew-interval.ts'
-import { answered } from '../loops/supervised.ts'
+import { answered } from '../loops/call-deadline.ts'
 import { entryState, LeaseReader, type SharedLeases } from './lease-table.ts'
 import type { Ticks } from '../loops/time.ts'
 
@@ -41,6 +41,8 @@ export interface RenewLoopOptions {
   readonly ticks: Ticks
   readonly shared: SharedLeases
   readonly leaseMs: number
+  /** How long a lease lasts that was not renewed yet, where that is less. */
+  readonly firstLeaseMs?: number | undefined
   /**
    * Whether the last renewal failed, of whoever renewed before: then one is tried though nothing is
    * leased. Default false.
@@ -51,6 +53,7 @@ export interface RenewLoopOptions {
 
 export class RenewLoop {
   readonly #options: RenewLoopOptions
+  readonly #everyMs: number
   readonly #reader: LeaseReader
   /** At each place the token of the last lease whose start was written. */
   readonly #noted: Float64Array
@@ -66,6 +69,8 @@ export class RenewLoop {
 
   constructor(options: RenewLoopOptions) {
     this.#options = options
+    const { leaseMs, firstLeaseMs = leaseMs } = options
+    this.#everyMs = renewEveryMs(Math.min(leaseMs, firstLeaseMs))
     this.#failures = options.failing === true ? 1 : 0
     this.#reader = new LeaseReader(options.shared)
     this.#noted = new Float64Array(options.shared.states.length)
@@ -73,8 +78,7 @@ export class RenewLoop {
 
   /** Looks after the leases of the table from now on, until none is left. */
   wake(): void {
-    if (this.#renewAt === Infinity)
-      this.#renewAt = this.#options.ticks() + renewEveryMs(this.#options.leaseMs)
+    if (this.#renewAt === Infinity) this.#renewAt = this.#options.ticks() + this.#everyMs
     this.#tickSoon()
   }
 
@@ -191,7 +195,7 @@ export class RenewLoop {
         else cancelled.push(lease)
       }
     }
-    this.#renewAt = now + renewEveryMs(leaseMs)
+    this.#renewAt = now + this.#everyMs
     if (lost.length > 0) report({ kind: 'lost', leases: lost })
     if (cancelled.length > 0) report({ kind: 'cancel', leases: cancelled })
   }
@@ -202,6 +206,6 @@ export class RenewLoop {
    */
   #answered<T>(call: Promise<T>): Promise<T> {
     const { clock, leaseMs } = this.#options
-    return answered(clock, call, undefined, Math.max(leaseMs / 6, leastAnswerMs))
+    return answered(clock, call, { withinMs: Math.max(leaseMs / 6, leastAnswerMs) })
   }
 }

@@ -31,6 +31,7 @@ const loop = new RenewLoop({
   ticks: machineTicks,
   shared,
   leaseMs,
+  firstLeaseMs: store.info.firstLeaseMs,
   failing,
   report: (report: RenewReport) => port.postMessage(sendable(report)),
 })

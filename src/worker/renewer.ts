@@ -190,6 +190,7 @@ export class Renewer {
       ticks: ticksOf(store),
       shared: table.shared,
       leaseMs,
+      firstLeaseMs: store.info.firstLeaseMs,
       failing: !this.works,
       report: (report) => this.#take(report),
     })

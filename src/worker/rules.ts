@@ -14,6 +14,11 @@ export interface Rules {
   readonly isReadable: boolean
 }
 
+/** What of the rules decides how a job ends. */
+export interface EndRules extends Pick<Rules, 'policy' | 'stored' | 'isReadable'> {
+  readonly definition: Pick<Definition, 'onSuccess' | 'onFailure' | 'publish'> | null
+}
+
 /** Finds the rules of a job: the same for whoever starts it and whoever ends it. */
 export type RulesOf = (job: ClaimedJob) => Rules
 

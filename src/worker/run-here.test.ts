@@ -16,7 +16,9 @@ async function run(one: AnyTask, input: unknown, aborted: AbortCause | null = nu
   const job = leased(await client.prepare(one, input), 1, store.clock.now())
   const said: unknown[] = []
   const say = (...message: readonly unknown[]): void => void said.push(structuredClone(message))
-  const here = { app, client, context: { db: () => 'here' }, ticks: () => store.clock.now() }
+  const context = { db: () => 'here' }
+  const ticks = (): number => store.clock.now()
+  const here = { app, client, context, ticks, isolated: null, broken: null }
   const running: Running = runnerHere(here).run(
     {
       job: structuredClone(job),
@@ -29,6 +31,7 @@ async function run(one: AnyTask, input: unknown, aborted: AbortCause | null = nu
       progress: (json) => say('progress', json),
       log: (level, text) => say('log', level, text),
       enqueue: (made) => say('enqueue', made.task, made.input, made.parent === job.id),
+      call: () => assert.fail('no call is made'),
       complete: async (_tx, { output }) => say('complete', output),
     },
   )

@@ -1,22 +1,32 @@
 /** Runs handlers in this thread: from the encoded input to the outcome. */
 import type { StandardSchemaV1 } from '@standard-schema/spec'
+import type { CallEnd } from '../app/call-journal.ts'
 import { attemptScope, type AttemptScope } from '../app/attempt-scope.ts'
 import type { App } from '../app/app.ts'
+import { withOutputs } from '../app/needed-input.ts'
 import { decodePayload, encodePayload, validate } from '../app/payload.ts'
+import { isEndTask, summarise, type EndInput } from '../app/workflow-end.ts'
 import type { Client } from '../client/client.ts'
 import type { Outcome } from '../core/decide.ts'
 import { toMs, type Duration } from '../core/duration.ts'
-import { ErrandError } from '../core/errors.ts'
+import { ErrandError, isErrandError } from '../core/errors.ts'
 import { instructionOf } from '../core/instructions.ts'
-import type { Definition } from '../core/task.ts'
+import { isRunnable } from '../core/task.ts'
+import { wrapped } from '../core/wrap.ts'
 import type { Ticks } from '../loops/time.ts'
 import type { ClaimedJob } from '../store/job.ts'
-import { JobView, type ViewSource } from './job-view.ts'
+import { isCannotStart, type BrokenTasks } from './broken-tasks.ts'
+import { handlerOf } from './handlers.ts'
+import { asInvalidInput, asInvalidOutput, InvalidPayload } from './invalid-payload.ts'
+import { judgedOf } from './judged-error.ts'
+import { isRecordedFailure, JobView, type ViewSource } from './job-view.ts'
 import {
   abortError,
   failed,
   type AbortCause,
+  type CallRequest,
   type Encoded,
+  type IsolatedHandlers,
   type RunResult,
   type Run,
   type Runner,
@@ -27,14 +37,21 @@ import {
 /** What handlers of this thread are given, and are run with. */
 export interface Here {
   readonly app: App
-  readonly client: Pick<Client, 'prepare'>
+  readonly client: Pick<Client, 'prepareAll'>
   readonly context: unknown
   readonly ticks: Ticks
+  /** Runs handlers of isolated tasks; null where they run here, too. */
+  readonly isolated: IsolatedHandlers | null
+  /** Tasks that could not be started; null where there is nobody to leave their jobs to. */
+  readonly broken: BrokenTasks | null
 }
 
 /** Makes the runner of this thread. */
 export function runnerHere(here: Here): Runner {
-  return { run: (run, port) => new HereRun(here, run, port) }
+  return {
+    canRun: (definition) => isRunnable(definition) && !here.broken?.has(definition.name),
+    run: (run, port) => new HereRun(here, run, port),
+  }
 }
 
 const completed: Outcome = { kind: 'completed' }
@@ -53,13 +70,18 @@ class HereRun implements Running, ViewSource, AttemptScope {
   #hasEnded = false
   /** The output that went with the user's transaction. */
   #completed: Encoded | null = null
+  #endsAt: number
+  /** Why the job fails, whatever its handler makes of it; null for no such reason. */
+  #callChanged: ErrandError | null = null
 
   constructor(here: Here, run: Run, port: RunPort) {
     this.here = here
     this.port = port
     this.#run = run
     this.#cause = run.aborted
-    this.ended = this.#toItsEnd()
+    this.#endsAt = run.endsAt
+    const { tracing } = here.app.events
+    this.ended = tracing === null ? this.#toItsEnd() : tracing.run(run.job, () => this.#toItsEnd())
   }
 
   get job(): ClaimedJob {
@@ -78,7 +100,7 @@ class HereRun implements Running, ViewSource, AttemptScope {
   /** When the attempt times out, by the store's clock. */
   get deadline(): number {
     const { app, ticks } = this.here
-    return app.store.clock.now() + this.#run.endsAt - ticks()
+    return app.store.clock.now() + this.#endsAt - ticks()
   }
 
   get isOver(): boolean {
@@ -89,6 +111,19 @@ class HereRun implements Running, ViewSource, AttemptScope {
     if (this.#cause !== null || this.#hasEnded) return
     this.#cause = cause
     this.#controller?.abort(abortError(cause, this.job))
+  }
+
+  endsAt(at: number): void {
+    this.#endsAt = at
+  }
+
+  async call(request: CallRequest): Promise<CallEnd> {
+    try {
+      return await this.port.call(request)
+    } catch (error) {
+      if (isErrandError(error, 'call-changed')) this.#callChanged ??= error
+      throw error
+    }
   }
 
   async complete(tx: unknown, value: unknown): Promise<void> {
@@ -103,12 +138,13 @@ class HereRun implements Running, ViewSource, AttemptScope {
       const parsed = this.#readInput()
       const input = parsed instanceof Promise ? await parsed : parsed
       const view = new JobView(this)
-      const result = attemptScope.run(this, callHandler, definition, input, view)
+      const result = attemptScope.run(this, callHandler, this.here, this.#run, input, view)
       const value: unknown = isPromise(result) ? await result : result
       if (this.#completed !== null) return { outcome: completed, ...this.#completed }
-      if (this.#isTimedOut()) return failed(this.#outcomeOf(null))
+      if (this.#isTimedOut() || this.#callChanged !== null) return failed(this.#outcomeOf(null))
       const encoding = this.#encodeOutput(value)
       const encoded = encoding instanceof Promise ? await encoding : encoding
+      this.here.broken?.mended(definition.name)
       return { outcome: completed, output: encoded.output, value: encoded.value }
     } catch (error) {
       return failed(this.#outcomeOf(error))
@@ -121,7 +157,12 @@ class HereRun implements Running, ViewSource, AttemptScope {
     const { input, codec } = this.job
     const { input: schema } = this.#run.definition
     try {
-      const decoded = decodePayload(this.here.app, input, codec, 'input')
+      const { app } = this.here
+      const plain = decodePayload(app, input, codec, 'input')
+      const { needed } = this.job
+      const decoded = isEndTask(this.job.task)
+        ? summarise(app, plain as EndInput, needed)
+        : withOutputs(app, plain, needed)
       if (schema === null) return decoded
       if (decoded === null) return readNothing(schema).catch(asInvalidInput)
       const parsed = validate(schema, decoded, 'invalid-input', 'input')
@@ -154,16 +195,23 @@ class HereRun implements Running, ViewSource, AttemptScope {
 
   /** Whether the attempt took too long, even if its handler left nobody the time to say so. */
   #isTimedOut(): boolean {
-    if (this.#cause === null && this.#run.endsAt <= this.here.ticks()) this.abort('timeout')
+    if (this.#cause === null && this.#endsAt <= this.here.ticks()) this.abort('timeout')
     return this.#cause === 'timeout'
   }
 
   #outcomeOf(error: unknown): Outcome {
+    if (this.#callChanged !== null)
+      return { kind: 'unrecoverable', reason: 'call-changed', error: this.#callChanged }
     if (this.#isTimedOut()) {
       return {
         kind: 'failed',
         reason: 'timeout',
-        error: abortError('timeout', this.job, this.#run.timeoutMs),
+        error: abortError(
+          'timeout',
+          this.job,
+          this.#run.timeoutMs,
+          isErrandError(error, 'child-died') ? error : undefined,
+        ),
       }
     }
     if (InvalidPayload.is(error))
@@ -172,6 +220,7 @@ class HereRun implements Running, ViewSource, AttemptScope {
     if (instruction?.kind === 'discard') return { kind: 'discarded', reason: instruction.reason }
     if (this.#cause === 'cancelled') return { kind: 'cancelled' }
     if (this.#cause === 'interrupted') return { kind: 'interrupted' }
+    if (isCannotStart(error)) return this.#notStarted(error)
     switch (instruction?.kind) {
       case 'postpone':
         return postponedBy(instruction.delay, error)
@@ -180,8 +229,17 @@ class HereRun implements Running, ViewSource, AttemptScope {
       case 'retry-after':
         return retriedAfter(instruction.delay, error)
       case undefined:
-        return { kind: 'failed', reason: 'error', error }
+        if (isRecordedFailure(error)) return { kind: 'unrecoverable', reason: 'error', error }
+        return { kind: 'failed', reason: 'error', error, ...judgedOf(error) }
     }
+  }
+
+  /** The job goes to workers that can start it, and none is burnt; with nobody to take it, it fails. */
+  #notStarted(error: unknown): Outcome {
+    const { broken } = this.here
+    if (broken === null) return { kind: 'failed', reason: 'error', error }
+    broken.mark(this.#run.definition.name, error)
+    return { kind: 'unknown' }
   }
 }
 
@@ -219,35 +277,19 @@ async function readNothing(schema: StandardSchemaV1): Promise<unknown> {
   }
 }
 
-/** Marks a payload that no retry repairs. */
-class InvalidPayload extends Error {
-  readonly #reason: 'invalid-input' | 'invalid-output'
-
-  constructor(reason: 'invalid-input' | 'invalid-output', cause: unknown) {
-    super(reason, { cause })
-    this.#reason = reason
-  }
-
-  /** Unlike `instanceof` this runs no trap of a proxy. */
-  static is(thrown: unknown): thrown is InvalidPayload {
-    return typeof thrown === 'object' && thrown !== null && #reason in thrown
-  }
-
-  get reason(): 'invalid-input' | 'invalid-output' {
-    return this.#reason
-  }
-}
-
-function asInvalidInput(error: unknown): never {
-  throw new InvalidPayload('invalid-input', error)
-}
-
-function asInvalidOutput(error: unknown): never {
-  throw new InvalidPayload('invalid-output', error)
-}
-
-function callHandler(definition: Definition, input: unknown, view: JobView): unknown {
-  return definition.handler?.(input, view)
+/** The app's wrap is outside of the task's; where an isolated task's is, its handler knows. */
+function callHandler(
+  { app, isolated }: Here,
+  { definition, job }: Run,
+  input: unknown,
+  view: JobView,
+): unknown {
+  const { isolate, wrap } = definition
+  const isElsewhere = isolate !== null && isolated !== null
+  const handler = isElsewhere ? isolated.of(definition, job) : handlerOf(definition)
+  const inside = isElsewhere ? null : wrap
+  if (app.wrap === null && inside === null) return handler(input, view)
+  return wrapped(app.wrap, view, () => wrapped(inside, view, () => handler(input, view)))
 }
 
 function isPromise(value: unknown): value is Promise<unknown> {

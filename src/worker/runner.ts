@@ -8,14 +8,35 @@
 import type { Outcome } from '../core/decide.ts'
 import { ErrandError, type ErrandErrorCode } from '../core/errors.ts'
 import type { LogLevel } from '../core/job.ts'
+import type { Handler } from '../core/running-job.ts'
+import type { TaskList } from '../core/task-list.ts'
 import type { Definition } from '../core/task.ts'
+import type { App } from '../app/app.ts'
+import type { CallEnd } from '../app/call-journal.ts'
 import type { ClaimedJob, NewJob } from '../store/job.ts'
 
 /** Where attempts are executed. */
 export interface Runner {
+  /** Whether a task can be run here now; jobs of others are left to workers that can. */
+  canRun(definition: Definition): boolean
   /** Starts the handler. */
   run(run: Run, port: RunPort): Running
 }
+
+/**
+ * Runs handlers out of this thread, for one worker. What it makes looks like any other handler, so
+ * that everything around it is as it is for those.
+ */
+export interface IsolatedHandlers {
+  of(definition: Definition, job: ClaimedJob): Handler<unknown, unknown, unknown>
+  /** Starts what the first jobs need; `failed` is called for a task that cannot be. */
+  start(failed: (task: string, error: unknown) => void): void
+  /** Ends what runs, within seconds. */
+  stop(): Promise<void>
+}
+
+/** Makes that for the tasks of a worker; null when none of them is isolated. */
+export type IsolateTasks = (app: App, tasks: TaskList) => IsolatedHandlers | null
 
 /** All that a run is made from. */
 export interface Run {
@@ -37,10 +58,24 @@ export interface RunPort {
   log(level: LogLevel, text: string): void
   /** A job to insert with the settlement. */
   enqueue(job: NewJob): void
+  /** Makes a call: resolves when the called job has ended, and this one may go on. */
+  call(request: CallRequest): Promise<CallEnd>
   /**
    * Settles the attempt as completed inside the user's transaction. Rejects when that is refused.
    */
   complete(tx: unknown, output: Encoded): Promise<void>
+}
+
+/** What `job.call` was given. */
+export interface CallRequest {
+  /** Names the call in the journal of the job. */
+  readonly name: string
+  /** The job to insert. */
+  readonly job: NewJob
+  /** Jobs that run before it, stored with it in one step. */
+  readonly before: readonly NewJob[]
+  /** A hash of its input. */
+  readonly input: string
 }
 
 /** A handler at work. */
@@ -49,6 +84,8 @@ export interface Running {
   readonly ended: Promise<RunResult>
   /** Asks the handler to end. The first cause stays. */
   abort(cause: AbortCause): void
+  /** When it times out has changed, by the same ticks; `Infinity` while it waits for calls. */
+  endsAt(at: number): void
 }
 
 /** Why an attempt was aborted. */
@@ -78,16 +115,18 @@ export function failed(outcome: Outcome): RunResult {
 
 /** The error that a handler's signal carries. */
 export function abortError(
-  cause: AbortCause,
+  why: AbortCause,
   job: { readonly task: string; readonly id: string },
   timeoutMs: number | null = null,
+  cause?: unknown,
 ): ErrandError {
   const which = `${job.task} ${job.id}`
-  switch (cause) {
+  switch (why) {
     case 'timeout':
       return new ErrandError(
         'timeout',
         `${which} took longer than its timeout${timeoutMs === null ? '' : ` of ${timeoutMs} ms`}.`,
+        cause === undefined ? {} : { cause },
       )
     case 'cancelled':
       return new ErrandError('cancelled', `${which} was asked to cancel.`)

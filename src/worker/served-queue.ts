@@ -69,6 +69,8 @@ export class ServedQueue {
   idleSince: number | null = null
   #turnAt = -Infinity
   #target = 0
+  /** What its settings say its buffer holds at most. */
+  readonly #mostBuffered: number | null
   /** How long a job may wait in the buffer. */
   #longestMs: number = buffer.longestMs
   readonly #buffered: Buffered[] = []
@@ -78,7 +80,8 @@ export class ServedQueue {
   #started = 0
   #measuredAt = 0
 
-  constructor(name: string, limit: number, courtesy: Courtesy) {
+  constructor(name: string, limit: number, courtesy: Courtesy, mostBuffered: number | null = null) {
+    this.#mostBuffered = mostBuffered
     this.name = name
     this.limit = limit
     this.courtesy = courtesy
@@ -106,6 +109,12 @@ export class ServedQueue {
     return this.limit - this.running + this.#target - this.buffered
   }
 
+  /** The same beside slots that are idle in all: a buffer with a bound of its own counts on no others. */
+  wantedNow(idleSlots: number): number {
+    if (this.#mostBuffered === null) return this.wanted
+    return Math.min(this.wanted, Math.max(0, idleSlots) + this.#mostBuffered - this.buffered)
+  }
+
   /** Takes in jobs of a claim that took so long. */
   add(jobs: readonly Buffered[], tookMs: number): void {
     const [first] = jobs
@@ -116,7 +125,8 @@ export class ServedQueue {
     const aheadMs = Math.min(buffer.aheadMs + 2 * tookMs, buffer.mostAheadMs)
     this.#longestMs = Math.max(buffer.longestMs, buffer.longestOfAhead * aheadMs)
     const perMs = this.#started / sinceMs
-    this.#target = Math.floor(Math.min(buffer.most, mostOfSize(jobs), perMs * aheadMs))
+    const most = Math.min(buffer.most, this.#mostBuffered ?? buffer.most)
+    this.#target = Math.floor(Math.min(most, mostOfSize(jobs), perMs * aheadMs))
     this.#started = 0
     this.#measuredAt = first.at
   }

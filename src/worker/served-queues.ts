@@ -22,6 +22,8 @@ export interface ServedQueuesOptions {
   readonly slots: number
   /** Slots of a queue, by its own settings. */
   readonly slotsOf: (queue: string) => number | null
+  /** The most jobs in the buffer of a queue, by its own settings; none has any by default. */
+  readonly bufferOf?: (queue: string) => number | null
   /** Queues served. */
   readonly queues: readonly string[]
   /** Whether queues of any other name are served too. */
@@ -70,9 +72,10 @@ export class ServedQueues {
   of(queue: string): ServedQueue {
     let line = this.#byName.get(queue)
     if (line === undefined) {
-      const { slots, slotsOf } = this.#options
+      const { slots, slotsOf, bufferOf = () => null } = this.#options
       const courtesy = this.#named.has(queue) ? new Courtesy() : this.#othersCourtesy
-      line = new ServedQueue(queue, Math.min(slotsOf(queue) ?? slots, slots), courtesy)
+      const limit = Math.min(slotsOf(queue) ?? slots, slots)
+      line = new ServedQueue(queue, limit, courtesy, bufferOf(queue))
       this.#byName.set(queue, line)
       this.#all.push(line)
     }
@@ -139,6 +142,18 @@ export class ServedQueues {
     }
   }
 
+  /** Whether no queue gives jobs. */
+  get arePaused(): boolean {
+    return !this.#options.open && this.all.every(({ name }) => this.#paused.has(name))
+  }
+
+  /** Whether a claim asks all queues that give jobs. */
+  areAllIn({ queues, others }: Ask): boolean {
+    if (this.#options.open && others === 0) return false
+    const asked = new Set(queues.filter(({ limit }) => limit > 0).map(({ name }) => name))
+    return this.all.every(({ name }) => this.#paused.has(name) || asked.has(name))
+  }
+
   /** Whether a queue that is not left to others may have work. */
   areLikely(now: number): boolean {
     if (this.#othersLikely && !this.#othersCourtesy.isResting(now)) return true
@@ -182,7 +197,8 @@ export class ServedQueues {
     const maxLosses = mostLosses(served, room)
     const asked = served.filter(
       (line) =>
-        (line.turnDue || (line.likely && line.wanted > 0)) && (maxLosses === null || line.hasRoom),
+        (line.turnDue || (line.likely && line.wantedNow(room.idleSlots) > 0)) &&
+        (maxLosses === null || line.hasRoom),
     )
     // The one that was given something longest ago comes first: the claim may end before it comes
     // to the others.
@@ -194,9 +210,9 @@ export class ServedQueues {
     const limit = Math.min(maxLosses === null ? free : Math.max(free, 1), room.leases, largestClaim)
     if (limit <= 0 || isEmpty) return null
     const share = shareOf(limit, asked)
-    const queues = asked.map(({ name, wanted }) => ({
-      name,
-      limit: Math.max(1, Math.min(wanted, share)),
+    const queues = asked.map((line) => ({
+      name: line.name,
+      limit: Math.max(1, Math.min(line.wantedNow(room.idleSlots), share)),
     }))
     if (!asksOthers || !open) return { queues, others: 0, limit, maxLosses }
     // Every line is named, or else it would count as one of the others.

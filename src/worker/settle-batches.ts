@@ -16,7 +16,8 @@ import { ErrandError } from '../core/errors.ts'
 import type { EventHub } from '../observe/events.ts'
 import type { SettleAnswer, Settlement } from '../store/worker-calls.ts'
 import type { Store } from '../store/store.ts'
-import { answered, Health, isOfTheBatch } from '../loops/supervised.ts'
+import { answered } from '../loops/call-deadline.ts'
+import { Health, isOfTheBatch } from '../loops/supervised.ts'
 import { setImmediate } from '../core/timers.ts'
 
 /** What became of one settlement. */

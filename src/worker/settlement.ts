@@ -1,7 +1,8 @@
 /** From an outcome to the settlement that carries it: decision, error, follow-ups, all encoded. */
 import type { App } from '../app/app.ts'
 import type { Client } from '../client/client.ts'
-import { depthOf, makeJob, mostFollowUps } from '../app/new-job.ts'
+import { withBefore } from '../app/before.ts'
+import { depthOf, makeJob, mostFollowUps, type TaskFacts } from '../app/new-job.ts'
 import { decodeAttempts, encodeAttempt } from '../app/attempts.ts'
 import { payloadBounds } from '../app/payload.ts'
 import type { Codec } from '../core/codec.ts'
@@ -11,16 +12,17 @@ import { followUpId } from '../core/id.ts'
 import { fromJson } from '../core/json.ts'
 import { keptAttempts, type AttemptOutcome, type KeptError } from '../core/job.ts'
 import { keepError } from '../core/kept-error.ts'
+import type { Published } from '../core/published.ts'
 import type { AnyTask } from '../core/task.ts'
 import type { ClaimedJob, NewJob } from '../store/job.ts'
 import type { Settlement } from '../store/worker-calls.ts'
-import type { Rules } from './rules.ts'
+import type { EndRules } from './rules.ts'
 import type { RunResult } from './runner.ts'
 
 /** How a job ends here: all that its settlement is made from, but for the time. */
 export interface Ending extends RunResult {
   readonly job: ClaimedJob
-  readonly rules: Rules
+  readonly rules: EndRules
   /** Whether the handler was started, or for a lost job: whether its start was written. */
   readonly begun: boolean
   /** When the handler was started, by the worker's ticks; null when it was not, or not here. */
@@ -82,9 +84,10 @@ export function makeSettlement(
   const tasks = decision.kind === 'finish' ? followersOf(given, decision) : nobody
   const carried = carriesEnqueued(outcome) ? enqueued : []
   if (tasks.length === 0) return assemble(given, decision, kept, error, carried)
-  return followUps(given, decision, kept, tasks).then((made) =>
-    assemble(given, decision, kept, error, [...carried, ...made]),
-  )
+  const all = (made: readonly NewJob[]): Settled =>
+    assemble(given, decision, kept, error, carried.length === 0 ? made : [...carried, ...made])
+  const made = followUps(given, decision, kept, tasks)
+  return made instanceof Promise ? made.then(all) : all(made)
 }
 
 function assemble(
@@ -92,9 +95,11 @@ function assemble(
   decision: Decision,
   kept: KeptError | null,
   error: unknown,
-  followUps: readonly NewJob[],
+  left: readonly NewJob[],
 ): Settled {
-  const { id, token } = given.ending.job
+  const { job } = given.ending
+  const { id, token } = job
+  const followUps = given.maker.app.events.tracing?.following(job, left) ?? left
   const attempt = attemptOf(given, kept, error)
   if (decision.kind === 'requeue')
     return { settlement: { id, token, attempt, followUps, ...decision }, decision, error }
@@ -182,9 +187,15 @@ function followersOf(
   if (depthOf(stored) > mostFollowUps) return nobody
   switch (decision.state) {
     case 'completed':
-      return named('success', definition?.onSuccess, stored.onSuccess)
+      return [
+        ...named('success', definition?.onSuccess, stored.onSuccess),
+        ...named(publishing, definition?.publish),
+      ]
     case 'failed':
-      return named('failure', definition?.onFailure, stored.onFailure)
+      return [
+        ...named('failure', definition?.onFailure, stored.onFailure),
+        ...named(publishing, definition?.publish),
+      ]
     case 'cancelled':
     case 'discarded':
       return []
@@ -192,6 +203,9 @@ function followersOf(
 }
 
 const nobody: readonly Follower[] = []
+
+/** The edges of those that carry the end of a job outside. */
+const publishing = 'publish'
 
 function named(
   edge: string,
@@ -205,48 +219,84 @@ function named(
   ]
 }
 
-async function followUps(
+type Made = readonly NewJob[] | Promise<readonly NewJob[]>
+
+/** Mostly made at once: a batch of ends would otherwise take a turn for each. */
+function followUps(
   given: Given,
   decision: Decision,
   kept: KeptError | null,
   followers: readonly Follower[],
-): Promise<NewJob[]> {
+): Made {
   const succeeded = decision.kind === 'finish' && decision.state === 'completed'
-  const input = succeeded ? given.ending.value : await failureReport(given, decision, kept)
-  const made: NewJob[] = []
-  for (const [edge, task] of followers) made.push(await followUp(given, edge, task, input))
-  return made
+  if (succeeded) return followUpsOn(given, followers, null)
+  return failureReport(given, decision, kept).then((report) =>
+    followUpsOn(given, followers, report),
+  )
 }
+
+function followUpsOn(
+  given: Given,
+  followers: readonly Follower[],
+  report: FailureReport | null,
+): Made {
+  const made = followers.map((follower) => {
+    const [edge] = follower
+    const isPublished = edge.startsWith(publishing)
+    const input = isPublished ? publishedOf(given, report) : (report ?? given.ending.value)
+    return followUp(given, follower, input)
+  })
+  const [first] = made
+  if (first !== undefined && made.length === 1) return first
+  const isMade = (one: Made): one is readonly NewJob[] => !(one instanceof Promise)
+  if (made.every(isMade)) return made.flat()
+  const all = Promise.all(made.map((one) => Promise.resolve(one)))
+  return all.then((parts) => parts.flat())
+}
+
+/** An output that fills a job by itself is left out, for it would be too long with what is told beside it. */
+function publishedOf({ ending }: Given, report: FailureReport | null): Published {
+  const { id, task, queue, parent, token, createdAt } = ending.job
+  const job = { id, task, queue, parent, token, createdAt: new Date(createdAt).toISOString() }
+  if (report !== null) return { status: 'failed', job, report }
+  const outputOmitted = Buffer.byteLength(ending.output ?? '') > mostPublishedBytes
+  return { status: 'completed', job, output: outputOmitted ? null : ending.value, outputOmitted }
+}
+
+/** Of an output, with room for the names of its job. */
+const mostPublishedBytes = payloadBounds.refuseBytes - 8_192
 
 /**
  * A follow-up is never lost to a mistake in its own options: then it goes without them, with a
  * warning. It carries what its parent's codec kept from the store, so that codec writes it as well,
  * unless its task has one of its own.
  */
-async function followUp(
-  given: Given,
-  edge: string,
-  task: AnyTask | string,
-  input: unknown,
-): Promise<NewJob> {
-  const { app } = given.maker
+function followUp(given: Given, [edge, task]: Follower, input: unknown): Made {
+  const known = given.maker.client.taskFacts(task)
+  const make = (facts: TaskFacts): Made => followUpOf(given, edge, facts, input)
+  return known instanceof Promise ? known.then(make) : make(known)
+}
+
+function followUpOf(given: Given, edge: string, known: TaskFacts, input: unknown): Made {
+  const { app, client } = given.maker
   const { job } = given.ending
   const depth = depthOf(given.ending.rules.stored) + 1
   const origin = { id: followUpId(job.id, job.token, edge), parent: job.id, depth, of: job }
-  const known = await given.maker.client.taskFacts(task)
-  const facts = known.codec === null ? { ...known, codec: codecOf(given) } : known
-  try {
-    return makeJob(app, facts, input, undefined, origin)
-  } catch (error) {
+  const codec = known.codec ?? codecOf(given)
+  const facts = known.codec === codec ? known : { ...known, codec }
+  const withoutOptions = (error: unknown): readonly NewJob[] => {
     const { id, task: parent } = job
     app.events.warn('follow-up-options', { id, task: parent, followUp: facts.name, error })
-    return makeJob(
-      app,
-      { ...facts, queue: 'default', layer: {}, unique: null },
-      input,
-      undefined,
-      origin,
-    )
+    const bare = { ...facts, queue: 'default', layer: {}, unique: null }
+    return [makeJob(app, bare, input, undefined, origin)]
+  }
+  try {
+    const made = makeJob(app, facts, input, undefined, origin)
+    if ((facts.before ?? []).length === 0) return [made]
+    const all = withBefore(app, made, { facts }, (one) => client.taskFacts(one))
+    return all.catch(withoutOptions)
+  } catch (error) {
+    return withoutOptions(error)
   }
 }
 

@@ -54,8 +54,12 @@ async function made(t: TestContext, ...verdicts: Verdict[]) {
   const held = { job, lease: table.hold(job.id, 1, false, Infinity) }
   const attempt = (): Attempt =>
     new Attempt(
-      { ...held, rules: readRules(app, work.definition, job) },
-      { notes: { of: () => assert.fail() }, completeIn: () => assert.fail() },
+      { ...held, rules: readRules(app, work.definition, job), seat: null },
+      {
+        notes: { of: () => assert.fail() },
+        completeIn: () => assert.fail(),
+        callsOf: () => assert.fail(),
+      },
     )
   const isReleased = (): boolean => table.room === room
   /** Ends an attempt whose handler came to this. */

@@ -9,6 +9,8 @@
  * the lease runs out.
  */
 import type { App } from '../app/app.ts'
+import { hasOpenCalls } from '../app/call-journal.ts'
+import { cancelCalls, hasRun } from '../app/cancel.ts'
 import type { Client } from '../client/client.ts'
 import { sleep } from '../core/clock.ts'
 import type { Outcome } from '../core/decide.ts'
@@ -16,7 +18,8 @@ import { ErrandError } from '../core/errors.ts'
 import type { Rescued } from '../keeper/rescuer.ts'
 import { renewEveryMs } from '../loops/renew-interval.ts'
 import type { StoreTime } from '../loops/store-time.ts'
-import { answered, mayPass } from '../loops/supervised.ts'
+import { answered } from '../loops/call-deadline.ts'
+import { mayPass } from '../loops/supervised.ts'
 import type { Ticks } from '../loops/time.ts'
 import type { Events } from '../observe/events.ts'
 import type { ClaimedJob } from '../store/job.ts'
@@ -95,7 +98,8 @@ export class Settler {
     const ended = await run
     if (attempt.isLeft) return
     attempt.end()
-    const isPlain = attempt.unwritten === null && !attempt.isCompletedInTx
+    const isWritten = attempt.unwritten === null && attempt.unwrittenCalls === null
+    const isPlain = isWritten && !attempt.isCompletedInTx
     if (isPlain) this.#endAttempt(attempt, ended, over)
     else void this.#endSlowly(attempt, ended, over)
     free()
@@ -168,11 +172,12 @@ export class Settler {
     this.#stopKeeping?.()
   }
 
-  /** The rare ends: notes to write first, a settlement that went with a transaction. */
+  /** The rare ends: notes or calls to write first, a settlement that went with a transaction. */
   async #endSlowly(attempt: Attempt, ended: RunResult, over?: Over): Promise<void> {
     this.#pending++
     try {
       await attempt.unwritten?.flush()
+      await attempt.unwrittenCalls
       const left = attempt.isCompletedInTx ? await this.#afterComplete(attempt, ended) : ended
       if ('kind' in left) this.#over(attempt, left, over)
       else this.#endAttempt(attempt, left, over)
@@ -278,6 +283,18 @@ export class Settler {
   }
 
   #make(ending: Ending): Settled | Promise<Settled> {
+    const { store } = this.#options.app
+    const { job, rules, outcome, begun } = ending
+    // Before its records may go with it.
+    if (outcome.kind === 'cancelled' && (begun || hasRun(job.counters)))
+      return cancelCalls(store, job.id).then(() => this.#makeNow(ending))
+    if (outcome.kind !== 'lost' || !begun || rules.policy.losses === 0) return this.#makeNow(ending)
+    return hasOpenCalls(store, job.id).then((waited) =>
+      this.#makeNow({ ...ending, outcome: { kind: 'lost', waited } }),
+    )
+  }
+
+  #makeNow(ending: Ending): Settled | Promise<Settled> {
     const { ticks, time } = this.#options
     const now = ticks()
     return makeSettlement(this.#options, ending, { now: time.at(now), ticks: now })
@@ -302,7 +319,7 @@ export class Settler {
 
   /** Releases the lease of an attempt, and says how it ended. */
   #over(attempt: Attempt, end: End, over: Over | undefined): void {
-    const { app, worker, ticks, table, tellsRuns } = this.#options
+    const { app, worker, ticks, time, table, tellsRuns } = this.#options
     table.drop(attempt.lease)
     over?.(end)
     const { id, task } = attempt.job
@@ -311,16 +328,25 @@ export class Settler {
     if (!tellsRuns || !app.events.has('run-ended')) return
     const outcome = outcomeOf(attempt, end)
     if (outcome === null) return
-    const durationMs = ticks() - (attempt.startedAt ?? 0)
-    const facts = { ...factsOf(attempt, worker), outcome, durationMs }
-    if (end.kind !== 'settled') {
-      const error = 'error' in end ? end.error : undefined
-      app.events.emit('run-ended', { ...facts, error, againMs: null })
-      return
-    }
-    const { decision, error } = end.settled
-    const againMs = decision.kind === 'requeue' ? decision.delayMs : null
-    app.events.emit('run-ended', { ...facts, error, againMs })
+    const now = ticks()
+    const { job, startedAt } = attempt
+    const { counters } = job
+    const durationMs = now - (startedAt ?? now)
+    const decision = end.kind === 'settled' ? end.settled.decision : null
+    const isOver = end.kind === 'committed' || decision?.kind === 'finish'
+    app.events.emit('run-ended', {
+      worker,
+      id,
+      task,
+      queue: job.queue,
+      attempt: counters.attempts + 1,
+      outcome,
+      durationMs,
+      waitMs: hasRun(counters) ? null : Math.max(0, time.at(now - durationMs) - job.dueAt),
+      totalMs: isOver ? Math.max(0, time.at(now) - job.createdAt) : null,
+      error: end.kind === 'settled' ? end.settled.error : 'error' in end ? end.error : undefined,
+      againMs: decision?.kind === 'requeue' ? decision.delayMs : null,
+    })
   }
 
   /**
@@ -341,8 +367,10 @@ export class Settler {
 const completed: Outcome = { kind: 'completed' }
 
 function ofAttempt(attempt: Attempt, { outcome, output, value }: RunResult): Ending {
-  const { job, rules, startedAt, enqueued } = attempt
-  return { job, rules, begun: true, startedAt, enqueued, outcome, output, value }
+  const { job, rules, startedAt, enqueued, againMs } = attempt
+  const isPutBack = outcome.kind === 'interrupted' && againMs !== null
+  const said = isPutBack ? { ...outcome, delayMs: againMs } : outcome
+  return { job, rules, begun: true, startedAt, enqueued, outcome: said, output, value }
 }
 
 /** What `run-ended` calls the end; null for one that is not known. */

@@ -1,5 +1,7 @@
 /** The public face of a worker. */
 import type { Duration } from '../core/duration.ts'
+import type { HoldReason } from '../core/hold-reason.ts'
+import type { PauseWhen } from '../core/pause-when.ts'
 
 export interface WorkerOptions {
   /** Which queues; default: all that the app names, and any other if it is open to them. */
@@ -8,6 +10,17 @@ export interface WorkerOptions {
   readonly slots?: number
   /** The longest an idle worker waits before it looks for work unasked. Default: the app's. */
   readonly poll?: Duration
+  /** A name by which operators address several workers, as in `errand control pause --group api`. */
+  readonly group?: string
+  /** From which load on it claims nothing. Default: the app's. */
+  readonly pauseWhen?: PauseWhen
+  /**
+   * Whether it looks after the store beside its jobs: rescues those of dead workers, prunes and fires schedules. A function
+   * gets the index of this process among those of its supervisor, from 0. Default: the app's.
+   */
+  readonly keeper?: boolean | ((index: number) => boolean)
+  /** Stops by itself once nothing is ready or due in its queues and nothing runs here. Default false. */
+  readonly burst?: boolean
 }
 
 export interface StopOptions {
@@ -24,9 +37,13 @@ export interface StopOptions {
 export interface WorkerStatus {
   readonly id: string
   readonly state: 'new' | 'running' | 'stopping' | 'stopped'
+  /** Why it claims nothing for now; empty while it claims. */
+  readonly paused: readonly HoldReason[]
   readonly queues: readonly string[]
   readonly slots: number
   readonly running: number
+  /** Handlers that wait for jobs they have called, without a slot. */
+  readonly waiting: number
   /** Claimed and not started yet. */
   readonly buffered: number
   /** Handlers that ignored their abort. */
@@ -46,6 +63,10 @@ export interface Worker extends AsyncDisposable {
    * starts nothing then. A worker starts once.
    */
   start(): Promise<void>
+  /** Claims nothing more and gives back what is buffered; what runs goes on. Before `start` as well. */
+  pause(): void
+  /** Ends what `pause` began. What operators or the load of the machine keep paused stays so. */
+  resume(): void
   /**
    * Stops as the page on workers tells; resolves within its bounds even when the store is gone. A
    * second call may shorten them.

@@ -6,14 +6,21 @@
  */
 import { v7 as uuidv7 } from 'uuid'
 import type { App } from '../app/app.ts'
-import { readCount } from '../app/app.ts'
+import { readCount, readKeeper } from '../app/app.ts'
 import type { Client } from '../client/client.ts'
+import type { ScheduleBook } from '../flows/schedules/book.ts'
 import { sleep } from '../core/clock.ts'
 import { toMs } from '../core/duration.ts'
+import { readPauseWhen, type LoadBounds } from '../core/pause-when.ts'
 import { ErrandError } from '../core/errors.ts'
 import { refuseUnknownKeys } from '../core/option-keys.ts'
 import { refuseInThread } from '../loops/in-thread.ts'
-import { readList, readQueueName } from '../core/read.ts'
+import { ownProcess } from '../loops/own-process.ts'
+import { readFlag, readList, readQueueName } from '../core/read.ts'
+import { checkName } from '../core/text.ts'
+import type { Events } from '../observe/events.ts'
+import type { IsolateTasks } from './runner.ts'
+import { Holds } from './holds.ts'
 import { Wiring } from './wiring.ts'
 import type { StopOptions, Worker, WorkerOptions, WorkerStatus } from './worker-options.ts'
 import { inRootContext } from '../loops/root-context.ts'
@@ -29,19 +36,32 @@ const mostSlots = 1_000
 /** What the store warns of is asked for when the start is over. */
 const warnAfterMs = 1_000
 
+/** How long the ends of handlers that were ended with their threads and processes may take. */
+const settleMs = 300
+
 /** The shortest poll. */
 const leastPollMs = 10
+
+const workerKeys = ['queues', 'slots', 'poll', 'group', 'pauseWhen', 'keeper', 'burst']
 
 export class ErrandWorker implements Worker {
   readonly id: string = uuidv7()
   readonly #app: App
   readonly #client: Client
+  readonly #book: ScheduleBook
   readonly #slotCount: number
   readonly #asked: readonly string[] | null
   readonly #pollMs: number
   readonly #ticks: Ticks
   readonly #stopClock: StopClock
   readonly #over: () => void
+  readonly #isolateTasks: IsolateTasks
+  readonly #group: string | null
+  readonly #loadBounds: LoadBounds | null
+  readonly #keeps: boolean
+  readonly #isBurst: boolean
+  readonly #holds: Holds
+  readonly #stopped = new AbortController()
   #state: WorkerStatus['state'] = 'new'
   #queues: readonly string[] = []
   #parts: Wiring | null = null
@@ -60,13 +80,17 @@ export class ErrandWorker implements Worker {
   constructor(
     app: App,
     client: Client,
+    book: ScheduleBook,
     options: WorkerOptions,
     over: () => void = () => undefined,
+    isolateTasks: IsolateTasks = () => null,
   ) {
-    refuseUnknownKeys(options, ['queues', 'slots', 'poll'], 'worker()')
+    refuseUnknownKeys(options, workerKeys, 'worker()')
     this.#app = app
     this.#client = client
+    this.#book = book
     this.#over = over
+    this.#isolateTasks = isolateTasks
     this.#slotCount = readSlots(options.slots === undefined ? app.slots : options.slots)
     this.#asked = options.queues === undefined ? null : readQueues(options.queues)
     if (this.#asked?.length === 0)
@@ -74,6 +98,13 @@ export class ErrandWorker implements Worker {
     this.#pollMs = options.poll === undefined ? app.pollMs : toMs(options.poll, 'worker().poll')
     if (this.#pollMs < leastPollMs)
       throw new ErrandError('invalid-option', `worker().poll must be at least ${leastPollMs} ms.`)
+    const { group, pauseWhen, keeper = app.keeper, burst = false } = options
+    this.#group = group === undefined ? null : readGroup(group)
+    this.#loadBounds =
+      pauseWhen === undefined ? app.loadBounds : readPauseWhen(pauseWhen, 'worker().pauseWhen')
+    this.#keeps = isKeeper(readKeeper(keeper, 'worker().keeper'))
+    this.#isBurst = readFlag(burst, 'worker().burst')
+    this.#holds = new Holds(this.id, app.events)
     this.#ticks = ticksOf(app.store)
     this.#stopClock = new StopClock(app.store.clock, this.#ticks)
     mayStopToExit(this, (given) => this.#stop(given, 'exit'))
@@ -84,9 +115,11 @@ export class ErrandWorker implements Worker {
     return {
       id: this.id,
       state: this.#state,
+      paused: this.#holds.reasons,
       queues: this.#queues,
       slots: this.#slotCount,
       running: parts?.slots.running.size ?? 0,
+      waiting: parts?.slots.waiting ?? 0,
       buffered: parts?.fetcher.buffered ?? 0,
       stuck: parts?.slots.stuck ?? 0,
       renewer: parts?.renewing ?? 'event-loop',
@@ -117,6 +150,14 @@ export class ErrandWorker implements Worker {
     }
   }
 
+  pause(): void {
+    this.#holds.set('code', true)
+  }
+
+  resume(): void {
+    this.#holds.set('code', false)
+  }
+
   stop(options: StopOptions = {}): Promise<void> {
     return this.#stop(options, 'stay')
   }
@@ -127,6 +168,7 @@ export class ErrandWorker implements Worker {
 
   #stop(options: StopOptions, then: 'stay' | 'exit'): Promise<void> {
     this.#stopClock.set(options)
+    this.#stopped.abort()
     this.#stopping ??= inRootContext(() => this.#close(then)).finally(this.#over)
     return this.#stopping
   }
@@ -136,6 +178,9 @@ export class ErrandWorker implements Worker {
     const registry = await app.tasks()
     for (const queue of this.#asked ?? []) app.checkQueue(queue)
     this.#queues = this.#asked ?? [...app.queueNames(), ...(app.open ? ['*'] : [])]
+    const isolated = this.#isolateTasks(app, registry)
+    const book = this.#book
+    const schedules = { book, declared: await book.declared(), set: await book.set() }
     const context = await app.context.acquire()
     this.#hasContext = true
     const parts = new Wiring({
@@ -144,9 +189,15 @@ export class ErrandWorker implements Worker {
       worker: this.id,
       registry,
       context,
+      isolated,
       queues: this.#queues,
       slots: this.#slotCount,
       pollMs: this.#pollMs,
+      schedules,
+      group: this.#group,
+      keeps: this.#keeps,
+      holds: this.#holds,
+      loadBounds: this.#loadBounds,
     })
     await parts.announce()
     if (this.#stopping !== null) {
@@ -155,13 +206,22 @@ export class ErrandWorker implements Worker {
     }
     this.#parts = parts
     this.#keepAlive = setInterval(() => undefined, 2 ** 30)
-    parts.start()
+    parts.start((why, { by, note }) => this.#end(why, by, note))
     app.events.emit('worker-started', {
       worker: this.id,
       queues: this.#queues,
       slots: this.#slotCount,
     })
     app.store.clock.after(warnAfterMs, () => void this.#warn())
+    if (this.#isBurst)
+      void parts.untilEmpty(this.#stopped.signal).then(() => this.#end('burst', null, null))
+  }
+
+  /** Stops by itself, after whoever listens had the chance to stop it in another way. */
+  #end(why: Events['worker-ending']['why'], by: string | null, note: string | null): void {
+    if (this.#stopping !== null) return
+    this.#app.events.emit('worker-ending', { worker: this.id, why, by, note })
+    if (this.#stopping === null) void this.stop()
   }
 
   /** Repeats what the store warns of, for those who read logs and not what doctor says. */
@@ -188,6 +248,7 @@ export class ErrandWorker implements Worker {
     const { events } = this.#app
     events.emit('worker-stopping', { worker: this.id, running: parts.slots.running.size })
     void parts.fetcher.stop().then(() => (this.#fetched = true))
+    parts.slots.interruptWaiting()
     await clock.until(
       () => clock.abortAt,
       () => live(parts) === 0,
@@ -201,11 +262,21 @@ export class ErrandWorker implements Worker {
     parts.slots.interruptAll(clock.leaveAt)
     const leaveBy = settleBy + stopDefaults.abortGraceMs
     await clock.until(() => (clock.leaveAt < Infinity ? clock.leaveAt : leaveBy), isAtRest)
+    await this.#endIsolated(parts, isAtRest)
     const clean = isAtRest() && parts.slots.stuck === 0
     if (then === 'exit' && !clean) await this.#release(parts)
     await this.#letGo(parts)
     this.#state = 'stopped'
     events.emit('worker-stopped', { worker: this.id, clean })
+  }
+
+  /** Ends threads and processes of isolated tasks; what still ran in them ends as interrupted. */
+  async #endIsolated(parts: Wiring, isAtRest: () => boolean): Promise<void> {
+    const ended = parts.endIsolated()
+    if (ended === null) return
+    const settledBy = this.#ticks() + settleMs
+    await this.#stopClock.until(() => settledBy, isAtRest)
+    await this.#stopClock.patiently(ended)
   }
 
   /** Gives up what still runs, because the process is about to exit. */
@@ -255,6 +326,16 @@ function readQueues(queues: readonly string[]): readonly string[] {
   const names = readList(queues, 'worker().queues', 'names of queues')
   for (const name of names) readQueueName(name, 'Each of worker().queues')
   return [...new Set(names)]
+}
+
+/** Whether this process looks after the store; one without a supervisor is the first of its own. */
+function isKeeper(keeper: boolean | ((index: number) => boolean)): boolean {
+  return typeof keeper === 'function' ? keeper(ownProcess()?.index ?? 0) : keeper
+}
+
+function readGroup(group: string): string {
+  checkName(group, 'worker().group')
+  return group
 }
 
 function readSlots(value: number): number {

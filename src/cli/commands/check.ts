@@ -6,7 +6,6 @@ import { ErrandError } from '../../core/errors.ts'
 import { action, type Globals } from '../action.ts'
 import type { ExitCode } from '../exit.ts'
 import { examples } from '../help.ts'
-import { openSingletonApp } from '../open-singleton.ts'
 import { duration } from '../options.ts'
 import { keepStdoutPure, print, printJson } from '../terminal.ts'
 
@@ -38,6 +37,7 @@ async function check(options: Options & Globals, name: string): Promise<ExitCode
     throw new ErrandError('invalid-option', '--max-age must be longer than nothing.')
   keepStdoutPure()
   const lock = options.liveness === undefined ? undefined : 'none'
+  const { openSingletonApp } = await import('../open-singleton.ts')
   const { errand, singleton } = await openSingletonApp(options, name, lock)
   const verdict = await errand.singletons.check(singleton, maxAgeMs, {
     flags: { liveness: options.liveness, ...(lock === undefined ? {} : { lock }) },

@@ -1,27 +1,10 @@
 /** `errand doctor`: look whether all is well, and say what to do where it is not. */
 import type { Command } from 'commander'
 import { action, type Globals } from '../action.ts'
-import {
-  checkClock,
-  checkNode,
-  checkPromises,
-  checkRisks,
-  checkStore,
-  checkTasks,
-} from '../checks/set-up.ts'
-import {
-  checkFailed,
-  checkQueues,
-  checkRetention,
-  checkStuck,
-  checkUnknownTasks,
-  checkWorkers,
-} from '../checks/work.ts'
-import { fail, ok, type Finding } from '../checks/finding.ts'
-import { oneLine } from '../exit.ts'
+import { fail, ok, type Finding } from '../../client/checks/finding.ts'
 import { inLine } from '../../core/shown.ts'
 import { examples } from '../help.ts'
-import { counted } from '../job-words.ts'
+import { counted, oneLine } from '../../core/words.ts'
 import { keepStdoutPure, paint, print, printJson } from '../terminal.ts'
 import type { Errand } from '../../errand.ts'
 
@@ -50,6 +33,9 @@ export function addDoctor(program: Command): void {
 
 async function examine(globals: Globals): Promise<readonly Finding[]> {
   keepStdoutPure()
+  // What looks at all parts loads them all, which other commands need not.
+  const { checkNode, checkPromises, checkTasks } = await import('../checks/set-up.ts')
+  const { checks, checkStore, isReached } = await import('../../client/checks/index.ts')
   const findings: Finding[] = [checkNode()]
   const { openApp } = await import('../open-app.ts')
   const { findConfig } = await import('../load-config.ts')
@@ -67,22 +53,8 @@ async function examine(globals: Globals): Promise<readonly Finding[]> {
   findings.push(ok('configuration', path ?? 'none; only the store is looked at'))
   if (path !== null) findings.push(...(await checkTasks(errand)))
   findings.push(...(await checkStore(errand)))
-  if (
-    findings.every(({ status }) => status !== 'fail') ||
-    findings.some(({ check }) => check === 'writes')
-  ) {
-    const checks = [
-      checkPromises,
-      checkRisks,
-      checkClock,
-      checkQueues,
-      checkWorkers,
-      checkUnknownTasks,
-      checkStuck,
-      checkFailed,
-      checkRetention,
-    ]
-    for (const check of checks) findings.push(...(await check(errand)))
+  if (isReached(findings)) {
+    for (const check of [checkPromises, ...checks]) findings.push(...(await check(errand)))
   }
   await errand.close().catch(() => {})
   return findings

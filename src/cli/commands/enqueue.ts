@@ -1,6 +1,4 @@
 /** `errand enqueue`: store a job, and wait for its result if asked to. */
-import { readFile } from 'node:fs/promises'
-import { text } from 'node:stream/consumers'
 import type { Command } from 'commander'
 import type { Duration } from '../../core/duration.ts'
 import type { EnqueueOptions } from '../../core/enqueue-options.ts'
@@ -8,6 +6,7 @@ import { ErrandError } from '../../core/errors.ts'
 import { action, withApp } from '../action.ts'
 import type { ExitCode } from '../exit.ts'
 import { examples } from '../help.ts'
+import { readInput } from '../input.ts'
 import { duration, priority, several } from '../options.ts'
 import { print, printJson } from '../terminal.ts'
 import { readDate } from '../times.ts'
@@ -64,32 +63,6 @@ export function addEnqueue(program: Command): void {
     [`errand enqueue resize --input-file input.json --wait`, 'prints what it came to'],
     [`echo '{"n":3}' | errand enqueue count -`, 'input from another program'],
   ])
-}
-
-async function readInput(json: string | undefined, file: string | undefined): Promise<unknown> {
-  if (json !== undefined && file !== undefined) {
-    throw new ErrandError(
-      'invalid-option',
-      'The input is given either as JSON or with --input-file, not both.',
-    )
-  }
-  if (file !== undefined && file !== '-') {
-    const read = await readFile(file, 'utf8').catch((cause: unknown) => {
-      throw new ErrandError('invalid-option', `--input-file ${file} cannot be read.`, { cause })
-    })
-    return parse(read, file)
-  }
-  if (json === '-' || file === '-') return parse(await text(process.stdin), 'standard input')
-  return json === undefined ? undefined : parse(json, 'the input')
-}
-
-function parse(json: string, what: string): unknown {
-  try {
-    return JSON.parse(json)
-  } catch (cause) {
-    const why = cause instanceof Error ? cause.message : String(cause)
-    throw new ErrandError('not-json', `${what} is not JSON: ${why}`, { cause })
-  }
 }
 
 function callOptions(options: Options): EnqueueOptions {

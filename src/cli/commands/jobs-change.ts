@@ -8,7 +8,7 @@ import type { JobState } from '../../core/job.ts'
 import { action, withApp } from '../action.ts'
 import { addFilters, readFilter, type FilterOptions } from '../filters.ts'
 import { examples } from '../help.ts'
-import { counted } from '../job-words.ts'
+import { counted } from '../../core/words.ts'
 import { progressBar } from '../progress-bar.ts'
 import { print, printJson } from '../terminal.ts'
 

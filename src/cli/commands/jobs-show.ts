@@ -3,9 +3,13 @@ import { inspect } from 'node:util'
 import type { Command } from 'commander'
 import type { JobRecord } from '../../client/job-record.ts'
 import type { LogLine } from '../../core/job.ts'
+import { ErrandError } from '../../core/errors.ts'
+import { isJobId } from '../../core/id.ts'
 import { inLine } from '../../core/shown.ts'
+import type { Errand } from '../../errand.ts'
+import { mermaidOf } from '../../flows/workflows/mermaid.ts'
 import { action, withApp } from '../action.ts'
-import { oneLine } from '../exit.ts'
+import { oneLine } from '../../core/words.ts'
 import { examples } from '../help.ts'
 import { stateWord } from '../job-words.ts'
 import { facts } from '../table.ts'
@@ -20,12 +24,18 @@ export function addJobsShow(jobs: Command): void {
       'Show one job: its input and output, what happened to it and when, its errors and log lines.',
     )
     .argument('<id>')
+    .option('--tree', 'show the jobs that it came from and that came of it')
+    .option('--mermaid', 'write the graph of its workflow as Mermaid text')
     .action(
-      action<object, [string]>(async (options, id) => {
-        const found = await withApp(options, async ({ jobs }) => ({
-          job: await jobs.get(id),
-          log: await jobs.logs(id),
-        }))
+      action<ShowOptions, [string]>(async (options, id) => {
+        const found = await withApp(options, async (errand) => {
+          const job = await errand.jobs.get(id)
+          return { job, ...(job === null ? { log: [] } : await partsOf(errand, options, job)) }
+        })
+        if (found.job !== null && found.text !== undefined) {
+          print(found.text)
+          return 0
+        }
         if (found.job === null) {
           remark(
             `error: No job has the id ${id}: it was never stored, was removed, or is beyond its retention.`,
@@ -37,7 +47,35 @@ export function addJobsShow(jobs: Command): void {
         return 0
       }),
     )
-  examples(command, [['errand jobs show 0198c5d4-…', 'everything about this job']])
+  examples(command, [
+    ['errand jobs show 0198c5d4-…', 'everything about this job'],
+    ['errand jobs show 0198c5d4-… --tree', 'what it came from, and what came of it'],
+  ])
+}
+
+interface ShowOptions {
+  readonly tree?: boolean
+  readonly mermaid?: boolean
+}
+
+/** What is shown of a job beside its record. */
+async function partsOf(
+  { jobs, store, workflows }: Errand,
+  { tree, mermaid }: ShowOptions,
+  { id, group }: JobRecord,
+): Promise<{ readonly log: readonly LogLine[]; readonly text?: string }> {
+  if (mermaid) {
+    const nodes = group !== null && isJobId(group) ? await workflows.nodes(group) : []
+    if (nodes.every(({ isEnd }) => !isEnd))
+      throw new ErrandError('invalid-option', `${id} is of no workflow, so it has no graph.`)
+    return { log: [], text: mermaidOf(nodes) }
+  }
+  if (tree) {
+    const { treeOf } = await import('../job-tree.ts')
+    const [job] = await store.get([id])
+    if (job) return { log: [], text: (await treeOf(store, job)).join('\n') }
+  }
+  return { log: await jobs.logs(id) }
 }
 
 function printJob(job: JobRecord, log: readonly LogLine[]): void {
@@ -55,6 +93,8 @@ function printJob(job: JobRecord, log: readonly LogLine[]): void {
       ['counts', counts(job)],
       ['key', job.key],
       ['parent', job.parent],
+      ['schedule', job.schedule],
+      ['planned', job.plannedAt === null ? null : fullTime(job.plannedAt)],
       ['group', job.group],
       ['tags', job.tags.length === 0 ? null : job.tags.join(', ')],
       ['headers', Object.keys(job.headers).length === 0 ? null : json(job.headers)],

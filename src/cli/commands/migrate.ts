@@ -2,6 +2,7 @@
 import type { Command } from 'commander'
 import { action, withApp } from '../action.ts'
 import { examples } from '../help.ts'
+import { refuseHttp } from '../refuse-http.ts'
 import { print, printJson } from '../terminal.ts'
 
 export function addMigrate(program: Command): void {
@@ -14,6 +15,11 @@ export function addMigrate(program: Command): void {
     .action(
       action<object, []>(async (options) => {
         const { info } = await withApp(options, async ({ store }) => {
+          refuseHttp(
+            store,
+            'migrate',
+            'a manager prepares its own store when it starts. Name the database itself.',
+          )
           await store.setup()
           return store
         })

@@ -1,13 +1,11 @@
 /** `errand queues`: see, pause, resume and empty queues. */
 import type { Command } from 'commander'
 import type { QueueInfo } from '../../client/queues.ts'
-import { ErrandError } from '../../core/errors.ts'
 import { jobStates } from '../../core/job.ts'
-import { nearest } from '../../core/nearest.ts'
-import type { Errand } from '../../errand.ts'
 import { action, withApp } from '../action.ts'
 import { examples } from '../help.ts'
-import { counted } from '../job-words.ts'
+import { counted } from '../../core/words.ts'
+import { checkQueueNames } from '../queue-names.ts'
 import { progressBar } from '../progress-bar.ts'
 import { table } from '../table.ts'
 import { paint, print, printJson } from '../terminal.ts'
@@ -72,7 +70,7 @@ function addSwitch(queues: Command, name: 'pause' | 'resume', description: strin
     .action(
       action<object, [string[]]>(async (options, names) => {
         await withApp(options, async (errand) => {
-          await checkNames(errand, names)
+          await checkQueueNames(errand, names)
           await errand.queues[name](...names)
         })
         if (options.json) printJson({ [`${name}d`]: names })
@@ -92,7 +90,7 @@ function addPurge(queues: Command): void {
     .action(
       action<object, [string]>(async (options, name) => {
         const tally = await withApp(options, async (errand) => {
-          await checkNames(errand, [name])
+          await checkQueueNames(errand, [name])
           const bar = progressBar(`purge ${name}`, null)
           try {
             return await errand.queues.purge(name, { onProgress: (done) => bar.update(done) })
@@ -106,27 +104,4 @@ function addPurge(queues: Command): void {
       }),
     )
   examples(command, [['errand queues purge mail', 'drops what waits in it']])
-}
-
-/** A slip of the pen must not pause a queue that nobody has. Where workers serve any name, any name is good. */
-async function checkNames(errand: Errand, names: readonly string[]): Promise<void> {
-  const [queues, tasks, workers] = await Promise.all([
-    errand.queues.list(),
-    errand.tasks.list(),
-    errand.workers.list(),
-  ])
-  const served = workers.flatMap((worker) => worker.queues)
-  if (served.includes('*')) return
-  const ofJobs = [...queues.map(({ name }) => name), ...tasks.map(({ queue }) => queue)]
-  const known = [...new Set([...ofJobs, ...served])]
-  for (const name of names) {
-    if (known.includes(name)) continue
-    const meant = nearest(name, known)
-    const others =
-      known.length === 0 ? 'No job, task or worker names one.' : `Known are ${known.join(', ')}.`
-    throw new ErrandError(
-      'unknown-queue',
-      `No queue is called ${name}. ${meant === null ? others : `Did you mean ${meant}?`}`,
-    )
-  }
 }

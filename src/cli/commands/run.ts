@@ -11,8 +11,9 @@ import type { AnySingleton } from '../../singleton/singleton.ts'
 import { action, type Globals } from '../action.ts'
 import type { ExitCode } from '../exit.ts'
 import { examples } from '../help.ts'
-import { openSingletonApp } from '../open-singleton.ts'
+import { listenAt } from '../options.ts'
 import { startLog } from '../start-log.ts'
+import { startMetrics } from '../start-metrics.ts'
 import { onStopSignal } from '../stop-signals.ts'
 import { print, remark } from '../terminal.ts'
 
@@ -20,6 +21,8 @@ interface Options {
   readonly once?: true
   readonly every?: string
   readonly pause?: string
+  readonly cron?: string
+  readonly timezone?: string
   readonly keepLock?: true
   readonly releaseOnError?: true
   /** False for `--no-lock`. */
@@ -28,6 +31,7 @@ interface Options {
   readonly grace?: string
   readonly liveness?: string
   readonly metrics?: string
+  readonly metricsPort?: ReturnType<typeof listenAt>
 }
 
 export function addRun(program: Command): void {
@@ -48,6 +52,8 @@ export function addRun(program: Command): void {
     )
     .option('--every <duration>', 'from the start of a run to the start of the next')
     .option('--pause <duration>', 'from the end of a run to the start of the next')
+    .option('--cron <text>', 'at each tick of a cron text, one run for all processes')
+    .option('--timezone <zone>', 'of --cron: an IANA name or +09:00')
     .option('--keep-lock', 'keep the lock between runs, without a gap')
     .option(
       '--release-on-error',
@@ -62,6 +68,11 @@ export function addRun(program: Command): void {
       'store, file:<path>, http:<port>, consul, paths of modules, or none',
     )
     .option('--metrics <list>', 'influxdb, paths of modules, or none')
+    .option(
+      '--metrics-port <[address:]port>',
+      'serve /metrics for Prometheus here; of this machine alone without an address',
+      listenAt,
+    )
     .allowUnknownOption()
     .helpOption(false)
     .action(
@@ -89,6 +100,7 @@ async function run(
     return 0
   }
   const wantsHelp = rest.includes('--help') || rest.includes('-h')
+  const { openSingletonApp } = await import('../open-singleton.ts')
   const { errand, singleton } = await openSingletonApp(options, name, !wantsHelp && options.lock)
   const specs = (singleton.definition.options ?? {}) as OptionSpecs
   if (wantsHelp) {
@@ -97,15 +109,17 @@ async function run(
   }
   const own = ownFlags(singleton.name, specs, rest)
   await startLog(errand, options)
+  const { lock, metricsPort, ...settings } = options
+  const endMetrics = await startMetrics(errand, metricsPort)
   const stop = new AbortController()
   onStopSignal(() => stop.abort(new ErrandError('interrupted', 'told to stop')))
-  const { lock, ...settings } = options
   const flags = { ...settings, ...own, lock: lock === false ? 'none' : lock }
   const round = await errand.singletons.run(singleton, {
     flags,
     env: process.env,
     signal: stop.signal,
   })
+  endMetrics()
   await errand.close()
   return stop.signal.aborted ? codeAtStop(round) : codeOf(round, errand)
 }

@@ -1,6 +1,7 @@
 /** `errand workers`: who runs jobs, or did within the last day. */
 import type { Command } from 'commander'
 import type { WorkerInfo } from '../../client/workers.ts'
+import { shownPlace } from '../../loops/own-process.ts'
 import { action, withApp } from '../action.ts'
 import { examples } from '../help.ts'
 import { table } from '../table.ts'
@@ -36,12 +37,16 @@ export function addWorkers(program: Command): void {
 
 function workerTable(workers: readonly WorkerInfo[]): string {
   const now = Date.now()
+  const hasGroups = workers.some(({ group }) => group !== null)
+  const hasPlaces = workers.some(({ process }) => process !== null)
   return table(
     [
       { title: 'id' },
       { title: 'state' },
+      ...(hasGroups ? [{ title: 'group', shrinks: true }] : []),
       { title: 'host', shrinks: true, optional: true },
       { title: 'pid', align: 'right' },
+      ...(hasPlaces ? [{ title: 'process' }] : []),
       { title: 'slots', align: 'right' },
       { title: 'running', align: 'right' },
       { title: 'queues', shrinks: true },
@@ -50,9 +55,11 @@ function workerTable(workers: readonly WorkerInfo[]): string {
     ],
     workers.map((worker) => [
       worker.id,
-      paint(colours[worker.state], worker.state),
+      stateText(worker),
+      ...(hasGroups ? [worker.group ?? ''] : []),
       worker.host,
       String(worker.pid),
+      ...(hasPlaces ? [worker.process === null ? '' : shownPlace(worker.process)] : []),
       String(worker.slots),
       String(worker.running.length),
       worker.queues.join(', '),
@@ -60,4 +67,10 @@ function workerTable(workers: readonly WorkerInfo[]): string {
       fromNow(worker.lastSeenAt, now),
     ]),
   )
+}
+
+/** A worker that claims nothing says why. */
+function stateText({ state, paused }: WorkerInfo): string {
+  if (state !== 'running' || paused.length === 0) return paint(colours[state], state)
+  return paint('yellow', `paused (${paused.join(', ')})`)
 }

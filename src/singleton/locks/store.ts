@@ -29,7 +29,7 @@ function locksOn(store: Store, close: () => Promise<void>): Locks {
     release: (holding) => store.release(holding),
     lockOwner: (name) => store.lockOwner(name),
     watch: (_, on) => {
-      const unwatch = store.watch((hint) => (hint === 'lock' ? on() : undefined))
+      const unwatch = store.watch((hint) => (hint === 'lock' ? on() : undefined), ['lock'])
       // Nothing told of a release between the last try and this.
       const first = setImmediate(on)
       return () => {

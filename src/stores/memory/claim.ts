@@ -2,6 +2,7 @@
 import { handedBytes } from '../../core/job.ts'
 import type { Claimed, ClaimRequest, RescueRequest, NextDue } from '../../store/worker-calls.ts'
 import type { ClaimedJob } from '../../store/job.ts'
+import { neededBy, sizeOf } from './outputs.ts'
 import { known } from './readers.ts'
 import {
   inLine,
@@ -57,8 +58,10 @@ export function claim(db: MemoryDatabase, request: ClaimRequest, now: number): C
       const row = queue.ready.first()
       if (row === undefined) break
       if (size >= handedBytes) return { now, jobs, cut: true, nextDueMs: next }
+      const job = run(db, row, lease, { startedAt: null }, 'ready', now)
       size += row.input.length
-      jobs.push(run(db, row, lease, { startedAt: null }, 'ready', now))
+      jobs.push(fitted(job, size, jobs.length))
+      size += sizeOf(job.needed)
     }
   }
   return { now, jobs, cut: false, nextDueMs: next }
@@ -74,7 +77,7 @@ function claimOf(db: MemoryDatabase, id: string, now: number): { token: number }
 function under(db: MemoryDatabase, token: number): ClaimedJob[] {
   return [...db.running]
     .filter((row) => row.token === token)
-    .map((row) => handed(row, 'ready', null))
+    .map((row) => handed(db, row, 'ready', null))
 }
 
 /** The queues of a request with their limits: the named ones in their order, then the others by name. */
@@ -150,9 +153,20 @@ function run(
 ): ClaimedJob {
   const lostBy = why === 'lost' ? { worker: row.worker ?? '', token: row.token } : null
   move(db, row, 'running', { ...lease, ...change }, now)
-  return handed(row, why, lostBy)
+  return handed(db, row, why, lostBy)
 }
 
-function handed(row: Row, why: ClaimedJob['why'], lostBy: ClaimedJob['lostBy']): ClaimedJob {
-  return { ...known(row), why, lostBy }
+function handed(
+  db: MemoryDatabase,
+  row: Row,
+  why: ClaimedJob['why'],
+  lostBy: ClaimedJob['lostBy'],
+): ClaimedJob {
+  return { ...known(row), why, lostBy, needed: why === 'ready' ? neededBy(db, row) : [] }
+}
+
+/** A job whose outputs do not fit a claim any more goes without them; the first one always has them. */
+function fitted(job: ClaimedJob, before: number, place: number): ClaimedJob {
+  if (place === 0 || before + sizeOf(job.needed) <= handedBytes) return job
+  return { ...job, needed: 'later' }
 }

@@ -1,7 +1,8 @@
 /** New work: `insert`, and the follow-ups of settlements, which are inserts like any other. */
 import { noCounters } from '../../core/job.ts'
 import type { Advance, InsertAnswer, Inserted } from '../../store/intake.ts'
-import type { NewJob } from '../../store/job.ts'
+import type { Hold, NewJob } from '../../store/job.ts'
+import { mayReplace } from '../replacing.ts'
 import { putRecords } from './locks.ts'
 import { endForNeed, weighNeeds } from './needs.ts'
 import { add, erase, move, type MemoryDatabase, type Row } from './state.ts'
@@ -30,7 +31,8 @@ function moves(db: MemoryDatabase, { key, from, to }: Advance): boolean {
   return answer === 'put'
 }
 
-function insertOne(db: MemoryDatabase, job: NewJob, now: number): Inserted {
+/** Adds one job, without a record. */
+export function insertOne(db: MemoryDatabase, job: NewJob, now: number): Inserted {
   const known = db.jobs.get(job.id)
   if (known !== undefined) return { id: job.id, status: 'created', token: bornTokenOf(known) }
   const isFinal = job.entry?.kind === 'failed'
@@ -46,8 +48,20 @@ function insertOne(db: MemoryDatabase, job: NewJob, now: number): Inserted {
   const needs = weighNeeds(db, row)
   if (needs !== 'met') row.state = 'blocked'
   add(db, row, now)
+  for (const one of job.holds ?? []) hold(db, row, one)
   endForNeed(db, row, needs, now)
   return { id: job.id, status: 'created', token: null }
+}
+
+/** Lets a blocked job wait for a new one as well. */
+function hold(db: MemoryDatabase, row: Row, { id, onFailed, output }: Hold): void {
+  const waiting = db.jobs.get(id)
+  if (waiting?.state !== 'blocked' || waiting === row) return
+  waiting.unmet.set(row.id, onFailed)
+  const all = db.dependants.get(row.id) ?? new Set()
+  db.dependants.set(row.id, all.add(waiting))
+  if (output !== undefined)
+    waiting.wants.push({ id: row.id, onFailed, isHanded: output === 'hand' })
 }
 
 /** A repeated insert tells the lease that the first one gave, while it is still that one. */
@@ -62,7 +76,7 @@ function conflict(
   job: NewJob,
   now: number,
 ): Inserted {
-  if (holder === undefined || job.unique?.onConflict !== 'replace')
+  if (holder === undefined || !mayReplace(job, holder.queue))
     return { id, status: 'duplicate', token: null }
   switch (holder.state) {
     case 'blocked':
@@ -174,6 +188,9 @@ function newRow(db: MemoryDatabase, job: NewJob, now: number): Row {
     keepCancelledMs,
     unique: job.unique,
     unmet: new Map(job.needs.map((need) => [need.id, need.onFailed])),
+    wants: job.needs.flatMap(({ id: need, onFailed, output }) =>
+      output === undefined ? [] : [{ id: need, onFailed, isHanded: output === 'hand' }],
+    ),
     suspect: false,
     overdue: false,
     bornToken: token,

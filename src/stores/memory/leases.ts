@@ -8,6 +8,7 @@ import type {
   RenewAnswer,
   RunRecord,
 } from '../../store/worker-calls.ts'
+import { insertOne } from './insert.ts'
 import type { MemoryDatabase, Row } from './state.ts'
 
 /** Extends leases. One that expired is still its holder's until another took it. */
@@ -34,12 +35,17 @@ export function note(db: MemoryDatabase, notes: readonly Note[], now: number): N
   })
 }
 
-export function record(db: MemoryDatabase, records: readonly RunRecord[]): RecordAnswer[] {
+/** Writes records of runs, and inserts the jobs that they carry. */
+export function record(
+  db: MemoryDatabase,
+  records: readonly RunRecord[],
+  now: number,
+): RecordAnswer[] {
   return records.map((one) => {
     const row = runningUnder(db, one)
     if (row === undefined) return 'stale'
     row.recorded.set(one.name, one.text)
-    return 'recorded'
+    return one.jobs === undefined ? 'recorded' : one.jobs.map((job) => insertOne(db, job, now))
   })
 }
 

@@ -1,4 +1,5 @@
 /** How a job ends, and what that means for the jobs that need it. */
+import { keepOutput, keptState } from './outputs.ts'
 import type { FinalState } from '../../core/job.ts'
 import { isFinal } from '../../core/job.ts'
 import type { Keep } from '../../store/job.ts'
@@ -36,6 +37,7 @@ export function release(db: MemoryDatabase, ended: Row, now: number): void {
   const endings = [ended]
   for (let row = endings.pop(); row !== undefined; row = endings.pop()) {
     for (const dependant of db.dependants.get(row.id) ?? []) {
+      keepOutput(db, dependant, row.id, row)
       const verdict = answerNeed(db, dependant, row.id, row.state === 'completed')
       if (verdict !== 'go on') {
         finishForNeed(db, dependant, verdict, now)
@@ -56,7 +58,9 @@ export function weighNeeds(db: MemoryDatabase, row: Row): Weighed {
   for (const [need, onFailed] of row.unmet) {
     const needed = db.jobs.get(need)
     if (needed !== undefined && !isFinal(needed.state)) continue
-    if (needed?.state !== 'completed' && onFailed !== 'run') return onFailed
+    keepOutput(db, row, need, needed)
+    const state = needed?.state ?? keptState(db, row, need)
+    if (state !== 'completed' && onFailed !== 'run') return onFailed
     strike(db, row, need)
   }
   return row.unmet.size === 0 ? 'met' : 'open'

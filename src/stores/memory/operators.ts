@@ -4,6 +4,7 @@ import type { CancelAnswer, RemoveAnswer, RetryAnswer } from '../../store/operat
 import type { StoredJob } from '../../store/job.ts'
 import { workerRecordKeptMs } from '../bounds.ts'
 import { finish, release } from './needs.ts'
+import { keepOutput, pruneOutputs } from './outputs.ts'
 import { shown } from './readers.ts'
 import { erase, move, type MemoryDatabase, type Row } from './state.ts'
 import { holderOf, pruneKeys } from './uniques.ts'
@@ -33,7 +34,8 @@ export function cancel(
 }
 
 export function retry(db: MemoryDatabase, ids: readonly string[], now: number): RetryAnswer[] {
-  return ids.map((id) => {
+  const retried: Row[] = []
+  const answers = ids.map((id): RetryAnswer => {
     const row = db.jobs.get(id)
     if (row === undefined) return 'missing'
     if (!isFinal(row.state) || row.state === 'completed') return 'unfit'
@@ -42,8 +44,21 @@ export function retry(db: MemoryDatabase, ids: readonly string[], now: number): 
       if (holder !== null && holder !== id) return 'duplicate'
     }
     restart(db, row, now)
+    retried.push(row)
     return 'retried'
   })
+  for (const row of retried) waitAgain(db, row, now)
+  return answers
+}
+
+/** Lets a retried job wait for those of its needs that have not ended, of which some may just have been retried. */
+function waitAgain(db: MemoryDatabase, row: Row, now: number): void {
+  for (const { id, onFailed } of row.wants) {
+    const needed = db.jobs.get(id)
+    if (needed !== undefined && !isFinal(needed.state)) row.unmet.set(id, onFailed)
+    else keepOutput(db, row, id, needed)
+  }
+  if (row.unmet.size > 0) move(db, row, 'blocked', {}, now)
 }
 
 function restart(db: MemoryDatabase, row: Row, now: number): void {
@@ -107,6 +122,7 @@ export function prune(
     if (worker.lastSeenAt < now - workerRecordKeptMs) db.workers.delete(worker.id)
   }
   pruneKeys(db, now)
+  pruneOutputs(db)
   return { removed, more: removed === request.limit }
 }
 

@@ -9,6 +9,7 @@ import type {
   Recorded,
   RecordedQuery,
 } from '../../store/readers.ts'
+import { cursorOf } from '../bounds.ts'
 import { statsOf } from '../queues.ts'
 import type { MemoryDatabase, Row } from './state.ts'
 
@@ -21,7 +22,7 @@ export function get(db: MemoryDatabase, ids: readonly string[]): (StoredJob | nu
 
 /** Pages by insertion, newest first; the cursor is the last job's rank, so that new jobs do not shift pages. */
 export function list(db: MemoryDatabase, query: ListQuery): Page {
-  const before = query.after === undefined ? Infinity : Number(query.after)
+  const before = query.after === undefined ? Infinity : cursorOf(query.after)
   const found = [...db.jobs.values()]
     .reverse()
     .filter((row) => row.sequence < before && fits(row, query))

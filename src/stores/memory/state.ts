@@ -6,7 +6,7 @@
  */
 import type { Counters, JobState, LogLine } from '../../core/job.ts'
 import type { LockRow } from '../lock-row.ts'
-import type { Keep, Need, StoredJob, UniqueRule } from '../../store/job.ts'
+import type { Keep, Need, NeededJob, StoredJob, UniqueRule } from '../../store/job.ts'
 import type { RegisteredTask, WorkerRecord } from '../../store/registry.ts'
 import { Heap } from './heap.ts'
 import { HintBoard } from '../hint-board.ts'
@@ -30,6 +30,8 @@ export interface Row extends Mutable<Omit<StoredJob, 'uniqueKey' | 'counters' | 
   keyUntil: number
   /** Needs that are not met yet, by id. */
   readonly unmet: Map<string, Need['onFailed']>
+  /** Its needs with `output`. */
+  readonly wants: Want[]
   /** Was lost: claimed alone, with its start written. */
   suspect: boolean
   /** Is leased because it waited too long, not to be run. */
@@ -43,6 +45,13 @@ export interface Row extends Mutable<Omit<StoredJob, 'uniqueKey' | 'counters' | 
   readonly logs: LogLine[]
   /** Durable records of its runs, by name. */
   readonly recorded: Map<string, string>
+}
+
+/** A need of which the end is kept. */
+interface Want {
+  readonly id: string
+  readonly onFailed: Need['onFailed']
+  readonly isHanded: boolean
 }
 
 /** The ready jobs of a queue. */
@@ -70,6 +79,8 @@ export class MemoryDatabase {
   )
   /** Jobs by the needs that they still wait for. */
   readonly dependants: Map<string, Set<Row>> = new Map()
+  /** How needed jobs ended, by group of those that wanted to know, then by id. */
+  readonly outputs: Map<string, Map<string, NeededJob>> = new Map()
   readonly keys: Map<string, HeldKey> = new Map()
   readonly workers: Map<string, WorkerRecord> = new Map()
   readonly tasks: Map<string, RegisteredTask> = new Map()

@@ -11,6 +11,7 @@ import {
   checkJobs,
   checkLease,
   checkNotes,
+  checkRecords,
   checkSettlements,
   withLease,
 } from '../bounds.ts'
@@ -78,7 +79,10 @@ export function memoryStore(db: MemoryDatabase, clock: Clock): Store {
       checkNotes(notes)
       return note(open(), notes, clock.now())
     },
-    record: async (records) => record(open(), records),
+    record: async (records) => {
+      checkRecords(records, clock.now())
+      return record(open(), structuredClone(records), clock.now())
+    },
     rescue: async (request) => rescue(open(), withLease(request), clock.now()),
     tend: async (worker) => tend(open(), worker, clock.now()),
     watch: (on) => {

@@ -51,6 +51,14 @@ export function ranges(values: readonly number[]): string {
   return first < next ? `{${text}[${first},${next})}` : '{}'
 }
 
+/** The numbers in a set that the server wrote as ranges. */
+export function numbersIn(ranges: string): ReadonlySet<number> {
+  const found = new Set<number>()
+  for (const [, from, to] of ranges.matchAll(/\[(\d+),(\d+)\)/g))
+    for (let value = Number(from); value < Number(to); value += 1) found.add(value)
+  return found
+}
+
 /** An array of ids; one that is no id becomes null, which matches no job. */
 export function uuids(values: readonly (string | null)[]): string {
   return `{${values.map((id) => (id !== null && isJobId(id) ? id : 'NULL')).join()}}`

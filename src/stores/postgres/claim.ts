@@ -6,7 +6,7 @@ import { factsDeclared, factsOfJob } from './job-columns.ts'
 import { bounded, column, numbers, texts } from './arrays.ts'
 import { handedColumns, readClaimed, readHeader, seqOf, type Row } from './rows.ts'
 import { planned } from './plan-settings.ts'
-import { setTimeout } from '../../core/timers.ts'
+import { slept } from '../slept.ts'
 
 /**
  * The head of each queue in order, run by run: walks the index of `ready`, locks the runs that it
@@ -29,12 +29,12 @@ import { setTimeout } from '../../core/timers.ts'
  * later (a start that must come before its run, an end) takes the claim to the disk with it. A
  * suspect's start is written by the claim itself, which is why that waits.
  *
- * Inputs are counted only where a run is special, once its jobs are taken: `cut_to_size` puts those
+ * Inputs, and what needed jobs left, are counted only where a run is special, once its jobs are taken: `cut_to_size` puts those
  * back that are too many, so that what travels is bounded.
  *
  * The first row of an answer is no job: it tells the time, when the next job is due, how many dead
- * rows the walk stepped over, where it ended in each priority, and whether it passed by work that
- * others held, or by a suspect.
+ * rows the walk stepped over, where it ended in each priority, whether it passed by work that
+ * others held, or by a suspect, and how many rows were read to find the queues that have work.
  *
  * Queues that have no work are passed by, at a step in an index each; those that are not named are
  * found from one to the next by `next_busy`. So names that were used once cost nothing, and none is
@@ -100,6 +100,7 @@ DECLARE
   v_seen int8 := 0;
   v_due int8;
   v_walked int8 := 0;
+  v_searched int8 := -pg_stat_get_xact_tuples_returned('errand.ready_line'::regclass);
   v_ends text := '';
   v_low_priority int2;
   v_low_place int8;
@@ -155,7 +156,7 @@ BEGIN
         SELECT * INTO v_job FROM errand.jobs WHERE seq = v_suspect.seq;
         PERFORM errand.unbind(v_job);
         PERFORM errand.rekey(v_job.unique_key, v_job.id, v_job.unique_during, v_job.unique_until, 3, v_now);
-        RETURN NEXT errand.handed_of(v_job, v_token, v_now, false, NULL);
+        RETURN NEXT errand.handed_of(v_job, v_token, v_now, false, errand.needed_of(v_job.wants, v_job.group_id));
         IF p_id IS NOT NULL THEN PERFORM errand.note_claim(p_id, v_token, v_now, v_now + p_lease_ms); END IF;
         RETURN;
       END LOOP;
@@ -235,7 +236,10 @@ BEGIN
     -- The walk goes on where it was cut, before these ends.
     IF v_cut THEN v_ends := ''; END IF;
   END IF;
-  RETURN NEXT errand.header(v_now, v_due, v_walked - v_seen, v_passed::int + 2 * v_cut::int, v_ends);
+  v_searched := v_searched - v_walked
+    + pg_stat_get_xact_tuples_returned('errand.ready_line'::regclass);
+  RETURN NEXT errand.header(v_now, v_due, v_walked - v_seen, v_passed::int + 2 * v_cut::int, v_ends,
+    v_searched);
   IF v_taken = 0 THEN
     -- A claim that is to look once more has not found nothing yet.
     IF p_id IS NOT NULL AND NOT (p_may_look AND (v_passed OR p_after IS NOT NULL)) THEN
@@ -257,7 +261,8 @@ BEGIN
     END LOOP;
   END IF;
   RETURN QUERY
-    SELECT ${factsOfJob}, j.counters, v_token, NULL::int8, false, NULL::text
+    SELECT ${factsOfJob}, j.counters, v_token, NULL::int8, false,
+      CASE WHEN v_special THEN errand.needed_of(j.wants, j.group_id) END
     FROM unnest(v_firsts, v_lasts) WITH ORDINALITY u (f, l, o)
     CROSS JOIN LATERAL (SELECT * FROM errand.jobs WHERE seq BETWEEN u.f AND u.l ORDER BY seq) j ORDER BY u.o;
 END $$;
@@ -272,7 +277,8 @@ BEGIN
   cut := false;
   FOR v_job IN
     SELECT u.o, u.l, j.seq, j.size FROM unnest(p_firsts, p_lasts) WITH ORDINALITY u (f, l, o)
-    CROSS JOIN LATERAL (SELECT seq, octet_length(input) AS size FROM errand.jobs WHERE seq BETWEEN u.f AND u.l ORDER BY seq) j ORDER BY u.o, j.seq
+    CROSS JOIN LATERAL (SELECT seq, octet_length(input) + CASE WHEN wants IS NULL THEN 0 ELSE errand.needed_size(wants, group_id) END AS size
+      FROM errand.jobs WHERE seq BETWEEN u.f AND u.l ORDER BY seq) j ORDER BY u.o, j.seq
   LOOP
     cut := v_size >= ${handedBytes};
     EXIT WHEN cut;
@@ -308,7 +314,8 @@ DECLARE
   v_token int8 := (SELECT token FROM errand.claims WHERE id = p_id);
 BEGIN
   RETURN QUERY
-    SELECT ${factsOfJob}, j.counters, v_token, held.started_at, EXISTS (SELECT 1 FROM errand.cancels c WHERE c.seq = j.seq), NULL::text
+    SELECT ${factsOfJob}, j.counters, v_token, held.started_at, EXISTS (SELECT 1 FROM errand.cancels c WHERE c.seq = j.seq),
+      errand.needed_of(j.wants, j.group_id)
     FROM (
       SELECT generate_series(lower(r), upper(r) - 1) AS seq, NULL::int8 AS started_at
       FROM errand.leases, unnest(leases.held) r WHERE leases.token = v_token
@@ -316,7 +323,8 @@ BEGIN
     CROSS JOIN LATERAL (SELECT * FROM errand.jobs WHERE jobs.seq = held.seq OFFSET 0) j ORDER BY j.priority, j.place, j.seq;
 END $$;
 
-CREATE FUNCTION errand.header(p_now int8, p_due int8, p_walk int8, p_flags int, p_ends text) RETURNS errand.handed LANGUAGE plpgsql AS $$
+CREATE FUNCTION errand.header(p_now int8, p_due int8, p_walk int8, p_flags int, p_ends text,
+  p_searched int8 DEFAULT 0) RETURNS errand.handed LANGUAGE plpgsql AS $$
 DECLARE
   v_row errand.handed;
 BEGIN
@@ -324,7 +332,7 @@ BEGIN
   v_row.due_at := coalesce(p_due, -1);
   v_row.token := p_walk;
   v_row.priority := p_flags;
-  v_row.queue := '';
+  v_row.queue := p_searched::text;
   v_row.task := p_ends;
   RETURN v_row;
 END $$;
@@ -347,11 +355,14 @@ export async function claim(db: Database, request: ClaimRequest): Promise<Claime
   const limits = numbers(queues.map((queue) => bounded(queue.limit)))
   for (let look = 1; ; look += 1) {
     const after = db.heads.after(names)
+    // A call that may be repeated must not have found nothing before it has looked everywhere.
+    const mayLeave = id === null && queues.some((queue) => queue.limit > 0)
+    const asksOthers = others > 0 && !(mayLeave && db.heads.leavesOthers())
     const [header, ...rows] = await db.write(CLAIM, [
       worker,
       texts(names),
       limits,
-      bounded(others),
+      asksOthers ? bounded(others) : 0,
       bounded(limit),
       leaseMs,
       maxLosses === null ? null : bounded(maxLosses),
@@ -360,25 +371,25 @@ export async function claim(db: Database, request: ClaimRequest): Promise<Claime
       look < looks,
     ])
     if (header === undefined) throw new TypeError('claim returned nothing')
-    const { now, dueAt, dead, ends, passed, cut } = readHeader(header)
+    const { now, dueAt, dead, ends, searched, passed, cut } = readHeader(header)
+    const jobs = readClaimed(rows)
     const restMs = db.heads.walked(names, after, dead, ends)
+    if (asksOthers) db.heads.searched(searched, !jobs.every(({ queue }) => names.includes(queue)))
+    const othersMs = others > 0 ? db.heads.othersRestMs() : null
     if (rows.length === 0 && look < looks) {
       if (db.heads.mayLookBefore(names, after)) continue
+      if (!asksOthers && others > 0 && db.heads.mayAskOthers()) continue
       if (passed) {
         await slept(lookAgainMs * look * (0.5 + Math.random()))
         continue
       }
     }
-    const jobs = readClaimed(rows)
     for (const [at, { id, queue, uniqueKey, startedAt }] of jobs.entries())
       if (uniqueKey === null && startedAt === null)
         db.leased.set(id, { seq: seqOf(rows[at] as Row), queue })
     const dueMs = dueAt === null ? null : Math.max(0, dueAt - now)
-    const nextDueMs = jobs.length > 0 || restMs === null ? dueMs : Math.min(dueMs ?? restMs, restMs)
+    const waits = [dueMs, jobs.length > 0 ? null : restMs, othersMs].filter((ms) => ms !== null)
+    const nextDueMs = waits.length > 0 ? Math.min(...waits) : null
     return { now, jobs, cut, nextDueMs }
   }
-}
-
-function slept(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms))
 }

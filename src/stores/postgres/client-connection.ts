@@ -17,6 +17,7 @@ import { Turns } from './turns.ts'
  * up still has its turn: no other is sent before it has ended, so that none are carried out that nobody waits for.
  */
 export class ClientConnection implements Source {
+  readonly mayBeInTransaction = true
   readonly #client: PgClient
   readonly #deadline: Deadline
   readonly #turns = new Turns<void>()

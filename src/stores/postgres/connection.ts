@@ -31,6 +31,8 @@ export interface Held {
 
 /** Where connections come from. */
 export interface Source {
+  /** Whether a transaction of the user may be open on it. */
+  readonly mayBeInTransaction: boolean
   /** A free connection; rejects when none has become free within the deadline, or so many milliseconds. */
   hold(withinMs?: number): Promise<Held>
   /** A connection that stays, for notifications. It may serve other calls between them. */

@@ -227,7 +227,7 @@ if (server !== null) {
     const from = performance.now()
     const held = await own.hold()
     assert.equal((await held.run({ text: 'SELECT 9' }))[0]?.[0], 9)
-    assert.ok(performance.now() - from < 5_000)
+    assert.ok(performance.now() - from < 10_000)
     await assert.rejects(late)
     held.release(false)
     await own.close()
@@ -247,8 +247,8 @@ function testPools(
   ] as const) {
     test(`postgres: a completion needs no free client of the pool: ${name}`, async (t) => {
       const pool = new pg.Pool({ connectionString: url, max: listens ? 2 : 1 })
-      const store = open(t, pool, { listen: listens, callDeadlineMs: 5_000 })
-      const other = open(t, url, { callDeadlineMs: 5_000 })
+      const store = open(t, pool, { listen: listens, callDeadlineMs: 20_000 })
+      const other = open(t, url, { callDeadlineMs: 20_000 })
       const queue = `pool ${name}`
       const jobs = [newJob({ queue }), newJob({ queue })]
       await store.insert(jobs)
@@ -263,7 +263,7 @@ function testPools(
       const from = performance.now()
       const followUps = [newJob({ queue: `next ${name}` })]
       assert.deepEqual(await store.settle([finish(mine, { followUps })], client), ['settled'])
-      assert.ok(performance.now() - from < 2_000, `${performance.now() - from} ms`)
+      assert.ok(performance.now() - from < 10_000, `${performance.now() - from} ms`)
       if (listens) {
         assert.deepEqual(await store.renew([neighbour], 60_000), ['renewed'])
         assert.deepEqual(await other.settle([finish(neighbour)]), ['settled'])

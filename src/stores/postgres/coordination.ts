@@ -5,6 +5,7 @@ import { lastTime } from '../unreadable.ts'
 import type { Database } from './database.ts'
 import { texts } from './arrays.ts'
 import { patienceMs, planned } from './plan-settings.ts'
+import { vacuum } from './vacuum.ts'
 
 /**
  * `tend` writes a worker's heartbeat and tells it what there is to do; it promotes what is due, sums up the counts, and weighs jobs anew
@@ -47,7 +48,8 @@ BEGIN
     'sweepDue', EXISTS (SELECT 1 FROM errand.bounds WHERE at <= v_now) OR EXISTS (SELECT 1 FROM errand.leases WHERE until <= v_now OR until > ${lastTime})
       OR EXISTS (SELECT 1 FROM errand.running WHERE lease_until <= v_now OR lease_until > ${lastTime})
       OR EXISTS (SELECT 1 FROM errand.scheduled WHERE due_at > ${lastTime}),
-    'pruneDue', errand.needs_prune(v_now))::text;
+    'pruneDue', errand.needs_prune(v_now),
+    'vacuumDue', errand.needs_vacuum())::text;
 END $$;
 `
 
@@ -61,10 +63,12 @@ const WRITE_TASKS = `INSERT INTO errand.tasks (name, record) SELECT DISTINCT ON 
   ON CONFLICT (name) DO UPDATE SET record = excluded.record`
 const TASKS = `SELECT record FROM errand.tasks ORDER BY name`
 
-/** Writes a worker's heartbeat and tells it what there is to do. */
+/** Writes a worker's heartbeat and tells it what there is to do. A heartbeat waits for no vacuum. */
 export async function tend(db: Database, worker: WorkerRecord): Promise<Tended> {
   const answer = await db.value(TEND, [worker.id, JSON.stringify(worker), texts(worker.queues)])
-  return JSON.parse(answer) as Tended
+  const { vacuumDue, ...tended } = JSON.parse(answer) as Tended & { readonly vacuumDue: boolean }
+  if (vacuumDue) vacuum(db)
+  return tended
 }
 
 export async function setPaused(

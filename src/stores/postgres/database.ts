@@ -19,7 +19,8 @@ import type { Hints } from './hints.ts'
 import { Leased } from './claimed-numbers.ts'
 import type { Row, Value } from './rows.ts'
 import { inSchema } from './schema-name.ts'
-import { performance, setTimeout } from '../../core/timers.ts'
+import { performance } from '../../core/timers.ts'
+import { slept } from '../slept.ts'
 import type { Caller } from './transactions.ts'
 
 export interface DatabaseOptions {
@@ -97,6 +98,11 @@ export class Database {
   /** What the server says of durability; null before the first call. */
   get durability(): DurabilitySettings | null {
     return this.#durability
+  }
+
+  /** Whether a transaction of the user may be open where statements run. */
+  get mayBeInTransaction(): boolean {
+    return this.#options.source.mayBeInTransaction
   }
 
   /** The name of something in the schema, as `NOTIFY` and other texts need it. */
@@ -291,8 +297,4 @@ export class Database {
       await slept(Math.random() * Math.min(50, 5 * 2 ** attempt))
     }
   }
-}
-
-function slept(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms))
 }

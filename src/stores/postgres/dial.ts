@@ -1,7 +1,7 @@
 /** Connects to the server, and asks it about a connection that is silent. */
 import { setImmediate, setTimeout as sleep } from 'node:timers/promises'
 import { nothing, send, type Deadline, type PgClient } from './connection.ts'
-import { missingPeer } from '../missing-peer.ts'
+import { missingPeer } from '../../core/missing-peer.ts'
 import { closedError, unreachedError } from './errors.ts'
 
 /** A connection of the store's own. */

@@ -28,3 +28,20 @@ test('a claim that found nothing looks from the beginning at once, unless too ma
   assert.equal(heads.mayLookBefore(['many'], ['0,1,1']), false)
   assert.deepEqual(heads.after(['many']), ['0,1,1'])
 })
+
+test('queues that were not named rest after a search over many dead rows that found no work, and no other', () => {
+  const heads = new Heads()
+  for (const [rows, found] of [
+    [10, false],
+    [dead, true],
+  ] as const) {
+    heads.searched(rows, found)
+    assert.deepEqual([heads.leavesOthers(), heads.othersRestMs()], [false, null])
+  }
+  heads.searched(dead, false)
+  assert.equal(heads.leavesOthers(), true)
+  assert.ok((heads.othersRestMs() ?? 0) > 0)
+  assert.equal(heads.mayAskOthers(), false)
+  heads.searched(40_000, false)
+  assert.deepEqual([heads.mayAskOthers(), heads.leavesOthers()], [true, false])
+})

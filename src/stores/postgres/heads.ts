@@ -5,6 +5,10 @@
  * Modes of a queue: from the beginning (the ordinary one, in strict order) → in each priority from where the last claim ended there,
  * entered when a walk stepped over many dead rows, and left again after some times as long as such a walk takes, or when nothing was found there, to see whether work came
  * to lie before.
+ *
+ * The same holds for the search for queues that were not named: where it met dead rows of many
+ * names, and no queue that it found had work, it rests as long. A claim asks for named queues only
+ * meanwhile, unless these have nothing either.
  */
 import { performance } from '../../core/timers.ts'
 
@@ -30,6 +34,10 @@ export type Places = readonly (string | null)[]
 
 export class Heads {
   readonly #heads = new Map<string, Head>()
+  /** Until then, by this process's clock, queues that were not named are left alone. */
+  #othersUntil = 0
+  /** How many rows the last search for them read. */
+  #searched = 0
 
   after(queues: readonly string[]): Places {
     if (this.#heads.size === 0) return []
@@ -53,14 +61,38 @@ export class Heads {
         for (const [priority, end] of ends ?? []) head.ends.set(priority, end)
         until = Math.max(until, head.until)
       } else if (dead >= manyDead && ends !== undefined) {
-        const restMs = Math.max(shortestRestMs, dead * restMsPerDead)
         const all = new Map([...(head?.ends ?? []), ...ends])
-        this.#heads.set(queue, { ends: all, dead, until: now + restMs })
+        this.#heads.set(queue, { ends: all, dead, until: now + restMsOf(dead) })
       } else {
         this.#heads.delete(queue)
       }
     }
     return until === 0 ? null : Math.max(1, Math.ceil(until - now))
+  }
+
+  /** Whether the search for queues that were not named rests. */
+  leavesOthers(): boolean {
+    return this.#othersUntil > performance.now()
+  }
+
+  /** Learns how many rows that search read, and whether a queue that it found gave jobs. */
+  searched(rows: number, found: boolean): void {
+    this.#searched = rows
+    const rests = rows >= manyDead && !found
+    this.#othersUntil = rests ? performance.now() + restMsOf(rows) : 0
+  }
+
+  /** For how long that search rests; null when it does not. */
+  othersRestMs(): number | null {
+    const ms = Math.ceil(this.#othersUntil - performance.now())
+    return ms > 0 ? ms : null
+  }
+
+  /** Whether a claim that found nothing is to be repeated with that search; then it will be. */
+  mayAskOthers(): boolean {
+    if (this.#searched > tooManyDead) return false
+    this.#othersUntil = 0
+    return true
   }
 
   /** Whether a claim that found nothing is to be repeated from the beginning at once; then it will be. */
@@ -74,6 +106,10 @@ export class Heads {
     }
     return may
   }
+}
+
+function restMsOf(dead: number): number {
+  return Math.max(shortestRestMs, dead * restMsPerDead)
 }
 
 function placesOf(ends: ReadonlyMap<number, string>): string {

@@ -21,7 +21,7 @@ import { postgres } from './index.ts'
 const server = await findPostgres()
 
 /** Longer than a call waits for a held job, shorter than anybody's patience. */
-const promptMs = 1_500
+const promptMs = 3_500
 
 if (server !== null) {
   const { url } = server

@@ -3,6 +3,7 @@
  * when its answer was lost.
  */
 import { forgottenState } from './errors.ts'
+import { givenColumns, givenNames } from './job-columns.ts'
 import { apartPatienceMs, planned } from './plan-settings.ts'
 
 /** How far the server's clock may be set while an answer is waited for, in ms. */
@@ -15,13 +16,26 @@ const latestMs = 60_000
 /** What `insert_apart` raises to take back an attempt. */
 const tornState = 'UF003'
 
+/** What `insert_ahead` reads of a job. */
+const aheadColumns = [
+  { name: 'id', type: 'uuid' },
+  ...givenColumns,
+  { name: 'delayMs', type: 'int8' },
+  { name: 'runAt', type: 'int8' },
+  { name: 'ahead', type: 'bool' },
+]
+
 /**
  * `insert` takes any jobs. Records move first: `advance` writes them in the order of their keys, so
  * that two calls do not wait for each other, and returns the jobs of those that moved, that were
  * not where they should be, and that somebody holds. Then come the jobs, in `insert_pass`, one
  * after the other: those with unique keys in the order of their keys, for the same reason; of
  * several with one key the first wins. Where jobs need others, which may be among them, or one is
- * named twice, they come as they stand.
+ * named twice, they come as they stand. Ordinary ones among them join their lines at the end, in
+ * runs: a claim takes a run at a time.
+ *
+ * Ordinary jobs that are marked as `ahead` come before all others, by `insert_ahead`, with one
+ * statement per table: the caller marks them where no job that stands before them needs them.
  *
  * Apart, each record and each job is a step of its own: one that needs what a transaction of a user
  * holds is `held`, and so are those of the call that need it in turn; the others are inserted. This
@@ -53,8 +67,11 @@ BEGIN
   ELSE
     v_pass := errand.insert_pass(p_jobs, p_advances, v_seqs, v_now, '{}', NULL);
   END IF;
-  PERFORM errand.refuse_repeats(ARRAY(SELECT (value->>'id')::uuid FROM json_array_elements(p_jobs)),
-    v_seqs);
+  PERFORM 1 FROM errand.repeats LIMIT 1;
+  IF FOUND THEN
+    PERFORM errand.refuse_repeats(ARRAY(SELECT (value->>'id')::uuid FROM json_array_elements(p_jobs)),
+      v_seqs);
+  END IF;
   IF v_pass.moved <> '{}' AND EXISTS (SELECT 1 FROM errand.repeats WHERE id = ANY (v_pass.moved))
     THEN
     RAISE EXCEPTION 'this advance arrived after its own repeat' USING ERRCODE = '${forgottenState}';
@@ -93,17 +110,33 @@ DECLARE
   v_named record;
   v_stale uuid[] := '{}';
   v_held uuid[] := '{}';
-  v_as_given bool := (SELECT count(*) > count(DISTINCT value->>'id')
-    OR bool_or(json_array_length(value->'needs') > 0) FROM json_array_elements(p_jobs));
+  v_joins bool;
+  v_joining int8[] := '{}';
+  v_ahead bool := p_waits_until IS NULL AND EXISTS (SELECT 1 FROM json_array_elements(p_jobs) WHERE value->'ahead' IS NOT NULL);
+  v_first record;
+  v_values json[];
+  v_places int8[];
+  v_as_given bool;
 BEGIN
   answers := array_fill(NULL::json, ARRAY[cardinality(p_seqs)]);
   moved := '{}';
   torn := '{}';
   IF p_advances IS NOT NULL THEN SELECT * INTO moved, v_stale, v_held
     FROM errand.advance(p_advances, p_left, p_waits_until); END IF;
+  IF v_ahead THEN
+    v_first := errand.insert_ahead(p_jobs, v_stale, p_seqs, p_now);
+    FOR v_named IN SELECT * FROM unnest(v_first.places, v_first.ids) u (o, id) LOOP
+      answers[v_named.o] := CASE WHEN v_first.known THEN errand.known_of(v_named.id)
+        ELSE json_build_array(v_named.id, 'created', NULL) END;
+    END LOOP;
+  END IF;
+  SELECT array_agg(value), array_agg(o) INTO v_values, v_places
+  FROM json_array_elements(p_jobs) WITH ORDINALITY j (value, o)
+  WHERE NOT v_ahead OR value->'ahead' IS NULL OR (value->>'id')::uuid = ANY (v_stale);
+  v_as_given := (SELECT count(*) > count(DISTINCT value->>'id')
+    OR bool_or(json_array_length(value->'needs') > 0) FROM unnest(v_values) value);
   FOR v_named IN
-    SELECT value, o, (value->>'id')::uuid AS id FROM json_array_elements(p_jobs)
-      WITH ORDINALITY j (value, o)
+    SELECT value, o, (value->>'id')::uuid AS id FROM unnest(v_values, v_places) j (value, o)
     ORDER BY CASE WHEN NOT v_as_given AND json_typeof(value->'unique') = 'object'
       THEN value->'unique'->>'key' END NULLS FIRST, o
   LOOP
@@ -112,7 +145,11 @@ BEGIN
         THEN errand.known_of(v_named.id)
         ELSE json_build_array(v_named.id, 'stale', NULL) END;
     ELSIF p_waits_until IS NULL THEN
-      answers[v_named.o] := errand.insert_one(v_named.value, p_seqs[v_named.o], p_now);
+      v_joins := cardinality(p_seqs) > 1 AND errand.is_ordinary(v_named.value);
+      answers[v_named.o] := errand.insert_one(v_named.value, p_seqs[v_named.o], p_now, NOT v_joins);
+      IF v_joins AND answers[v_named.o]->>1 = 'created' THEN
+        v_joining := v_joining || p_seqs[v_named.o];
+      END IF;
     ELSE
       answers[v_named.o] := CASE WHEN v_named.id = ANY (v_held) OR EXISTS (
           SELECT 1 FROM json_array_elements(v_named.value->'needs') n (value)
@@ -123,12 +160,35 @@ BEGIN
       IF answers[v_named.o]->>1 = 'held' THEN v_held := v_held || v_named.id; END IF;
     END IF;
   END LOOP;
+  IF v_joining <> '{}' THEN PERFORM errand.line_up_new(v_joining, p_now); END IF;
   IF v_held = '{}' OR moved = '{}' THEN RETURN; END IF;
   torn := ARRAY(
     SELECT job::uuid FROM json_array_elements(p_advances) a (value),
       json_array_elements_text(a.value->'jobs') job
     WHERE EXISTS (SELECT 1 FROM json_array_elements_text(a.value->'jobs') one
       WHERE one::uuid = ANY (v_held) AND one::uuid = ANY (moved)));
+END $$;
+
+CREATE FUNCTION errand.insert_ahead(p_jobs json, p_stale uuid[], p_seqs int8[], p_now int8,
+  OUT places int[], OUT ids uuid[], OUT known bool) LANGUAGE plpgsql AS $$
+DECLARE
+  v_seqs int8[];
+  v_added int8;
+BEGIN
+  WITH given AS MATERIALIZED (
+    SELECT p_seqs[o] AS number, g.*, coalesce(g."runAt", p_now + g."delayMs") AS due
+    FROM ROWS FROM (json_to_recordset(p_jobs) AS (${aheadColumns.map(({ name, type }) => `"${name}" ${type}`).join(', ')}))
+      WITH ORDINALITY g (${aheadColumns.map(({ name }) => `"${name}"`).join(', ')}, o)
+    WHERE g.ahead AND g.id <> ALL (p_stale)),
+  added AS (
+    INSERT INTO errand.jobs (seq, id, created_at, due_at, place, ${givenNames})
+    SELECT g.number, g.id, p_now, g.due, g.due, ${givenColumns.map(({ name }) => `g.${name}`).join(', ')}
+    FROM given g ORDER BY g.number ON CONFLICT (id) DO NOTHING RETURNING seq)
+  SELECT array_agg(g.o::int ORDER BY g.o), array_agg(g.id ORDER BY g.o), array_agg(g.number), (SELECT count(*) FROM added)
+  INTO places, ids, v_seqs, v_added FROM given g;
+  known := v_added < cardinality(v_seqs);
+  -- Of one that was known already nothing has its number.
+  PERFORM errand.line_up_new(v_seqs, p_now);
 END $$;
 
 CREATE FUNCTION errand.advance(p_advances json, p_left uuid[], p_waits_until timestamptz,

@@ -19,6 +19,9 @@ function names(columns: readonly JobColumn[]): string {
  * stand in runs, which the caller counted. A column of which all jobs have the same value comes as
  * an array of one.
  *
+ * `follow` adds the follow-ups of jobs that end, but of those that were left alone; the others come as
+ * stretches that are found anew.
+ *
  * `refuse_repeats` ends an insert that has added jobs although it was sent again meanwhile, see
  * `insert_again`. It looks once the jobs are added, at what is committed by then: a repeat that is
  * not committed yet waits for their ids instead, and finds them.
@@ -60,6 +63,28 @@ BEGIN
     GROUP BY queue;
 END $$;
 
+CREATE FUNCTION errand.follow(p_aside int8multirange, p_parents int8[], p_ids uuid[], p_inputs text[],
+  ${alikes.map(({ name, type }) => `p_${name} ${type}[]`).join(', ')},
+  p_delays int8[], p_run_ats int8[], p_run_firsts int[], p_run_counts int[], p_special bool)
+RETURNS void LANGUAGE plpgsql ${planned} AS $$
+DECLARE
+  v_places int[] := ARRAY(SELECT o FROM unnest(p_parents) WITH ORDINALITY u (seq, o) WHERE NOT p_aside @> seq ORDER BY o);
+BEGIN
+  IF cardinality(v_places) = cardinality(p_parents) THEN
+    PERFORM errand.add(p_ids, p_inputs, ${alikes.map(({ name }) => `p_${name}`).join(', ')},
+      p_delays, p_run_ats, p_run_firsts, p_run_counts, p_special);
+  ELSIF v_places <> '{}' THEN
+    PERFORM errand.add(${['ids', 'inputs', ...alikes.map(({ name }) => name)]
+      .map(
+        (name) => `CASE WHEN cardinality(p_${name}) = 1
+      THEN p_${name} ELSE ARRAY(SELECT p_${name}[o] FROM unnest(v_places) o) END`,
+      )
+      .join()},
+      ARRAY(SELECT p_delays[o] FROM unnest(v_places) o),
+      CASE WHEN p_run_ats IS NOT NULL THEN ARRAY(SELECT p_run_ats[o] FROM unnest(v_places) o) END, NULL, NULL, p_special);
+  END IF;
+END $$;
+
 CREATE FUNCTION errand.refuse_repeats(p_ids uuid[], p_seqs int8[]) RETURNS bool
   LANGUAGE plpgsql VOLATILE AS $$
 BEGIN
@@ -98,10 +123,16 @@ const ADD_ONE = `WITH at AS MATERIALIZED (SELECT errand.now_ms() AS now, nextval
     ${message})) ELSE 1 END FROM job
   WHERE errand.refuse_repeats(ARRAY[$1::uuid], ARRAY[seq])`
 /**
- * Inputs come joined where they may be, which the server takes apart in a third of the time that an
- * array takes.
+ * The arguments of `add` as `batchOf` gives them, the first of which is the value of this number. Inputs
+ * come joined where they may be, which the server takes apart in a third of the time that an array
+ * takes.
  */
-const ADD = `SELECT errand.add($1, coalesce(string_to_array($2, ${joint.sql}), $3::text[]), ${Array.from({ length: alikes.length + 5 }, (_, at) => `$${at + 4}`).join()})`
+export function addArguments(first: number): string {
+  const others = Array.from({ length: alikes.length + 5 }, (_, at) => `$${first + 3 + at}`)
+  return `$${first}, coalesce(string_to_array($${first + 1}, ${joint.sql}), $${first + 2}::text[]), ${others.join()}`
+}
+
+const ADD = `SELECT errand.add(${addArguments(1)})`
 
 export function isOrdinary(job: NewJob): boolean {
   return (
@@ -109,6 +140,7 @@ export function isOrdinary(job: NewJob): boolean {
     job.startWithinMs === null &&
     job.deadlineMs === null &&
     job.needs.length === 0 &&
+    job.holds === undefined &&
     job.entry === null
   )
 }
@@ -136,7 +168,7 @@ export async function add(
 }
 
 /** The columns of a batch, and its runs: neighbours of one queue and priority. */
-function batchOf(jobs: readonly NewJob[]): unknown[] {
+export function batchOf(jobs: readonly NewJob[]): unknown[] {
   const runs: { readonly first: number; count: number }[] = []
   let before: NewJob | null = null
   for (const [index, job] of jobs.entries()) {

@@ -34,8 +34,11 @@ export async function insert(
       jobs.map(({ id }) => id),
       cause,
     )
+  const ahead = goAhead(jobs)
   const values = (): [string, string | null] => [
-    JSON.stringify(jobs.map(packJob)),
+    JSON.stringify(
+      jobs.map((job) => (ahead.has(job.id) ? { ...packJob(job), ahead: true } : packJob(job))),
+    ),
     advances.length === 0 ? null : JSON.stringify(advances),
   ]
   const again: Again = (sinceMs, sentAt) => ({
@@ -58,6 +61,24 @@ export async function insert(
   return readAnswers(answers)
 }
 
+/** Fewer are inserted like the others. */
+const leastAhead = 8
+
+/**
+ * The ordinary jobs of a call that may be inserted before the others: none where one is named twice,
+ * nor those that a job before them needs, which does not know them.
+ */
+function goAhead(jobs: readonly NewJob[]): ReadonlySet<string> {
+  const ahead = new Set<string>()
+  const spokenOf = new Set<string>()
+  for (const job of jobs) {
+    if (isOrdinary(job) && !spokenOf.has(job.id)) ahead.add(job.id)
+    for (const { id } of [...job.needs, ...(job.holds ?? [])]) if (!ahead.has(id)) spokenOf.add(id)
+  }
+  const isNamedTwice = new Set(jobs.map(({ id }) => id)).size < jobs.length
+  return isNamedTwice || ahead.size < leastAhead ? new Set() : ahead
+}
+
 type Answer = [id: string, status: Inserted['status'], token: number | null]
 
 function readAnswers(text: string): InsertAnswer[] {
@@ -73,7 +94,12 @@ const recheckPausesMs = [2, 5, 10, 20, 40, 80, 160] as const
  */
 export async function recheck(db: Database, jobs: readonly NewJob[]): Promise<void> {
   const ids = jobs.filter(({ needs }) => needs.length > 0).map(({ id }) => id)
-  if (ids.length > 0) await weigh(db, RECHECK, ids)
+  if (ids.length > 0) await recheckIds(db, ids)
+}
+
+/** Weighs those of these jobs anew that are in doubt. */
+export function recheckIds(db: Database, ids: readonly string[]): Promise<void> {
+  return weigh(db, RECHECK, ids)
 }
 
 /**
@@ -108,13 +134,18 @@ export function packJob(job: NewJob): object {
     startWithinMs,
     deadlineMs,
     unique: unique === null ? null : { ...unique, during: packStates(unique.during) },
-    needs: needs.map((need) => ({ id: need.id, endsAs: endsAs(need) })),
+    needs: needs.map((need) => ({ id: need.id, endsAs: endsAs(need), output: need.output })),
+    holds: (job.holds ?? []).map((hold) => ({
+      id: hold.id,
+      endsAs: endsAs(hold),
+      output: hold.output,
+    })),
     entry,
   }
 }
 
 /** The state in which a job ends when a need of it has failed; null where it goes on. */
-function endsAs({ onFailed }: Need): StateCode | null {
+function endsAs({ onFailed }: Pick<Need, 'onFailed'>): StateCode | null {
   switch (onFailed) {
     case 'cancel':
       return CANCELLED

@@ -38,7 +38,7 @@ END $$;
 
 CREATE FUNCTION errand.is_special(p_job errand.jobs) RETURNS bool LANGUAGE sql IMMUTABLE AS $$
   SELECT p_job.unique_key IS NOT NULL OR p_job.start_by IS NOT NULL OR p_job.deadline_at IS NOT NULL
-    OR octet_length(p_job.input) > ${smallInputBytes}
+    OR octet_length(p_job.input) > ${smallInputBytes} OR p_job.wants IS NOT NULL
 $$;
 
 CREATE FUNCTION errand.line_up(p_job errand.jobs, p_state int) RETURNS void LANGUAGE plpgsql AS $$

@@ -54,7 +54,7 @@ if (server !== null) {
     const start = performance.now()
     await writer.insert([newJob()])
     await ear.hears('work')
-    assert.ok(performance.now() - start < 1_000)
+    assert.ok(performance.now() - start < 5_000)
     await store.close()
   })
 

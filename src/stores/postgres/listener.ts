@@ -8,6 +8,7 @@
 import type { Hint } from '../../store/worker-calls.ts'
 import type { Held, Source } from './connection.ts'
 import type { Database } from './database.ts'
+import { TELL_ENDS } from './end-waits.ts'
 import { clearTimeout, setTimeout } from '../../core/timers.ts'
 
 const pingMs = 15_000
@@ -83,7 +84,8 @@ export class Listener {
   /** Sends a hint to other processes; whether it arrives does not matter. */
   tell(hint: Hint): void {
     if (this.#db.isClosed) return
-    this.#db.write(TELL, [this.#channel, this.#db.hints.message(hint)]).catch(() => {})
+    const message = hint === 'finished' ? TELL_ENDS : TELL
+    this.#db.write(message, [this.#channel, this.#db.hints.message(hint)]).catch(() => {})
   }
 
   async #listen(source: Source, signal: AbortSignal): Promise<void> {

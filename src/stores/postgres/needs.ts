@@ -24,6 +24,10 @@ import { apartPatienceMs, planned } from './plan-settings.ts'
  * `drop_empty_batches` removes rows of history, with the outputs in them, of which these jobs were
  * the last that were kept.
  *
+ * `need_state` returns the final state of a needed job, −1 for one that has none yet, null for one that
+ * is not known. It looks first where jobs wait, at a step in an index each: a look at all partitions of
+ * history costs ten times as much.
+ *
  * `weigh` looks at what a job needs by what the store knows now and strikes what is met, or failed
  * and may fail. It returns the state in which the job ends for a need that failed, and whether
  * needs are left. It walks the index of needs by job, then that of ids.
@@ -198,13 +202,15 @@ BEGIN
     v_jobs := trim_array(v_jobs, 1);
     v_states := trim_array(v_states, 1);
     v_keeps := trim_array(v_keeps, 1);
+    IF v_state IS NOT NULL THEN PERFORM errand.keep_ended(v_ended, v_state, errand.bucket_of(p_now, v_keep)); END IF;
     FOR v_need IN SELECT seq, ends_as FROM errand.needs WHERE need = v_ended.id ORDER BY seq LOOP
-      SELECT * INTO v_job FROM errand.jobs WHERE seq = v_need.seq FOR UPDATE;
+      PERFORM 1 FROM errand.jobs WHERE seq = v_need.seq FOR UPDATE;
       CONTINUE WHEN NOT FOUND;
       PERFORM 1 FROM errand.needs WHERE need = v_ended.id AND seq = v_need.seq;
       CONTINUE WHEN NOT FOUND;
       IF v_state IS DISTINCT FROM 4 AND v_need.ends_as IS NOT NULL THEN
-        CONTINUE WHEN errand.is_leased(v_job.seq);
+        CONTINUE WHEN errand.is_leased(v_need.seq);
+        SELECT * INTO v_job FROM errand.jobs WHERE seq = v_need.seq;
         PERFORM errand.end_waiting(v_job, 0, v_need.ends_as, 'need-failed', p_now);
         v_jobs := v_jobs || v_job;
         v_states := v_states || v_need.ends_as::int;
@@ -212,6 +218,10 @@ BEGIN
         CONTINUE;
       END IF;
       DELETE FROM errand.needs WHERE need = v_ended.id AND seq = v_need.seq;
+      -- The row of a job that needs many may be wide: it is read once, for the last of them.
+      PERFORM 1 FROM errand.needs WHERE seq = v_need.seq LIMIT 1;
+      CONTINUE WHEN FOUND;
+      SELECT * INTO v_job FROM errand.jobs WHERE seq = v_need.seq;
       PERFORM errand.unblock(v_job, p_now);
     END LOOP;
     IF v_state IS NOT NULL AND v_keep <= 0 THEN PERFORM errand.erase(v_ended, v_state, true, p_now); END IF;
@@ -238,8 +248,13 @@ END $$;
 
 CREATE FUNCTION errand.need_state(p_need uuid, p_seq int8) RETURNS int LANGUAGE plpgsql AS $$
 BEGIN
-  RETURN (SELECT coalesce((SELECT state FROM errand.ending_of(j.seq)), -1) FROM errand.jobs j
-          WHERE j.id = p_need AND j.seq IS DISTINCT FROM p_seq);
+  RETURN (SELECT CASE
+      WHEN EXISTS (SELECT 1 FROM errand.needs n WHERE n.seq = j.seq)
+        OR EXISTS (SELECT 1 FROM errand.scheduled s WHERE s.due_at = j.due_at AND s.seq = j.seq)
+        OR EXISTS (SELECT 1 FROM errand.ready r WHERE r.queue = j.queue AND r.priority = j.priority AND r.place = j.place
+          AND r.last >= j.seq AND r.first <= j.seq) THEN -1
+      ELSE coalesce((SELECT state FROM errand.ending_of(j.seq)), -1) END
+    FROM errand.jobs j WHERE j.id = p_need AND j.seq IS DISTINCT FROM p_seq);
 END $$;
 
 CREATE FUNCTION errand.weigh(p_seq int8, OUT ends_as int, OUT waits bool) LANGUAGE plpgsql AS $$
@@ -250,6 +265,11 @@ BEGIN
   waits := false;
   FOR v_need IN SELECT n.need, n.ends_as FROM errand.needs n WHERE n.seq = p_seq ORDER BY n.need LOOP
     v_state := errand.need_state(v_need.need, p_seq);
+    IF v_state IS NULL THEN
+      v_state := errand.kept_state((SELECT group_id FROM errand.jobs WHERE seq = p_seq), v_need.need);
+    ELSIF v_state <> -1 THEN
+      PERFORM errand.keep_found(p_seq, v_need.need);
+    END IF;
     IF v_state = -1 THEN
       waits := true;
     ELSIF v_state IS DISTINCT FROM 4 AND v_need.ends_as IS NOT NULL THEN

@@ -3,7 +3,7 @@ import { handedBytes, isFinal } from '../../core/job.ts'
 import type { CancelAnswer, RemoveAnswer, RetryAnswer } from '../../store/operators.ts'
 import type { StoredJob } from '../../store/job.ts'
 import type { Database } from './database.ts'
-import { recheckNeeding } from './insert.ts'
+import { recheckIds, recheckNeeding } from './insert.ts'
 import { uuids } from './arrays.ts'
 import { readStored, seqOf, storedColumns, type Row } from './rows.ts'
 import { patiently } from './held.ts'
@@ -138,6 +138,7 @@ DECLARE
   v_refused int8multirange := '{}';
   v_job errand.jobs;
   v_seqs int8[];
+  v_waiting int8[];
   v_answers text;
 BEGIN
   PERFORM set_config('lock_timeout', errand.call_patience(), true);
@@ -155,7 +156,8 @@ BEGIN
   v_fit := v_fit - v_refused;
   SELECT string_agg(CASE WHEN j.seq IS NULL THEN '3' WHEN v_refused @> j.seq THEN '1' WHEN v_fit @> j.seq AND turn = 1 THEN '0' ELSE '2' END, '' ORDER BY o)
   INTO v_answers FROM (SELECT id, o, row_number() OVER (PARTITION BY id ORDER BY o) AS turn FROM unnest(p_ids) WITH ORDINALITY u (id, o)) u
-  LEFT JOIN errand.jobs j ON j.id = u.id;
+  -- One that came after the first look is not known to this call.
+  LEFT JOIN errand.jobs j ON j.id = u.id AND j.seq = ANY (v_all);
   IF isempty(v_fit) THEN RETURN v_answers; END IF;
   v_seqs := ARRAY(SELECT generate_series(lower(r), upper(r) - 1) FROM unnest(v_fit) r);
   DELETE FROM errand.progress WHERE seq = ANY (v_seqs);
@@ -170,7 +172,13 @@ BEGIN
     INSERT INTO errand.tally (queue, state, count)
     SELECT queue, t.state, sum(count) FROM retried r CROSS JOIN LATERAL (VALUES (r.state, -1), (2::int2, 1)) t (state, count) GROUP BY 1, 2;
   END LOOP;
-  PERFORM errand.line_up_all(v_seqs);
+  v_waiting := errand.wait_again(v_seqs);
+  INSERT INTO errand.tally (queue, state, count)
+  SELECT queue, t.state, t.change * count(*) FROM errand.jobs CROSS JOIN (VALUES (2::int2, -1), (0::int2, 1)) t (state, change)
+  WHERE seq = ANY (v_waiting) GROUP BY 1, 2, t.change;
+  PERFORM errand.rekey(unique_key, id, unique_during, unique_until, 0, v_now)
+  FROM errand.jobs WHERE seq = ANY (v_waiting) AND unique_key IS NOT NULL;
+  PERFORM errand.line_up_all(ARRAY(SELECT s FROM unnest(v_seqs) s WHERE s <> ALL (v_waiting)));
   PERFORM errand.bind_all(v_seqs);
   RETURN v_answers;
 END $$;
@@ -204,7 +212,8 @@ BEGIN
   END LOOP;
   SELECT string_agg(CASE WHEN j.seq IS NULL OR (v_taken @> j.seq AND turn > 1) THEN '2' WHEN v_taken @> j.seq THEN '0' ELSE '1' END, '' ORDER BY o)
   INTO v_answers FROM (SELECT id, o, row_number() OVER (PARTITION BY id ORDER BY o) AS turn FROM unnest(p_ids) WITH ORDINALITY u (id, o)) u
-  LEFT JOIN errand.jobs j ON j.id = u.id;
+  -- One that came after the first look is not known to this call.
+  LEFT JOIN errand.jobs j ON j.id = u.id AND j.seq = ANY (v_all);
   IF isempty(v_taken) THEN RETURN v_answers; END IF;
   PERFORM errand.unbind_all(v_out.seqs);
   FOR v_job IN SELECT * FROM errand.jobs WHERE seq = ANY (v_out.seqs) AND unique_key IS NOT NULL ORDER BY unique_key LOOP
@@ -291,7 +300,10 @@ export async function cancel(
 export async function retry(db: Database, ids: readonly string[]): Promise<RetryAnswer[]> {
   if (ids.length === 0) return db.nothing([])
   const answers = await patiently(() => db.value(RETRY, [uuids(ids)]))
-  if (answers.includes('0')) db.hints.give('work')
+  if (answers.includes('0')) {
+    db.hints.give('work')
+    await recheckIds(db, ids)
+  }
   return Array.from(answers, (digit) => retryAnswers[Number(digit)] ?? 'missing')
 }
 

@@ -19,6 +19,7 @@ interface Lane {
  * listens too, between the statements of others.
  */
 export class OwnConnections implements Source {
+  readonly mayBeInTransaction = false
   readonly #config: object
   readonly #lanes: Lane[]
   readonly #turns = new Turns<Lane>()

@@ -239,6 +239,12 @@ async function fill(store: Store): Promise<void> {
     }
   }
   await batches({ group: 'many' })
+  const needed = newJob({ delayMs: 3_600_000 })
+  const needs = [{ kind: 'job', id: needed.id, onFailed: 'cancel' }] as const
+  await store.insert([
+    needed,
+    ...Array.from({ length: 1_200 }, () => newJob({ queue: 'blocked', needs })),
+  ])
   const keys = (prefix: string): string[] =>
     Array.from({ length: 1_000 }, (_, at) => `${prefix}/${at}`)
   for (const prefix of ['a', 'b', 'c'])

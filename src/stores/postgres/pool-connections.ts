@@ -54,6 +54,7 @@ interface Kept extends Taken {
  * swallows what they send, their clients are gone for everybody.
  */
 export class PoolConnections implements Source {
+  readonly mayBeInTransaction = false
   readonly #pool: PgPool
   readonly #deadline: Deadline
   readonly #turns = new Turns<Taken>()

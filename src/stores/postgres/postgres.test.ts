@@ -1,4 +1,5 @@
 import test from 'node:test'
+import { byConnection } from '../../../test/full.ts'
 import { postgresHarness } from '../../../test/postgres-harness.ts'
 import { findPostgres } from '../../../test/postgres-server.ts'
 import { heldRules, raceRules, runRules, storeRules } from '../../testing/conformance/index.ts'
@@ -10,6 +11,8 @@ if (server !== null) {
     await harness.close()
     await server.stop()
   })
-  runRules({ test, harness, rules: [...storeRules, ...raceRules] })
+  const { own, shared } = byConnection([...storeRules, ...raceRules])
+  runRules({ test, harness, rules: own })
+  runRules({ test, harness: harness.onPool, rules: shared })
   runRules({ test, harness, rules: heldRules })
 }

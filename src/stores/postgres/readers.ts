@@ -1,8 +1,10 @@
 /** Reading jobs. */
+import { isJobId } from '../../core/id.ts'
 import { handedBytes, type JobState, type LogLevel, type LogLine } from '../../core/job.ts'
 import type { ListQuery, Page, QueueCount, QueueStats } from '../../store/readers.ts'
 import type { StoredJob } from '../../store/job.ts'
 import { statsOf } from '../queues.ts'
+import { cursorOf } from '../bounds.ts'
 import { nearestTime } from '../unreadable.ts'
 import type { Database } from './database.ts'
 import { planned } from './plan-settings.ts'
@@ -146,7 +148,7 @@ export async function logs(db: Database, id: string): Promise<LogLine[]> {
 export async function list(db: Database, query: ListQuery): Promise<Page> {
   const values: Value[] = []
   const add = (value: Value): string => `$${values.push(value)}`
-  const before = add(query.after === undefined ? Number.MAX_SAFE_INTEGER : Number(query.after))
+  const before = add(query.after === undefined ? Number.MAX_SAFE_INTEGER : cursorOf(query.after))
   const candidates = candidatesOf(query, before, add)
   const conditions = conditionsOf(query, add)
   const look = (scanned: number): Promise<readonly Row[]> =>
@@ -185,11 +187,16 @@ async function edgeOf(db: Database, candidates: string, values: readonly Value[]
   return rows[0]?.[0] ?? null
 }
 
+/** What is no id is the parent of no job. */
+function idOf(text: string): string | null {
+  return isJobId(text) ? text : null
+}
+
 /** The numbers among which all answers lie, as a statement without order. */
 function candidatesOf(query: ListQuery, before: string, add: (value: Value) => string): string {
   const below = `seq < ${before}::int8`
   if (query.parent !== undefined)
-    return `SELECT seq FROM errand.jobs WHERE parent = ${add(query.parent)}::uuid AND ${below}`
+    return `SELECT seq FROM errand.jobs WHERE parent = ${add(idOf(query.parent))}::uuid AND ${below}`
   if (query.group !== undefined)
     return `SELECT seq FROM errand.jobs WHERE group_id = ${add(query.group)} AND ${below}`
   if (query.uniqueKey !== undefined)
@@ -223,7 +230,7 @@ function conditionsOf(query: ListQuery, add: (value: Value) => string): string {
     )
   test('s.queue =', query.queue)
   test('s.unique_key =', query.uniqueKey)
-  if (query.parent !== undefined) conditions.push(`s.parent = ${add(query.parent)}::uuid`)
+  if (query.parent !== undefined) conditions.push(`s.parent = ${add(idOf(query.parent))}::uuid`)
   test('s.group_id =', query.group)
   test('s.created_at >=', query.createdFrom)
   test('s.created_at <', query.createdTo)

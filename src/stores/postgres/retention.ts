@@ -125,6 +125,7 @@ BEGIN
   DELETE FROM errand.workers WHERE last_seen_at < v_now - ${workerRecordKeptMs};
   DELETE FROM errand.uniques WHERE ctid = ANY (ARRAY(
     SELECT ctid FROM errand.uniques WHERE NOT held AND until <= v_now ORDER BY until LIMIT ${leftOverKeys} FOR UPDATE SKIP LOCKED));
+  IF EXISTS (SELECT 1 FROM errand.outputs) THEN PERFORM errand.drop_outputs(); END IF;
   DELETE FROM errand.cancels c WHERE NOT errand.is_leased(c.seq);
   PERFORM errand.empty_past(v_now);
   RETURN v_removed;

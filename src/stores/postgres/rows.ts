@@ -2,6 +2,7 @@
 import type { ClaimedJob, KnownJob, StoredJob } from '../../store/job.ts'
 import { readLabels } from '../labels.ts'
 import { handedOut, lastTime, shown } from '../unreadable.ts'
+import { readNeeded } from './outputs.ts'
 import { readCounters } from '../counters.ts'
 import { stateOf, type StateCode } from '../state-codes.ts'
 
@@ -76,7 +77,7 @@ function readCommon(text: string): Common {
 }
 
 /**
- * `why` is null for a ready job, `overdue`, or `lost` with the token and the worker of the lease
+ * `why` is null for a ready job, `needed` with what its needs left for it, `overdue`, or `lost` with the token and the worker of the lease
  * that expired.
  */
 export const handedColumns: string = `${knownColumns}, why`
@@ -84,19 +85,21 @@ export const handedColumns: string = `${knownColumns}, why`
 /** Reads rows of `handedColumns`. */
 export function readClaimed(rows: readonly Row[]): ClaimedJob[] {
   return rows.map((row) => {
-    const { why, lostBy } = readWhy(row[16] as string | null)
-    return handedOut({ ...readKnown(row), why, lostBy })
+    return handedOut({ ...readKnown(row), ...readWhy(row[16] as string | null) })
   })
 }
 
-const ready: Pick<ClaimedJob, 'why' | 'lostBy'> = { why: 'ready', lostBy: null }
+type Why = Pick<ClaimedJob, 'why' | 'lostBy' | 'needed'>
 
-function readWhy(text: string | null): Pick<ClaimedJob, 'why' | 'lostBy'> {
+const ready: Why = { why: 'ready', lostBy: null, needed: [] }
+
+function readWhy(text: string | null): Why {
   if (text === null) return ready
-  if (text === 'overdue') return { why: 'overdue', lostBy: null }
+  if (text === 'overdue') return { ...ready, why: 'overdue' }
+  if (text.startsWith('needed ')) return { ...ready, needed: readNeeded(text.slice(7)) }
   const [why = '', token = ''] = text.split(' ', 2)
   const worker = text.slice(why.length + token.length + 2)
-  return { why: 'lost', lostBy: { worker, token: Number(token) } }
+  return { ...ready, why: 'lost', lostBy: { worker, token: Number(token) } }
 }
 
 /** What the first row of an answer tells, which is no job. */
@@ -110,18 +113,21 @@ export interface Header {
    */
   readonly dead: number
   readonly ends: string
+  /** How many rows were read to find the queues that have work. */
+  readonly searched: number
   readonly passed: boolean
   /** Whether it stopped for the size of its inputs. */
   readonly cut: boolean
 }
 
 export function readHeader(row: Row): Header {
-  const { token, priority, createdAt, dueAt } = readCommon(row[3] as string)
+  const { token, priority, createdAt, dueAt, queue } = readCommon(row[3] as string)
   return {
     now: createdAt,
     dueAt: dueAt < 0 || dueAt > lastTime ? null : dueAt,
     dead: token,
     ends: row[2] as string,
+    searched: Number(queue),
     passed: (priority & 1) === 1,
     cut: priority >= 2,
   }

@@ -9,6 +9,7 @@ import type { Runner } from './connection.ts'
 import { coordinationFunctions } from './coordination.ts'
 import type { DurabilitySettings } from './durability.ts'
 import { endingFunctions } from './needs.ts'
+import { endWaitFunctions } from './end-waits.ts'
 import { erasureFunctions } from './erasures.ts'
 import { finishingFunctions } from './settle-plain.ts'
 import { heldFunctions } from './held.ts'
@@ -19,6 +20,7 @@ import { lineFunctions } from './lines.ts'
 import { lockFunctions } from './locks.ts'
 import { numberingFunctions } from './numbering.ts'
 import { operatorFunctions } from './operators.ts'
+import { outputFunctions } from './outputs.ts'
 import { ordinaryFunctions } from './insert-plain.ts'
 import { publicFunctions } from './sql-enqueue.ts'
 import { readerViews } from './readers.ts'
@@ -29,7 +31,9 @@ import { runRecordFunctions } from './run-records.ts'
 import { settlingFunctions } from './settle.ts'
 import { tables } from './tables.ts'
 import { tallyFunctions } from './tally.ts'
+import { unblockingFunctions } from './unblocking.ts'
 import { uniqueFunctions } from './uniques.ts'
+import { vacuumFunctions } from './vacuum.ts'
 
 /** The newest schema that this code knows. */
 const schemaVersion = 1
@@ -50,17 +54,21 @@ const migrations: readonly string[] = [
     coordinationFunctions,
     leaseFunctions,
     runRecordFunctions,
+    outputFunctions,
     endingFunctions,
     claimFunctions,
     rescueFunctions,
     recordFunctions,
+    endWaitFunctions,
     ordinaryFunctions,
     insertingFunctions,
     intakeFunctions,
+    unblockingFunctions,
     finishingFunctions,
     settlingFunctions,
     operatorFunctions,
     retentionFunctions,
+    vacuumFunctions,
     publicFunctions,
     lockFunctions,
     // They run with the rights of their caller. Where PUBLIC has lost EXECUTE by default, rights on the tables would not do.

@@ -2,8 +2,10 @@
 import { keptAttempts } from '../../core/job.ts'
 import type { SettleAnswer, Settlement } from '../../store/worker-calls.ts'
 import type { Database } from './database.ts'
-import { finishPlain, type Plain } from './settle-plain.ts'
+import type { Plain } from './plain-groups.ts'
+import { finishPlain } from './settle-plain.ts'
 import { packJob, recheck } from './insert.ts'
+import { isOrdinary } from './insert-plain.ts'
 import { apartPatienceMs, heldMs, planned } from './plan-settings.ts'
 import { numbers, uuids } from './arrays.ts'
 import { packCounters } from '../counters.ts'
@@ -144,9 +146,10 @@ export async function settle(
   if (settlements.length === 0) return db.nothing([])
   if (tx !== null) return settleWithin(db, settlements, tx)
   const settled: SettleAnswer[] = settlements.map(() => 'settled')
-  const done = await finishPlain(db, plainOf(db, settlements))
-  if (done.size > 0) db.hints.give('finished')
-  const rest = restOf(settlements, done)
+  const { places, isDue } = await finishPlain(db, plainOf(db, settlements))
+  if (places.size > 0) db.hints.give('finished')
+  if (isDue) db.hints.give('work')
+  const rest = restOf(settlements, places)
   if (rest.length === 0) return settled
   const others = rest.map((place) => settlements[place] as Settlement)
   const values = [JSON.stringify(others.map(packed)), null]
@@ -201,7 +204,7 @@ function plainOf(db: Database, settlements: readonly Settlement[]): Plain[] {
   const plain: Plain[] = []
   const spokenOf = new Set<string>()
   for (const [place, one] of settlements.entries()) {
-    const isPlain = one.kind === 'finish' && one.attempt === null && one.followUps.length === 0
+    const isPlain = one.kind === 'finish' && one.attempt === null && one.followUps.every(isOrdinary)
     const leased = isPlain && !spokenOf.has(one.id) ? db.leased.take(one.id) : undefined
     if (isPlain && leased !== undefined) {
       plain.push({ finish: one, place, leased })

@@ -9,6 +9,7 @@ import {
   checkJobs,
   checkLease,
   checkNotes,
+  checkRecords,
   checkSettlements,
   withLease,
 } from '../bounds.ts'
@@ -23,6 +24,7 @@ import {
 } from './coordination.ts'
 import { Database, type DatabaseOptions } from './database.ts'
 import { durabilityOf } from './durability.ts'
+import { EndWaits } from './end-waits.ts'
 import { closedError } from './errors.ts'
 import { Hints } from './hints.ts'
 import { insert } from './insert.ts'
@@ -52,6 +54,7 @@ export function postgresStore(parts: StoreParts): Store {
   const hints = new Hints()
   const db = new Database(parts, hints, migrate)
   const takes = new Takes(db)
+  const endWaits = new EndWaits(db)
   const listener = new Listener(db, listening, parts.listenerTimes)
   hints.tell = (hint) => listener.tell(hint)
 
@@ -65,6 +68,7 @@ export function postgresStore(parts: StoreParts): Store {
     warnings: (how) => warningsOf(db, how === 'try' ? listening : 'not tried'),
     close: async () => {
       hints.clear()
+      endWaits.stop()
       listener.stop()
       await db.close()
       if (listening !== null && listening !== parts.source) await listening.close()
@@ -89,15 +93,21 @@ export function postgresStore(parts: StoreParts): Store {
       checkNotes(notes)
       return note(db, notes)
     },
-    record: (records) => record(db, records),
+    record: async (records) => {
+      checkRecords(records, clock.now())
+      return record(db, records)
+    },
     rescue: async (request) => rescue(db, withLease(request)),
     tend: (worker) => tend(db, worker),
-    watch: (on) => {
+    watch: (on, wanted) => {
       if (db.isClosed) throw closedError(location)
       const unwatch = hints.add(on)
       listener.start()
+      const waits = listening !== null && (wanted?.includes('finished') ?? true)
+      const endWait = waits ? endWaits.begin() : null
       return () => {
         unwatch()
+        endWait?.()
         if (!hints.isWatched) listener.leave()
       }
     },

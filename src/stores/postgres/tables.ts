@@ -18,7 +18,8 @@
  * is over is emptied at once.
  *
  * Who changes one job locks its row in `jobs` first, then the row of the table that names it, and looks again if it is not there
- * any more. Claim, promotion and plain finishes lock only the latter.
+ * any more. Claim, promotion and plain finishes lock only the latter; a plain finish of jobs that others need then locks the rows of
+ * these in `jobs`, in the order of their numbers, and leaves to the others' way what it does not get soon.
  */
 
 /** How many days the ring of history spans before it comes round. */
@@ -64,6 +65,7 @@ CREATE TABLE errand.jobs (
   counters text,
   codec text,
   options text,
+  wants text,
   attempts text[],
   input text NOT NULL
 );
@@ -98,6 +100,16 @@ CREATE TABLE errand.bounds (at int8 NOT NULL, seq int8 NOT NULL, task text NOT N
 CREATE TABLE errand.needs (need uuid NOT NULL, seq int8 NOT NULL, ends_as int2, PRIMARY KEY (need, seq));
 CREATE INDEX needs_seq ON errand.needs (seq);
 CREATE TABLE errand.doubts (seq int8 PRIMARY KEY);
+
+-- How needed jobs ended, once for each group of those that want to know.
+CREATE TABLE errand.outputs (
+  group_id text COLLATE "C" NOT NULL,
+  id uuid NOT NULL,
+  state int2 NOT NULL,
+  codec text,
+  output text,
+  PRIMARY KEY (group_id, id)
+);
 
 CREATE TABLE errand.leases (
   token int8 PRIMARY KEY,
@@ -183,6 +195,9 @@ CREATE TABLE errand.erasures (at int8 NOT NULL) WITH (${restless});
 -- The ids of inserts that were sent again: what they repeat may still be on its way.
 CREATE TABLE errand.repeats (id uuid PRIMARY KEY, at int8 NOT NULL);
 CREATE INDEX repeats_at ON errand.repeats (at);
+-- Processes that wait for ends of jobs.
+CREATE TABLE errand.end_waits (process text COLLATE "C" PRIMARY KEY, until timestamptz NOT NULL)
+  WITH (fillfactor = 50);
 CREATE TABLE errand.tally (count int8 NOT NULL, state int2 NOT NULL, queue text COLLATE "C" NOT NULL) WITH (${restless});
 CREATE TABLE errand.paused (queue text COLLATE "C" PRIMARY KEY);
 CREATE TABLE errand.workers (id text PRIMARY KEY, last_seen_at int8 NOT NULL, record text NOT NULL) WITH (fillfactor = 50);

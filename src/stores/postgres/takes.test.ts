@@ -8,8 +8,8 @@ import { claimOf, finish, newJob } from '../../testing/conformance/jobs.ts'
 import { postgres } from './index.ts'
 
 const server = await findPostgres()
-/** Much less than a call waits for a job that somebody holds. */
-const promptMs = 200
+/** Less than a call waits for a job that somebody holds. */
+const promptMs = 3_500
 
 if (server !== null) {
   const { url } = server

@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto'
 import type { Warning } from '../../store/store.ts'
 import type { Source } from './connection.ts'
 import type { Database } from './database.ts'
+import { manyDead } from './vacuum.ts'
 import { clearTimeout, setTimeout } from '../../core/timers.ts'
 
 type Warnings = readonly Warning[]
@@ -11,7 +12,8 @@ const heardWithinMs = 2_000
 
 /**
  * The oldest of the transactions that keep dead rows from being removed, in minutes; connections in use and their limit. A user
- * without `pg_read_all_stats` sees its own sessions only. Walks views of the server, and locks nothing.
+ * without `pg_read_all_stats` sees its own sessions only. Then the dead rows of `ready`, if they are
+ * many and this role may not remove them. Walks views of the server, and locks nothing.
  */
 const LOOK = `
 SELECT (SELECT floor(max(extract(epoch FROM clock_timestamp() - xact_start)) / 60)::int8 FROM pg_stat_activity
@@ -21,7 +23,9 @@ SELECT (SELECT floor(max(extract(epoch FROM clock_timestamp() - xact_start)) / 6
   (SELECT string_agg(gid, ', ') FROM pg_prepared_xacts
     WHERE database = current_database() AND prepared < clock_timestamp() - $1 * interval '1 minute'),
   (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'),
-  current_setting('max_connections')::int8`
+  current_setting('max_connections')::int8,
+  (SELECT n FROM pg_stat_get_dead_tuples('errand.ready'::regclass) n
+    WHERE n > ${manyDead} AND NOT errand.may_vacuum())`
 
 const usual = { oldMinutes: 5 } as const
 const nearlyAll = 0.9
@@ -33,7 +37,9 @@ export async function warningsOf(
   { oldMinutes }: { readonly oldMinutes: number } = usual,
 ): Promise<Warnings> {
   await db.setup()
-  const [[minutes, pids, prepared, connections, most] = []] = await db.readOnce(LOOK, [oldMinutes])
+  const [[minutes, pids, prepared, connections, most, dead] = []] = await db.readOnce(LOOK, [
+    oldMinutes,
+  ])
   const found: { text: string; advice: string }[] = []
   if (db.durability?.fsync === false) {
     found.push({
@@ -57,6 +63,13 @@ export async function warningsOf(
     found.push({
       text: `${connections} of ${most} connections of the server are taken`,
       advice: 'Raise max_connections, or put a pooler between.',
+    })
+  }
+  if (dead !== null) {
+    found.push({
+      text: `${dead} dead rows of ready slow claims, and this role may not vacuum that table`,
+      advice:
+        'Connect as its owner, or GRANT MAINTAIN on it (PostgreSQL 17), or wait for autovacuum.',
     })
   }
   if (listening !== 'not tried' && !(await hears(db, listening))) {

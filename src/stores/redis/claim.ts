@@ -8,6 +8,12 @@ import { leasingLua } from './lines.ts'
 import type { Answered, Partition } from './partitions/partition.ts'
 import { pairOf } from './script.ts'
 
+/**
+ * The pattern of records that quick scripts may settle: plain ones that others may wait for, of which
+ * all could be read. Scripts write marks only where they are letters.
+ */
+const isReadable = String.raw`'^[PW][^\t\n]*\t[^\t\n]*\t[^\t\n]*\t?[^\t\n]*\t?[^\t\n]*\t?[aplrnkw]*[\t\n]'`
+
 const CLAIM = pairOf(
   'claim',
   String.raw`
@@ -53,7 +59,7 @@ for q, queue in ipairs(queues) do
         local start = call('GETRANGE', root .. 'j:' .. ids[last], 0, SMALL)
         if (byte(start) ~= 80 and byte(start) ~= 87) or #start > SMALL then return false end
         odd = odd or {}
-        odd[last] = true
+        odd[last] = find(start, ${isReadable}) and queue or ''
       end
     end
     taken[q] = #entries
@@ -80,8 +86,10 @@ for q, queue in ipairs(queues) do
   end
 end
 if odd then
-  local lease = concat({ token, untilAt, '', shared and 's' or '', ARGV[4], '', '' }, '\t')
-  for n in pairs(odd) do leases[2 * n] = lease end
+  for n, queue in pairs(odd) do
+    local flags = (queue == '' and '' or 'g') .. (shared and 's' or '')
+    leases[2 * n] = concat({ token, untilAt, '', flags, ARGV[4], '', queue }, '\t')
+  end
 end
 call('HSET', root .. 'running', unpack(leases))
 local packed = concat(ids)
@@ -117,7 +125,7 @@ if once ~= '' then
   local again = claimedBefore(once)
   if again then
     local hinted = close()
-    return { hinted, now, nextDue or -1, again.token, '', again.ids, again.records, 0, again.leases }
+    return { hinted, now, nextDue or -1, again.token, '', again.ids, again.records, 0, again.leases, again.needed }
   end
 end
 local ids, records = {}, {}
@@ -272,10 +280,11 @@ local function claimQueue(queue, most)
   if taken == 0 then return cut end
   local untilAt = now + leaseMs
   local lease = concat({ newToken(), text(untilAt), '', '', worker, '', '' }, '\t')
+  local quick = concat({ newToken(), text(untilAt), '', 'g', worker, '', queue }, '\t')
   local leases, scores = {}, {}
   for n = before + 1, #ids do
     leases[#leases + 1], scores[#scores + 1] = ids[n], untilAt
-    leases[#leases + 1], scores[#scores + 1] = lease, ids[n]
+    leases[#leases + 1], scores[#scores + 1] = find(records[n], ${isReadable}) and quick or lease, ids[n]
     if sub(records[n], 1, 1) == 'X' then
       local r = parse(ids[n], records[n])
       unbind(r)
@@ -323,7 +332,8 @@ if others > 0 and not done and #ids < limit then
 end
 if once ~= '' then remember(once, token or '0', ids) end
 local hinted = close()
-return { hinted, now, nextDue or -1, token or '0', started, concat(ids), records, cut and 1 or 0 }
+local needed = neededFor(ids, records)
+return { hinted, now, nextDue or -1, token or '0', started, concat(ids), records, cut and 1 or 0, false, needed }
 `,
 )
 

@@ -28,7 +28,7 @@ local function claimedBefore(id)
     end
   end
   local records = keys[1] and call('MGET', unpack(keys)) or {}
-  return { token = before[1], ids = concat(ids), records = records, leases = leases }
+  return { token = before[1], ids = concat(ids), records = records, leases = leases, needed = neededFor(ids, records) }
 end
 
 local function remember(id, token, ids)
@@ -45,7 +45,7 @@ const CLAIMED = scriptOf(
 local nextDue = promote()
 local again = claimedBefore(nextArg())
 if not again then return { close() } end
-return { close(), now, nextDue or -1, again.token, '', again.ids, again.records, 0, again.leases }
+return { close(), now, nextDue or -1, again.token, '', again.ids, again.records, 0, again.leases, again.needed }
 `,
 )
 

@@ -1,6 +1,6 @@
 /** What is used of a Redis client: the shape of ioredis and its likes, single server or cluster. */
 import type * as ioredis from 'ioredis'
-import { missingPeer } from '../missing-peer.ts'
+import { missingPeer } from '../../core/missing-peer.ts'
 import { clearTimeout, setTimeout } from '../../core/timers.ts'
 
 /** A client of ioredis, or one that has its shape, such as iovalkey. */

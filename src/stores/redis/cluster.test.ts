@@ -3,9 +3,15 @@ import { after, before, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Cluster, Redis } from 'ioredis'
 import { v7 } from 'uuid'
-import { redisHarness } from '../../../test/redis-harness.ts'
+import { clientOf, redisHarness } from '../../../test/redis-harness.ts'
 import { canStartRedis, startCluster, type RedisCluster } from '../../../test/redis-server.ts'
-import { raceRules, runRules, storeRules } from '../../testing/conformance/index.ts'
+import {
+  raceRules,
+  runRules,
+  storeRules,
+  type Rule,
+  type StoreFixture,
+} from '../../testing/conformance/index.ts'
 import {
   claimOf,
   finish,
@@ -20,7 +26,7 @@ import { Connection } from './connection.ts'
 import { redis, type RedisClient } from './index.ts'
 import { Partition } from './partitions/partition.ts'
 import { Spread } from './partitions/place.ts'
-import { rulesOfAnotherWay } from '../../../test/full.ts'
+import { byConnection, fewOfEach, isFull, rulesOfAnotherWay } from '../../../test/full.ts'
 
 /** Rules that compare the order of jobs: order holds per partition, so their jobs get ids of one. */
 const ofOneLine: ReadonlySet<string> = new Set([
@@ -92,33 +98,53 @@ function idsBeside(key: string): () => string {
 
 if (canStartRedis()) {
   let cluster: RedisCluster
+  let common: Redis | Cluster
 
   before(async () => {
     cluster = await startCluster()
+    common = clientOf(cluster.urls)
   })
-  after(() => cluster.stop())
+  after(async () => {
+    common.disconnect()
+    await cluster.stop()
+  })
 
   const isOfOne = (name: string): boolean =>
     ofOneLine.has(name) ||
     ofOnePartition.has(name) ||
     ofOneCall.test(name) ||
     ofSeveralKeys.test(name)
-  const runOn = (
-    partitions: number,
-    newId: () => string,
-    isMeant: (name: string) => boolean,
-  ): void => {
-    runRules({
-      test: (name, run) => test(`${partitions} partitions: ${name}`, run),
-      harness: { create: () => redisHarness(cluster.urls, partitions).create(), newId },
-      rules: rulesOfAnotherWay([...storeRules, ...raceRules]).filter(({ name }) => isMeant(name)),
-    })
+  const all = [...storeRules, ...raceRules]
+  const several = rulesOfAnotherWay(all)
+  const runOn = (partitions: number, newId: () => string, rules: readonly Rule[]): void => {
+    const { own, shared } = byConnection(rules)
+    for (const [some, isShared] of [
+      [own, false],
+      [shared, true],
+    ] as const) {
+      const create = (): Promise<StoreFixture> =>
+        redisHarness(cluster.urls, partitions, isShared ? common : null).create()
+      runRules({
+        test: (name, run) => test(`${partitions} partitions: ${name}`, run),
+        harness: { create, newId, rounds: isFull ? 20 : 10 },
+        rules: some,
+      })
+    }
   }
 
-  runOn(1, v7, () => true)
-  runOn(8, v7, (name) => !isOfOne(name))
+  // One partition is what it is on a single server.
+  runOn(1, v7, fewOfEach(all, 2))
+  runOn(
+    8,
+    v7,
+    several.filter(({ name }) => !isOfOne(name)),
+  )
   // Keys lie where they belong, whatever the ids.
-  runOn(8, idsBeside('k'), (name) => isOfOne(name) && !ofSeveralKeys.test(name))
+  runOn(
+    8,
+    idsBeside('k'),
+    several.filter(({ name }) => isOfOne(name) && !ofSeveralKeys.test(name)),
+  )
 
   test('a partition keeps its order, and its neighbours keep theirs', async () => {
     const store = redis(cluster.urls, { prefix: 'order', partitions: 8 })

@@ -1,6 +1,7 @@
 /** The fragments that almost every script is made of, in the order of their needs. */
 import { endingsLua } from './needs.ts'
 import { linesLua } from './lines.ts'
+import { outputsLua } from './outputs.ts'
 import { outboxLua } from './partitions/outbox.ts'
 import { rowsLua } from './rows.ts'
 import { statesLua } from './states.ts'
@@ -12,5 +13,6 @@ export const jobsLua: readonly string[] = [
   uniquesLua,
   linesLua,
   outboxLua,
+  outputsLua,
   endingsLua,
 ]

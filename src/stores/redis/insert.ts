@@ -5,7 +5,7 @@
  * forgotten. So each call has a name, and `c:<name>` keeps for a while how it came out.
  */
 import { randomBytes } from 'node:crypto'
-import type { Advance, InsertAnswer } from '../../store/intake.ts'
+import type { Advance, InsertAnswer, Inserted } from '../../store/intake.ts'
 import { textArg } from './encoding.ts'
 import { jobsLua } from './fragments.ts'
 import type { Announcement } from './hints.ts'
@@ -23,11 +23,18 @@ const INSERT = pairOf(
   'insert',
   String.raw`
 -- ARGV[4...7]: how many jobs, a channel and a message to tell others of them, or '', name of the
--- call; then three texts for each job, all of them plain and in no group
+-- call; then three texts for each job, all of them plain
 local count, made = tonumber(ARGV[4]), root .. 'c:' .. ARGV[7]
-local byQueue, order, met = {}, {}, {}
+local byQueue, order, met, groups, queues = {}, {}, {}, {}, {}
 for n = 8, 7 + 3 * count, 3 do
   local queue = ARGV[n + 1]
+  local tab = find(queue, '\t', 1, true)
+  if tab then
+    -- The group comes as the field that it is.
+    groups[n] = sub(queue, tab + 2)
+    queue = sub(queue, 1, tab - 1)
+  end
+  queues[n] = queue
   if met[ARGV[n]] or #ARGV[n + 2] > SMALL then return false end
   met[ARGV[n]] = true
   if not byQueue[queue] then
@@ -39,12 +46,21 @@ if call('EXISTS', root .. 'meta') == 0 then return false end
 if count == 0 then return { 0 } end
 if not call('SET', made, '', 'PX', ${madeMs}, 'NX') then return false end
 local seq = call('HINCRBY', root .. 'meta', 'seq', count) - count + 1
-local records, ids, middle = {}, {}, '\t\t' .. format('%.0f', now) .. '\n'
+local records, ids, members, created = {}, {}, {}, format('%.0f', now) .. '\n'
 for n = 1, count do
-  local id, ticket = ARGV[5 + 3 * n], format('%d', seq + n - 1)
-  records[2 * n - 1], records[2 * n] = root .. 'j:' .. id, 'P' .. ticket .. middle .. ARGV[7 + 3 * n]
+  local id, ticket, group = ARGV[5 + 3 * n], format('%d', seq + n - 1), groups[5 + 3 * n]
+  local head = ticket .. '\t\t'
+  if group then
+    members[group] = members[group] or {}
+    local list = members[group]
+    list[#list + 1], list[#list + 2] = seq + n - 1, id
+    -- Claims ask about those of a group, which they know by the letter.
+    head = 'x' .. ticket .. '\t' .. ticket .. '\t'
+    ticket = 'x' .. ticket
+  end
+  records[2 * n - 1], records[2 * n] = root .. 'j:' .. id, 'P' .. head .. created .. ARGV[7 + 3 * n]
   ids[n] = id
-  local entries = byQueue[ARGV[6 + 3 * n]]
+  local entries = byQueue[queues[5 + 3 * n]]
   entries.n = entries.n + 1
   entries[entries.n] = id .. ticket
 end
@@ -68,6 +84,7 @@ if not isNew then
   call('DEL', made)
   return false
 end
+for group, list in pairs(members) do call('ZADD', root .. 'g:' .. group, unpack(list)) end
 for _, queue in ipairs(order) do
   local entries = byQueue[queue]
   call('RPUSH', root .. 'line:' .. queue, unpack(entries))
@@ -140,7 +157,7 @@ export async function insert(
   ]
   return {
     hinted,
-    answer: jobs.map(({ job }, n) => readInserted(job.id, answers?.[n] ?? 'c')),
+    answer: jobs.map(({ job }, n) => readAnswer(job.id, answers?.[n] ?? 'c')),
   }
 }
 
@@ -162,11 +179,15 @@ function newName(): string {
   return ofThisProcess + calls.toString(36)
 }
 
-function readInserted(id: string, answer: string): InsertAnswer {
+function readAnswer(id: string, answer: string): InsertAnswer {
+  return answer === 's' ? { id, status: 'stale', token: null } : readInserted(id, answer)
+}
+
+/** Reads how a script says that an insert came out. */
+export function readInserted(id: string, answer: string): Inserted {
   const letter = answer[0]
   if (letter === 'c') return { id, status: 'created', token: null }
   if (letter === 'l') return { id, status: 'created', token: Number(answer.slice(1)) }
-  if (letter === 's') return { id, status: 'stale', token: null }
   const status = letter === 'd' ? 'duplicate' : 'replaced'
   return { id: unpackId(answer, 1), status, token: null }
 }

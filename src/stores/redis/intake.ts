@@ -52,10 +52,10 @@ end
 local function readSpec(fields)
   return {
     queue = fields[2], delay = fields[3], runAt = fields[4], startWithin = fields[5], deadline = fields[6], key = fields[7],
-    forMs = fields[8], replaces = fields[9] == 'r', maxWait = fields[10], needs = fields[11],
+    forMs = fields[8], replaces = fields[9], maxWait = fields[10], needs = fields[11],
     -- How it enters: 'r' running, with worker and ms of its lease; 'f' failed, with reason, ms to
     -- keep and an attempt.
-    entry = fields[12], by = fields[13], ms = fields[14], attempt = fields[15],
+    entry = fields[12], by = fields[13], ms = fields[14], attempt = fields[15], holds = fields[16],
   }
 end
 
@@ -94,12 +94,118 @@ local function replace(r, state, spec, fixed)
   rekey(r, to)
 end
 
+-- Writes down what a job needs; it is to be weighed, which lets it wait for those that are open.
 local function addNeeds(r, needs)
-  for need, how, partition in gmatch(needs, '(' .. string.rep('.', IDLENGTH) .. ')(%a)(%d*),') do
-    call('HSET', root .. 'n:' .. r.id, need, how .. partition)
-    if partition == '' then addDependant(need, r)
-    else
-      post(partition, { 'wait', r.id, need, ARGV[3] })
+  local unmet, wanted = { n = 0 }, { n = 0 }
+  local function add(list, key, need, what)
+    list[list.n + 1], list[list.n + 2] = need, what
+    list.n = list.n + 2
+    if list.n < MOST then return list end
+    call('HSET', root .. key .. r.id, unpack(list))
+    return { n = 0 }
+  end
+  for need, how, partition, wants in gmatch(needs, '(' .. string.rep('.', IDLENGTH) .. ')(%a)(%d*)(%-?[hk]?),') do
+    unmet = add(unmet, 'n:', need, how .. partition)
+    if wants ~= '' then
+      mark(r, 'k')
+      wanted = add(wanted, 'k:', need, how .. partition .. wants)
+    end
+    if partition ~= '' then
+      post(partition, { 'wait', r.id, need, ARGV[3], wants ~= '' and 'k' or '' })
+    end
+  end
+  if unmet.n > 0 then call('HSET', root .. 'n:' .. r.id, unpack(unmet)) end
+  if wanted.n > 0 then call('HSET', root .. 'k:' .. r.id, unpack(wanted)) end
+end
+
+-- What a job needs that waits for others of this partition alone, and is plain otherwise.
+local function needy(job)
+  if #job[1] ~= IDLENGTH then return nil end
+  local needs = match(job[2], '^\t[^\t]*\t0?\t\t\t\t\t\t\t\t([^\t]+)\t\t\t\t\t$')
+  if not needs or find(needs, '%u%d+%-?[hk]?,') then return nil end
+  return needs
+end
+
+-- Adds jobs that are needy, one after the other, as far as all that they need is there and open.
+-- Returns how many that were. What is known of others, and what is written to one place, is read and
+-- written once for all of them.
+local function insertNeedy(jobs, from, answers)
+  local made, kinds, all, each = {}, {}, {}, '(' .. string.rep('.', IDLENGTH) .. ')%a%-?[hk]?,'
+  while #all < MOST and jobs[from + #all] do
+    local job = jobs[from + #all]
+    local needs = needy(job)
+    if not needs or made[job[1]] or call('EXISTS', keyOf(job[1])) == 1 then break end
+    local isOpen = true
+    for need in gmatch(needs, each) do
+      if not made[need] and not kinds[need] then kinds[need] = call('GETRANGE', keyOf(need), 0, 0) end
+      isOpen = isOpen and need ~= job[1] and (made[need] or find(kinds[need], '^[PWX]'))
+    end
+    if not isOpen then break end
+    made[job[1]], all[#all + 1] = true, needs
+  end
+  if #all == 0 then return 0 end
+  local seq, ids, waiting, members, byId, records = newSeq(#all), {}, {}, {}, {}, {}
+  for k, needs in ipairs(all) do
+    local job = jobs[from + k - 1]
+    local r = parse(job[1], 'P' .. text(seq + k - 1) .. '\t\t' .. text(now) .. '\n' .. job[3])
+    r.ticket, ids[k], byId[r.id], answers[from + k - 1] = '', r.id, r, 'c'
+    if r.group ~= '' then
+      local group = groupKey(r)
+      members[group] = members[group] or {}
+      members[group][#members[group] + 1], members[group][#members[group] + 2] = r.seq, r.id
+    end
+    addNeeds(r, needs)
+    for need in gmatch(needs, each) do
+      local list = waiting[need] or {}
+      waiting[need] = list
+      list[#list + 1], list[#list + 2] = r.seq, r.id
+    end
+    mark(r, 'n')
+    moved(r.queue, nil, BLOCKED)
+    all[k] = r
+  end
+  local needed = {}
+  for need, list in pairs(waiting) do
+    needed[#needed + 1] = need
+    for first = 1, #list, MOST do
+      call('ZADD', root .. 'd:' .. need, unpack(list, first, min(#list, first + MOST - 1)))
+    end
+    if byId[need] then mark(byId[need], 'w')
+    elseif kinds[need] ~= 'W' then
+      local r = load(need)
+      if not has(r, 'w') then
+        mark(r, 'w')
+        save(r)
+      end
+    end
+  end
+  for first = 1, #needed, MOST do
+    call('SADD', root .. 'needed', unpack(needed, first, min(#needed, first + MOST - 1)))
+  end
+  for k, r in ipairs(all) do
+    records[2 * k - 1], records[2 * k] = keyOf(r.id), recordOf(r)
+    bind(r)
+  end
+  call('MSET', unpack(records))
+  logInserts(ids, seq)
+  for group, list in pairs(members) do call('ZADD', group, unpack(list)) end
+  return #all
+end
+
+-- Lets blocked jobs of this partition wait for a new one as well.
+local function hold(need, holds)
+  for id, how, wants in gmatch(holds, '(' .. string.rep('.', IDLENGTH) .. ')(%a)(%-?[hk]?),') do
+    local r = id ~= need and load(id)
+    if r and stateOf(r) == BLOCKED then
+      call('HSET', root .. 'n:' .. id, need, how)
+      if wants ~= '' then
+        call('HSET', root .. 'k:' .. id, need, how .. wants)
+        if not has(r, 'k') then
+          mark(r, 'k')
+          save(r)
+        end
+      end
+      addDependant(need, r)
     end
   end
 end
@@ -138,9 +244,11 @@ local function insertOne(id, line, fixed)
   if spec.key ~= '' and spec.entry ~= 'f' then
     local holder = holderOf(sub(spec.key, 2))
     if holder then
-      local r = spec.replaces and load(holder)
+      -- 'r' any waiting holder, 'q' one in the same queue.
+      local r = spec.replaces ~= '' and load(holder)
+      local isOther = r and spec.replaces == 'q' and r.queue ~= spec.queue
       local state = r and stateOf(r)
-      if not r or state >= RUNNING then return 'd' .. holder end
+      if not r or isOther or state >= RUNNING then return 'd' .. holder end
       replace(r, state, spec, fixed)
       return 'r' .. holder
     end
@@ -162,6 +270,7 @@ local function insertOne(id, line, fixed)
   bind(r)
   moved(r.queue, nil, state)
   rekey(r, state)
+  if spec.holds and spec.holds ~= '' then hold(id, spec.holds) end
   if needs ~= 'met' and needs ~= 'open' then
     endForNeed(r, needs)
     releaseAndErase(r, true)
@@ -241,8 +350,12 @@ local function insertAll(jobs)
       answers[n] = 'c'
       n = n + 1
     else
-      answers[n] = insertOne(jobs[n][1], jobs[n][2], jobs[n][3])
-      n = n + 1
+      local many = insertNeedy(jobs, n, answers)
+      if many == 0 then
+        answers[n] = insertOne(jobs[n][1], jobs[n][2], jobs[n][3])
+        many = 1
+      end
+      n = n + many
     end
   end
   return answers

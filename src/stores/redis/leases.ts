@@ -1,13 +1,6 @@
-/** What a worker says about jobs while they run: `renew`, `note` and `record`. */
+/** What a worker says about jobs while they run: `renew` and `note`. */
 import { keptLogLines } from '../../core/job.ts'
-import type {
-  LeaseRef,
-  Note,
-  NoteAnswer,
-  RecordAnswer,
-  RenewAnswer,
-  RunRecord,
-} from '../../store/worker-calls.ts'
+import type { LeaseRef, Note, NoteAnswer, RenewAnswer } from '../../store/worker-calls.ts'
 import { whole } from './encoding.ts'
 import { jobsLua } from './fragments.ts'
 import { packId } from './ids.ts'
@@ -39,7 +32,7 @@ return concat(answers)
  * What a job leaves beside its record. A mark in the record says so, and its lease is no quick one
  * any more, so that it goes with it.
  */
-const tracesLua = String.raw`
+export const tracesLua: string = String.raw`
 local function traced(id, letter)
   local r = load(id)
   if r and not has(r, letter) then
@@ -87,33 +80,6 @@ return concat(answers)
 `,
 )
 
-/**
- * The records of a job's runs: `r:<id>`, a hash, and `rn:<id>`, a sorted set of their names in the
- * order of their bytes.
- */
-const RECORD = scriptOf(
-  'record',
-  [...jobsLua, tracesLua],
-  String.raw`
--- ARGV[4...]: for each record id, token, name, text
-local answers = {}
-while at < #ARGV do
-  local id, token, name, value = nextArg(), nextArg(), nextArg(), nextArg()
-  local lease = leaseOf(id)
-  if not lease or lease.token ~= token then answers[#answers + 1] = 'x'
-  else
-    local isFirst = call('EXISTS', root .. 'r:' .. id) == 0
-    local isNew = call('HSET', root .. 'r:' .. id, name, value) == 1
-    if isNew then call('ZADD', root .. 'rn:' .. id, 0, name) end
-    if isFirst then traced(id, 'r') end
-    slowly(id, lease)
-    answers[#answers + 1] = 'r'
-  end
-end
-return concat(answers)
-`,
-)
-
 /** Extends leases. One that expired is still its holder's until another took it. */
 export async function renew(
   partition: Partition,
@@ -132,21 +98,6 @@ export async function note(partition: Partition, notes: readonly Note[]): Promis
   const args = notes.flatMap((one) => [packId(one.id), String(one.token), ...argumentsOf(one)])
   const letters = (await partition.run(NOTE, args)) as string
   return notes.map((_, n) => (letters[n] === 'n' ? 'noted' : 'stale'))
-}
-
-/** Writes records of runs, which stay with their jobs. */
-export async function record(
-  partition: Partition,
-  records: readonly RunRecord[],
-): Promise<RecordAnswer[]> {
-  const args = records.flatMap(({ id, token, name, text }) => [
-    packId(id),
-    String(token),
-    name,
-    text,
-  ])
-  const letters = (await partition.run(RECORD, args)) as string
-  return records.map((_, n) => (letters[n] === 'r' ? 'recorded' : 'stale'))
 }
 
 function argumentsOf(one: Note): [kind: string, agoMs: string, text: string] {

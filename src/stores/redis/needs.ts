@@ -51,10 +51,12 @@ end
 
 -- Removes a job that does not run, with all that belongs to it.
 local function erase(r, state, keepKey)
+  glanced[r.id] = nil
   call('DEL', keyOf(r.id))
   if has(r, 'a') then call('DEL', root .. 'a:' .. r.id) end
   if has(r, 'p') then call('DEL', root .. 'p:' .. r.id) end
   if has(r, 'l') then call('DEL', root .. 'l:' .. r.id) end
+  if has(r, 'k') then call('UNLINK', root .. 'k:' .. r.id) end
   if has(r, 'r') then call('UNLINK', root .. 'r:' .. r.id, root .. 'rn:' .. r.id) end
   leaveGroup(r)
   if state == BLOCKED then dropNeeds(r.id) end
@@ -82,24 +84,70 @@ local function endForNeed(r, how)
   endWaiting(r, BLOCKED, find(how, '^[fF]') and FAILED or CANCELLED, '=need-failed')
 end
 
-local function unblock(r)
-  unmark(r, 'n')
-  local state = r.due > now and SCHEDULED or READY
-  r.place = max(r.due, now)
-  lineUp(r, state)
-  save(r)
-  moved(r.queue, BLOCKED, state)
-  rekey(r, state)
+-- Makes blocked jobs ready, or scheduled, that need nothing any more, in the order of their inserts.
+local function unblockAll(jobs)
+  local lines, records = {}, {}
+  local ticket = call('HINCRBY', root .. 'meta', 'ticket', #jobs) - #jobs
+  for n, r in ipairs(jobs) do
+    unmark(r, 'n')
+    r.place = max(r.due, now)
+    local state = r.due > now and SCHEDULED or READY
+    local line = lines[r.queue]
+    local isLast = state == READY and r.priority == 0 and not has(r, 's')
+      and (line and r.seq > line.seq or not line and comesLast(r.queue, r.place, r.seq))
+    if isLast then
+      line = line or {}
+      lines[r.queue], line.seq = line, r.seq
+      r.ticket = ticketOf(r, ticket + n)
+      line[#line + 1] = r.id .. r.ticket
+      hint(WORK)
+    else
+      lineUp(r, state)
+    end
+    glanced[r.id] = nil
+    records[2 * n - 1], records[2 * n] = keyOf(r.id), recordOf(r)
+    moved(r.queue, BLOCKED, state)
+    rekey(r, state)
+  end
+  for queue, line in pairs(lines) do call('RPUSH', root .. 'line:' .. queue, unpack(line)) end
+  call('MSET', unpack(records))
 end
 
--- Tells a job that one of its needs ended. Returns the job when it ended for it.
-local function answerNeed(id, need, isMet)
+-- Tells jobs, in the order of their inserts, that one of their needs is met: 'ending' returns how it
+-- ended, for those who want to know.
+local function answerMet(ids, need, ending)
+  local keys, free = {}, {}
+  for _, id in ipairs(ids) do
+    if call('HDEL', root .. 'n:' .. id, need) == 1 then
+      if call('EXISTS', root .. 'n:' .. id) == 0 then
+        keys[#keys + 1], free[#free + 1] = keyOf(id), id
+      else
+        -- The record of a job that needs many may be long: it is read once, for the last of them.
+        local r = glanceOnce(id)
+        if r and wantsEnd(r, need) then keepEnd(r, need, ending(r.group)) end
+      end
+    end
+  end
+  if #free == 0 then return end
+  local found, running, blocked = call('MGET', unpack(keys)), call('HMGET', root .. 'running', unpack(free)), {}
+  for n, id in ipairs(free) do
+    local r = found[n] and parse(id, found[n])
+    if r and wantsEnd(r, need) then keepEnd(r, need, ending(r.group)) end
+    if r and not r.state and not running[n] and has(r, 'n') then blocked[#blocked + 1] = r end
+  end
+  if #blocked > 0 then unblockAll(blocked) end
+end
+
+-- Tells a job that one of its needs failed: 'ending' returns how, for those who want to know. Returns
+-- the job when it ended for it.
+local function answerFailed(id, need, ending)
   local how = call('HGET', root .. 'n:' .. id, need)
-  local r = how and load(id)
+  local r = how and glanceOnce(id)
   if not r then return nil end
-  local state = stateOf(r)
-  if not isMet and find(how, '^[cCfF]') then
-    if state == BLOCKED then
+  if wantsEnd(r, need) then keepEnd(r, need, ending(r.group)) end
+  if find(how, '^[cCfF]') then
+    if stateOf(r) == BLOCKED then
+      r = load(id)
       endForNeed(r, how)
       return r
     end
@@ -109,66 +157,95 @@ local function answerNeed(id, need, isMet)
     return nil
   end
   call('HDEL', root .. 'n:' .. id, need)
-  if state == BLOCKED and call('EXISTS', root .. 'n:' .. id) == 0 then unblock(r) end
+  if call('EXISTS', root .. 'n:' .. id) == 0 and stateOf(r) == BLOCKED then unblockAll({ load(id) }) end
   return nil
 end
 
 -- Settles the needs of those who waited for an ended job, then of those that ended for it, and so
--- on. Beyond the bound of one call the rest is left in 'todo' for a relay.
-local function release(id, isMet)
-  local ended, n, budget = { { id, isMet } }, 1, RELEASES
+-- on. Beyond the bound of one call the rest is left in 'todo' for a relay, and how the job ended in
+-- 'e:<id>'. 'r' is the ended job where it is known.
+local function release(id, isMet, r)
+  local ended, n, budget = { { id, isMet, r } }, 1, RELEASES
   while ended[n] do
     local need, met = ended[n][1], ended[n][2]
-    n = n + 1
+    local keptIn, known = {}, nil
+    -- How the job ended, once for each group; for another partition each time.
+    local function ending(group)
+      if group and keptIn[group] then return nil end
+      local r = ended[n][3]
+      known = known or (r and r.state and endingOf(r)) or endOf(need)
+        or call('GET', root .. 'e:' .. need) or nil
+      if group then keptIn[group] = true end
+      return known
+    end
     if call('SISMEMBER', root .. 'needed', need) == 1 then
-      local waiting = budget > 0 and call('ZRANGE', root .. 'd:' .. need, 0, budget - 1) or {}
-      for _, dependant in ipairs(waiting) do
-        budget = budget - 1
-        dropDependant(need, dependant)
-        local partition = match(dependant, ':(%d+)$')
+      local waiting = budget > 0 and call('ZRANGE', root .. 'd:' .. need, 0, budget) or {}
+      local isAll = budget > 0 and #waiting <= budget
+      if isAll then
+        call('DEL', root .. 'd:' .. need)
+        call('SREM', root .. 'needed', need)
+      end
+      local here = {}
+      for k = 1, min(#waiting, budget) do
+        local dependant = waiting[k]
+        if not isAll then dropDependant(need, dependant) end
+        local partition, wants = match(dependant, ':(%d+)(k?)$')
         if partition then
-          post(partition, { 'need', sub(dependant, 1, IDLENGTH), need, met and '1' or '0' })
+          local how = wants == 'k' and ending() or ''
+          post(partition, { 'need', sub(dependant, 1, IDLENGTH), need, met and '1' or '0', how })
+        elseif met then here[#here + 1] = dependant
         else
-          local endedFor = answerNeed(dependant, need, met)
+          local endedFor = answerFailed(dependant, need, ending)
           if endedFor then ended[#ended + 1] = { dependant, false, endedFor } end
         end
       end
-      if call('SISMEMBER', root .. 'needed', need) == 1 then
+      answerMet(here, need, ending)
+      budget = budget - min(#waiting, max(budget, 0))
+      if not isAll then
         call('RPUSH', root .. 'todo', need .. (met and '1' or '0'))
         hint(REST)
+        -- The job may be gone by then.
+        local told = ending(nil)
+        if told then call('SET', root .. 'e:' .. need, told) end
+      elseif not ended[n][3] then
+        -- A relay is through: all are told.
+        call('DEL', root .. 'e:' .. need)
       end
     end
-    local r = ended[n - 1][3]
+    local r = n > 1 and ended[n][3]
     if r and r.keep ~= '' and tonumber(r.keep) <= 0 then erase(r, r.state, true) end
+    n = n + 1
   end
 end
 
 local function releaseAndErase(r, keepKey)
-  release(r.id, r.state == COMPLETED)
+  release(r.id, r.state == COMPLETED, r)
   if r.keep ~= '' and tonumber(r.keep) <= 0 then erase(r, r.state, keepKey) end
 end
 
 -- Whether a needed job of this partition has ended: 'open', 'met' or 'failed'.
 local function needState(need, id)
-  local r = need ~= id and load(need)
+  local kind = need ~= id and call('GETRANGE', keyOf(need), 0, 0)
+  if kind == 'P' or kind == 'W' or kind == 'X' then return 'open', kind end
+  local r = kind and kind ~= '' and load(need)
   if not r then return 'failed' end
   if not r.state then return 'open' end
   return r.state == COMPLETED and 'met' or 'failed'
 end
 
 -- Lets someone wait for a job. The job's record says so, so that no quick script settles it.
-local function awaitJob(need, score, who)
+local function awaitJob(need, score, who, kind)
   call('ZADD', root .. 'd:' .. need, score, who)
   call('SADD', root .. 'needed', need)
   -- It may lose its key or bounds until it ends, so those are marked, too.
-  local kind = call('GETRANGE', keyOf(need), 0, 0)
+  kind = kind or call('GETRANGE', keyOf(need), 0, 0)
   if kind ~= 'P' and kind ~= 'X' then return end
   local r = load(need)
   if has(r, 'w') then return end
   mark(r, 'w')
   save(r)
 end
-local function addDependant(need, r) awaitJob(need, r.seq, r.id) end
+local function addDependant(need, r, kind) awaitJob(need, r.seq, r.id, kind) end
 
 -- Weighs a job's needs by what the partition knows now: strikes those that are met, or failed and
 -- may fail. Returns whether all are 'met' or some 'open', or the letter of one that failed and may
@@ -184,13 +261,16 @@ local function weigh(r)
       open = true
       if failed == '!' then
         call('HSET', root .. 'n:' .. id, need, sub(how, 1, -2))
-        post(partition, { 'wait', id, need, ARGV[3] })
+        post(partition, { 'wait', id, need, ARGV[3], wantsEnd(r, need) and 'k' or '' })
       end
     else
-      local state = needState(need, id)
+      local state, kind = needState(need, id)
+      local kept = state == 'failed' and need ~= id and keptState(r, need)
+      if kept == COMPLETED and call('EXISTS', keyOf(need)) == 0 then state = 'met' end
+      if state ~= 'open' and wantsEnd(r, need) then keepEnd(r, need, endOf(need)) end
       if state == 'open' then
         open = true
-        addDependant(need, r)
+        addDependant(need, r, kind)
       elseif state == 'failed' and how ~= 'r' then return how
       else
         call('HDEL', root .. 'n:' .. id, need)

@@ -1,6 +1,6 @@
 /** New jobs as they travel to a script. */
 import { ErrandError } from '../../core/errors.ts'
-import type { Entry, Need, NewJob } from '../../store/job.ts'
+import type { Entry, Hold, NewJob } from '../../store/job.ts'
 import { escape, nullable, whole } from './encoding.ts'
 import { isPacked, packedLength, packId } from './ids.ts'
 import { packFields } from './job-fields.ts'
@@ -30,6 +30,7 @@ export function pack(job: NewJob, elsewhere?: (need: string) => number | null): 
     job.runAt === null &&
     job.delayMs <= 0 &&
     job.needs.length === 0 &&
+    job.holds === undefined &&
     job.entry === null
   return {
     job,
@@ -43,9 +44,9 @@ export function pack(job: NewJob, elsewhere?: (need: string) => number | null): 
   }
 }
 
-/** Whether the quick script may take a job: it is due now, and in no group. */
+/** Whether the quick script may take a job: it is due now. */
 export function isPlain({ spec }: Packed): boolean {
-  return !spec.includes('\t')
+  return !spec.startsWith('\t')
 }
 
 function specOf(
@@ -63,20 +64,26 @@ function specOf(
     whole(job.deadlineMs),
     nullable(unique?.key ?? null),
     whole(unique?.forMs ?? null),
-    unique?.onConflict === 'replace' ? 'r' : '',
+    unique === null ? '' : replaceLetters[unique.onConflict],
     whole(unique?.maxWaitMs ?? null),
     job.needs.map((need) => packNeed(need, elsewhere?.(need.id) ?? null)).join(''),
-    ...packEntry(job.entry),
+    ...[...packEntry(job.entry), '', '', '', ''].slice(0, 4),
+    (job.holds ?? []).map((hold) => packNeed(hold, null)).join(''),
   ].join('\t')
 }
+
+const replaceLetters = { skip: '', replace: 'r', 'replace-in-queue': 'q' } as const
 
 /** The letters of what becomes of a job when its need failed: see `endingsLua`. */
 const needLetters = { cancel: 'c', fail: 'f', run: 'r' } as const
 
-function packNeed({ id, onFailed }: Need, partition: number | null): string {
+function packNeed({ id, onFailed, output }: Hold, partition: number | null): string {
   const need = packId(id).padEnd(packedLength, ' ').slice(0, packedLength)
   const letter = needLetters[onFailed]
-  return partition === null ? `${need}${letter},` : `${need}${letter.toUpperCase()}${partition},`
+  const wants = output === undefined ? '' : `-${output[0]}`
+  return partition === null
+    ? `${need}${letter}${wants},`
+    : `${need}${letter.toUpperCase()}${partition}${wants},`
 }
 
 function packEntry(entry: Entry | null): readonly string[] {

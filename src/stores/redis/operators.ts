@@ -46,6 +46,33 @@ const RETRY = scriptOf(
   String.raw`
 -- ARGV[4...]: ids
 local answers = {}
+-- Lets the job wait for those of its needs that have not ended; of other partitions for all of them,
+-- which say so if they have.
+local function waitAgain(r)
+  if not has(r, 'k') then return false end
+  local wants, waits = call('HGETALL', root .. 'k:' .. r.id), false
+  for n = 1, #wants, 2 do
+    local need, how = wants[n], sub(wants[n + 1], 1, -3)
+    local partition = match(how, '%d+$')
+    if partition or needState(need, r.id) == 'open' then
+      waits = true
+      call('HSET', root .. 'n:' .. r.id, need, how)
+      if partition then post(partition, { 'wait', r.id, need, ARGV[3], 'k' })
+      else addDependant(need, r) end
+    else keepEnd(r, need, endOf(need)) end
+  end
+  if waits then mark(r, 'n') end
+  return waits
+end
+local function lineUpAgain(r, from)
+  local to = waitAgain(r) and BLOCKED or READY
+  lineUp(r, to)
+  save(r)
+  bind(r)
+  moved(r.queue, from, to)
+  rekey(r, to)
+end
+local retried = {}
 local function retry(id)
   local r = load(id)
   if not r then return 'm' end
@@ -63,14 +90,13 @@ local function retry(id)
   r.due, r.place = now, now
   r.startBy = r.startWithin and now + r.startWithin or nil
   r.deadlineAt = r.deadline and now + r.deadline or nil
-  lineUp(r, READY)
   save(r)
-  bind(r)
-  moved(r.queue, from, READY)
-  rekey(r, READY)
+  -- What it needs may be retried by the same call; the next may want its key.
+  if r.key then lineUpAgain(r, from) else retried[#retried + 1] = { r, from } end
   return 'r'
 end
 while at < #ARGV do answers[#answers + 1] = retry(nextArg()) end
+for _, one in ipairs(retried) do lineUpAgain(one[1], one[2]) end
 return { close(), concat(answers) }
 `,
 )

@@ -121,6 +121,7 @@ export function readClaimed(
     ...known(id, opened, leased),
     why: isUnreadable ? 'unreadable' : why,
     lostBy,
+    needed: [],
   })
 }
 

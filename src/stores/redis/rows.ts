@@ -4,7 +4,7 @@
  *
  *     [F ending \n] K head \n fixed \n texts
  *
- * - `K` is `P` for a plain job, `X` for one with a unique key or a bound on its waiting, about
+ * - `K` is `P` for a plain job, `X` for one with a unique key, a bound on its waiting or needs with outputs, about
  *   which claims must do more, and `W` for a plain one that others wait for, about which
  *   settlements must do more.
  * - `head` is what changes, written by scripts; `fixed` what was inserted, written by the client
@@ -24,7 +24,7 @@ import { fieldAt, fieldCount } from './job-fields.ts'
 /** Reading and writing records in scripts. */
 export const rowsLua: string = String.raw`
 -- Marks of a head: s suspect, a has attempts, p has progress, l has log lines, r has records of its
--- runs, n has needs that are not met, w others wait or waited for it, u not all of it could be read.
+-- runs, n has needs that are not met, k wants to know how needs end, w others wait or waited for it, u not all of it could be read.
 local function keyOf(id) return root .. 'j:' .. id end
 
 -- What stands in a record may have been written by something else. No script fails because of that:
@@ -100,6 +100,8 @@ local function load(id)
   return parse(id, record)
 end
 
+local function has(r, mark) return find(r.marks, mark, 1, true) ~= nil end
+
 local function recordOf(r)
   local seq = text(r.seq)
   local head = {
@@ -117,7 +119,7 @@ local function recordOf(r)
   local n = 12
   while n > 3 and head[n] == '' do n = n - 1 end
   local isWaitedFor = find(r.marks, 'w', 1, true)
-  local kind = (r.key or r.startBy or r.deadlineAt) and 'X' or isWaitedFor and 'W' or 'P'
+  local kind = (r.key or r.startBy or r.deadlineAt or has(r, 'k')) and 'X' or isWaitedFor and 'W' or 'P'
   return ending .. kind .. concat(head, '\t', 1, n) .. '\n' .. r.fixed .. r.texts
 end
 
@@ -137,18 +139,27 @@ local function glance(id)
   return parse(id, start)
 end
 
-local function save(r) call('SET', keyOf(r.id), recordOf(r)) end
-local function has(r, mark) return find(r.marks, mark, 1, true) ~= nil end
+-- What was glanced at, until it is written.
+local glanced = {}
+local function glanceOnce(id)
+  glanced[id] = glanced[id] or glance(id)
+  return glanced[id]
+end
+
+local function save(r)
+  glanced[r.id] = nil
+  call('SET', keyOf(r.id), recordOf(r))
+end
 local function mark(r, one) if not has(r, one) then r.marks = r.marks .. one end end
 local function unmark(r, one) r.marks = string.gsub(r.marks, one, '') end
 
 -- Names a place in a list: of a job that claims may hand out unseen, or with 'x' of one with a key,
 -- bounds, marks, a group or a size that counts.
-local function newTicket(r)
+local function ticketOf(r, number)
   local isOdd = r.key or r.startBy or r.deadlineAt or r.marks ~= '' or r.group ~= '' or #r.texts > SMALL
-  local letter = isOdd and 'x' or 't'
-  return letter .. call('HINCRBY', root .. 'meta', 'ticket', 1)
+  return (isOdd and 'x' or 't') .. text(number)
 end
+local function newTicket(r) return ticketOf(r, call('HINCRBY', root .. 'meta', 'ticket', 1)) end
 
 -- The jobs of a group, by insertion.
 local function groupKey(r) return root .. 'g:' .. sub(r.group, 2) end
@@ -156,12 +167,14 @@ local function joinGroup(r)
   if r.group ~= '' then call('ZADD', groupKey(r), r.seq, r.id) end
 end
 local function leaveGroup(r)
-  if r.group ~= '' then call('ZREM', groupKey(r), r.id) end
+  if r.group == '' then return end
+  call('ZREM', groupKey(r), r.id)
+  if call('EXISTS', groupKey(r)) == 0 then call('UNLINK', root .. 'o:' .. sub(r.group, 2)) end
 end
 
 -- Leases lie in the hash 'running': token, leaseUntil, startedAt, flags, worker, reason of a
 -- cancel, queue of quick ones. Flags: c cancel asked, o leased as overdue, b inserted as running; q
--- quick: the job has neither key, bounds, marks nor a group.
+-- quick: the job has neither key, bounds, marks nor a group; g as quick, with marks or a group.
 -- When they end is told by 'leases'; of those with flag s, by 'claims', for a whole claim together:
 -- 'claim:<token>' has its ids, 'claimed' how many of them have that flag at most.
 local function leaseIn(lease)

@@ -11,7 +11,7 @@ import {
   unique,
   workerOf,
 } from '../../testing/conformance/jobs.ts'
-import type { ClaimedJob } from '../../store/job.ts'
+import type { ClaimedJob, NewJob } from '../../store/job.ts'
 import { redis } from './index.ts'
 
 if (canStartRedis()) {
@@ -190,6 +190,147 @@ if (canStartRedis()) {
     assert.deepEqual(
       found.map((job) => [job?.state, job?.output]),
       [...jobs.map(({ id }) => ['completed', id]), ['ready', null]],
+    )
+  })
+
+  test('jobs that others need are settled in one script, and whoever waits goes on as ever', async (t) => {
+    const prefix = 'needed'
+    const store = redis(server.url, { prefix })
+    t.after(() => store.close())
+    const grouped = { group: 'g' }
+    const needed = Array.from({ length: 12 }, () => newJob(grouped))
+    const waits = (from: number, to: number, facts: Partial<NewJob>, output?: 'hand'): NewJob => {
+      const wants = output === undefined ? {} : { output }
+      const needs = needed
+        .slice(from, to)
+        .map(({ id }) => ({ kind: 'job' as const, id, onFailed: 'cancel' as const, ...wants }))
+      return newJob({ queue: 'waiting', ...facts, needs })
+    }
+    const all = waits(0, 10, grouped, 'hand')
+    const plain = [waits(9, 10, {}), waits(10, 11, grouped), waits(9, 11, {})]
+    const later = waits(10, 11, { delayMs: 3_600_000 })
+    const keyed = waits(11, 12, { unique: unique('k') })
+    const first = waits(11, 12, { priority: -5 })
+    const others = [all, ...plain, later, keyed, first]
+    await store.insert([...needed, ...others])
+    const { jobs } = await store.claim(claimOf({ queues: [{ name: 'queue', limit: 20 }] }))
+    assert.equal(jobs.length, 12)
+    const ends = jobs.map((job) => finish(job, { output: `"${job.id}"` }))
+    const scriptsOf = async (part: typeof ends): Promise<number> => {
+      await admin.config('RESETSTAT')
+      assert.deepEqual(new Set(await store.settle(part)), new Set(['settled']))
+      const stats = await admin.info('commandstats')
+      return Number(/cmdstat_evalsha:calls=(\d+)/.exec(stats)?.[1])
+    }
+    const states = async (): Promise<(string | undefined)[]> =>
+      (await store.get(others.map(({ id }) => id))).map((job) => job?.state)
+    // The server knows both scripts then: it would ask for the text of one that it does not know.
+    await store.settle([finish({ id: newJob().id, token: 1 })])
+    assert.equal(await scriptsOf(ends.slice(0, 8)), 1)
+    assert.deepEqual(new Set(await states()), new Set(['blocked']))
+    // One of two is the last need of a job that wants outputs.
+    assert.equal(await scriptsOf(ends.slice(8, 10)), 2)
+    const rest = ['blocked', 'blocked', 'blocked', 'blocked', 'blocked']
+    assert.deepEqual(await states(), ['ready', 'ready', ...rest])
+    await scriptsOf(ends.slice(10))
+    const ready = ['ready', 'ready', 'ready', 'ready']
+    assert.deepEqual(await states(), [...ready, 'scheduled', 'ready', 'ready'])
+    assert.deepEqual(await admin.keys(`{${prefix}:0}:[dn]:*`), [])
+    assert.equal(await admin.exists(`{${prefix}:0}:needed`), 0)
+    const counts = (await store.counts()).map(({ queue, state, count }) => [queue, state, count])
+    assert.deepEqual(
+      new Set(counts.map(String)),
+      new Set(['queue,completed,12', 'waiting,ready,6', 'waiting,scheduled,1']),
+    )
+    const queues = [{ name: 'waiting', limit: 20 }]
+    const claimed = (await store.claim(claimOf({ queues, limit: 20 }))).jobs
+    assert.equal(claimed[0]?.id, first.id)
+    assert.deepEqual(
+      new Set(claimed.map(({ id }) => id)),
+      new Set(others.filter((one) => one !== later).map(({ id }) => id)),
+    )
+    const handed = claimed.find(({ id }) => id === all.id)?.needed
+    assert.deepEqual(
+      new Set(
+        typeof handed === 'object' ? handed.map(({ id, output }) => `"${id}" ${output}`) : [],
+      ),
+      new Set(needed.slice(0, 10).map(({ id }) => `"${id}" "${id}"`)),
+    )
+  })
+
+  test('jobs that one other job needs each make these ready in one script, in their order', async (t) => {
+    const store = redis(server.url, { prefix: 'one-each' })
+    t.after(() => store.close())
+    const needed = Array.from({ length: 5 }, () => newJob())
+    const waiting = needed.map(({ id }) =>
+      newJob({ queue: 'waiting', needs: [{ kind: 'job', id, onFailed: 'run' }] }),
+    )
+    await store.insert([...needed, ...waiting])
+    const { jobs } = await store.claim(claimOf({ limit: 5 }))
+    await store.settle([finish({ id: newJob().id, token: 1 })])
+    await admin.config('RESETSTAT')
+    await store.settle(jobs.toReversed().map((job) => finish(job)))
+    const stats = await admin.info('commandstats')
+    assert.equal(Number(/cmdstat_evalsha:calls=(\d+)/.exec(stats)?.[1]), 1)
+    const queues = [{ name: 'waiting', limit: 5 }]
+    const claimed = (await store.claim(claimOf({ queues, limit: 5 }))).jobs
+    assert.deepEqual(
+      claimed.map(({ id }) => id),
+      waiting.map(({ id }) => id),
+    )
+  })
+
+  test('follow-ups come with the ends of their batch, in one script where they are plain', async (t) => {
+    const store = redis(server.url, { prefix: 'followed' })
+    t.after(() => store.close())
+    await store.insert(Array.from({ length: 30 }, () => newJob()))
+    const { jobs } = await store.claim(claimOf({ limit: 30 }))
+    const follows = jobs.map((job, at) => {
+      const plain = newJob({ queue: `after-${at % 2}`, parent: job.id, input: `"${at}"` })
+      const odd = newJob({ queue: 'odd', parent: job.id, input: `"${at}"`, delayMs: 3_600_000 })
+      return at % 10 === 9 ? [] : at === 25 ? [plain, odd] : [plain]
+    })
+    const ends = jobs.map((job, at) =>
+      finish(job, { followUps: follows[at] ?? [], output: job.id, yieldsToCancel: true }),
+    )
+    const states = async (): Promise<(string | undefined)[]> =>
+      (await store.get(follows.flat().map(({ id }) => id))).map((job) => job?.state)
+    const scriptsOf = async (part: typeof ends): Promise<[scripts: number, answers: unknown]> => {
+      await admin.config('RESETSTAT')
+      const answers = await store.settle(part)
+      const stats = await admin.info('commandstats')
+      return [Number(/cmdstat_evalsha:calls=(\d+)/.exec(stats)?.[1]), answers]
+    }
+    const settled = (count: number): unknown[] => Array.from({ length: count }, () => 'settled')
+    // The server knows both scripts then: it would ask for the text of one that it does not know.
+    await store.settle([finish({ id: newJob().id, token: 1 })])
+    assert.deepEqual(await scriptsOf(ends.slice(0, 10)), [1, settled(10)])
+    await store.cancel([jobs[13]?.id ?? ''], null)
+    const [, answers] = await scriptsOf(ends.slice(10, 20))
+    const asked = settled(10).map((one, at) => (at === 3 ? 'cancel-asked' : one))
+    assert.deepEqual(answers, asked)
+    // One whose follow-up is due later goes apart from the others.
+    assert.deepEqual(await scriptsOf(ends.slice(20)), [2, settled(10)])
+    const expected = follows.flatMap((some, at) =>
+      some.map(({ delayMs }) => (at === 13 ? undefined : delayMs > 0 ? 'scheduled' : 'ready')),
+    )
+    assert.deepEqual(await states(), expected)
+    assert.deepEqual(await store.settle(ends), [...settled(13), 'cancel-asked', ...settled(16)])
+    assert.deepEqual(await states(), expected)
+    const counts = await store.counts()
+    const ready = counts
+      .filter(({ state }) => state === 'ready')
+      .reduce((sum, one) => sum + one.count, 0)
+    assert.equal(ready, expected.filter((state) => state === 'ready').length)
+    const queues = [0, 1].map((n) => ({ name: `after-${n}`, limit: 100 }))
+    const claimed = (await store.claim(claimOf({ queues, limit: 100 }))).jobs
+    assert.deepEqual(
+      claimed.map(({ id, parent, input }) => `${id} ${parent} ${input}`).sort(),
+      follows
+        .flatMap((some, at) => (at === 13 ? [] : some))
+        .filter(({ delayMs }) => delayMs === 0)
+        .map(({ id, parent, input }) => `${id} ${parent} ${input}`)
+        .sort(),
     )
   })
 

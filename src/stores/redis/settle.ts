@@ -1,25 +1,31 @@
 /** `settle`: writes what a worker decided about its jobs, if the jobs are still its own. */
 import { keptAttempts } from '../../core/job.ts'
-import type { Requeue, Finish, SettleAnswer, Settlement } from '../../store/worker-calls.ts'
-import { countersField, nullable, whole } from './encoding.ts'
+import type { SettleAnswer } from '../../store/worker-calls.ts'
 import { jobsLua } from './fragments.ts'
-import { isPacked, packId } from './ids.ts'
 import { intakeLua } from './intake.ts'
-import type { Packed } from './new-job-encoding.ts'
 import type { Answered, Partition } from './partitions/partition.ts'
+import { quickReleaseLua, quickWaitersLua, quickWaitsLua } from './quick-release.ts'
 import { pairOf } from './script.ts'
-import { codeOf } from '../state-codes.ts'
+import {
+  argumentsOf,
+  isPlainEnd,
+  plainArguments,
+  type PackedSettlement,
+} from './settlement-encoding.ts'
 
 const SETTLE = pairOf(
   'settle',
   String.raw`
--- Settles the jobs that a claim handed out unseen and that nobody waits for, and returns the places
--- of the others in the call.
+-- Settles jobs that have neither keys nor bounds, and returns the places of the others in the call:
+-- of those for which somebody waits, the ones whose ends mean more than quickWaitsLua says.
 -- ARGV[4...6]: how many settlements, their ids one after the other, and for each a line of fields
 -- and a line with its output
 -- Fields: 'f', token, 'y' when it yields to a cancel, ms since the start, 'y' with an output, and
 -- fields of an ending: state, ms to keep, reason, counters, token. A line of digits alone, or of
 -- nothing, are ms since the start: the rest is as for the one before.
+-- ARGV[7]: for each follow-up the place of its settlement, after commas. All of them are plain.
+-- ARGV[8...10], with any: their ids one after the other, a line with the second text of each, empty
+-- where it is that of the one before, and two lines with the third
 local count, lines = tonumber(ARGV[4]), ARGV[6]
 if count == 0 then return { 0 } end
 local ids, keys, byte = {}, {}, string.byte
@@ -36,6 +42,7 @@ local together, alone = {}, {}
 -- Numbers of whole value become texts by %d: other ways of Lua go through its slow printing of
 -- fractions.
 local begins = {}
+${quickWaitersLua}
 local writes, deletions, gone = {}, {}, {}
 local w = 0
 local ticket = tonumber(call('HGET', root .. 'meta', 'ticket'))
@@ -59,24 +66,29 @@ for n = 1, count do
   local lease = leases[held]
   if not lease and held then
     local owner, startedAt, flags, worker, queue = match(held, '^([^\t]*)\t[^\t]*\t([^\t]*)\t([^\t]*)\t([^\t]*)\t[^\t]*\t(.*)$')
-    if flags == 'q' or flags == 'qs' then
+    if flags == 'q' or flags == 'qs' or flags == 'g' or flags == 'gs' then
       local counts = counted[queue] or { ['3'] = 0 }
       counted[queue] = counts
-      lease = { token = owner, isAlone = flags == 'q', startedAt = startedAt, worker = '\t' .. worker .. '\t', counts = counts }
+      lease = { token = owner, isAlone = #flags == 1, isOdd = byte(flags) == 103, startedAt = startedAt, worker = '\t' .. worker .. '\t', counts = counts }
       leases[held] = lease
     end
   end
-  if not lease or not record or lease.token ~= token or (mayWait and byte(record) ~= 80) then
+  local isOurs = lease and record and lease.token == token and not (lease.isOdd and keep == '0')
+  local seq
+  if isOurs and (keep == '0' or state ~= '4') then
+    local first, second = match(record, '^%u([^\t]*)\t([^\t]*)\t')
+    seq = second == '' and first or second
+    -- It may be no record at all.
+    isOurs = tonumber(seq or '') ~= nil
+  end
+  local kind, waits = isOurs and mayWait and byte(record) or 80, nil
+${quickWaitsLua}
+  if not isOurs or (kind ~= 80 and not waits) then
     rest[#rest + 1], isLeft[n] = n, true
   else
     if lease.isAlone then alone[#alone + 1] = id else together[token] = (together[token] or 0) + 1 end
     local counts = lease.counts
     counts['3'] = counts['3'] - 1
-    local seq
-    if keep == '0' or state ~= '4' then
-      local first, second = match(record, '^P([^\t]*)\t([^\t]*)\t')
-      seq = second == '' and first or second
-    end
     if keep == '0' then
       deletions[#deletions + 1] = keys[n]
       local chunk = floor(tonumber(seq) / CHUNK)
@@ -118,6 +130,30 @@ if rest[1] then
     if not isLeft[n] then done[#done + 1] = ids[n] end
   end
 end
+local followed, news, bodies, byQueue, queues = {}, {}, {}, {}, {}
+local queueOf, groupOf = {}, {}
+if ARGV[7] ~= '' then
+  local n, line, first, met, queue, group = 0, 1, 1, {}, nil, nil
+  for place in gmatch(ARGV[7], '%d+') do
+    n = n + 1
+    local id = sub(ARGV[8], (n - 1) * IDLENGTH + 1, n * IDLENGTH)
+    local stop = find(ARGV[9], '\n', line, true)
+    if stop > line then queue, group = match(sub(ARGV[9], line, stop - 1), '^([^\t]*)\t?(.*)$') end
+    line = stop + 1
+    local last = find(ARGV[10], '\n', find(ARGV[10], '\n', first, true) + 1, true)
+    local body = sub(ARGV[10], first, last - 1)
+    first = last + 1
+    if not isLeft[tonumber(place)] then
+      if met[id] or #body > SMALL then return false end
+      met[id] = true
+      local k = #followed + 1
+      followed[k], news[k], bodies[k], queueOf[k], groupOf[k] = id, root .. 'j:' .. id, body, queue, group
+      if not byQueue[queue] then byQueue[queue], queues[#queues + 1] = {}, queue end
+    end
+  end
+  -- Those that are known already are repeats.
+  if #news > 0 and call('EXISTS', unpack(news)) > 0 then return false end
+end
 call('HDEL', root .. 'running', unpack(done))
 if #alone > 0 then call('ZREM', root .. 'leases', unpack(alone)) end
 for claim, number in pairs(together) do
@@ -138,6 +174,7 @@ if w > 0 then
 end
 if #deletions > 0 then call('DEL', unpack(deletions)) end
 if #odd > 0 then call('ZADD', root .. 'others', unpack(odd)) end
+${quickReleaseLua}
 for queue, counts in pairs(counted) do
   for state, change in pairs(counts) do
     local field = state .. ':' .. queue
@@ -152,7 +189,34 @@ for chunk, number in pairs(gone) do
     call('UNLINK', root .. 'log:' .. field)
   end
 end
-return { 2, rest[1] and rest }
+if #followed == 0 then return { #freed > 0 and 3 or 2, rest[1] and rest } end
+local seq = call('HINCRBY', root .. 'meta', 'seq', #followed) - #followed + 1
+local fresh, chunks, middle = {}, {}, format('%.0f', now) .. '\n'
+for k, id in ipairs(followed) do
+  local ticket, chunk = format('%d', seq + k - 1), floor((seq + k - 1) / CHUNK)
+  local head = ticket .. '\t\t'
+  if groupOf[k] ~= '' then
+    call('ZADD', root .. 'g:' .. sub(groupOf[k], 2), seq + k - 1, id)
+    head = 'x' .. ticket .. '\t' .. ticket .. '\t'
+    ticket = 'x' .. ticket
+  end
+  fresh[2 * k - 1], fresh[2 * k] = news[k], 'P' .. head .. middle .. bodies[k]
+  local entries = byQueue[queueOf[k]]
+  entries[#entries + 1] = id .. ticket
+  chunks[chunk] = chunks[chunk] or {}
+  chunks[chunk][#chunks[chunk] + 1] = id
+end
+call('MSET', unpack(fresh))
+for chunk, entries in pairs(chunks) do
+  local field = format('%.0f', chunk)
+  if call('RPUSH', root .. 'log:' .. field, unpack(entries)) == #entries then call('ZADD', root .. 'chunks', chunk, field) end
+end
+for _, queue in ipairs(queues) do
+  local entries = byQueue[queue]
+  call('RPUSH', root .. 'line:' .. queue, unpack(entries))
+  if call('HINCRBY', root .. 'tally', '2:' .. queue, #entries) == #entries then call('ZADD', root .. 'busy', 0, queue) end
+end
+return { 3, rest[1] and rest }
 `,
   [...jobsLua, intakeLua],
   String.raw`
@@ -248,20 +312,51 @@ return { hinted, concat(answers) }
 `,
 )
 
-/** A settlement with its follow-ups as they travel. */
-export interface PackedSettlement {
-  readonly settlement: Settlement
-  readonly followUps: readonly Packed[]
-}
-
 /**
  * What a script returned: what happened, then nothing where all were settled, a letter for each, or
  * the places that are still to do.
  */
 type SettleReply = readonly [hinted: number, letters?: string | readonly number[] | null]
 
-/** Settles jobs of a partition. */
+/** Settles jobs of a partition: those that the quick script takes apart from the others. */
 export async function settle(
+  partition: Partition,
+  settlements: readonly PackedSettlement[],
+): Promise<Answered<SettleAnswer[]>> {
+  const places = plainPlaces(settlements)
+  if (places === null) return settleAlike(partition, settlements)
+  const plain = settlements.filter((_, place) => places.has(place))
+  const others = settlements.filter((_, place) => !places.has(place))
+  const [first, then] = await Promise.all([
+    settleAlike(partition, plain),
+    settleAlike(partition, others),
+  ])
+  const [ofPlain, ofOthers] = [first.answer.values(), then.answer.values()]
+  const answer = settlements.map(
+    (_, place): SettleAnswer => (places.has(place) ? ofPlain : ofOthers).next().value ?? 'stale',
+  )
+  return { hinted: first.hinted | then.hinted, answer }
+}
+
+/**
+ * The places of those that the quick script takes, if they may go before the others: no job is settled twice,
+ * and no follow-up speaks of other jobs. Null where all go together.
+ */
+function plainPlaces(settlements: readonly PackedSettlement[]): ReadonlySet<number> | null {
+  const places = new Set<number>()
+  for (const [place, one] of settlements.entries()) if (isPlainEnd(one)) places.add(place)
+  if (places.size === settlements.length || places.size < leastApart) return null
+  const speaks = settlements.some(({ followUps }) =>
+    followUps.some(({ job }) => job.needs.length > 0 || job.holds !== undefined),
+  )
+  const ids = new Set(settlements.map(({ settlement }) => settlement.id))
+  return speaks || ids.size < settlements.length ? null : places
+}
+
+/** Fewer are not worth a call of their own. */
+const leastApart = 8
+
+async function settleAlike(
   partition: Partition,
   settlements: readonly PackedSettlement[],
 ): Promise<Answered<SettleAnswer[]>> {
@@ -277,92 +372,6 @@ export async function settle(
   for (const [n, place] of letters.entries())
     answer[place - 1] = readAnswer(typeof others === 'string' ? others[n] : undefined)
   return { hinted: hinted | more, answer }
-}
-
-/**
- * The arguments of the quick script, few and long ones, since each costs; null for settlements that
- * it does not take.
- */
-function plainArguments(settlements: readonly PackedSettlement[]): string[] | null {
-  const ids: string[] = []
-  const lines: string[] = []
-  let last = ''
-  for (const { settlement, followUps } of settlements) {
-    if (settlement.kind === 'requeue' || settlement.attempt !== null || followUps.length > 0)
-      return null
-    const { id, output } = settlement
-    const packed = packId(id)
-    if (!isPacked(packed) || !isAsLongInBytes(output) || output?.includes('\n') === true)
-      return null
-    const ending = endingOf(settlement)
-    const shared = `${yields(settlement)}${ending}`
-    ids.push(packed)
-    lines.push(shared === last ? agoOf(settlement) : finishOf(settlement, ending), output ?? '')
-    last = shared
-  }
-  lines.push('')
-  return [String(settlements.length), ids.join(''), lines.join('\n')]
-}
-
-/** The arguments of the full script. */
-function argumentsOf(settlements: readonly PackedSettlement[]): string[] {
-  const args: string[] = [String(settlements.length)]
-  for (const { settlement, followUps } of settlements) {
-    const { attempt } = settlement
-    args.push(packId(settlement.id))
-    switch (settlement.kind) {
-      case 'finish': {
-        const { output } = settlement
-        const length = output === null ? '' : `${output.length}${bytesOf(output)}`
-        const fields = finishOf(settlement, endingOf(settlement))
-        args.push(`${fields}\t${length}\t${moreOf(settlement)}`, output ?? '')
-        break
-      }
-      case 'requeue':
-        args.push(returnOf(settlement), '')
-        break
-    }
-    if (attempt !== null) args.push(attempt)
-    for (const job of followUps) args.push(job.id, job.spec, job.body)
-  }
-  return args
-}
-
-function finishOf(finish: Finish, ending: string): string {
-  return `f\t${finish.token}\t${yields(finish)}\t${agoOf(finish)}\t${ending}`
-}
-
-function agoOf({ startedAgoMs }: Finish): string {
-  return startedAgoMs === null ? '' : whole(Math.max(0, startedAgoMs))
-}
-
-/** The fields that settlements of one batch mostly share. */
-function endingOf({ token, state, output, reason, keepMs, counters }: Finish): string {
-  const keep = keepMs !== null && keepMs <= 0 ? '0' : whole(keepMs)
-  return `${output === null ? '' : 'y'}\t${codeOf(state)}\t${keep}\t${nullable(reason)}\t${countersField(counters)}\t${token}`
-}
-
-function returnOf(requeue: Requeue): string {
-  const { token, delayMs, place, started, suspect } = requeue
-  const counters = countersField(requeue.counters)
-  return `r\t${token}\t${yields(requeue)}\t${counters}\t${whole(Math.max(0, delayMs))}\t${place === 'due' ? 'd' : ''}\t${started ? 'y' : ''}\t${suspect ? 'y' : ''}\t${moreOf(requeue)}`
-}
-
-function yields({ yieldsToCancel }: Settlement): string {
-  return yieldsToCancel ? 'y' : ''
-}
-
-function moreOf({ attempt, followUps }: Settlement): string {
-  return `${attempt === null ? '' : 'a'}\t${followUps.length}`
-}
-
-function isAsLongInBytes(output: string | null): boolean {
-  return output === null || Buffer.byteLength(output) === output.length
-}
-
-/** What follows the length of an output in UTF-16 units when it is longer in bytes. */
-function bytesOf(output: string): string {
-  return isAsLongInBytes(output) ? '' : `,${Buffer.byteLength(output)}`
 }
 
 function readAnswer(letter: string | undefined): SettleAnswer {

@@ -7,6 +7,7 @@ import {
   checkJobs,
   checkLease,
   checkNotes,
+  checkRecords,
   checkSettlements,
   withLease,
 } from '../bounds.ts'
@@ -18,7 +19,7 @@ import { ErrandError } from '../../core/errors.ts'
 import { Hints, lockBit, pausedBit, relayBits, workBit } from './hints.ts'
 import { readDurability, readWarnings, unknownDurability } from './durability.ts'
 import { checkLayout } from './layout.ts'
-import { note, record, renew } from './leases.ts'
+import { note, renew } from './leases.ts'
 import { hold, lockOwner, release } from './locks.ts'
 import { cancel, remove, retry, take } from './operators.ts'
 import { claimSpread, rescueSpread, Turns } from './partitions/claim.ts'
@@ -33,6 +34,7 @@ import { insertSpread } from './partitions/insert.ts'
 import { eachWhereItLies, pruneSpread } from './partitions/operate.ts'
 import { Partition, type Answered } from './partitions/partition.ts'
 import { Spread } from './partitions/place.ts'
+import { recordSpread } from './partitions/journal.ts'
 import { getSpread, listSpread, logsSpread, recordedSpread } from './partitions/read.ts'
 import { getRecordsSpread, listRecordsSpread, putRecordsSpread } from './partitions/record.ts'
 import { relay } from './partitions/relay.ts'
@@ -162,8 +164,10 @@ export function redisStore(options: RedisStoreOptions, connector: Connector | nu
       checkNotes(notes)
       return run(() => spread.share(notes, ({ token }) => spread.ofToken(token), note))
     },
-    record: (records) =>
-      run(() => spread.share(records, ({ token }) => spread.ofToken(token), record)),
+    record: async (records) => {
+      checkRecords(records, systemClock.now())
+      return run(async () => tell(await recordSpread(spread, records)))
+    },
     rescue: (request) =>
       run(async () => tell(await rescueSpread(spread, turns, withLease(request)))),
     tend: (worker) => run(async () => tell(await tendSpread(spread, worker))),

@@ -3,8 +3,8 @@ import { smallInputBytes } from '../../core/job.ts'
 import type { Claimed, ClaimRequest, NextDue } from '../../store/worker-calls.ts'
 import type { ClaimedJob } from '../../store/job.ts'
 import { checkLease } from '../bounds.ts'
-import type { Connection } from './connection.ts'
-import { fittingOf, leaseWaiting, sizeOf } from './hand-out.ts'
+import type { Connection, Row } from './connection.ts'
+import { fittingOf, leaseWaiting, sizeOf, withNeeded } from './hand-out.ts'
 import { nextDueMs, promote, unbind } from './lines.ts'
 import {
   boundsOf,
@@ -73,6 +73,7 @@ export function claim(tx: Transaction, request: ClaimRequest): Claimed & NextDue
     tx.run(REMEMBER, request.id, tx.token(), tx.now + request.leaseMs)
   }
   const jobs: ClaimedJob[] = []
+  const seqs: number[] = []
   const paused = new Set(pausedOf(tx.connection))
   const { maxLosses } = request
   const mostLosses = maxLosses !== null && tx.row(ANY_SUSPECTS)?.[0] === 1 ? maxLosses : null
@@ -83,13 +84,17 @@ export function claim(tx: Transaction, request: ClaimRequest): Claimed & NextDue
     if (mostLosses !== null && jobs.length === 0) {
       const seq = suspectBeforeOthers(tx, name, mostLosses)
       if (seq !== null)
-        return answerOf(tx, [leaseWaiting(tx, seq, { ...request, why: 'ready' })], false)
+        return answerOf(
+          tx,
+          withNeeded(tx, [leaseWaiting(tx, seq, { ...request, why: 'ready' })], [seq]),
+          false,
+        )
     }
     const fits = fitting(tx, name, most, jobs)
-    leaseHead(tx, name, fits, request, jobs)
-    if (fits < most) return answerOf(tx, jobs, true)
+    for (const row of leaseHead(tx, name, fits, request, jobs)) seqs.push(seqOf(row))
+    if (fits < most) return answerOf(tx, withNeeded(tx, jobs, seqs), true)
   }
-  return answerOf(tx, jobs, false)
+  return answerOf(tx, withNeeded(tx, jobs, seqs), false)
 }
 
 function answerOf(tx: Transaction, jobs: readonly ClaimedJob[], cut: boolean): Claimed & NextDue {
@@ -97,12 +102,14 @@ function answerOf(tx: Transaction, jobs: readonly ClaimedJob[], cut: boolean): C
 }
 
 /** The jobs of an earlier call that are still under its lease. */
-function stillLeased(tx: Transaction, token: number): ClaimedJob[] {
-  return tx.rows(STILL_LEASED, token).map((row) => {
+function stillLeased(tx: Transaction, token: number): readonly ClaimedJob[] {
+  const rows = tx.rows(STILL_LEASED, token)
+  const jobs = rows.map((row) => {
     const startedAt = row[claimedWidth] as number | null
     const cancelAsked = row[claimedWidth + 1] === 1
     return readClaimed(row, { token, why: 'ready', lostBy: null, startedAt, cancelAsked })
   })
+  return withNeeded(tx, jobs, rows.map(seqOf))
 }
 
 /** Forgets calls whose leases have ended. */
@@ -159,11 +166,11 @@ function leaseHead(
   most: number,
   request: ClaimRequest,
   jobs: ClaimedJob[],
-): void {
-  if (most === 0) return
+): readonly Row[] {
+  if (most === 0) return []
   const rows = tx.rows(HEAD, queue, most)
   const last = rows.at(-1)
-  if (last === undefined) return
+  if (last === undefined) return []
   const token = tx.token()
   tx.run(LEASE_HEAD, token, request.worker, tx.now + request.leaseMs, queue, rows.length)
   tx.run(DROP_HEAD, queue, priorityOf(last), last[claimedWidth] as StoredTime, seqOf(last))
@@ -182,6 +189,7 @@ function leaseHead(
     const keyed = keyedOf(row)
     if (keyed !== null) rekey(tx, keyed, RUNNING)
   }
+  return rows
 }
 
 /** The rowid of the queue's first suspect that may run, if no ordinary job comes before it. */

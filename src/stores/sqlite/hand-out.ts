@@ -5,6 +5,7 @@ import { handedBytes } from '../../core/job.ts'
 import type { ClaimedJob } from '../../store/job.ts'
 import type { Row } from './connection.ts'
 import { stepOut, unbind } from './lines.ts'
+import { neededBy } from './outputs.ts'
 import { claimedColumns, readClaimed, readRecord, RECORD_BY_SEQ } from './rows.ts'
 import { RUNNING } from '../state-codes.ts'
 import type { Transaction } from './transaction.ts'
@@ -35,6 +36,26 @@ export function leaseWaiting(tx: Transaction, seq: number, lease: Lease): Claime
   unbind(tx, record)
   rekey(tx, record, RUNNING)
   return readClaimed(row, { token, why, lostBy: null, startedAt, cancelAsked: false })
+}
+
+/**
+ * Adds to claimed jobs what their needs left for them, as far as it fits the claim; `seqs` are their
+ * rowids.
+ */
+export function withNeeded(
+  tx: Transaction,
+  jobs: readonly ClaimedJob[],
+  seqs: readonly number[],
+): readonly ClaimedJob[] {
+  if (jobs.every(({ group }) => group === null) || !tx.anyEnds()) return jobs
+  let before = 0
+  return jobs.map((job, n) => {
+    const seq = seqs[n]
+    if (job.group === null || seq === undefined) return job
+    const { needed, size } = neededBy(tx, { seq, group: job.group }, before)
+    before += size
+    return needed.length === 0 ? job : { ...job, needed }
+  })
 }
 
 /** How many of these sizes go before it is enough; null for all. */

@@ -1,7 +1,8 @@
 /** New work: `insert`, and the follow-ups of settlements, which are inserts like any other. */
 import type { Advance, InsertAnswer, Inserted } from '../../store/intake.ts'
-import type { Entry, NewJob } from '../../store/job.ts'
+import type { Entry, Hold, NewJob } from '../../store/job.ts'
 import { checkAdvances, checkJobs } from '../bounds.ts'
+import { mayReplace } from '../replacing.ts'
 import { appendAttempt } from './attempts.ts'
 import { clocksOf } from './clocks.ts'
 import { addJob, replaceJob } from './job-columns.ts'
@@ -49,7 +50,8 @@ function lateJobs(tx: Transaction, advances: readonly Advance[]): ReadonlySet<st
   return new Set(advances.flatMap(({ jobs }, n) => (answers[n] === 'stale' ? jobs : [])))
 }
 
-function insertOne(tx: Transaction, job: NewJob): Inserted {
+/** Adds one job, without a record. The caller has checked it. */
+export function insertOne(tx: Transaction, job: NewJob): Inserted {
   const { entry } = job
   if (job.unique !== null && entry?.kind !== 'failed') {
     const conflict = meetHolder(tx, job, job.unique.key)
@@ -77,9 +79,16 @@ function enterInLine(tx: Transaction, job: NewJob, seq: number, dueAt: number): 
   const state = weighed === 'met' ? (dueAt > tx.now ? SCHEDULED : READY) : BLOCKED
   lineUp(tx, { seq, queue, priority, place: dueAt, dueAt, suspect: false, counters: null }, state)
   tx.moved(queue, null, state)
+  for (const one of job.holds ?? []) hold(tx, job.id, one)
   const isBound = job.startWithinMs !== null || job.deadlineMs !== null
   const hasFailed = weighed === 'cancel' || weighed === 'fail'
   if (isBound || job.unique !== null || hasFailed) settleIn(tx, job.id, state, weighed)
+}
+
+/** Lets a blocked job wait for a new one as well. */
+function hold(tx: Transaction, need: string, { id, ...how }: Hold): void {
+  const waiting = id === need ? null : recordOf(tx, id)
+  if (waiting?.state === BLOCKED) addNeeds(tx, waiting.seq, [{ kind: 'job', id: need, ...how }])
 }
 
 /** What only some new jobs need. */
@@ -140,7 +149,7 @@ function meetHolder(tx: Transaction, job: NewJob, key: string): Inserted | null 
   const id = holderOf(tx, key)
   if (id === null) return null
   const holder = recordOf(tx, id)
-  if (holder === null || holder.state >= RUNNING || job.unique?.onConflict !== 'replace')
+  if (holder === null || holder.state >= RUNNING || !mayReplace(job, holder.queue))
     return { id, status: 'duplicate', token: null }
   replace(tx, holder, job)
   return { id, status: 'replaced', token: null }

@@ -8,7 +8,8 @@ import type {
   RenewAnswer,
   RunRecord,
 } from '../../store/worker-calls.ts'
-import { checkLease, checkNotes } from '../bounds.ts'
+import { checkLease, checkNotes, checkRecords } from '../bounds.ts'
+import { insertOne } from './insert.ts'
 import type { Transaction } from './transaction.ts'
 
 /** Walks the unique index of ids, then the rowid, here and in the next two. */
@@ -62,13 +63,14 @@ function write(tx: Transaction, one: Note): boolean {
   return true
 }
 
-/** Writes records of runs, each in place of that of the same name. */
+/** Writes records of runs, each in place of that of the same name, and inserts the jobs that they carry. */
 export function record(tx: Transaction, records: readonly RunRecord[]): RecordAnswer[] {
+  checkRecords(records, tx.now)
   return records.map((one) => {
     const seq = leasedSeq(tx, one)
     if (seq === null) return 'stale'
     tx.run(WRITE_RECORD, seq, one.name, one.text)
-    return 'recorded'
+    return one.jobs === undefined ? 'recorded' : one.jobs.map((job) => insertOne(tx, job))
   })
 }
 

@@ -2,6 +2,7 @@
 import type { Keep, Need } from '../../store/job.ts'
 import type { PackedCounters } from '../counters.ts'
 import { lineUp, stepOut, unbind } from './lines.ts'
+import { addWant, dropWants, keepEnded, keepFound, keptStateColumn, openWants } from './outputs.ts'
 import { readRecord, RECORD_BY_SEQ, type Keyed, type JobRecord } from './rows.ts'
 import {
   BLOCKED,
@@ -60,10 +61,10 @@ const DROP_NEED = `DELETE FROM errand_needs WHERE need = ? AND seq = ?`
 /** One step in the index of needs by job. */
 const HAS_NEEDS = `SELECT EXISTS (SELECT 1 FROM errand_needs WHERE seq = ?)`
 /**
- * Needs of one job with the state of each needed one: null when it is unknown or the job itself, -1
- * when it is not final. Walks the index of needs by job, then the unique index of ids, then rowids.
+ * Needs of one job with the state of each needed one: null when it is the job itself, or unknown and
+ * nothing of it is kept, -1 when it is not final. Walks the index of needs by job, then the unique index of ids, then rowids.
  */
-const NEEDS = `SELECT n.need, n.on_failed, iif(j.seq IS NULL OR j.seq = n.seq, NULL, coalesce(f.state, -1))
+const NEEDS = `SELECT n.need, n.on_failed, iif(j.seq IS NULL OR j.seq = n.seq, ${keptStateColumn}, coalesce(f.state, -1))
   FROM errand_needs n LEFT JOIN errand_jobs j ON j.id = n.need LEFT JOIN errand_finished f ON f.seq = j.seq WHERE n.seq = ?`
 /** Jobs that wait for one: walks the primary key of errand_needs. */
 const DEPENDANTS = `SELECT seq, on_failed FROM errand_needs WHERE need = ?`
@@ -161,6 +162,7 @@ export function release(
   const endings = [{ job, state, keepMs }]
   for (let ended = endings.pop(); ended !== undefined; ended = endings.pop()) {
     if (ended.job.isLinked || tx.isNeeded(ended.job.id)) {
+      keepEnded(tx, ended.job.id)
       for (const { dependant, verdict } of failedDependants(tx, ended.job.id, ended.state)) {
         const endState = finishForNeed(tx, dependant, verdict)
         endings.push({ job: dependant, state: endState, keepMs: dependant.keepCancelledMs })
@@ -205,10 +207,23 @@ function unblock(tx: Transaction, job: JobRecord): void {
 
 /** Writes down what a new job waits for. */
 export function addNeeds(tx: Transaction, seq: number, needs: readonly Need[]): void {
-  for (const { id, onFailed } of needs) {
-    tx.run(ADD_NEED, id, seq, onFailedCodes.indexOf(onFailed))
-    tx.needs(id)
+  for (const need of needs) {
+    const code = onFailedCodes.indexOf(need.onFailed)
+    tx.run(ADD_NEED, need.id, seq, code)
+    addWant(tx, seq, need, code)
+    tx.needs(need.id)
   }
+}
+
+/** Lets a job that is to run again wait for what has not ended of its needs. Returns whether it does. */
+export function waitAgain(tx: Transaction, seq: number): boolean {
+  const open = openWants(tx, seq)
+  keepFound(tx, seq)
+  for (const [need, code] of open) {
+    tx.run(ADD_NEED, need, seq, code)
+    tx.needs(need)
+  }
+  return open.length > 0
 }
 
 /**
@@ -217,6 +232,7 @@ export function addNeeds(tx: Transaction, seq: number, needs: readonly Need[]): 
  */
 export function weighNeeds(tx: Transaction, seq: number): Weighed {
   let open = false
+  keepFound(tx, seq)
   for (const [need, code, state] of tx.rows(NEEDS, seq)) {
     const verdict = onFailedOf(code)
     if (state === -1) open = true
@@ -232,7 +248,9 @@ export function weighNeeds(tx: Transaction, seq: number): Weighed {
  */
 export function erase(tx: Transaction, job: Endable, state: StateCode, keepKey: boolean): void {
   if (state > RUNNING) tx.run(DROP_FINISHED, job.seq)
+  const dropOutputs = dropWants(tx, job.seq)
   tx.run(DROP_JOB, job.seq)
+  dropOutputs()
   if (tx.anyTraces() && tx.row(IS_TRACED, job.seq)?.[0] === 1) {
     tx.run(DROP_PROGRESS, job.seq)
     tx.run(DROP_LOG, job.seq)

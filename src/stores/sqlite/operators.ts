@@ -1,11 +1,19 @@
 /** What people do to jobs: cancel, retry, remove, take. */
 import type { CancelAnswer, RemoveAnswer, RetryAnswer } from '../../store/operators.ts'
 import type { StoredJob } from '../../store/job.ts'
-import { dropProgress, endWaiting, erase, release, unfinish } from './needs.ts'
+import { dropProgress, endWaiting, erase, release, unfinish, waitAgain } from './needs.ts'
 import { bind, lineUp, stepOut, unbind } from './lines.ts'
 import { get } from './readers.ts'
 import { readRecord, RECORD_BY_ID, type JobRecord } from './rows.ts'
-import { CANCELLED, COMPLETED, lists, READY, RUNNING } from '../state-codes.ts'
+import {
+  BLOCKED,
+  CANCELLED,
+  COMPLETED,
+  lists,
+  READY,
+  RUNNING,
+  type StateCode,
+} from '../state-codes.ts'
 import type { Transaction } from './transaction.ts'
 import { holderOf, rekey } from './uniques.ts'
 
@@ -41,7 +49,8 @@ function cancelOne(tx: Transaction, id: string, reason: string | null): CancelAn
 }
 
 export function retry(tx: Transaction, ids: readonly string[]): RetryAnswer[] {
-  return ids.map((id) => {
+  const restarted: JobRecord[] = []
+  const answers = ids.map((id): RetryAnswer => {
     const job = recordOf(tx, id)
     if (job === null) return 'missing'
     if (job.state <= COMPLETED) return 'unfit'
@@ -49,12 +58,18 @@ export function retry(tx: Transaction, ids: readonly string[]): RetryAnswer[] {
       const holder = holderOf(tx, job.key)
       if (holder !== null && holder !== id) return 'duplicate'
     }
-    restart(tx, job)
+    const again = restart(tx, job)
+    // The next may want the same key.
+    if (job.key !== null) lineUpAgain(tx, again, job.state)
+    else restarted.push({ ...again, state: job.state })
     return 'retried'
   })
+  // What they need may be among them.
+  for (const job of restarted) lineUpAgain(tx, job, job.state)
+  return answers
 }
 
-function restart(tx: Transaction, old: JobRecord): void {
+function restart(tx: Transaction, old: JobRecord): JobRecord {
   const { now } = tx
   const job = {
     ...old,
@@ -68,10 +83,15 @@ function restart(tx: Transaction, old: JobRecord): void {
   unfinish(tx, job.seq)
   dropProgress(tx, job.seq)
   tx.run(RESTART, now, now, job.startBy, job.deadlineAt, job.settledToken, job.lastWorker, job.seq)
-  lineUp(tx, job, READY)
+  return job
+}
+
+function lineUpAgain(tx: Transaction, job: JobRecord, from: StateCode): void {
+  const state = waitAgain(tx, job.seq) ? BLOCKED : READY
+  lineUp(tx, job, state)
   bind(tx, job)
-  tx.moved(job.queue, old.state, READY)
-  rekey(tx, job, READY)
+  tx.moved(job.queue, from, state)
+  rekey(tx, job, state)
 }
 
 export function remove(tx: Transaction, ids: readonly string[]): RemoveAnswer[] {

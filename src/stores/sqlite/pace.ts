@@ -6,7 +6,8 @@
  * found taken and left `contendedMs` after the last time: after `sliceMs` of writing the lock is left free for `gapMs`, longer than
  * waiters sleep, so that each of several busy processes gets its turn within a few slices.
  */
-import { performance, setImmediate, setTimeout } from '../../core/timers.ts'
+import { performance, setImmediate } from '../../core/timers.ts'
+import { slept } from '../slept.ts'
 const pacing = {
   /** Longest stretch of writing without letting the event loop in. */
   turnMs: 2,
@@ -74,8 +75,4 @@ export class Pace {
 
 function hopped(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve))
-}
-
-function slept(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms))
 }

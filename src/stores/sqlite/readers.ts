@@ -2,6 +2,7 @@
 import { handedBytes, type JobState, type LogLevel, type LogLine } from '../../core/job.ts'
 import type { ListQuery, Page, QueueCount, Recorded, RecordedQuery } from '../../store/readers.ts'
 import type { StoredJob } from '../../store/job.ts'
+import { cursorOf } from '../bounds.ts'
 import { nearestTime } from '../unreadable.ts'
 import type { Connection, Row, Value } from './connection.ts'
 import { readStored, stateColumn, storedColumns, storedTables } from './rows.ts'
@@ -56,7 +57,7 @@ export function recorded(connection: Connection, query: RecordedQuery): Recorded
  * the answers only.
  */
 export function list(connection: Connection, query: ListQuery): Page {
-  const before = query.after === undefined ? Number.MAX_SAFE_INTEGER : Number(query.after)
+  const before = query.after === undefined ? Number.MAX_SAFE_INTEGER : cursorOf(query.after)
   const [candidates, values] = candidatesOf(query, before)
   const edge = connection.once(
     `${candidates} ORDER BY seq DESC LIMIT 1 OFFSET ${scannedPerPage - 1}`,

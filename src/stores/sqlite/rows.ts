@@ -3,7 +3,7 @@
  * and as readers show them.
  */
 import { cutMs } from '../../core/duration.ts'
-import type { ClaimedJob, StoredJob } from '../../store/job.ts'
+import type { ClaimedJob, Needed, StoredJob } from '../../store/job.ts'
 import { handedOut, readTexts, shown } from '../unreadable.ts'
 import type { Row } from './connection.ts'
 import { readCounters, type PackedCounters } from '../counters.ts'
@@ -37,6 +37,8 @@ export const claimedColumns: string = `${knownColumns}, j.counters, j.seq, j.uni
 /** How many columns `claimedColumns` are. */
 export const claimedWidth: number = knownWidth + 4
 
+const none: Needed = []
+
 type Handing = Pick<ClaimedJob, 'token' | 'why' | 'lostBy' | 'startedAt' | 'cancelAsked'>
 
 /** Reads a row of `claimedColumns`. */
@@ -44,7 +46,7 @@ export function readClaimed(row: Row, handing: Handing): ClaimedJob {
   const { token, startedAt, cancelAsked, why, lostBy } = handing
   const counters = readCounters(row[knownWidth] as PackedCounters)
   const known = readKnown(row, { counters, token, startedAt, cancelAsked })
-  return handedOut({ ...known, why, lostBy })
+  return handedOut({ ...known, why, lostBy, needed: none })
 }
 
 /** The rowid in a row of `claimedColumns`. */
@@ -115,7 +117,7 @@ export const stateColumn: string = `CASE
     ELSE ${READY} END`
 
 /** Whether a job is needed by another: one step in the primary key of errand_needs. */
-export const neededColumn = `j.id IN (SELECT need FROM errand_needs)`
+const neededColumn = `j.id IN (SELECT need FROM errand_needs)`
 
 /** Whether it is, or waits for another: one more step, in the index of needs by job. */
 const linkedColumn = `(${neededColumn} OR EXISTS (SELECT 1 FROM errand_needs n WHERE n.seq = j.seq))`

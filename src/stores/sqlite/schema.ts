@@ -53,6 +53,22 @@ const migrations: readonly string[] = [
    ) WITHOUT ROWID;
    CREATE INDEX errand_needs_seq ON errand_needs (seq);
 
+   CREATE TABLE errand_wants (
+     seq INTEGER NOT NULL,
+     need TEXT NOT NULL,
+     on_failed INTEGER NOT NULL,
+     handed INTEGER NOT NULL,
+     PRIMARY KEY (seq, need)
+   ) WITHOUT ROWID;
+   CREATE TABLE errand_outputs (
+     group_id TEXT NOT NULL,
+     id TEXT NOT NULL,
+     state INTEGER NOT NULL,
+     codec TEXT,
+     output TEXT,
+     UNIQUE (group_id, id)
+   );
+
    CREATE TABLE errand_running (
      seq INTEGER PRIMARY KEY,
      token INTEGER NOT NULL,

@@ -7,18 +7,24 @@ import { packCounters } from '../counters.ts'
 import { endForNeed, finish, release, weighNeeds, type Endable } from './needs.ts'
 import { insert } from './insert.ts'
 import { bind, lineUp } from './lines.ts'
-import { neededColumn, readRecord, RECORD_BY_ID, RECORD_BY_SEQ } from './rows.ts'
+import { readRecord, RECORD_BY_ID, RECORD_BY_SEQ } from './rows.ts'
 import { BLOCKED, CANCELLED, codeOf, READY, RUNNING, SCHEDULED } from '../state-codes.ts'
 import type { Transaction } from './transaction.ts'
 import { rekey } from './uniques.ts'
 
 /**
- * The leases of jobs: for each walks the unique index of ids, then two rowids, then `neededColumn`. Of
- * the jobs that run only those leased as overdue may have needs of their own.
+ * The leases of jobs: for each walks the unique index of ids, then two rowids. Of the jobs that run
+ * only those leased as overdue may have needs of their own.
  */
 const LEASES = `SELECT j.id, j.seq, j.queue, j.unique_key, j.unique_during, j.unique_until,
-  r.token, r.worker, r.started_at, r.cancel_asked, r.cancel_reason, r.overdue OR ${neededColumn}
+  r.token, r.worker, r.started_at, r.cancel_asked, r.cancel_reason, r.overdue
   FROM json_each(?) e CROSS JOIN errand_jobs j ON j.id = e.value CROSS JOIN errand_running r ON r.seq = j.seq`
+/**
+ * The needed ones among ids: a range of the primary key of errand_needs between the least and the
+ * greatest of them, which mostly holds few; where there are more than ids, a step in it for each id.
+ */
+const NEEDED_BETWEEN = `SELECT need FROM errand_needs WHERE need >= ? AND need <= ? ORDER BY need LIMIT ?`
+const NEEDED_AMONG = `SELECT e.value FROM json_each(?) e WHERE e.value IN (SELECT need FROM errand_needs)`
 /** Ends leases: walks rowids. */
 const DROP_LEASES = `DELETE FROM errand_running WHERE seq IN (SELECT value FROM json_each(?))`
 /** A rowid. */
@@ -80,11 +86,24 @@ function* stretchesOf(tx: Transaction, accepted: readonly Accepted[]): Generator
 }
 
 function leasesOf(tx: Transaction, settlements: readonly Settlement[]): Map<string, Lease> {
-  const ids = JSON.stringify(settlements.map(({ id }) => id))
-  return new Map(tx.rows(LEASES, ids).map((row) => [row[0] as string, readLease(row)]))
+  const ids = settlements.map(({ id }) => id)
+  const needed = neededAmong(tx, ids)
+  const rows = tx.rows(LEASES, JSON.stringify(ids))
+  return new Map(rows.map((row) => [row[0] as string, readLease(row, needed)]))
 }
 
-function readLease(row: Row): Lease {
+function neededAmong(tx: Transaction, ids: readonly string[]): ReadonlySet<unknown> {
+  let [first = '', last = ''] = [ids[0], ids[0]]
+  for (const id of ids) {
+    if (id < first) first = id
+    else if (id > last) last = id
+  }
+  const near = tx.rows(NEEDED_BETWEEN, first, last, ids.length + 1)
+  const found = near.length > ids.length ? tx.rows(NEEDED_AMONG, JSON.stringify(ids)) : near
+  return new Set(found.map(([id]) => id))
+}
+
+function readLease(row: Row, needed: ReadonlySet<unknown>): Lease {
   return {
     id: row[0] as string,
     seq: row[1] as number,
@@ -97,7 +116,7 @@ function readLease(row: Row): Lease {
     startedAt: row[8] as number | null,
     cancelAsked: row[9] === 1,
     cancelReason: row[10] as string | null,
-    isLinked: row[11] === 1,
+    isLinked: row[11] === 1 || needed.has(row[0]),
     isSettled: false,
   }
 }

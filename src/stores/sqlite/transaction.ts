@@ -18,6 +18,9 @@ const NEXT_TOKEN = `UPDATE errand_meta SET value = max(value + 1, ?) WHERE name 
 const ANY_TRACES = `SELECT EXISTS (SELECT 1 FROM errand_log) OR EXISTS (SELECT 1 FROM errand_progress)
   OR EXISTS (SELECT 1 FROM errand_recorded)`
 
+/** The same of these two. */
+const ANY_ENDS = `SELECT EXISTS (SELECT 1 FROM errand_wants) OR EXISTS (SELECT 1 FROM errand_outputs)`
+
 /** What a store's verbs are handed: statements, the time, and the books to keep. */
 export class Transaction {
   readonly connection: Connection
@@ -27,6 +30,7 @@ export class Transaction {
   #token = 0
   readonly #needed = new Set<string>()
   #anyTraces: boolean | null = null
+  #anyEnds: boolean | null = null
 
   constructor(connection: Connection, now: number) {
     this.connection = connection
@@ -80,6 +84,17 @@ export class Transaction {
   anyTraces(): boolean {
     this.#anyTraces ??= this.row(ANY_TRACES)?.[0] === 1
     return this.#anyTraces
+  }
+
+  /** Whether any job wants to know how another ends, or such an end is kept; mostly none does. */
+  anyEnds(): boolean {
+    this.#anyEnds ??= this.row(ANY_ENDS)?.[0] === 1
+    return this.#anyEnds
+  }
+
+  /** Remembers that a job of this transaction wants to know how another ends. */
+  wantsEnd(): void {
+    this.#anyEnds = true
   }
 
   /** Writes the counts; the last thing before a commit. */

@@ -42,6 +42,7 @@ export const claimRules: readonly Rule[] = rulesOf('claim', {
       cancelAsked: false,
       why: 'ready',
       lostBy: null,
+      needed: [],
       group: null,
       tags: [],
       headers: {},

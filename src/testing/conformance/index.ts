@@ -38,16 +38,19 @@ import { sizeRules } from './size-rules.ts'
 import { coordinationRules } from './coordination-rules.ts'
 import { crashRules } from './crash-rules.ts'
 import { rescueRules } from './rescue-rules.ts'
+import { graphRules } from './graph-rules.ts'
 import type { Rule } from './harness.ts'
 import { insertRules } from './insert-rules.ts'
 import { leaseRules } from './lease-rules.ts'
 import { needsRules } from './needs-rules.ts'
 import { operatorRules } from './operator-rules.ts'
 import { operatorRaceRules } from './operator-race-rules.ts'
+import { outputRules } from './output-rules.ts'
 import { pairRaceRules } from './race-rules.ts'
 import { readerRules } from './reader-rules.ts'
 import { removalRules } from './removal-rules.ts'
 import { replaceRules } from './replace-rules.ts'
+import { scheduleRules } from './schedule-rules.ts'
 import { settleRules } from './settle-rules.ts'
 import { soakRules } from './soak-rules.ts'
 import { stateTableRules } from './state-table-rules.ts'
@@ -66,6 +69,7 @@ export {
 export { heldRules, type TransactionFixture, type TransactionHarness } from './held-rules.ts'
 export { livenessRules, type LivenessHarness } from './liveness-rules.ts'
 export { lockRules, type LockHarness } from './lock-rules.ts'
+export { sourceRules, type SourceFixture, type SourceHarness } from './source-rules.ts'
 
 /** Every rule whose calls come one after the other. */
 export const storeRules: readonly Rule[] = [
@@ -83,12 +87,14 @@ export const storeRules: readonly Rule[] = [
   ...runRecordRules,
   ...rescueRules,
   ...needsRules,
+  ...outputRules,
   ...operatorRules,
   ...batchRules,
   ...removalRules,
   ...readerRules,
   ...labelRules,
   ...recordRules,
+  ...scheduleRules,
   ...coordinationRules,
   ...textRules,
   ...boundsRules,
@@ -105,4 +111,5 @@ export const raceRules: readonly Rule[] = [
   ...advanceRaceRules,
   ...recordRaceRules,
   ...soakRules,
+  ...graphRules,
 ]

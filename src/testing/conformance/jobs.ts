@@ -124,6 +124,7 @@ export function workerOf(over: Partial<WorkerRecord> = {}): WorkerRecord {
     running: [],
     startedAt: 0,
     lastSeenAt: 0,
+    schedules: null,
     stopped: false,
     ...over,
   }

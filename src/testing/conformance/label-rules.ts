@@ -73,6 +73,18 @@ export const labelRules: readonly Rule[] = rulesOf('labels', {
     assert.deepEqual(await found(scene, { tag: 'v' }), [])
   },
 
+  'jobs are listed by the schedule whose ticks they are': async (scene) => {
+    const tick = (schedule: string): string => JSON.stringify({ tick: { schedule, plannedAt: 1 } })
+    const nightly = await scene.enqueue({ options: tick('nightly') })
+    const tagged = await scene.enqueue({ options: tick('nightly'), tags: ['eu'] })
+    await scene.enqueue({ options: tick('nightly two') })
+    await scene.enqueue({ options: '{"timeout":1}' })
+    await scene.enqueue({ input: tick('nightly'), tags: ['nightly'] })
+    assert.deepEqual(await found(scene, { schedule: 'nightly' }), [tagged, nightly])
+    assert.deepEqual(await found(scene, { schedule: 'nightly', tag: 'eu' }), [tagged])
+    assert.deepEqual(await found(scene, { schedule: 'none' }), [])
+  },
+
   'jobs are found by a value inside of their input or output': async (scene) => {
     const order = { customer: { id: 7, name: 'Ada 😀' }, lines: [{ sku: 'x' }, { sku: 'y' }] }
     const id = await scene.enqueue({ input: JSON.stringify(order) })

@@ -65,6 +65,23 @@ export const operatorRaceRules: readonly Rule[] = rulesOf('races', {
       }
     },
 
+  'remove against the insert of the job: it is not there yet, or is removed': async (scene) => {
+    const [a, b] = await twoClients(scene)
+    for (let round = 0; round < scene.rounds; round += 1) {
+      const [job, ...others] = Array.from({ length: 100 }, () => newJob({ delayMs: 60_000 }))
+      assert.ok(job)
+      await scene.store.insert(others)
+      const [, answers] = await both(
+        round,
+        () => a.insert([job]),
+        () => b.remove([...others, job].map(({ id }) => id)),
+      )
+      const [last] = answers.slice(-1)
+      assert.ok(last === 'removed' || last === 'missing', String(last))
+      await scene.store.remove([job.id])
+    }
+  },
+
   'of two takers one gets the job': async (scene) => {
     const clients = await scene.clients(3)
     for (let round = 0; round < scene.rounds; round += 1) {

@@ -14,7 +14,7 @@ import {
   newJob,
   unique,
 } from './jobs.ts'
-import { assertSame, both, twoClients } from './race.ts'
+import { assertSame, both, bothPromptly, twoClients } from './race.ts'
 import { rulesOf } from './rule.ts'
 import { only } from './scene.ts'
 
@@ -123,11 +123,12 @@ export const pairRaceRules: readonly Rule[] = rulesOf('races', {
         await scene.advance(1)
         const { now } = await a.claim(claimOf({ limit: 1 }))
         const value = String(round)
-        await both(
+        const done = await bothPromptly(
           round,
           () => a.renew(jobs, leaseMs),
           () => b.note(jobs.toReversed().map((job) => ({ ...job, kind: 'progress', value }))),
         )
+        if (done === null) continue
         for (const job of await scene.store.get(ids)) {
           scene.near(job?.leaseUntil ?? null, now + leaseMs, 'end of the lease')
           assert.equal(job?.progress, value)
@@ -144,11 +145,13 @@ export const pairRaceRules: readonly Rule[] = rulesOf('races', {
       const jobs = await scene.claim({ limit: 6 })
       // From now on each has a lease of its own.
       for (const job of jobs) await scene.store.renew([job], leaseMs)
-      const [settled, noted] = await both(
+      const done = await bothPromptly(
         round,
         () => a.settle(jobs.toReversed().map((job) => finish(job, { attempt: '"e"' }))),
         () => b.note(jobs.map((job) => ({ ...job, kind: 'start', agoMs: 0 }))),
       )
+      if (done === null) continue
+      const [settled, noted] = done
       assert.ok(settled.every((answer) => answer === 'settled'))
       const ended = await scene.store.get(jobs.map(({ id }) => id))
       assert.deepEqual(

@@ -51,6 +51,23 @@ export const readerRules: readonly Rule[] = rulesOf('read', {
     assert.deepEqual(mine, await scene.store.get(ids))
   },
 
+  'a filter by what can be no id or no name fits nothing': async (scene) => {
+    await scene.enqueue()
+    for (const text of ['', 'x', "' OR true --", '{}', '%']) {
+      for (const name of ['parent', 'group', 'uniqueKey', 'queue', 'tag']) {
+        const { jobs } = await scene.store.list({ limit: 10, [name]: text })
+        assert.deepEqual(jobs, [], `${name} ${text}`)
+      }
+    }
+  },
+
+  'a page after what is no cursor is refused': async (scene) => {
+    await scene.enqueue()
+    for (const after of ['', 'x', '-1', '1.5', '1e3', "1'", '99999999999999999999', 'NaN']) {
+      await assert.rejects(scene.store.list({ limit: 1, after }), { code: 'invalid-option' })
+    }
+  },
+
   'list filters by each of its fields, and by all together': async (scene) => {
     const parent = newJob().id
     const start = await scene.now()

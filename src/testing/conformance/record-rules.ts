@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict'
+import type { Inserted } from '../../store/intake.ts'
+import type { RecordAnswer } from '../../store/worker-calls.ts'
 import type { Rule } from './harness.ts'
-import { finish, hour, newJob, requeue } from './jobs.ts'
+import { finish, hour, newJob, requeue, unique } from './jobs.ts'
 import { both, twoClients } from './race.ts'
 import { rulesOf } from './rule.ts'
 import { only, type Scene } from './scene.ts'
@@ -138,6 +140,84 @@ export const runRecordRules: readonly Rule[] = rulesOf('run records', {
     assert.deepEqual(await recordsOf(scene, pruned.id), [])
   },
 
+  'a record inserts the jobs that it carries, and a stale one none of them': async (scene) => {
+    const { store } = scene
+    const job = await scene.running({ queue: 'parents' })
+    const at = { id: job.id, token: job.token, text: '1' }
+    const first = newJob({ parent: job.id })
+    const last = newJob({ parent: job.id, needs: [{ kind: 'job', id: first.id, onFailed: 'run' }] })
+    const made = { ...at, name: 'made', jobs: [first, last] }
+    const created = [first, last].map(({ id }) => ({ id, status: 'created', token: null }))
+    assert.deepEqual(await store.record([made, { ...at, name: 'plain' }]), [created, 'recorded'])
+    assert.deepEqual(await scene.changesNothing(() => store.record([made])), [created])
+    await scene.shows(last.id, { state: 'blocked', parent: job.id })
+    assert.deepEqual(await scene.claimIds(), [first.id])
+
+    await scene.advance(30_001)
+    const rescued = await scene.sweep()
+    const late = { ...made, name: 'late', jobs: [newJob()] }
+    const answers = await scene.changesNothing(() => store.record([late, { ...late, name: 'n' }]))
+    assert.deepEqual(answers, ['stale', 'stale'])
+    const own = rescued.find(({ id }) => id === job.id)
+    assert.ok(own)
+    await scene.settle(finish(own, { state: 'cancelled', reason: 'enough' }))
+    const again = { ...late, token: own.token }
+    assert.deepEqual(await scene.changesNothing(() => store.record([again])), ['stale'])
+  },
+
+  'a record that carries many jobs lines all of them up, each once': async (scene) => {
+    const { store } = scene
+    const jobs = [
+      await scene.running({ queue: 'a' }),
+      await scene.running({ queue: 'b' }),
+      await scene.running({ queue: 'c' }),
+    ]
+    const records = jobs.flatMap(({ id, token }) =>
+      [0, 1].map((n) => ({
+        id,
+        token,
+        name: `call ${n}`,
+        text: '1',
+        jobs: [newJob(), newJob({ delayMs: hour }), newJob({ priority: -1 })],
+      })),
+    )
+    const answers = await store.record(records)
+    const all = records.flatMap((one) => one.jobs.map(({ id }) => id))
+    assert.deepEqual(
+      answers.flat().map((one) => (typeof one === 'string' ? one : `${one.id} ${one.status}`)),
+      all.map((id) => `${id} created`),
+    )
+    assert.equal((await scene.claimIds()).length, 12)
+    await scene.advance(hour)
+    assert.equal((await scene.claimIds()).length, 6)
+  },
+
+  'a job that a record carries meets the holder of its key, and may replace it': async (scene) => {
+    const { store } = scene
+    const job = await scene.running({ queue: 'parents' })
+    const at = { id: job.id, token: job.token, text: '1' }
+    for (const key of ['k1', 'k2', 'k3', 'k4']) {
+      const [skips, replaces] = [
+        newJob({ unique: unique(key) }),
+        newJob({ unique: unique(key, { onConflict: 'replace' }), input: '"new"' }),
+      ]
+      const made = newJob({ unique: unique(key) })
+      const carried = async (one: typeof made, name: string): Promise<RecordAnswer | undefined> =>
+        (await store.record([{ ...at, name, jobs: [one] }]))[0]
+      assert.deepEqual(await carried(made, key), [{ id: made.id, status: 'created', token: null }])
+      const duplicate = { id: made.id, status: 'duplicate', token: null }
+      assert.deepEqual(await carried(skips, `${key} skip`), [duplicate])
+      const [replaced] = (await carried(replaces, `${key} replace`)) as [Inserted]
+      assert.equal(replaced.id, made.id)
+      assert.equal((await scene.job(made.id)).input, '"new"')
+      assert.equal(await scene.isKnown(skips.id), false)
+    }
+    await scene.advance(30_001)
+    assert.equal((await scene.sweep()).length, 1)
+    const late = { ...at, name: 'late', jobs: [newJob({ unique: unique('free') })] }
+    assert.deepEqual(await scene.changesNothing(() => store.record([late])), ['stale'])
+  },
+
   'records are read page by page, in the order of their names': async (scene) => {
     const { store } = scene
     const job = await scene.running()
@@ -168,6 +248,23 @@ export const recordRaceRules: readonly Rule[] = rulesOf('races', {
       assert.deepEqual([...one, ...two].sort(), ['put', 'stale'])
     }
   },
+
+  'a record with a job against the end of its run: the job is there with the record, or neither':
+    async (scene) => {
+      const [a, b] = await twoClients(scene)
+      for (let round = 0; round < scene.rounds; round += 1) {
+        const job = await scene.running({ queue: 'parents' })
+        const child = newJob(round % 2 === 0 ? {} : { unique: unique(`k${round}`) })
+        const record = { id: job.id, token: job.token, name: 'n', text: '1', jobs: [child] }
+        const [[answer]] = await both(
+          round,
+          () => a.record([record]),
+          () => b.settle([finish(job, { state: 'cancelled', reason: 'enough' })]),
+        )
+        assert.equal(await scene.isKnown(child.id), answer !== 'stale', `round ${round}`)
+        assert.equal((await recordsOf(scene, job.id)).length, answer === 'stale' ? 0 : 1)
+      }
+    },
 
   'a record of a run against the rescue of its job: it was there before, or is stale': async (
     scene,

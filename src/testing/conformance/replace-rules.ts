@@ -56,6 +56,22 @@ export const replaceRules: readonly Rule[] = rulesOf('unique', {
     await scene.shows(id, { expiresAt: now + minute })
   },
 
+  'replace-in-queue changes a job of its own queue, and leaves one of another as it is': async (
+    scene,
+  ) => {
+    const rule = unique(key, { onConflict: 'replace-in-queue' })
+    const id = await scene.enqueue({ unique: rule, queue: 'one', input: '1', delayMs: hour })
+    const before = await scene.job(id)
+    const other = newJob({ unique: rule, queue: 'two', input: '2' })
+    const [refused] = await scene.store.insert([other])
+    assert.deepEqual(refused, { id, status: 'duplicate', token: null })
+    scene.same(await scene.job(id), before)
+    const own = newJob({ unique: rule, queue: 'one', input: '3' })
+    const [replaced] = await scene.store.insert([own])
+    assert.deepEqual(replaced, { id, status: 'replaced', token: null })
+    await scene.shows(id, { queue: 'one', input: '3', state: 'ready' })
+  },
+
   'replace that is due now makes a scheduled job ready in its new queue': async (scene) => {
     const rule = unique(key, { onConflict: 'replace' })
     const id = await scene.enqueue({ unique: rule, delayMs: hour })

@@ -2,6 +2,7 @@
 import { handedBytes, type LogLine } from '../../../core/job.ts'
 import type { ListQuery, Page, Recorded, RecordedQuery } from '../../../store/readers.ts'
 import type { StoredJob } from '../../../store/job.ts'
+import { cursorOf } from '../../bounds.ts'
 import { gathered } from '../pages.ts'
 import type { Partition } from './partition.ts'
 import { get, list, logs, recorded, type PartPage } from '../readers.ts'
@@ -139,6 +140,6 @@ function readCursors(spread: Spread, after: string | undefined): Cursor[] {
   if (after === undefined) return spread.all.map(() => 'new')
   return after.split(',').map((cursor) => {
     if (cursor === '-') return 'new'
-    return cursor === '.' ? 'done' : Number(cursor)
+    return cursor === '.' ? 'done' : cursorOf(cursor)
   })
 }

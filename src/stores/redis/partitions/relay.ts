@@ -36,10 +36,16 @@ local function take(message)
     -- A job of partition message[4] waits for one of this.
     local state = needState(message[3], '')
     if state == 'open' then
-      awaitJob(message[3], now, id .. ':' .. message[4])
-    else post(message[4], { 'need', id, message[3], state == 'met' and '1' or '0' }) end
+      awaitJob(message[3], now, id .. ':' .. message[4] .. (message[5] or ''))
+    else
+      local told = message[5] == 'k' and endOf(message[3]) or ''
+      post(message[4], { 'need', id, message[3], state == 'met' and '1' or '0', told })
+    end
   elseif kind == 'need' then
-    local ended = answerNeed(id, message[3], message[4] == '1')
+    local function ending() return message[5] ~= '' and message[5] or nil end
+    local ended
+    if message[4] == '1' then answerMet({ id }, message[3], ending)
+    else ended = answerFailed(id, message[3], ending) end
     if ended then releaseAndErase(ended, true) end
   end
 end
@@ -77,7 +83,11 @@ const RELEASE = scriptOf(
   jobsLua,
   `
 local one = call('LPOP', root .. 'todo')
-if one then release(sub(one, 1, IDLENGTH), sub(one, -1) == '1') end
+if one then
+  local id = sub(one, 1, IDLENGTH)
+  release(id, sub(one, -1) == '1')
+  if call('SISMEMBER', root .. 'needed', id) == 0 then call('UNLINK', root .. 'e:' .. id) end
+end
 if call('EXISTS', root .. 'todo') == 1 then hint(REST) end
 return close()
 `,

@@ -1,7 +1,9 @@
 /** Settlements over several partitions, and where their follow-ups belong. */
+import type { NewJob } from '../../../store/job.ts'
 import type { SettleAnswer, Settlement } from '../../../store/worker-calls.ts'
 import { pack, type Packed } from '../new-job-encoding.ts'
-import { settle, type PackedSettlement } from '../settle.ts'
+import { settle } from '../settle.ts'
+import type { PackedSettlement } from '../settlement-encoding.ts'
 import { elsewhere, locateNeeds } from './insert.ts'
 import type { Answered } from './partition.ts'
 import type { Spread } from './place.ts'
@@ -76,17 +78,38 @@ async function packFollowUps(
   spread: Spread,
   settlements: readonly Settlement[],
 ): Promise<PackedSettlement[]> {
-  const all = settlements.flatMap(({ followUps }) => followUps)
-  const known = await locateNeeds(spread, all)
-  return settlements.map((settlement) => {
-    const own = spread.ofToken(settlement.token)
-    const places = new Map(known).set(settlement.id, own)
-    const followUps = settlement.followUps.map((job): Packed => {
+  const carried = settlements.map(({ id, token, followUps }) => ({ id, token, jobs: followUps }))
+  const packed = await packCarried(spread, carried)
+  return settlements.map((settlement, n) => ({ settlement, followUps: packed[n] ?? [] }))
+}
+
+/** Jobs that come with something that is said of a running one. */
+interface Carrier {
+  readonly id: string
+  readonly token: number
+  readonly jobs: readonly NewJob[]
+}
+
+/**
+ * Packs jobs for the partition of the one that carries them. The id of a unique one whose key
+ * belongs elsewhere goes on with the number of that partition: it goes through the outbox.
+ */
+export async function packCarried(
+  spread: Spread,
+  carriers: readonly Carrier[],
+): Promise<(readonly Packed[])[]> {
+  const known = await locateNeeds(
+    spread,
+    carriers.flatMap(({ jobs }) => jobs),
+  )
+  return carriers.map(({ id, token, jobs }) => {
+    const own = spread.ofToken(token)
+    const places = new Map(known).set(id, own)
+    return jobs.map((job): Packed => {
       const partition = job.unique === null ? own : spread.ofText(job.unique.key)
       places.set(job.id, partition)
       const one = pack(job, elsewhere(places, partition))
       return partition === own ? one : { ...one, id: `${one.id}${partition.index}` }
     })
-    return { settlement, followUps }
   })
 }

@@ -1,0 +1,119 @@
+/** Orders of operators to workers. */
+import type { ControlOrder, ControlTarget, WorkerTarget } from '../../client/control.ts'
+import { controlVerbs } from '../../core/control.ts'
+import { mayTouch, type Caller } from '../caller.ts'
+import { Problem } from '../problem.ts'
+import { checkAllQueues, checkQueue } from '../read.ts'
+import { json, type Route } from '../route.ts'
+import { list, object, textOrNull, timeOrNull } from '../schemas.ts'
+
+const name = { type: 'string', minLength: 1, maxLength: 200 }
+const workers = { worker: name, group: name, all: { const: true } }
+const anything = { queue: name, task: name, ...workers }
+const note = { type: 'string', minLength: 1, maxLength: 500 }
+
+const targetSchema = object(anything, Object.keys(anything))
+const done = { description: 'It is stored; running workers obey within about two seconds.' }
+
+type Body = ControlTarget & { readonly note?: string }
+
+export const controlRoutes: readonly Route[] = [
+  {
+    method: 'GET',
+    path: '/v1/control',
+    id: 'listControl',
+    summary: 'See what workers are told, with paused queues.',
+    tag: 'control',
+    scopes: ['read'],
+    answers: {
+      200: {
+        description:
+          'Paused queues first, then the oldest. Of a paused queue the store keeps neither who nor when.',
+        schema: object({
+          orders: list(
+            object({
+              verb: { enum: controlVerbs },
+              target: targetSchema,
+              at: timeOrNull,
+              by: textOrNull,
+              note: textOrNull,
+            }),
+          ),
+        }),
+      },
+    },
+    async handle({ errand, caller }) {
+      const orders = await errand.control.list()
+      return json({ orders: orders.filter((order) => isVisible(caller, order)) })
+    },
+  },
+  {
+    method: 'POST',
+    path: '/v1/control/pause',
+    id: 'pauseControl',
+    summary: 'Keep jobs of a queue or a task, or whatever some workers claim, from being started.',
+    tag: 'control',
+    scopes: ['operate'],
+    body: object({ ...anything, note }, [...Object.keys(anything), 'note']),
+    answers: { 204: done },
+    async handle({ errand, caller, body }) {
+      const { target, words } = readBody(caller, body)
+      await errand.control.pause(target, words)
+      return new Response(null, { status: 204 })
+    },
+  },
+  {
+    method: 'POST',
+    path: '/v1/control/resume',
+    id: 'resumeControl',
+    summary: 'End what pause, drain, stop or restart began for the same target.',
+    tag: 'control',
+    scopes: ['operate'],
+    body: object(anything, Object.keys(anything)),
+    answers: { 204: done },
+    async handle({ errand, caller, body }) {
+      await errand.control.resume(readBody(caller, body).target)
+      return new Response(null, { status: 204 })
+    },
+  },
+  ending('drain', 'Let workers claim nothing more, and stop once none of their jobs runs.'),
+  ending('stop', 'Stop workers, which are not started again.'),
+  ending('restart', 'Stop workers that run now, one after another, to be started again.'),
+]
+
+function ending(verb: 'drain' | 'stop' | 'restart', summary: string): Route {
+  return {
+    method: 'POST',
+    path: `/v1/control/${verb}`,
+    id: `${verb}Control`,
+    summary,
+    tag: 'control',
+    scopes: ['operate'],
+    body: object({ ...workers, note }, [...Object.keys(workers), 'note']),
+    answers: { 204: done },
+    async handle({ errand, caller, body }) {
+      const { target, words } = readBody(caller, body)
+      await errand.control[verb](target as WorkerTarget, words)
+      return new Response(null, { status: 204 })
+    },
+  }
+}
+
+/** Workers serve queues of all callers: a caller with some queues may speak of those only. */
+function readBody(
+  caller: Caller,
+  body: unknown,
+): { readonly target: ControlTarget; readonly words: { by: string; note?: string } } {
+  const { note: why, ...target } = (body ?? {}) as Body
+  if (Object.keys(target).length !== 1)
+    throw new Problem('invalid-option', 'The body names one of queue, task, worker, group and all.')
+  if ('queue' in target) checkQueue(caller, target.queue)
+  else checkAllQueues(caller)
+  const by = caller.token === null ? 'over HTTP' : `token ${caller.token}`.slice(0, 200)
+  return { target, words: { by, ...(why === undefined ? {} : { note: why }) } }
+}
+
+function isVisible(caller: Caller, { target }: ControlOrder): boolean {
+  if (caller.queues === null) return true
+  return 'queue' in target && mayTouch(caller, target.queue)
+}

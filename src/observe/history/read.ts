@@ -1,0 +1,133 @@
+/** Reads charts: what all workers wrote, merged. */
+import type { Records } from '../../store/records.ts'
+import { bucketBoundsMs, type LogHistogram } from '../log-histogram.ts'
+import { runOutcomes, runTallies, type RunTally } from '../run-tallies.ts'
+import {
+  depthWriter,
+  historyKey,
+  historyPrefix,
+  mergeRuns,
+  readDepths,
+  readKey,
+  spanMs,
+  topTallies,
+  type Depth,
+  type Span,
+} from './format.ts'
+
+/** Which part of the charts. */
+export interface HistoryQuery {
+  readonly by: Span
+  /** By the store's clock, in milliseconds; `to` is not of it. */
+  readonly from: number
+  readonly to: number
+}
+
+/** Durations, as their number, their sum and points of their distribution. */
+export interface Durations {
+  readonly count: number
+  readonly sumMs: number
+  /** Upper bounds of the buckets of a half, nine tenths and 99 hundredths; null where nothing was measured. */
+  readonly p50Ms: number | null
+  readonly p90Ms: number | null
+  readonly p99Ms: number | null
+}
+
+/** What came of the runs of a queue and task within a minute or hour. */
+export interface RunStats {
+  readonly queue: string
+  readonly task: string
+  readonly ended: Readonly<Partial<Record<(typeof runOutcomes)[number], number>>>
+  readonly losses: number
+  /** From due to started, of first attempts. */
+  readonly wait: Durations
+  readonly run: Durations
+}
+
+/** One minute or hour: what ended in it, and how the queues stood. */
+export interface HistoryPoint {
+  /** Its begin, in milliseconds. */
+  readonly at: number
+  readonly runs: readonly RunStats[]
+  readonly queues: readonly Depth[]
+}
+
+const pageSize = 500
+
+/** Reads the minutes or hours of a time, oldest first; those of which nothing was written are left out. */
+export async function readHistory(
+  store: Pick<Records, 'listRecords'>,
+  { by, from, to }: HistoryQuery,
+): Promise<readonly HistoryPoint[]> {
+  const first = Math.max(0, Math.floor(from / spanMs[by]))
+  const points: HistoryPoint[] = []
+  let gathered: Gathered | null = null
+  // Just before the first key of the time.
+  let after: string | null = historyKey(by, first, '')
+  for (;;) {
+    const page = await store.listRecords({ prefix: historyPrefix(by), after, limit: pageSize })
+    for (const { key, text } of page) {
+      const read = readKey(by, key)
+      if (read === null) continue
+      if (read.n * spanMs[by] >= to) return finished(points, gathered)
+      if (gathered?.n !== read.n) {
+        if (gathered !== null) points.push(pointOf(gathered))
+        gathered = gather(by, read.n)
+      }
+      if (read.writer === depthWriter) gathered.queues = readDepths(text)
+      else mergeRuns(text, (queue, task) => tallyOf(gathered, queue, task))
+    }
+    if (page.length < pageSize) return finished(points, gathered)
+    after = page.at(-1)?.key ?? null
+  }
+}
+
+interface Gathered {
+  readonly n: number
+  readonly at: number
+  readonly tallies: ReturnType<typeof runTallies>
+  queues: readonly Depth[]
+}
+
+function gather(by: Span, n: number): Gathered {
+  return { n, at: n * spanMs[by], tallies: runTallies(10_000), queues: [] }
+}
+
+function tallyOf(gathered: Gathered | null, queue: string, task: string): RunTally {
+  if (gathered === null) throw new TypeError('a point was begun')
+  return gathered.tallies.of(queue, task)
+}
+
+function finished(points: readonly HistoryPoint[], last: Gathered | null): readonly HistoryPoint[] {
+  return last === null ? points : [...points, pointOf(last)]
+}
+
+function pointOf({ at, tallies, queues }: Gathered): HistoryPoint {
+  const runs = [...topTallies(tallies).entries()].map(([queue, task, tally]): RunStats => {
+    const { wait, duration, losses } = tally
+    const ended = Object.fromEntries(
+      runOutcomes.flatMap((outcome, n) => {
+        const count = tally.ended[n] ?? 0
+        return count === 0 ? [] : [[outcome, count]]
+      }),
+    )
+    return { queue, task, ended, losses, wait: durations(wait), run: durations(duration) }
+  })
+  return { at, runs, queues }
+}
+
+function durations(histogram: LogHistogram): Durations {
+  const { count, sumMs } = histogram
+  const at = (part: number): number | null => quantile(histogram.buckets, count, part)
+  return { count, sumMs, p50Ms: at(0.5), p90Ms: at(0.9), p99Ms: at(0.99) }
+}
+
+function quantile(buckets: readonly number[], count: number, part: number): number | null {
+  if (count === 0) return null
+  let seen = 0
+  for (const [n, inBucket] of buckets.entries()) {
+    seen += inBucket
+    if (seen >= part * count) return bucketBoundsMs[n] ?? 2 * (bucketBoundsMs.at(-1) ?? 0)
+  }
+  return null
+}

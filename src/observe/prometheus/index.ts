@@ -1,0 +1,2 @@
+/** `errand/prometheus`: metrics for Prometheus. */
+export { prometheus, type Measured, type Prometheus } from './prometheus.ts'

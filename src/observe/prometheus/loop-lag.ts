@@ -1,0 +1,36 @@
+/** How late the event loop comes to what is due, over the last quarter of a minute or so. */
+import { monitorEventLoopDelay } from 'node:perf_hooks'
+import { clearInterval, setInterval } from '../../core/timers.ts'
+
+const windowMs = 15_000
+const resolutionMs = 10
+
+export class LoopLag {
+  readonly #delay = monitorEventLoopDelay({ resolution: resolutionMs })
+  readonly #timer: NodeJS.Timeout
+  #lastMs = 0
+
+  constructor() {
+    this.#delay.enable()
+    this.#timer = setInterval(() => {
+      this.#lastMs = this.#now
+      this.#delay.reset()
+    }, windowMs)
+    this.#timer.unref()
+  }
+
+  /** The longest of the last window and the one under way, in milliseconds. */
+  get mostMs(): number {
+    return Math.max(this.#lastMs, this.#now)
+  }
+
+  stop(): void {
+    clearInterval(this.#timer)
+    this.#delay.disable()
+  }
+
+  /** What is measured includes the pause between two looks. */
+  get #now(): number {
+    return this.#delay.count === 0 ? 0 : Math.max(0, this.#delay.max / 1e6 - resolutionMs)
+  }
+}
