@@ -1,0 +1,119 @@
+/** How things stand: queues, workers, what failed, what doctor says. */
+import { call } from '../api.ts'
+import { useData } from '../data.ts'
+import { Badge, Empty, Section, Show, Table, Time, Name } from '../parts/basics.tsx'
+import { History } from '../parts/history.tsx'
+import { to } from '../route.ts'
+import { session } from '../session.ts'
+import { number } from '../times.ts'
+import { states, type Finding, type QueueStats, type State, type Worker } from '../types.ts'
+import { QueueTable, useQueues } from './queues.tsx'
+
+export function Overview() {
+  const loaded = useQueues()
+  const who = session.value
+  const seesAll = who !== null && who !== 'needed' && who.queues === null
+  return (
+    <>
+      <h1>Overview</h1>
+      <Show loaded={loaded}>
+        {(all) => (
+          <>
+            <Totals queues={[...all.stats.values()]} />
+            <History />
+            <Section title="Queues" aside={<a href={to(['queues'])}>All queues</a>}>
+              <QueueTable all={all} reload={loaded.reload} most={12} />
+            </Section>
+            <Section title="Workers" aside={<a href={to(['fleet'])}>All workers</a>}>
+              <WorkersNow workers={all.workers} />
+            </Section>
+          </>
+        )}
+      </Show>
+      {seesAll && <Doctor />}
+    </>
+  )
+}
+
+function Totals({ queues }: { readonly queues: readonly QueueStats[] }) {
+  const total = (state: State): number =>
+    queues.reduce((sum, { counts }) => sum + (counts[state] ?? 0), 0)
+  return (
+    <ul class="totals">
+      {states.map((state) => (
+        <li key={state}>
+          <a href={to(['jobs'], { state })}>
+            <span class="big">{number(total(state))}</span>
+            <Badge state={state} />
+          </a>
+        </li>
+      ))}
+    </ul>
+  )
+}
+
+function WorkersNow({ workers }: { readonly workers: readonly Worker[] }) {
+  const running = workers.filter(({ state }) => state === 'running')
+  if (running.length === 0)
+    return (
+      <Empty>
+        No worker runs. Start one with <code>errand worker</code>.
+      </Empty>
+    )
+  return (
+    <Table label="Workers" head={['Worker', 'Queues', 'Running', 'Seen']}>
+      {running.slice(0, 10).map((worker) => (
+        <tr key={worker.id}>
+          <td>
+            <Name text={`${worker.host} · ${worker.pid}`} />
+          </td>
+          <td>
+            <Name text={worker.queues.join(', ')} />
+          </td>
+          <td>
+            {worker.running.length} of {worker.slots}
+          </td>
+          <td>
+            <Time at={worker.lastSeenAt} />
+          </td>
+        </tr>
+      ))}
+    </Table>
+  )
+}
+
+function Doctor() {
+  const findings = useData(
+    'doctor',
+    (signal) => call<{ findings: readonly Finding[] }>('GET', 'v1/doctor', { signal }),
+    { on: () => false, everyMs: 0 },
+  )
+  const again = (
+    <button type="button" class="plain" onClick={findings.reload}>
+      Look again
+    </button>
+  )
+  return (
+    <Section title="Doctor" aside={again}>
+      {findings.data === undefined && findings.error === null && (
+        <p class="hush">Examining the store, the workers and the jobs…</p>
+      )}
+      <Show loaded={findings} quiet>
+        {({ findings: all }) => {
+          const bad = all.filter(({ status }) => status !== 'ok')
+          if (bad.length === 0) return <p>All {all.length} checks are well.</p>
+          return (
+            <ul class="findings">
+              {bad.map((finding, index) => (
+                <li key={index} class={`is-${finding.status}`}>
+                  <strong>{finding.check}</strong> {finding.text}
+                  {finding.advice !== undefined && <p class="hush">{finding.advice}</p>}
+                </li>
+              ))}
+            </ul>
+          )
+        }}
+      </Show>
+    </Section>
+  )
+}

@@ -1,0 +1,37 @@
+/** Who looks, and what they may do. */
+import { signal } from '@preact/signals'
+import { call, Problem } from './api.ts'
+import { unfollow } from './stream.ts'
+import type { Scope, Session } from './types.ts'
+
+/** `needed` asks for a token; null is not known yet. */
+export const session = signal<Session | 'needed' | null>(null)
+
+/** Why nothing can be said of the session: the manager is away. */
+export const sessionError = signal<string | null>(null)
+
+export async function readSession(): Promise<void> {
+  try {
+    sessionError.value = null
+    session.value = await call<Session>('GET', 'v1/session')
+  } catch (error) {
+    if (error instanceof Problem && error.status === 401) session.value = 'needed'
+    else sessionError.value = error instanceof Error ? error.message : String(error)
+  }
+}
+
+/** Rejects with a `Problem` for a token that is not known. */
+export async function signIn(token: string): Promise<void> {
+  session.value = await call<Session>('POST', 'v1/session', { body: { token } })
+}
+
+export async function signOut(): Promise<void> {
+  await call('DELETE', 'v1/session').catch(() => undefined)
+  unfollow()
+  session.value = 'needed'
+}
+
+export function may(scope: Scope): boolean {
+  const who = session.value
+  return who !== null && who !== 'needed' && who.scopes.includes(scope)
+}
