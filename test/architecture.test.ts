@@ -37,12 +37,13 @@ const allowedParts: Readonly<Record<string, readonly string[] | 'anything'>> = {
   app: ground,
   loops: ground,
   client: [...ground, 'app', 'loops'],
-  singleton: [...ground, 'app', 'loops'],
-  keeper: [...ground, 'app', 'loops'],
-  worker: [...ground, 'app', 'loops', 'client', 'keeper'],
+  singleton: [...ground, 'app', 'loops', 'flows'],
+  flows: [...ground, 'app', 'loops', 'client'],
+  keeper: [...ground, 'app', 'loops', 'flows'],
+  worker: [...ground, 'app', 'loops', 'client', 'keeper', 'flows'],
   fleet: [...ground, 'app', 'loops', 'client', 'keeper', 'worker'],
-  manager: [...ground, 'app', 'loops', 'client', 'keeper'],
-  sources: [...ground, 'app', 'loops', 'client', 'keeper'],
+  manager: [...ground, 'app', 'loops', 'client', 'keeper', 'flows'],
+  sources: [...ground, 'app', 'loops', 'client', 'keeper', 'flows'],
   stores: ['core', 'store'],
   'stores/memory': ['core', 'store', 'stores'],
   'stores/sqlite': ['core', 'store', 'stores'],
@@ -54,14 +55,29 @@ const allowedParts: Readonly<Record<string, readonly string[] | 'anything'>> = {
 }
 
 /** Files directly in `src/` join the parts for users, and may import each other. */
-const allowedAtTop: readonly string[] = [...ground, 'app', 'client', 'worker', 'singleton', 'loops']
+const allowedAtTop: readonly string[] = [
+  ...ground,
+  'app',
+  'client',
+  'keeper',
+  'worker',
+  'fleet',
+  'singleton',
+  'loops',
+  'flows',
+  'sources',
+]
 
-/** The database clients, each of which belongs to one store. */
+/** The clients of servers, each of which belongs to one part. */
 const peers: Readonly<Record<string, string>> = {
   'node:sqlite': 'stores/sqlite',
   'better-sqlite3': 'stores/sqlite',
   pg: 'stores/postgres',
   ioredis: 'stores/redis',
+  amqplib: 'sources',
+  '@aws-sdk/client-sqs': 'sources',
+  '@nats-io/jetstream': 'sources',
+  '@nats-io/transport-node': 'sources',
 }
 
 /** What the core may import from outside: pure functions and types only. */
@@ -94,6 +110,10 @@ const files = [...filesUnder('src'), ...filesUnder('test')]
 const tests = files.filter(({ path }) => path.startsWith('test/') || isTest(path))
 const sources = files.filter(({ path }) => path.startsWith('src/') && !isTest(path))
 const core = sources.filter(({ path }) => partOf(path) === 'core')
+/** The planned times of schedules, which every process must find the same. */
+const ticks = sources.filter(({ path }) =>
+  /^src\/flows\/schedules\/(?:calendar|cron|ticks|wall-times|when|zone)\.ts$/.test(path),
+)
 
 test('every file of src belongs to a part that the layout knows', () => {
   assertNone(
@@ -207,14 +227,15 @@ test('the core imports no package but pure ones, and from Node only hashing', ()
   )
 })
 
-test('the core reads no clock and no randomness, and sets no timer', () => {
+test('the core and the ticks of schedules read no clock and no randomness, and set no timer', () => {
+  assert.equal(ticks.length, 6)
   assertNone(
-    core
+    [...core, ...ticks]
       .filter(({ path }) => path !== timers)
       .flatMap((file) =>
         linesMatching(withoutComments(file.text), impureInCore).map(
           ({ line, match }) =>
-            `${file.path}:${line}: '${match}' in the core; pass in now, random or an answer`,
+            `${file.path}:${line}: '${match}' in pure code; pass in now, random or an answer`,
         ),
       ),
   )

@@ -1,6 +1,6 @@
 /**
- * Every example runs as it is told in it, and prints what it says at its end. One with a line `// Needs: postgres` or `// Needs: redis` gets
- * a server, at DATABASE_URL or REDIS_URL.
+ * Every example runs as it is told in it, and prints what it says at its end. One with a line `// Needs: postgres`, `redis` or `rabbitmq` gets
+ * a server, at DATABASE_URL, REDIS_URL or RABBITMQ_URL.
  */
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
@@ -40,7 +40,7 @@ suite('examples', { concurrency: 2 }, () => {
 })
 
 function needOf(text: string): Need | null {
-  const [, need] = /^\/\/ Needs: (postgres|redis)$/m.exec(text) ?? []
+  const [, need] = /^\/\/ Needs: (postgres|redis|rabbitmq)$/m.exec(text) ?? []
   return (need ?? null) as Need | null
 }
 

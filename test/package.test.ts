@@ -63,7 +63,13 @@ suite('the package', () => {
     const others = files
       .map(({ path }) => path)
       .filter((path) => !/^dist\/.*\.(?:js|d\.ts)$/.test(path) || path.includes('.test'))
-    assert.deepEqual(others.toSorted(), ['LICENSE', 'README.md', 'package.json'])
+    assert.deepEqual(others.toSorted(), [
+      'LICENSE',
+      'README.md',
+      'monitoring/alerts.yml',
+      'monitoring/grafana-board.json',
+      'package.json',
+    ])
   })
 
   test('its types hold in a project of TypeScript', async () => {
@@ -115,6 +121,7 @@ async function build(): Promise<void> {
   mkdirSync(built)
   for (const file of ['package.json', 'README.md', 'LICENSE'])
     cpSync(join(root, file), join(built, file))
+  cpSync(join(root, 'monitoring'), join(built, 'monitoring'), { recursive: true })
   await run(
     process.execPath,
     [tsc, '-p', 'tsconfig.build.json', '--outDir', join(built, 'dist')],

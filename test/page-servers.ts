@@ -1,8 +1,9 @@
-/** Servers for programs of pages and examples, which find them as programs do: by `DATABASE_URL` and `REDIS_URL`. */
+/** Servers for programs of pages and examples, which find them as programs do: by `DATABASE_URL`, `REDIS_URL` and `RABBITMQ_URL`. */
 import { findPostgres, query } from './postgres-server.ts'
+import { findRabbitmq } from './rabbitmq-server.ts'
 import { findRedis } from './redis-server.ts'
 
-export type Need = 'postgres' | 'redis'
+export type Need = 'postgres' | 'redis' | 'rabbitmq'
 
 export interface PageServers {
   /** What to add to the environment of a program. */
@@ -30,9 +31,15 @@ export async function pageServers(needs: ReadonlySet<Need>): Promise<PageServers
     env['REDIS_URL'] = `${redis.url}/15`
     stops.push(() => redis.stop())
   }
+  const rabbitmq = needs.has('rabbitmq') ? await findRabbitmq() : null
+  if (rabbitmq !== null) {
+    env['RABBITMQ_URL'] = rabbitmq.url
+    stops.push(() => rabbitmq.stop())
+  }
+  const found = { postgres, redis, rabbitmq }
   return {
     env,
-    has: (need) => (need === 'postgres' ? postgres : redis) !== null,
+    has: (need) => found[need] !== null,
     stop: async () => {
       for (const stop of stops) await stop()
     },

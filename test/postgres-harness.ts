@@ -28,33 +28,40 @@ const spoiling: Readonly<Record<Spoiled, string>> = {
 export interface PostgresHarness extends TransactionHarness {
   /** The schema of the file. */
   readonly schema: string
+  /** The same, with stores on one pool: a new connection has to read and plan all functions anew. */
+  readonly onPool: TransactionHarness
   close(): Promise<void>
 }
 
 let schemas = 0
 
-/** A harness on a server; `through` is the URL that stores use, when it leads through a pooler. */
+interface HarnessOptions extends PostgresOptions {
+  /** The URL that stores use, when it leads through a pooler. */
+  readonly through?: string
+}
+
+/** A harness on a server. */
 export async function postgresHarness(
   url: string,
-  options: PostgresOptions & { readonly through?: string } = {},
+  options: HarnessOptions = {},
 ): Promise<PostgresHarness> {
   const { through = url, ...storeOptions } = options
   const schema = `errand_test_${process.pid}_${(schemas += 1)}`
   const own = (sql: string): string =>
     sql.replaceAll("'errand.'", `'${schema}'`).replaceAll('errand.', `${schema}.`)
   const pool = new pg.Pool({ connectionString: url, max: 2 })
-  pool.on('error', () => {})
+  const shared = new pg.Pool({ connectionString: through, max: 10 })
+  for (const one of [pool, shared]) one.on('error', () => {})
   const first = postgres(url, { schema })
   await first.setup()
   await first.close()
   await pool.query(own(SET_UP))
-  return {
-    schema,
+  const on = (place: string | pg.Pool): TransactionHarness => ({
     async create() {
       await pool.query(own(EMPTY))
       const stores: Store[] = []
       const open = (): Store => {
-        const store = postgres(through, { schema, ...storeOptions })
+        const store = postgres(place, { schema, ...storeOptions })
         stores.push(store)
         return store
       }
@@ -84,7 +91,13 @@ export async function postgresHarness(
         },
       }
     },
+  })
+  return {
+    schema,
+    ...on(through),
+    onPool: on(shared),
     async close() {
+      await shared.end()
       await pool.query(`DROP SCHEMA ${schema} CASCADE`)
       await pool.end()
     },

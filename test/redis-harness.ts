@@ -1,18 +1,23 @@
 /** Stores on a server or cluster of Redis for the conformance suite: each rule under a prefix of its own, with time that stands still. */
 import { Cluster, Redis } from 'ioredis'
 import { packId } from '../src/stores/redis/ids.ts'
-import { redis } from '../src/stores/redis/index.ts'
+import { redis, type RedisClient } from '../src/stores/redis/index.ts'
 import type { Store } from '../src/store/store.ts'
 import type { Spoiled, StoreHarness } from '../src/testing/conformance/index.ts'
 
 let made = 0
 
-/** Makes stores on nodes; more than one URL names a cluster. */
-export function redisHarness(urls: readonly string[], partitions = 1): StoreHarness {
+/** Makes stores on nodes; more than one URL names a cluster. With a client, which the caller ends, all of them are on it. */
+export function redisHarness(
+  urls: readonly string[],
+  partitions = 1,
+  shared: Redis | Cluster | null = null,
+): StoreHarness {
   return {
     async create() {
       const prefix = `test-${process.pid}-${made++}`
-      const client = clientOf(urls)
+      const client = shared ?? clientOf(urls)
+      const onClient = shared as unknown as RedisClient | null
       const roots = Array.from({ length: partitions }, (_, n) => `{${prefix}:${n}}:`)
       let now = Date.now()
       const setClocks = async (): Promise<void> => {
@@ -21,7 +26,7 @@ export function redisHarness(urls: readonly string[], partitions = 1): StoreHarn
       await setClocks()
       const stores: Store[] = []
       const open = (): Store => {
-        const store = redis(urls, { prefix, partitions, testClock: true })
+        const store = redis(onClient ?? urls, { prefix, partitions, testClock: true })
         stores.push(store)
         return store
       }
@@ -36,7 +41,7 @@ export function redisHarness(urls: readonly string[], partitions = 1): StoreHarn
         dispose: async () => {
           for (const store of stores) await store.close()
           await removeAll(client, prefix)
-          client.disconnect()
+          if (client !== shared) client.disconnect()
         },
       }
     },
@@ -80,7 +85,8 @@ function withField(line: string | undefined, at: number, value: string): string 
   return all.join('\t')
 }
 
-function clientOf(urls: readonly string[]): Redis | Cluster {
+/** A client of one node, or of a cluster. */
+export function clientOf(urls: readonly string[]): Redis | Cluster {
   const [url = ''] = urls
   if (urls.length === 1) return new Redis(url)
   return new Cluster(urls.map((node) => ({ host: '127.0.0.1', port: Number(new URL(node).port) })))
@@ -90,7 +96,10 @@ async function removeAll(client: Redis | Cluster, prefix: string): Promise<void>
   const nodes = client instanceof Cluster ? client.nodes('master') : [client]
   for (const node of nodes) {
     for await (const keys of node.scanStream({ match: `{${prefix}:*`, count: 1_000 })) {
-      for (const key of keys as string[]) await node.del(key)
+      const removal = node.pipeline()
+      // A call for each key: those of one call would have to be in one slot.
+      for (const key of keys as string[]) removal.unlink(key)
+      await removal.exec()
     }
   }
 }

@@ -9,6 +9,7 @@ import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
 import test from 'node:test'
+import { endsWithThis } from './ends.ts'
 
 /** A process that a test started: it may be killed, and started again on the same port and folder. */
 export interface Started {
@@ -75,11 +76,6 @@ export function onPath(name: string): string | null {
   return folders.map((folder) => join(folder, name)).find((path) => existsSync(path)) ?? null
 }
 
-const ours = new Set<OwnProcess>()
-process.once('exit', () => {
-  for (const one of ours) void one.end('SIGKILL')
-})
-
 /** A server in a process of its own, which ends with the tests at the latest. */
 export class OwnProcess {
   readonly #command: string
@@ -91,7 +87,6 @@ export class OwnProcess {
     this.#command = command
     this.#args = args
     this.#options = options
-    ours.add(this)
   }
 
   get pid(): number | null {
@@ -104,7 +99,8 @@ export class OwnProcess {
   }
 
   start(): void {
-    this.#child = spawn(this.#command, this.#args, { stdio: 'ignore', ...this.#options })
+    const options = { stdio: 'ignore', ...this.#options } as const
+    this.#child = endsWithThis(spawn(this.#command, this.#args, options))
     this.#child.unref()
   }
 

@@ -139,6 +139,42 @@ test('a database client that does not load from its bundle is to be left out of 
   assert.match(stdout, /^missing-peer errand\/postgres .*Dynamic require.*mark pg as external/)
 })
 
+test('isolated tasks of a bundle run from entries of their own, if errand is left out', async () => {
+  writeFileSync(join(folder, 'handler.ts'), 'export const run = () => process.pid')
+  const contents = `
+    import { createErrand, task } from 'errand'
+    import { memory } from 'errand/memory'
+    const module = new URL('./handler.mjs', import.meta.url)
+    const tasks = ['thread', 'process'].map((kind) =>
+      task({ name: kind, run: { module, export: 'run' }, isolate: kind }))
+    const errand = createErrand({ store: memory(), tasks })
+    await errand.worker().start().catch(({ code, message }) => { console.log(code, message); process.exit() })
+    for (const { name } of tasks) {
+      const job = await errand.enqueue(name)
+      console.log(name, (await job.result({ timeout: '30s' })) === process.pid)
+    }
+    await errand.close()`
+  const printed = async (name: string, more: esbuild.BuildOptions): Promise<string> => {
+    const { outputFiles } = await esbuild.build({
+      ...given('esm'),
+      ...more,
+      stdin: { contents, resolveDir: folder },
+      write: false,
+    })
+    const file = join(folder, `${name}.mjs`)
+    writeFileSync(file, outputFiles[0]?.text ?? '')
+    return (await promisify(execFile)(process.execPath, [file], { timeout: 60_000 })).stdout
+  }
+  await esbuild.build({
+    ...given('esm'),
+    entryPoints: [join(folder, 'handler.ts')],
+    outfile: join(folder, 'handler.mjs'),
+  })
+  const left = await printed('isolated-left', { packages: 'external' })
+  assert.equal(left, 'thread true\nprocess false\n')
+  assert.match(await printed('isolated-in', {}), /^no-thread thread cannot be isolated: .*bundle/)
+})
+
 interface Expected {
   readonly renewer: Printed['renewer']
   readonly says: RegExp
@@ -174,7 +210,10 @@ async function run(
     renewer,
     singleton: 'succeeded',
   } satisfies Printed)
-  const warned = ran.stderr.split('\n').filter((line) => line.includes('ErrandWarning'))
+  // A thread that cannot start may be told of as a part that failed, too.
+  const warned = ran.stderr
+    .split('\n')
+    .filter((line) => line.includes('ErrandWarning') && !line.includes(' The part '))
   assert.match(warned.join(' '), says)
   assert.equal(warned.length, renewer === 'thread' ? 0 : 2, ran.stderr)
   assert.match(readFileSync(`${own}.evaluated`, 'utf8'), loads, 'a thread ran the program')

@@ -10,11 +10,12 @@ import { canStartRedis, startCluster, type RedisServer } from '../redis-server.t
 import { tcpProxy, type TcpProxy } from '../tcp-proxy.ts'
 import { asked } from './asked.ts'
 import { becomesWhole, failOver } from './fail-over.ts'
+import { startManager } from './manager-process.ts'
 import { moveSlot } from './moves.ts'
 import { whole, type Random } from './random.ts'
 
 /** Stores that a run can make for itself. */
-export const ownStores = ['sqlite', 'postgres', 'redis', 'redis-cluster'] as const
+export const ownStores = ['sqlite', 'postgres', 'redis', 'redis-cluster', 'http'] as const
 export type OwnStore = (typeof ownStores)[number]
 
 /** How Redis keeps its file: one that syncs each second can lose the last, so that its server is left alone. */
@@ -78,6 +79,8 @@ export async function prepare(store: string, aof: Aof, folder: string): Promise<
       return redisGround(aof)
     case 'redis-cluster':
       return clusterGround()
+    case 'http':
+      return managerGround(join(folder, 'jobs.db'))
   }
 }
 
@@ -228,6 +231,27 @@ async function clusterGround(): Promise<Ground> {
     isHeld: null,
     isLossy: true,
     close: () => cluster.stop(),
+  }
+}
+
+/** A manager before a file: it is killed and started again, the file is left alone. */
+async function managerGround(file: string): Promise<Ground> {
+  const manager = await startManager(`sqlite:${file}`)
+  const proxies: TcpProxy[] = []
+  const way = (): Promise<Way> => proxied(manager.url, manager.port, proxies)
+  const { url } = await way()
+  return {
+    ...untouched(url),
+    way,
+    async restart(random, down) {
+      await manager.end(random() < 0.7 ? 'SIGKILL' : 'SIGTERM')
+      await down()
+      await manager.start()
+    },
+    close: async () => {
+      await Promise.all(proxies.map((proxy) => proxy.close()))
+      await manager.end('SIGKILL')
+    },
   }
 }
 

@@ -56,9 +56,9 @@ export interface Stage {
 
 /**
  * Strikes until the signal aborts; resolves when everybody is back. Each misfortune that the ground offers comes once before chance
- * decides, so that a short run sees them all.
+ * decides, until `late` aborts, so that a short run on a slow machine sees them all.
  */
-export async function strike(stage: Stage, signal: AbortSignal): Promise<void> {
+export async function strike(stage: Stage, signal: AbortSignal, late: AbortSignal): Promise<void> {
   const { fleet, random, only } = stage
   const absences: Promise<void>[] = []
   let restart: Promise<void> | null = null
@@ -66,7 +66,8 @@ export async function strike(stage: Stage, signal: AbortSignal): Promise<void> {
     ({ kind }) => isOffered(kind, stage) && (only?.includes(kind) ?? true),
   )
   const owed = inAnyOrder(random, offered)
-  while (await pause(between(random, pauseMs.from, pauseMs.to), signal)) {
+  const next = (): number => between(random, pauseMs.from, pauseMs.to)
+  while (await pause(next(), owed.length > 0 ? late : signal)) {
     const drawn = owed.pop()
     const { kind } = drawn ?? weighted(random, offered)
     const absentMs = stage.leaseMs * between(random, absentLeases.from, absentLeases.to)

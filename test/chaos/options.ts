@@ -28,7 +28,8 @@ export function leastFlag(name: keyof Least): string {
 const leastFlags = leastNames.map((name) => ({ name, flag: leastFlag(name) }))
 
 export const usage = `npm run chaos -- --store <store> [options]
-  --store <store>      sqlite, postgres, redis or redis-cluster for one of the run's own, whose server suffers too;
+  --store <store>      sqlite, postgres, redis or redis-cluster for one of the run's own, whose server suffers too; http for
+                       a manager of its own before a file, which suffers as a server does;
                        or the URL of an empty one, whose server is left alone
   --minutes <n>        how long jobs flow in (10)
   --seed <text>        what befalls the processes and what they enqueue follows from it (1)

@@ -18,8 +18,14 @@ import { paceOf, type Pace } from './rescues.ts'
 const crew = { producer: 2, worker: 6 } as const
 const leaseMs = { from: 2_000, to: 3_000 } as const
 
-/** Bounds of the start, of the drain, and of the end of a process that was asked to end. */
-const bounds = { startMs: 60_000, drainMs: 180_000, endMs: 15_000, lookMs: 200 } as const
+/** Bounds of the start, of misfortunes that have not come in time, of the drain, and of the end of a process that was asked to end. */
+const bounds = {
+  startMs: 60_000,
+  owedMs: 60_000,
+  drainMs: 180_000,
+  endMs: 15_000,
+  lookMs: 200,
+} as const
 
 export interface Ran {
   readonly jobs: readonly StoredJob[]
@@ -63,7 +69,8 @@ async function under(store: Store, ground: Ground, options: Options, folder: str
     for (const place of [...places.producer, ...places.worker]) fleet.start(place)
     await staffed(fleet)
     const stage = { fleet, ground, ledger, leaseMs: lease, random, only: options.only }
-    await strike(stage, AbortSignal.timeout(Math.round(options.minutes * 60_000)))
+    const ms = Math.round(options.minutes * 60_000)
+    await strike(stage, AbortSignal.timeout(ms), AbortSignal.timeout(ms + bounds.owedMs))
     fleet.close()
     await fleet.end('producer', bounds.endMs)
     for (const place of places.worker) if (!fleet.isTaken(place)) fleet.start(place)

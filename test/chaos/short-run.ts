@@ -5,6 +5,7 @@ import { chmod, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import { endsWithThis } from '../ends.ts'
 import { leastNames, type Least } from './least.ts'
 import { leastFlag } from './options.ts'
 import { isFull } from '../full.ts'
@@ -12,8 +13,8 @@ import { isFull } from '../full.ts'
 const main = join(import.meta.dirname, 'main.ts')
 
 /** How long jobs flow in. */
-const runSeconds = 20
-const sabotageSeconds = 10
+const runSeconds = isFull ? 60 : 8
+const sabotageSeconds = 8
 
 export interface Ended {
   readonly code: number
@@ -24,11 +25,15 @@ export interface Ended {
  * Makes the tests of one store: a run that must be clean, and one that must find out a store that believes stale workers, which says
  * more of the run than of the store, so that SQLite's is enough for every day.
  */
-export function testShortRuns(store: readonly string[], least: Partial<Least>): void {
+export function testShortRuns(
+  store: readonly string[],
+  least: Partial<Least>,
+  seconds: number = runSeconds,
+): void {
   const asked = ['--store', ...store]
 
   test(`a short run on ${store[0]} loses nothing and does nothing twice`, async () => {
-    const { code, output } = await run(...asked, ...minutes(runSeconds), ...flagsOf(least))
+    const { code, output } = await run(...asked, ...minutes(seconds), ...flagsOf(least))
     assert.equal(code, 0, output)
     assert.match(output, /seed 1: clean/)
   })
@@ -62,6 +67,8 @@ export async function run(...args: readonly string[]): Promise<Ended> {
   for (const stream of [child.stdout, child.stderr]) {
     stream.setEncoding('utf8').on('data', (text: string) => (output += text))
   }
+  // It ends its own processes, when it is asked to.
+  endsWithThis(child, 'SIGTERM')
   const code = await new Promise<number>((resolve) =>
     child.once('close', (ended) => resolve(ended ?? -1)),
   )

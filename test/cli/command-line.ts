@@ -5,6 +5,7 @@ import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import type { TestContext } from 'node:test'
+import { endsWithThis } from '../ends.ts'
 
 export const root = resolve(import.meta.dirname, '../..')
 
@@ -25,9 +26,14 @@ interface RunOptions {
 
 /** A command that runs. */
 export interface Running {
+  readonly pid: number
   readonly kill: (signal: NodeJS.Signals) => void
   /** Resolves once stdout has shown a text. Rejects when it ends before. */
   readonly shown: (wanted: string) => Promise<void>
+  /** What it has written to stdout so far. */
+  readonly written: () => string
+  /** Closes the pipes that its output goes to. */
+  readonly deafen: () => void
   readonly ended: Promise<Ended>
 }
 
@@ -46,7 +52,7 @@ export function startNode(
   args: readonly string[],
   { cwd, env = {}, input = '' }: RunOptions,
 ): Running {
-  const child = spawn(process.execPath, args, { cwd, env: cleanEnvironment(env) })
+  const child = endsWithThis(spawn(process.execPath, args, { cwd, env: cleanEnvironment(env) }))
   const late = setTimeout(() => child.kill('SIGKILL'), mostMs)
   const written = { stdout: '', stderr: '' }
   const looks = new Set<() => void>()
@@ -74,7 +80,17 @@ export function startNode(
     })
     await Promise.race([seen, tooLate])
   }
-  return { kill: (signal) => void child.kill(signal), shown, ended }
+  return {
+    pid: child.pid ?? 0,
+    kill: (signal) => void child.kill(signal),
+    shown,
+    written: () => written.stdout,
+    deafen: () => {
+      child.stdout.destroy()
+      child.stderr.destroy()
+    },
+    ended,
+  }
 }
 
 /** Makes a folder with the given files, in which `errand` and `zod` can be imported. */

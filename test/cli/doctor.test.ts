@@ -113,6 +113,7 @@ test('jobs and queues that need somebody are warned of, which is no failure', as
     running: [],
     startedAt: 0,
     lastSeenAt: 0,
+    schedules: null,
     stopped: false,
   })
   await app.enqueue(stranger, undefined, { queue: 'lonely' })

@@ -1,6 +1,6 @@
 /** `errand run` and `errand check`, as programs see them. */
 import assert from 'node:assert/strict'
-import { spawn } from 'node:child_process'
+import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -40,6 +40,9 @@ interface Ended {
   readonly err: string
 }
 
+const started = new Set<ChildProcess>()
+after(() => started.forEach((child) => child.kill('SIGKILL')))
+
 /** Starts the command line; `ready` resolves at its first line. */
 function start(
   args: readonly string[],
@@ -54,6 +57,7 @@ function start(
     cwd: folder,
     env: { ...process.env, ERRAND_LOG_LEVEL: 'silent', ...env },
   })
+  started.add(child)
   let [out, err] = ['', '']
   child.stdout.setEncoding('utf8').on('data', (text: string) => (out += text))
   child.stderr.setEncoding('utf8').on('data', (text: string) => (err += text))

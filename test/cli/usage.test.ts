@@ -187,9 +187,9 @@ const badUses: Readonly<
     config: configText,
     says: /abc is no id of a job/,
   },
-  'a store that is not built in': {
+  'a manager by a URL with a password': {
     args: ['jobs', 'list', '--store', 'https://me:secret@manager/jobs'],
-    says: /HTTP store is not built in yet/,
+    says: /takes no user and password in its URL: put a token in ERRAND_TOKEN/,
   },
   'a store without a scheme': {
     args: ['jobs', 'list', '--store', 'errand.db'],

@@ -24,6 +24,20 @@ async function withWorker(
   return { cwd, worker }
 }
 
+test('a worker whose log nobody reads any more stops as if its terminal was closed', async (context) => {
+  const { cwd, worker } = await withWorker(context)
+  worker.deafen()
+  const { code } = await errand(['enqueue', 'add', '{"a":1,"b":2}', '--wait'], { cwd })
+  assert.equal(code, 0)
+  assert.equal((await worker.ended).code, 0)
+  const { stdout } = await errand(['workers', '--json'], { cwd })
+  const workers = JSON.parse(stdout) as { readonly state: string }[]
+  assert.deepEqual(
+    workers.map(({ state }) => state),
+    ['stopped'],
+  )
+})
+
 test('--wait prints the result as JSON', async (context) => {
   const { cwd } = await withWorker(context)
   const { code, stdout, stderr } = await errand(['enqueue', 'add', '{"a":1,"b":2}', '--wait'], {

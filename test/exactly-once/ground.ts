@@ -12,6 +12,8 @@ export interface Ground {
   readonly url: string
   /** The rows that handlers wrote, by table. */
   readonly effects: () => Promise<EffectsByTable>
+  /** Whether others can write now: on a file nobody can while a process that stands still holds it. */
+  readonly isFree: () => boolean
   /** What only a server shows and does; null on a file. */
   readonly server: Server | null
   readonly close: () => Promise<void>
@@ -35,8 +37,21 @@ export async function sqliteGround(folder: string): Promise<Ground> {
       read(
         async (table) => own.prepare(`SELECT id, token FROM ${table}`).all() as unknown as Raw[],
       ),
+    isFree: () => canWrite(path),
     server: null,
     close: async () => own.close(),
+  }
+}
+
+function canWrite(path: string): boolean {
+  const other = new DatabaseSync(path, { timeout: 1_000 })
+  try {
+    other.exec('BEGIN IMMEDIATE; ROLLBACK')
+    return true
+  } catch {
+    return false
+  } finally {
+    other.close()
   }
 }
 
@@ -51,6 +66,7 @@ export async function postgresGround(): Promise<Ground> {
     url: server.url,
     effects: async () =>
       read(async (table) => (await run(`SELECT id, token FROM ${table}`)) as unknown as Raw[]),
+    isFree: () => true,
     server: {
       run,
       isLongOver: async (id) => {

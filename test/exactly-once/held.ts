@@ -2,12 +2,13 @@
 import pg from 'pg'
 import { createErrand, task } from '../../src/index.ts'
 import type { Server } from './ground.ts'
-import { leaseMs } from './part.ts'
 import { comes } from './processes.ts'
 import { openStore } from './store.ts'
 
-const heldS = 5
+const heldS = 8
 const others = 10
+/** The lease of the other jobs, in ms. */
+export const leaseMs = 4_000
 
 /** How long ago the lease of another job was renewed for the last time, at most, in ms. */
 const SILENCE = `SELECT max(errand.now_ms() + $1 - until) AS silence FROM (
@@ -55,26 +56,29 @@ export async function longestSilence(url: string, server: Server): Promise<Held>
     lease: leaseMs,
     slots: others + 1,
   })
-  const worker = errand.worker()
-  await worker.start()
-  const ids = await errand.enqueueMany(
-    Array.from({ length: others }, () => [waits, undefined] as const),
-  )
-  await comes('the others to run', async () => running >= others)
-  const job = await errand.enqueue(holds, undefined)
   let silenceMs = 0
-  await comes('the transaction to end', async () => {
-    const [row] = await server.run(SILENCE, [leaseMs])
-    silenceMs = Math.max(silenceMs, Number(row?.['silence'] ?? 0))
-    return heldMs !== null
-  })
-  release()
-  await comes('all to be completed', async () => {
-    const jobs = await errand.store.get([job.id, ...ids.map(({ id }) => id)])
-    return jobs.every((one) => one?.state === 'completed')
-  })
-  await worker.stop()
-  await errand.close()
-  await client.end()
+  try {
+    const worker = errand.worker()
+    await worker.start()
+    const ids = await errand.enqueueMany(
+      Array.from({ length: others }, () => [waits, undefined] as const),
+    )
+    await comes('the others to run', async () => running >= others)
+    const job = await errand.enqueue(holds, undefined)
+    await comes('the transaction to end', async () => {
+      const [row] = await server.run(SILENCE, [leaseMs])
+      silenceMs = Math.max(silenceMs, Number(row?.['silence'] ?? 0))
+      return heldMs !== null
+    })
+    release()
+    await comes('all to be completed', async () => {
+      const jobs = await errand.store.get([job.id, ...ids.map(({ id }) => id)])
+      return jobs.every((one) => one?.state === 'completed')
+    })
+  } finally {
+    release()
+    await errand.close()
+    await client.end()
+  }
   return { heldMs: heldMs ?? NaN, silenceMs, lost }
 }

@@ -1,6 +1,7 @@
 /** The worker processes of a run. */
 import { fork, type ChildProcess } from 'node:child_process'
 import { join } from 'node:path'
+import { endsWithThis } from '../ends.ts'
 import type { Order, Part, Report } from './part.ts'
 
 /** Longer than anything that a process is waited for. */
@@ -32,9 +33,7 @@ export class Member {
       })
     })
     // A director that fails leaves nothing behind.
-    const kill = (): void => void this.#child.kill('SIGKILL')
-    process.once('exit', kill)
-    void this.#ended.then(() => process.removeListener('exit', kill))
+    endsWithThis(this.#child)
   }
 
   get refusals(): number {

@@ -32,7 +32,7 @@ const jobsPerProcess = 6
 /** Kills so many processes at a place. */
 export async function killed(place: Place, options: TrialOptions): Promise<Result> {
   const { ground, cuts, slots } = options
-  const trial = new Trial(ground)
+  await using trial = new Trial(ground)
   let left = cuts
   const lane = async (): Promise<void> => {
     while (left > 0) {
@@ -44,7 +44,7 @@ export async function killed(place: Place, options: TrialOptions): Promise<Resul
     }
   }
   await Promise.all(Array.from({ length: options.processes }, lane))
-  return trial.finish(`killed ${place}`, cuts, slots)
+  return await trial.finish(`killed ${place}`, options)
 }
 
 /** What happens while a process stands still. */
@@ -63,7 +63,7 @@ export async function stopped(
   options: TrialOptions,
 ): Promise<Result> {
   const { ground, cuts } = options
-  const trial = new Trial(ground)
+  await using trial = new Trial(ground)
   for (let left = cuts; left > 0;) {
     const count = Math.min(left, ground.server === null ? 1 : options.processes)
     left -= count
@@ -72,7 +72,7 @@ export async function stopped(
       Array.from({ length: count }, async () => {
         const member = trial.start(1, { place, how: 'stop', on: 1 })
         const { id } = await member.told(`a handler ${place}`, isAt)
-        member.signal('SIGSTOP')
+        await standStill(member, ground)
         return { member, id }
       }),
     )
@@ -96,7 +96,17 @@ export async function stopped(
     )
     await Promise.all([other, ...stopping.map(({ member }) => member)].map((one) => one.stop()))
   }
-  return trial.finish(`stopped ${place}, ${meanwhile}`, cuts, 1)
+  return await trial.finish(`stopped ${place}, ${meanwhile}`, { ...options, slots: 1 })
+}
+
+/** Stops a process, but not in the middle of a write of its own, such as of its heartbeat. */
+async function standStill(member: Member, ground: Ground): Promise<void> {
+  for (;;) {
+    member.signal('SIGSTOP')
+    if (ground.isFree()) return
+    member.signal('SIGCONT')
+    await new Promise((resolve) => setTimeout(resolve, 20))
+  }
 }
 
 class Trial {
@@ -127,9 +137,15 @@ class Trial {
     return this.#errand.store.get(ids)
   }
 
-  /** Lets two processes finish what is left, and counts. */
-  async finish(what: string, cuts: number, slots: number): Promise<Result> {
-    const last = [this.start(slots, null), this.start(slots, null)]
+  /** Ends what a trial that failed has left. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const member of this.#members) member.signal('SIGKILL')
+    await this.#errand.close()
+  }
+
+  /** Lets others finish what is left, and counts. */
+  async finish(what: string, { cuts, slots, processes }: TrialOptions): Promise<Result> {
+    const last = Array.from({ length: processes }, () => this.start(slots, null))
     const ids = this.#ids
     await comes(`the end of ${ids.length} jobs`, async () =>
       (await this.get(ids)).every((job) => job?.state === 'completed'),
@@ -150,7 +166,6 @@ class Trial {
         wrong.push(`${id} has ${written.length} rows in ${table}`)
       }
     }
-    await this.#errand.close()
     const refusals = this.#members.reduce((sum, member) => sum + member.refusals, 0)
     return { what, cuts, jobs: ids.length, rows: rows / tables.length, refusals, wrong }
   }

@@ -5,7 +5,7 @@
 import fc from 'fast-check'
 import type { JobState } from '../../src/core/job.ts'
 import type { Requeue } from '../../src/store/worker-calls.ts'
-import type { Keep } from '../../src/store/job.ts'
+import type { Keep, Need } from '../../src/store/job.ts'
 
 export const clients = 3
 
@@ -20,7 +20,18 @@ export interface Command {
 
 export type What =
   | { readonly kind: 'idle' }
-  | { readonly kind: 'insert'; readonly jobs: readonly JobPlan[] }
+  | {
+      readonly kind: 'insert'
+      readonly jobs: readonly JobPlan[]
+      readonly advances: readonly AdvancePlan[]
+    }
+  | { readonly kind: 'putRecords'; readonly writes: readonly WritePlan[] }
+  | {
+      readonly kind: 'listRecords'
+      readonly prefix: string
+      readonly after: string | null
+      readonly limit: number
+    }
   | {
       readonly kind: 'claim'
       readonly queues: readonly { readonly name: string; readonly limit: number }[]
@@ -33,6 +44,13 @@ export type What =
   | { readonly kind: 'renew'; readonly leases: readonly LeasePlan[]; readonly leaseMs: number }
   | { readonly kind: 'note'; readonly notes: readonly NotePlan[] }
   | {
+      readonly kind: 'record'
+      readonly lease: LeasePlan
+      readonly name: string
+      readonly text: string
+      readonly jobs: readonly JobPlan[]
+    }
+  | {
       readonly kind: 'rescue'
       readonly tasks: readonly string[]
       readonly limit: number
@@ -43,7 +61,7 @@ export type What =
   | { readonly kind: 'prune'; readonly limit: number; readonly cap: number }
   | { readonly kind: 'pause' | 'resume'; readonly queue: string }
   | { readonly kind: 'list'; readonly filter: ListFilter; readonly limit: number }
-  | { readonly kind: 'logs'; readonly pick: Pick }
+  | { readonly kind: 'logs' | 'recorded'; readonly pick: Pick }
   | { readonly kind: 'queues' | 'workers' }
 
 /** A job by number, among those for which the command does something or among all. */
@@ -58,6 +76,23 @@ export interface LeasePlan {
   readonly which: 'held' | 'lost' | 'settled' | 'never'
 }
 
+/** An advance of some jobs of the insert that follow each other. */
+export interface AdvancePlan {
+  readonly key: string
+  /** Whether its `from` is what the record holds. */
+  readonly fits: boolean
+  readonly to: string | null
+  /** So many jobs that no advance has stand before its own. */
+  readonly skips: number
+  readonly takes: number
+}
+
+export interface WritePlan {
+  readonly key: string
+  readonly text: string | null
+  readonly if: 'anything' | 'what it holds' | 'something else'
+}
+
 export interface JobPlan {
   /** The number of a known job whose insert is repeated with other fields; null for a new one. */
   readonly repeats: number | null
@@ -68,6 +103,8 @@ export interface JobPlan {
   readonly startWithinMs: number | null
   readonly deadlineMs: number | null
   readonly keepCancelledMs: Keep
+  /** What its group, a tag and a header are called; null for none of them. */
+  readonly label: string | null
   readonly tie: Tie
 }
 
@@ -85,7 +122,7 @@ export type Tie =
     }
   | {
       readonly kind: 'needs'
-      readonly needs: readonly { readonly number: number; readonly onFailed: 'cancel' | 'run' }[]
+      readonly needs: readonly { readonly number: number; readonly onFailed: Need['onFailed'] }[]
       readonly key: string | null
     }
 
@@ -129,13 +166,20 @@ export interface ListFilter {
   readonly task: string | null
   readonly queue: string | null
   readonly uniqueKey: string | null
+  readonly group: string | null
+  readonly tag: string | null
   readonly finished: boolean
 }
+
+/** The records that commands name. */
+export const recordKeys: readonly string[] = ['at:1', 'at:2', 'by:1']
 
 const leasesMs = 10_000
 const queue = fc.constantFrom('a', 'b', 'c')
 const key = fc.constantFrom('k', 'l')
 const number = fc.nat(99)
+const label = fc.constantFrom('x', 'y')
+const recordKey = fc.constantFrom(...recordKeys)
 const task = fc.constantFrom('t', 't', 't', 'u')
 const keep = fc.constantFrom<Keep>(null, 60_000, 60_000, 3_600_000, 0)
 const leaseMs = fc.constantFrom(leasesMs, leasesMs, leasesMs, 3_600_000, 1)
@@ -157,6 +201,8 @@ function seldom<T>(weight: number, arbitrary: fc.Arbitrary<T>): fc.Arbitrary<T |
     { weight: 1, arbitrary },
   )
 }
+
+const text = mostly<string | null>(2, '1', '2', '3', null)
 
 const during = fc.constantFrom<readonly JobState[]>(
   ['blocked', 'scheduled', 'ready'],
@@ -186,7 +232,7 @@ const tie: fc.Arbitrary<Tie> = fc.oneof(
     weight: 6,
     arbitrary: fc.record({
       kind: fc.constant('needs' as const),
-      needs: fc.array(fc.record({ number, onFailed: fc.constantFrom('cancel', 'run') }), {
+      needs: fc.array(fc.record({ number, onFailed: fc.constantFrom('cancel', 'fail', 'run') }), {
         minLength: 1,
         maxLength: 3,
       }),
@@ -221,8 +267,20 @@ const jobPlan: fc.Arbitrary<JobPlan> = fc.record({
   startWithinMs: mostly<number | null>(4, null, 1_000, 30_000),
   deadlineMs: mostly<number | null>(6, null, 1_000, 60_000),
   keepCancelledMs: keep,
+  label: seldom(4, label),
   tie,
 })
+
+const advancePlans: fc.Arbitrary<readonly AdvancePlan[]> = fc.uniqueArray(
+  fc.record({
+    key: recordKey,
+    fits: mostly(2, true, false),
+    to: text,
+    skips: mostly(3, 0, 1),
+    takes: mostly(1, 1, 2),
+  }),
+  { selector: ({ key: one }) => one, minLength: 1, maxLength: 2 },
+)
 
 const lease: fc.Arbitrary<LeasePlan> = fc.record({
   number,
@@ -278,7 +336,17 @@ const what: fc.Arbitrary<What> = fc.oneof(
   // What every other command shrinks to: nothing.
   { weight: 1, arbitrary: fc.constant<What>({ kind: 'idle' }) },
   ...Object.entries<readonly [number, fc.Arbitrary<object>]>({
-    insert: [26, fc.record({ jobs: fc.array(jobPlan, { minLength: 1, maxLength: 3 }) })],
+    insert: [
+      26,
+      fc.record({
+        jobs: fc.array(jobPlan, { minLength: 1, maxLength: 3 }),
+        advances: fc.oneof(
+          { withCrossShrink: true },
+          { weight: 3, arbitrary: fc.constant([]) },
+          { weight: 1, arbitrary: advancePlans },
+        ),
+      }),
+    ],
     claim: [
       26,
       fc.record({
@@ -305,6 +373,15 @@ const what: fc.Arbitrary<What> = fc.oneof(
           }),
           { minLength: 1, maxLength: 3 },
         ),
+      }),
+    ],
+    record: [
+      8,
+      fc.record({
+        lease,
+        name: fc.constantFrom('n', 'm'),
+        text: fc.constantFrom('1', '2'),
+        jobs: fc.array(jobPlan, { maxLength: 2 }),
       }),
     ],
     rescue: [
@@ -354,12 +431,36 @@ const what: fc.Arbitrary<What> = fc.oneof(
           task: seldom(4, task),
           queue: seldom(4, queue),
           uniqueKey: seldom(6, key),
+          group: seldom(6, label),
+          tag: seldom(6, label),
           finished: mostly(5, false, true),
         }),
         limit: fc.constantFrom(2, 7, 100),
       }),
     ],
+    putRecords: [
+      5,
+      fc.record({
+        writes: fc.uniqueArray(
+          fc.record({
+            key: recordKey,
+            text,
+            if: mostly<WritePlan['if']>(2, 'anything', 'what it holds', 'something else'),
+          }),
+          { selector: ({ key: one }) => one, minLength: 1, maxLength: 2 },
+        ),
+      }),
+    ],
+    listRecords: [
+      2,
+      fc.record({
+        prefix: fc.constantFrom('', 'at:', 'by:', 'c'),
+        after: seldom(3, recordKey),
+        limit: fc.constantFrom(1, 100),
+      }),
+    ],
     logs: [2, fc.record({ pick: fc.record({ number, fits: fc.boolean() }) })],
+    recorded: [2, fc.record({ pick: fc.record({ number, fits: fc.boolean() }) })],
     queues: [1, fc.record({})],
     workers: [1, fc.record({})],
   }).map(([kind, [weight, fields]]) => ({

@@ -7,7 +7,7 @@
 import { AssertionError } from 'node:assert'
 import { inspect, isDeepStrictEqual } from 'node:util'
 import { isFinal, type FinalState, type JobState } from '../../src/core/job.ts'
-import type { Keep, StoredJob } from '../../src/store/job.ts'
+import type { Keep, Need, StoredJob } from '../../src/store/job.ts'
 import type { Edge } from './edges.ts'
 import type { ModelJob, ModelState } from './state.ts'
 
@@ -16,24 +16,29 @@ export interface Draft {
   readonly jobs: Map<string, ModelJob>
   readonly leftKeys: Map<string, { readonly job: string; readonly until: number }>
   readonly paused: Set<string>
+  readonly records: Map<string, string>
   readonly workers: Map<
     string,
     ModelState['workers'] extends ReadonlyMap<string, infer W> ? W : never
   >
   inserted: number
+  /** The state that the store shows of a job after the call; null for an unknown id. */
+  readonly seen: (id: string) => JobState | null
   /** Leases of the jobs that this call has settled under which they were ever settled, as `id token`. */
   readonly settledHere: Set<string>
   readonly edges: Edge[]
 }
 
-export function draftOf(state: ModelState, now: number): Draft {
+export function draftOf(state: ModelState, now: number, seen: Draft['seen']): Draft {
   return {
     now,
     jobs: new Map(state.jobs),
     leftKeys: new Map(state.leftKeys),
     paused: new Set(state.paused),
+    records: new Map(state.records),
     workers: new Map(state.workers),
     inserted: state.inserted,
+    seen,
     settledHere: new Set(),
     edges: [],
   }
@@ -132,18 +137,20 @@ function weighNeeds(draft: Draft): void {
 export function weigh(draft: Draft, job: ModelJob): boolean {
   const fates = job.needs.map((need) => ({ need, fate: fateOf(draft, need.id) }))
   const open = fates.filter(({ fate }) => fate === 'open')
-  const ends = fates.some(({ need, fate }) => fate === 'failed' && need.onFailed === 'cancel')
   if (job.shown.state !== 'blocked') {
     const left = fates.filter(
-      ({ need, fate }) => fate === 'open' || (fate === 'failed' && need.onFailed === 'cancel'),
+      ({ need, fate }) => fate === 'open' || (fate === 'failed' && need.onFailed !== 'run'),
     )
     if (left.length === fates.length) return false
     alter(draft, job, { needs: left.map(({ need }) => need) })
     return true
   }
-  if (ends) {
-    draft.edges.push('blocked, a need failed, cancel → cancelled')
-    end(draft, job, 'cancelled', { reason: 'need-failed', keepMs: job.keepCancelledMs })
+  const failed = fates.filter(({ fate }) => fate === 'failed').map(({ need }) => need.onFailed)
+  const ending = endingFor(draft, job, failed)
+  if (ending !== null) {
+    draft.edges.push(`blocked, a need failed, ${ending}`)
+    const state = ending === 'fail → failed' ? 'failed' : 'cancelled'
+    end(draft, job, state, { reason: 'need-failed', keepMs: job.keepCancelledMs })
     return true
   }
   if (open.length === fates.length) return false
@@ -156,6 +163,20 @@ export function weigh(draft: Draft, job: ModelJob): boolean {
       fates.some(({ fate }) => fate === 'failed'),
     )
   return true
+}
+
+/**
+ * How a job ends for its failed needs, if it does. Where they disagree, one of them decides: the
+ * store shows which.
+ */
+function endingFor(
+  draft: Draft,
+  { shown }: ModelJob,
+  failed: readonly Need['onFailed'][],
+): 'cancel → cancelled' | 'fail → failed' | null {
+  if (!failed.includes('fail')) return failed.includes('cancel') ? 'cancel → cancelled' : null
+  if (!failed.includes('cancel')) return 'fail → failed'
+  return draft.seen(shown.id) === 'failed' ? 'fail → failed' : 'cancel → cancelled'
 }
 
 function unblock(draft: Draft, job: ModelJob, didFail: boolean): void {

@@ -8,7 +8,10 @@ export const edges = [
   'enqueue, with unmet needs → blocked',
   'blocked, last need met → ready',
   'blocked, a need failed, cancel → cancelled',
+  'blocked, a need failed, fail → failed',
   'blocked, a need failed, run → ready',
+  'insert, its record moved → its jobs as ever',
+  'insert, its record elsewhere → stale',
   'scheduled, due → ready',
   'blocked, startWithin or deadline passed → failed',
   'scheduled, startWithin or deadline passed → failed',
@@ -37,6 +40,8 @@ export const edges = [
   'stale settlement → nothing',
   'repeated settlement → nothing',
   'yielding settlement, cancel asked → nothing',
+  'record under a lease → it and its jobs',
+  'stale record → nothing',
 ] as const
 
 export type Edge = (typeof edges)[number]

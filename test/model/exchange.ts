@@ -10,23 +10,33 @@ import type {
   NextDue,
   Note,
   NoteAnswer,
+  RecordAnswer,
   RenewAnswer,
+  RunRecord,
   SettleAnswer,
   Settlement,
   Tended,
 } from '../../src/store/worker-calls.ts'
-import type { InsertAnswer } from '../../src/store/intake.ts'
-import type { ListQuery } from '../../src/store/readers.ts'
+import type { Advance, InsertAnswer } from '../../src/store/intake.ts'
+import type { ListQuery, Recorded } from '../../src/store/readers.ts'
 import type { NewJob, StoredJob } from '../../src/store/job.ts'
+import type { PutAnswer, RecordsQuery, RecordWrite, StoredRecord } from '../../src/store/records.ts'
 import type { Store } from '../../src/store/store.ts'
 import type { WorkerRecord } from '../../src/store/registry.ts'
 
 export type Call =
-  | { readonly verb: 'insert'; readonly jobs: readonly NewJob[] }
+  | {
+      readonly verb: 'insert'
+      readonly jobs: readonly NewJob[]
+      readonly advance: readonly Advance[]
+    }
+  | { readonly verb: 'putRecords'; readonly writes: readonly RecordWrite[] }
+  | { readonly verb: 'listRecords'; readonly query: RecordsQuery }
   | { readonly verb: 'claim'; readonly request: ClaimRequest }
   | { readonly verb: 'settle'; readonly settlements: readonly Settlement[] }
   | { readonly verb: 'renew'; readonly leases: readonly LeaseRef[]; readonly leaseMs: number }
   | { readonly verb: 'note'; readonly notes: readonly Note[] }
+  | { readonly verb: 'record'; readonly record: RunRecord }
   | { readonly verb: 'rescue'; readonly request: RescueRequest }
   | { readonly verb: 'tend'; readonly worker: WorkerRecord }
   | { readonly verb: 'cancel'; readonly ids: readonly string[]; readonly reason: string | null }
@@ -38,15 +48,19 @@ export type Call =
   | { readonly verb: 'resume'; readonly queues: readonly string[] }
   | { readonly verb: 'list'; readonly query: ListQuery }
   | { readonly verb: 'logs'; readonly id: string }
+  | { readonly verb: 'recorded'; readonly id: string }
   | { readonly verb: 'queues' }
   | { readonly verb: 'workers' }
 
 interface Answers {
   insert: readonly InsertAnswer[]
+  putRecords: readonly PutAnswer[]
+  listRecords: readonly StoredRecord[]
   claim: Claimed & NextDue
   settle: readonly SettleAnswer[]
   renew: readonly RenewAnswer[]
   note: readonly NoteAnswer[]
+  record: RecordAnswer | undefined
   rescue: Claimed
   tend: Tended
   cancel: readonly CancelAnswer[]
@@ -59,6 +73,7 @@ interface Answers {
   /** The jobs of all pages. */
   list: readonly StoredJob[]
   logs: readonly LogLine[]
+  recorded: readonly Recorded[]
   queues: readonly { readonly name: string; readonly paused: boolean }[]
   workers: readonly WorkerRecord[]
 }
@@ -71,7 +86,11 @@ export type Exchange = {
 export async function perform(store: Store, call: Call): Promise<Exchange> {
   switch (call.verb) {
     case 'insert':
-      return { ...call, answer: await store.insert(call.jobs) }
+      return { ...call, answer: await store.insert(call.jobs, { advance: call.advance }) }
+    case 'putRecords':
+      return { ...call, answer: await store.putRecords(call.writes) }
+    case 'listRecords':
+      return { ...call, answer: await store.listRecords(call.query) }
     case 'claim':
       return { ...call, answer: await store.claim(call.request) }
     case 'settle':
@@ -80,6 +99,8 @@ export async function perform(store: Store, call: Call): Promise<Exchange> {
       return { ...call, answer: await store.renew(call.leases, call.leaseMs) }
     case 'note':
       return { ...call, answer: await store.note(call.notes) }
+    case 'record':
+      return { ...call, answer: (await store.record([call.record]))[0] }
     case 'rescue':
       return { ...call, answer: await store.rescue(call.request) }
     case 'tend':
@@ -104,6 +125,11 @@ export async function perform(store: Store, call: Call): Promise<Exchange> {
       return { ...call, answer: await allPages(store, call.query) }
     case 'logs':
       return { ...call, answer: await store.logs(call.id) }
+    case 'recorded':
+      return {
+        ...call,
+        answer: await store.recorded({ id: call.id, after: null, limit: 100 }),
+      }
     case 'queues':
       return { ...call, answer: await store.queues() }
     case 'workers':

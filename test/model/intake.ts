@@ -1,9 +1,50 @@
 /** What an insert does: new jobs, repeats, keys that are taken. */
 import { noCounters } from '../../src/core/job.ts'
-import type { Inserted } from '../../src/store/intake.ts'
+import type { Advance, InsertAnswer, Inserted } from '../../src/store/intake.ts'
 import type { NewJob } from '../../src/store/job.ts'
-import { alter, difference, enter, holderOf, weigh, type Draft } from './draft.ts'
+import {
+  alter,
+  difference,
+  enter,
+  holderOf,
+  same,
+  settleNeeds,
+  weigh,
+  type Draft,
+} from './draft.ts'
+import { putRecord } from './recording.ts'
 import type { ModelJob } from './state.ts'
+
+/** Moves the records of a call, then adds its jobs, but for those of an advance that did not apply. */
+export function explainInsert(
+  draft: Draft,
+  { jobs, advance }: { readonly jobs: readonly NewJob[]; readonly advance: readonly Advance[] },
+  answer: readonly InsertAnswer[],
+): void {
+  const late = new Set(advance.filter((one) => !advanceRecord(draft, one)).flatMap(idsOf))
+  const expected = jobs.map((job, index): InsertAnswer => {
+    const { id } = job
+    if (late.has(id) && !draft.jobs.has(id)) return { id, status: 'stale', token: null }
+    const inserted = insertOne(draft, job, answer[index]?.token ?? null)
+    settleNeeds(draft)
+    return inserted
+  })
+  same('insert', answer, expected)
+}
+
+function advanceRecord(draft: Draft, { key, from, to }: Advance): boolean {
+  const applies = putRecord(draft, { key, text: to, if: from }) === 'put'
+  draft.edges.push(
+    applies
+      ? 'insert, its record moved → its jobs as ever'
+      : 'insert, its record elsewhere → stale',
+  )
+  return applies
+}
+
+function idsOf({ jobs }: Advance): readonly string[] {
+  return jobs
+}
 
 /**
  * Adds one job and answers what the store must say; `token` is the one that it gave, if it gave one. `settleNeeds` must follow in the
@@ -130,6 +171,7 @@ function freshJob(draft: Draft, job: NewJob): ModelJob {
     settled: [],
     cancelReason: null,
     log: [],
+    recorded: {},
     shown: {
       id,
       task,

@@ -159,10 +159,10 @@ function lease(
   const shown = { worker: request.worker, leaseUntil, token: token ?? 0, startedAt }
   const tokens = [...job.tokens, token ?? 0]
   const lostBy = why === 'lost' ? { worker: job.shown.worker ?? '', token: last } : null
-  return { ...claimedOf(enter(draft, job, 'running', { shown, tokens, why })), lostBy }
+  return { ...claimedOf(enter(draft, job, 'running', { shown, tokens, why })), lostBy, needed: [] }
 }
 
-function claimedOf({ shown, why }: ModelJob): Omit<ClaimedJob, 'lostBy'> {
+function claimedOf({ shown, why }: ModelJob): Omit<ClaimedJob, 'lostBy' | 'needed'> {
   const { id, token, task, queue, priority, input, codec, options, parent, uniqueKey } = shown
   const { createdAt, dueAt, startBy, deadlineAt, counters, startedAt, cancelAsked } = shown
   const { group, tags, headers } = shown

@@ -43,11 +43,35 @@ const faults: Readonly<Record<string, (store: Store) => Partial<Store>>> = {
       return store.settle(forged)
     },
   }),
+  'records whatever the token is': (store) => ({
+    async record(records) {
+      const jobs = await store.get(records.map(({ id }) => id))
+      return store.record(records.map((one, n) => ({ ...one, token: jobs[n]?.token ?? 0 })))
+    },
+  }),
   'forgets a job of an insert': (store) => ({
     async insert(jobs) {
       const answers = await store.insert(jobs.slice(0, 2))
       return jobs.map(({ id }, index) => answers[index] ?? { id, status: 'created', token: null })
     },
+  }),
+  'inserts jobs whose record is elsewhere': (store) => ({
+    insert: (jobs) => store.insert(jobs),
+  }),
+  'writes a record whatever it holds': (store) => ({
+    putRecords: (writes) => store.putRecords(writes.map(({ key, text }) => ({ key, text }))),
+  }),
+  'cancels a job that is to fail for its need': (store) => ({
+    insert: (jobs, options) =>
+      store.insert(
+        jobs.map((job) => ({
+          ...job,
+          needs: job.needs.map((need) =>
+            need.onFailed === 'fail' ? { ...need, onFailed: 'cancel' as const } : need,
+          ),
+        })),
+        options,
+      ),
   }),
   'sweeps no overdue jobs': (store) => ({
     async rescue(request) {

@@ -4,6 +4,7 @@ import type { ListQuery, QueueCount } from '../../src/store/readers.ts'
 import type { StoredJob } from '../../src/store/job.ts'
 import type { Tended } from '../../src/store/worker-calls.ts'
 import type { WorkerRecord } from '../../src/store/registry.ts'
+import { recordKeys } from './commands.ts'
 import { same, type Draft } from './draft.ts'
 import { isLost, isOverdue, nextDueMs, promote } from './leasing.ts'
 import { isOutlived } from './operating.ts'
@@ -69,6 +70,8 @@ function fits(job: StoredJob, query: ListQuery): boolean {
     (query.tasks?.includes(job.task) ?? true) &&
     (query.queue ?? job.queue) === job.queue &&
     (query.uniqueKey === undefined || query.uniqueKey === job.uniqueKey) &&
+    (query.group === undefined || query.group === job.group) &&
+    (query.tag === undefined || job.tags.includes(query.tag)) &&
     (query.parent === undefined || query.parent === job.parent) &&
     createdAt >= (query.createdFrom ?? 0) &&
     createdAt < (query.createdTo ?? Infinity) &&
@@ -78,18 +81,25 @@ function fits(job: StoredJob, query: ListQuery): boolean {
   )
 }
 
-/** Holds all that can be read to the model: every job that was ever named, the counts, and their order where that was asked for. */
+/** Holds all that can be read to the model: every job that was ever named, the records, the counts, and their order where that was asked for. */
 export function explainView(
   state: ModelState,
   ids: readonly string[],
   view: {
     readonly jobs: readonly (StoredJob | null)[]
     readonly counts: readonly QueueCount[]
+    /** What the store holds under each of `recordKeys`. */
+    readonly records: readonly (string | null)[]
     readonly order: readonly string[] | null
   },
 ): void {
   for (const [index, id] of ids.entries())
     sameJob(id, view.jobs[index] ?? null, state.jobs.get(id)?.shown ?? null)
+  same(
+    'records',
+    view.records,
+    recordKeys.map((key) => state.records.get(key) ?? null),
+  )
   const newestFirst = [...state.jobs.values()].sort((a, b) => b.order - a.order)
   if (view.order !== null)
     same(

@@ -2,10 +2,12 @@
 import { decide, type Outcome } from '../../src/core/decide.ts'
 import { isFinal, type JobState } from '../../src/core/job.ts'
 import { defaultPolicy, type Policy } from '../../src/core/options.ts'
+import type { Advance } from '../../src/store/intake.ts'
+import type { RecordWrite } from '../../src/store/records.ts'
 import type { LeaseRef, Settlement } from '../../src/store/worker-calls.ts'
 import type { NewJob } from '../../src/store/job.ts'
 import { newJob, workerOf } from '../../src/testing/conformance/jobs.ts'
-import type { JobPlan, LeasePlan, NotePlan, Pick, SettlePlan, What } from './commands.ts'
+import type { JobPlan, LeasePlan, NotePlan, Pick, SettlePlan, What, WritePlan } from './commands.ts'
 import type { Call } from './exchange.ts'
 import type { ModelJob, ModelState } from './state.ts'
 
@@ -26,7 +28,13 @@ export function resolve(what: What, client: number, known: Known): Call | null {
     case 'idle':
       return null
     case 'insert':
-      return { verb: 'insert', jobs: jobsOf(what.jobs, known, null) }
+      return insertOf(what, known)
+    case 'putRecords':
+      return { verb: 'putRecords', writes: what.writes.map((plan) => writeOf(plan, known)) }
+    case 'listRecords': {
+      const { kind: _, ...query } = what
+      return { verb: 'listRecords', query }
+    }
     case 'claim': {
       const { kind: _, ...request } = what
       return { verb: 'claim', request: { worker, id: null, ...request } }
@@ -39,6 +47,14 @@ export function resolve(what: What, client: number, known: Known): Call | null {
       return { verb: 'renew', leases: leasesOf(what.leases, known), leaseMs: what.leaseMs }
     case 'note':
       return { verb: 'note', notes: what.notes.flatMap((plan) => noteOf(plan, known)) }
+    case 'record': {
+      const { name, text, jobs } = what
+      const lease = leaseOf(what.lease, known)
+      if (lease === null) return null
+      const { id, token } = lease
+      const carried = jobs.length === 0 ? {} : { jobs: jobsOf(jobs, known, id) }
+      return { verb: 'record', record: { id, token, name, text, ...carried } }
+    }
     case 'rescue': {
       const { kind: _, ...request } = what
       return { verb: 'rescue', request: { worker, ...request } }
@@ -64,20 +80,23 @@ export function resolve(what: What, client: number, known: Known): Call | null {
     case 'resume':
       return { verb: what.kind, queues: [what.queue] }
     case 'list': {
-      const { states, task, queue, uniqueKey, finished } = what.filter
+      const { states, task, queue, uniqueKey, group, tag, finished } = what.filter
       const query = {
         ...(states === null ? {} : { states }),
         ...(task === null ? {} : { tasks: [task] }),
         ...(queue === null ? {} : { queue }),
         ...(uniqueKey === null ? {} : { uniqueKey }),
+        ...(group === null ? {} : { group }),
+        ...(tag === null ? {} : { tag }),
         ...(finished ? { finishedTo: known.now } : {}),
         limit: what.limit,
       }
       return { verb: 'list', query }
     }
-    case 'logs': {
+    case 'logs':
+    case 'recorded': {
       const [id] = idsOf([what.pick], known, (state) => state === 'running')
-      return id === undefined ? null : { verb: 'logs', id }
+      return id === undefined ? null : { verb: what.kind, id }
     }
     case 'queues':
     case 'workers':
@@ -100,6 +119,35 @@ function idsOf(
     const id = fits && fit.length > 0 ? at(fit, number)?.shown.id : at(ids, number)
     return id === undefined ? [] : [id]
   })
+}
+
+/** Each advance takes jobs that follow each other, so that they can be explained one after the other. */
+function insertOf(
+  { jobs: plans, advances }: Extract<What, { kind: 'insert' }>,
+  known: Known,
+): Call {
+  const jobs = jobsOf(plans, known, null)
+  const ids = jobs.map(({ id }) => id)
+  const advance: Advance[] = []
+  // Which of two jobs of one id an advance means cannot be said.
+  if (new Set(ids).size < ids.length) return { verb: 'insert', jobs, advance }
+  let from = 0
+  for (const { key, fits, to, skips, takes } of advances) {
+    const own = ids.slice(from + skips, from + skips + takes)
+    if (own.length > 0) advance.push({ key, from: recordAt(key, fits, known), to, jobs: own })
+    from += skips + takes
+  }
+  return { verb: 'insert', jobs, advance }
+}
+
+function writeOf({ key, text, if: expected }: WritePlan, known: Known): RecordWrite {
+  if (expected === 'anything') return { key, text }
+  return { key, text, if: recordAt(key, expected === 'what it holds', known) }
+}
+
+/** What a record holds, or a text that none ever has. */
+function recordAt(key: string, fits: boolean, { state }: Known): string | null {
+  return fits ? (state.records.get(key) ?? null) : 'elsewhere'
 }
 
 function jobsOf(plans: readonly JobPlan[], known: Known, parent: string | null): readonly NewJob[] {
@@ -125,6 +173,7 @@ function jobOf(
   before: readonly string[],
 ): NewJob {
   const { queue, task, priority, due, startWithinMs, deadlineMs, keepCancelledMs, tie } = plan
+  const { label } = plan
   const id = (plan.repeats === null ? undefined : repeatable(known, plan.repeats)) ?? known.mint()
   const job = newJob({
     id,
@@ -138,6 +187,7 @@ function jobOf(
     startWithinMs,
     deadlineMs,
     keepCancelledMs,
+    ...(label === null ? {} : { group: label, tags: [label, 'any'], headers: { of: label } }),
   })
   const isInline = parent === null && (tie.kind === 'lease' || (tie.kind === 'unique' && tie.lease))
   const entry = { kind: 'running', worker: 'inline', leaseMs: 10_000 } as const

@@ -1,9 +1,11 @@
 /** One run: a list of commands against a store, with the model beside it. */
 import { AssertionError } from 'node:assert'
 import { isDeepStrictEqual } from 'node:util'
+import type { JobState } from '../../src/core/job.ts'
+import type { InsertAnswer } from '../../src/store/intake.ts'
 import type { NewJob } from '../../src/store/job.ts'
 import type { Store } from '../../src/store/store.ts'
-import type { Command } from './commands.ts'
+import { recordKeys, type Command } from './commands.ts'
 import { same } from './draft.ts'
 import type { Edge } from './edges.ts'
 import { perform, type Call, type Exchange } from './exchange.ts'
@@ -110,7 +112,18 @@ function groupFrom(commands: readonly Command[], from: number): readonly Command
 
 /** What reads much, or lets the store choose what goes, is explained only when it is alone. */
 function mayMeet({ what: { kind } }: Command): boolean {
-  return !['idle', 'list', 'prune', 'tend', 'queues', 'workers', 'logs'].includes(kind)
+  const alone = [
+    'idle',
+    'list',
+    'prune',
+    'tend',
+    'queues',
+    'workers',
+    'logs',
+    'recorded',
+    'listRecords',
+  ]
+  return !alone.includes(kind)
 }
 
 /**
@@ -119,7 +132,7 @@ function mayMeet({ what: { kind } }: Command): boolean {
  */
 async function explain(
   place: Place,
-  seen: {
+  after: {
     readonly states: readonly ModelState[]
     readonly exchanges: readonly Exchange[]
     readonly now: number
@@ -127,25 +140,26 @@ async function explain(
     readonly tally: Tally
   },
 ): Promise<readonly ModelState[]> {
-  const { states, exchanges, now, ids, tally } = seen
-  const [jobs, counts] = await Promise.all([
+  const { states, exchanges, now, ids, tally } = after
+  const [jobs, counts, records] = await Promise.all([
     clientOf(place, 0).get(ids),
     clientOf(place, 1).counts(),
+    clientOf(place, 2).getRecords(recordKeys),
   ])
   // Which of several inserts came first shows in a list: that leaves one state of many.
   const listed =
     exchanges.length > 1 ? (await clientOf(place, 0).list({ limit: 1_000 })).jobs : null
-  const known = new Set(ids.filter((_, index) => jobs[index] !== null))
-  const isGone = (id: string): boolean => !known.has(id)
+  const shownIn = new Map(jobs.map((job, index) => [ids[index] ?? '', job?.state ?? null]))
+  const seen = (id: string): JobState | null => shownIn.get(id) ?? null
   const ends: ModelState[] = []
   let first: unknown = null
   for (const state of states) {
     for (const order of ordersOf(exchanges)) {
       try {
-        const { state: walked, edges } = walk(state, order, { now, isGone })
+        const { state: walked, edges } = walk(state, order, { now, seen })
         const inOrder = listed?.map(({ id }) => id) ?? null
         const end = inOrder === null ? walked : asListed(walked, state, exchanges, inOrder)
-        explainView(end, ids, { jobs, counts, order: inOrder })
+        explainView(end, ids, { jobs, counts, records, order: inOrder })
         if (ends.length === 0)
           for (const edge of edges) tally.edges.set(edge, (tally.edges.get(edge) ?? 0) + 1)
         if (!ends.some((other) => isDeepStrictEqual(other, end))) ends.push(end)
@@ -189,10 +203,15 @@ function asListed(
 }
 
 function insertedBy(exchange: Exchange): readonly string[] {
-  if (exchange.verb === 'insert')
-    return exchange.answer.filter(({ status }) => status === 'created').map(({ id }) => id)
+  if (exchange.verb === 'insert') return createdIn(exchange.answer)
+  if (exchange.verb === 'record')
+    return typeof exchange.answer === 'object' ? createdIn(exchange.answer) : []
   if (exchange.verb !== 'settle') return []
   return exchange.settlements.flatMap(({ followUps }) => followUps.map(({ id }) => id))
+}
+
+function createdIn(answers: readonly InsertAnswer[]): readonly string[] {
+  return answers.filter(({ status }) => status === 'created').map(({ id }) => id)
 }
 
 function walk(
@@ -239,12 +258,27 @@ function partsOf(exchange: Exchange): readonly Exchange[] {
   if (exchange.verb === 'retry') return byId(exchange, exchange.answer)
   if (exchange.verb === 'remove') return byId(exchange, exchange.answer)
   if (exchange.verb === 'take') return byId(exchange, exchange.answer)
-  if (exchange.verb !== 'insert') return [exchange]
-  return exchange.jobs.map((job, index) => ({
-    ...exchange,
-    jobs: [job],
-    answer: exchange.answer.slice(index, index + 1),
-  }))
+  if (exchange.verb === 'putRecords')
+    return exchange.writes.map((write, index) => ({
+      ...exchange,
+      writes: [write],
+      answer: exchange.answer.slice(index, index + 1),
+    }))
+  return exchange.verb === 'insert' ? insertsOf(exchange) : [exchange]
+}
+
+/** The jobs of an insert one by one, but those of an advance together. */
+function insertsOf(exchange: Exchange & { readonly verb: 'insert' }): readonly Exchange[] {
+  const parts: Exchange[] = []
+  for (let from = 0; from < exchange.jobs.length;) {
+    const { id = '' } = exchange.jobs[from] ?? {}
+    const advance = exchange.advance.filter(({ jobs }) => jobs.includes(id))
+    const to = from + (advance[0]?.jobs.length ?? 1)
+    const [jobs, answer] = [exchange.jobs.slice(from, to), exchange.answer.slice(from, to)]
+    parts.push({ ...exchange, jobs, advance, answer })
+    from = to
+  }
+  return parts
 }
 
 function byId<E extends { readonly ids: readonly string[] }, A>(
@@ -313,6 +347,10 @@ function idsIn(exchange: Exchange): readonly string[] {
         id,
         ...followUps.flatMap((job) => [job.id, ...neededBy(job)]),
       ])
+    case 'record': {
+      const { id, jobs = [] } = exchange.record
+      return [id, ...jobs.flatMap((job) => [job.id, ...neededBy(job)])]
+    }
     case 'renew':
       return exchange.leases.map(({ id }) => id)
     case 'note':
@@ -322,12 +360,15 @@ function idsIn(exchange: Exchange): readonly string[] {
     case 'remove':
     case 'take':
       return exchange.ids
+    case 'putRecords':
+    case 'listRecords':
     case 'tend':
     case 'prune':
     case 'pause':
     case 'resume':
     case 'list':
     case 'logs':
+    case 'recorded':
     case 'queues':
     case 'workers':
       return []

@@ -1,16 +1,19 @@
-/** What the holder of a lease says: settlements, renewals, notes. */
+/** What the holder of a lease says: settlements, renewals, notes, records. */
 import { keptAttempts, keptLogLines } from '../../src/core/job.ts'
+import type { Recorded } from '../../src/store/readers.ts'
 import type {
   Requeue,
   Finish,
   LeaseRef,
   Note,
   NoteAnswer,
+  RecordAnswer,
   RenewAnswer,
   SettleAnswer,
+  RunRecord,
   Settlement,
 } from '../../src/store/worker-calls.ts'
-import { alter, end, enter, runningUnder, settleNeeds, type Draft } from './draft.ts'
+import { alter, end, enter, runningUnder, same, settleNeeds, type Draft } from './draft.ts'
 import { edgeOf } from './edges.ts'
 import { insertOne } from './intake.ts'
 import type { ModelJob } from './state.ts'
@@ -111,4 +114,34 @@ export function noteOne(draft: Draft, note: Note): NoteAnswer {
     }
   }
   return 'noted'
+}
+
+/** Holds a record to its lease; the jobs that it carries are inserted like any others. */
+export function explainRecord(
+  draft: Draft,
+  record: RunRecord,
+  answer: RecordAnswer | undefined,
+): void {
+  const job = runningUnder(draft, record)
+  draft.edges.push(
+    job === null ? 'stale record → nothing' : 'record under a lease → it and its jobs',
+  )
+  if (job === null) return same('record', answer, 'stale')
+  alter(draft, job, { recorded: { ...job.recorded, [record.name]: record.text } })
+  if (record.jobs === undefined) return same('record', answer, 'recorded')
+  const answers = typeof answer === 'object' ? answer : []
+  const expected = record.jobs.map((one, index) => {
+    const edges = draft.edges.length
+    const inserted = insertOne(draft, one, answers[index]?.token ?? null)
+    draft.edges.length = edges
+    settleNeeds(draft)
+    return inserted
+  })
+  same('record', answer, expected)
+}
+
+/** What the runs of a job recorded, in the order of the names. */
+export function recordedOf({ jobs }: Draft, id: string): readonly Recorded[] {
+  const recorded = Object.entries(jobs.get(id)?.recorded ?? {})
+  return recorded.map(([name, text]) => ({ name, text })).sort((a, b) => (a.name < b.name ? -1 : 1))
 }

@@ -33,6 +33,8 @@ export interface ModelJob {
   readonly settled: readonly number[]
   readonly cancelReason: string | null
   readonly log: readonly LogLine[]
+  /** What its runs recorded, by name. */
+  readonly recorded: Readonly<Record<string, string>>
 }
 
 export interface ModelState {
@@ -40,6 +42,7 @@ export interface ModelState {
   /** Keys held for a time that outlive their job. */
   readonly leftKeys: ReadonlyMap<string, { readonly job: string; readonly until: number }>
   readonly paused: ReadonlySet<string>
+  readonly records: ReadonlyMap<string, string>
   readonly workers: ReadonlyMap<string, WorkerRecord>
   readonly inserted: number
 }
@@ -49,6 +52,7 @@ export const emptyState: ModelState = {
   jobs: new Map(),
   leftKeys: new Map(),
   paused: new Set(),
+  records: new Map(),
   workers: new Map(),
   inserted: 0,
 }

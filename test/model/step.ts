@@ -4,21 +4,23 @@
  * `step` is a pure function. Where the contract leaves a choice (the number of a new token, which of equal jobs a sweep hands out), it
  * adopts what the store chose, if the contract allows that; else it throws an assertion that tells both sides.
  */
-import { difference, draftOf, same, settleNeeds, type Draft } from './draft.ts'
+import { difference, draftOf, same, type Draft } from './draft.ts'
 import type { Edge } from './edges.ts'
 import type { Exchange } from './exchange.ts'
-import { insertOne } from './intake.ts'
+import type { JobState } from '../../src/core/job.ts'
+import { explainInsert } from './intake.ts'
 import { explainClaim, explainExpired } from './leasing.ts'
 import { cancelOne, explainPrune, removeOne, retryOne, takeOne } from './operating.ts'
 import { explainList, explainQueues, explainTend, explainWorkers, sameJob } from './reading.ts'
-import { noteOne, renewOne, settleOne } from './settling.ts'
+import { explainRecord, noteOne, recordedOf, renewOne, settleOne } from './settling.ts'
+import { explainRecords, putRecord } from './recording.ts'
 import type { ModelState } from './state.ts'
 
 /** What a step may know beside the call and its answer. */
 export interface Circumstances {
   readonly now: number
-  /** Tells whether an id is unknown to the store after the call. */
-  readonly isGone: (id: string) => boolean
+  /** The state that the store shows of a job after the call; null for an unknown id. */
+  readonly seen: (id: string) => JobState | null
   /** Jobs that other clients touched at the same time: a claim or sweep may have gone past them. Null when nobody did anything. */
   readonly passed: ReadonlySet<string> | null
 }
@@ -30,25 +32,25 @@ export interface Step {
 }
 
 export function step(state: ModelState, exchange: Exchange, circumstances: Circumstances): Step {
-  const draft = draftOf(state, circumstances.now)
+  const draft = draftOf(state, circumstances.now, circumstances.seen)
   explain(draft, exchange, circumstances)
-  const { edges, now: _, settledHere: __, ...next } = draft
+  const { edges, now: _, settledHere: __, seen: ___, ...next } = draft
   return { state: next, edges }
 }
 
-function explain(draft: Draft, exchange: Exchange, { isGone, passed }: Circumstances): void {
+function explain(draft: Draft, exchange: Exchange, { seen, passed }: Circumstances): void {
   const { verb, answer } = exchange
   switch (verb) {
     case 'insert':
+      return explainInsert(draft, exchange, answer)
+    case 'putRecords':
       return same(
         verb,
         answer,
-        exchange.jobs.map((job, index) => {
-          const inserted = insertOne(draft, job, answer[index]?.token ?? null)
-          settleNeeds(draft)
-          return inserted
-        }),
+        exchange.writes.map((write) => putRecord(draft, write)),
       )
+    case 'listRecords':
+      return explainRecords(draft, exchange.query, answer)
     case 'claim':
       return explainClaim(draft, exchange.request, answer, passed)
     case 'settle':
@@ -70,6 +72,8 @@ function explain(draft: Draft, exchange: Exchange, { isGone, passed }: Circumsta
         answer,
         exchange.notes.map((note) => noteOne(draft, note)),
       )
+    case 'record':
+      return explainRecord(draft, exchange.record, answer)
     case 'rescue':
       return explainExpired(draft, exchange.request, answer, passed)
     case 'tend':
@@ -97,7 +101,7 @@ function explain(draft: Draft, exchange: Exchange, { isGone, passed }: Circumsta
         sameJob(`${id} as taken`, answer[index] ?? null, takeOne(draft, id))
       return
     case 'prune':
-      return explainPrune(draft, exchange, answer, isGone)
+      return explainPrune(draft, exchange, answer, (id) => seen(id) === null)
     case 'pause':
     case 'resume':
       for (const name of exchange.queues) {
@@ -109,6 +113,8 @@ function explain(draft: Draft, exchange: Exchange, { isGone, passed }: Circumsta
       return explainList(draft, exchange.query, answer)
     case 'logs':
       return same(verb, answer, draft.jobs.get(exchange.id)?.log ?? [])
+    case 'recorded':
+      return same(verb, answer, recordedOf(draft, exchange.id))
     case 'queues':
       return explainQueues(draft, answer)
     case 'workers':

@@ -35,7 +35,16 @@ interface Verdict {
 type Run = { readonly failed: readonly string[] } | 'hung'
 
 const root = resolve(import.meta.dirname, '../..')
-const copied = ['src', 'test', 'docs', 'examples', 'package.json', 'tsconfig.json', 'README.md']
+const copied = [
+  'dashboard',
+  'src',
+  'test',
+  'docs',
+  'examples',
+  'package.json',
+  'tsconfig.json',
+  'README.md',
+]
 /** A mutant that makes the tests hang is caught by that. Tests that bring a timeout of their own keep it. */
 const longestMs = { test: 20_000, mutant: 60_000, unbroken: 240_000 } as const
 

@@ -72,7 +72,7 @@ function roundsOf({ lines }: HolderProcess): readonly SaidRound[] {
   return lines.filter((line) => line.kind === 'round')
 }
 
-void describe('a wall clock that jumps', { concurrency: 2 }, () => {
+void describe('a wall clock that jumps', { concurrency: true }, () => {
   const paceMs = 1_000
   for (const [name, url] of Object.entries(servers)) {
     for (const pace of ['every', 'pause'] as const) {
@@ -110,7 +110,8 @@ void describe('a wall clock that jumps', { concurrency: 2 }, () => {
         // The first round began before it had the lock.
         for (const [i, { ticks }] of rounds.slice(2).entries()) {
           const since = ticks - (rounds[i + 1]?.ticks ?? 0)
-          assert.ok(since > paceMs / 2, `round ${i + 3} came ${since} ms after the one before it`)
+          // A late round is followed by one in its time; after a jump that counted, one would follow at once.
+          assert.ok(since > paceMs / 10, `round ${i + 3} came ${since} ms after the one before it`)
         }
         assert.equal(new Set(rounds.map(({ token }) => token)).size, 1)
         assert.ok(

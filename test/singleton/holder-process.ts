@@ -4,6 +4,7 @@ import { once } from 'node:events'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import type { TestContext } from 'node:test'
+import { endsWithThis } from '../ends.ts'
 import { comesTrue } from './comes-true.ts'
 import type { HolderLine, HolderTask } from './holder.ts'
 
@@ -28,6 +29,7 @@ export function startHolder(
     ['--conditions=errand-source', ...args, file, JSON.stringify(task)],
     { stdio: ['ignore', 'pipe', 'inherit'], env: { ...process.env, ...env } },
   )
+  endsWithThis(child)
   const ended = once(child, 'exit')
   t.after(async () => {
     child.kill('SIGKILL')

@@ -6,6 +6,7 @@ import type { Beat } from '../../src/singleton/liveness/liveness.ts'
 import { SingletonLoop, type Round, type RunParts } from '../../src/singleton/loop.ts'
 import type { Point } from '../../src/singleton/metrics/metrics.ts'
 import type { SingletonSettings } from '../../src/singleton/settings.ts'
+import type { TickBook } from '../../src/singleton/tick-book.ts'
 import { systemClock } from '../../src/stores/system-clock.ts'
 import { comesTrue } from './comes-true.ts'
 import { toyLocks, type ToyServer } from './toy-locks.ts'
@@ -28,6 +29,7 @@ export class LoopProcess {
     change: Partial<SingletonSettings>,
     run: (parts: RunParts) => Promise<void> | void = () => {},
     clock: Clock = systemClock,
+    book?: TickBook,
   ) {
     const events = new EventHub()
     events.on('singleton-ended', (event) => {
@@ -70,6 +72,7 @@ export class LoopProcess {
       settings,
       clock,
       events,
+      book,
       run: async (parts) => {
         this.runs.push(parts)
         await run(parts)

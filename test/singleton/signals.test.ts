@@ -1,10 +1,11 @@
 /** A signal at whatever moment of the loop: the process ends in order, and the lock is free. */
 import assert from 'node:assert/strict'
-import { spawn } from 'node:child_process'
+import { spawn, type ChildProcessByStdio } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import type { Readable } from 'node:stream'
 import { after, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { sqlite } from 'errand/sqlite'
@@ -14,8 +15,8 @@ import { isFull } from '../full.ts'
 /** How often each phase is struck: `ERRAND_FULL=1` for the long form. */
 const times = isFull ? 30 : 4
 const atOnce = 2
-/** The lock must be free so soon after the signal. */
-const freeWithinMs = 1_000
+/** A lock that nobody frees lasts three times as long after the signal. */
+const freeWithinMs = 10_000
 const spreadMs = 60
 
 const folder = await mkdtemp(join(tmpdir(), 'errand-signals-'))
@@ -51,7 +52,7 @@ const phases: Readonly<Record<string, readonly [marker: string, ...flags: string
 }
 
 for (const [phase, [marker, ...flags]] of Object.entries(phases)) {
-  test(`a signal ${phase} ends the process, with the lock free within a second`, async () => {
+  test(`a signal ${phase} ends the process, with the lock freed`, async () => {
     const seed = `${phase} ${Date.now()}`
     const random = randomOf(seed)
     let done = 0
@@ -80,6 +81,24 @@ async function strike(
     stdio: ['ignore', 'pipe', 'inherit'],
     env: { ...process.env, SLOW_LOCK_FILE: database, ERRAND_LOG_LEVEL: 'silent' },
   })
+  try {
+    await stopped(child, { database, marker, waitMs, seed })
+  } finally {
+    child.kill('SIGKILL')
+  }
+}
+
+interface Stop {
+  readonly database: string
+  readonly marker: string
+  readonly waitMs: number
+  readonly seed: string
+}
+
+async function stopped(
+  child: ChildProcessByStdio<null, Readable, null>,
+  { database, marker, waitMs, seed }: Stop,
+): Promise<void> {
   let told = ''
   await new Promise<void>((resolve, reject) => {
     child.stdout.setEncoding('utf8').on('data', (text: string) => {

@@ -3,9 +3,9 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { constant } from '../../src/core/backoff.ts'
 import { task } from '../../src/core/task.ts'
 
+/** Blocks the event loop; it sleeps, so that tests beside it keep the cores. */
 function block(ms: number): void {
-  const end = performance.now() + ms
-  while (performance.now() < end);
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms)
 }
 
 export const nap = task({

@@ -69,7 +69,8 @@ test('a worker that is alone with a job of an unknown task makes no more than a 
   await bench.pass(600_000)
   const before = counted.total
   await bench.pass(600_000)
-  assert.ok((counted.total - before) / 10 <= 20, `${(counted.total - before) / 10} calls a minute`)
+  // Twelve of them are its heartbeat, two a look for orders, one its chart.
+  assert.ok((counted.total - before) / 10 <= 23, `${(counted.total - before) / 10} calls a minute`)
 })
 
 test('ten parents on ten slots that each await a child in the same queue all end within their timeouts, with a clear error', async (t) => {

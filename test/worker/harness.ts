@@ -5,6 +5,8 @@ import { join } from 'node:path'
 import type { TestContext } from 'node:test'
 import { App, type ErrandConfig } from '../../src/app/app.ts'
 import { Client } from '../../src/client/client.ts'
+import { ScheduleBook } from '../../src/flows/schedules/book.ts'
+import { planRun } from '../../src/flows/workflows/plan-run.ts'
 import { createJobs } from '../../src/client/jobs.ts'
 import type { JobRecord } from '../../src/client/job-record.ts'
 import type { Jobs } from '../../src/client/jobs.ts'
@@ -89,8 +91,12 @@ export function appOn(t: TestContext, store: Store, config: Config = {}): Bench 
     await store.close()
   })
 
+  const book = new ScheduleBook(
+    {},
+    { prepare: (...call) => client.prepareAll(...call), planRun: (run) => planRun(client, run) },
+  )
   const worker = (options: WorkerOptions = {}): ErrandWorker => {
-    const made = new ErrandWorker(app, client, options)
+    const made = new ErrandWorker(app, client, book, options)
     workers.add(made)
     return made
   }

@@ -2,6 +2,7 @@
 import { fork, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import type { TestContext } from 'node:test'
+import { endsWithThis } from '../ends.ts'
 import type { ChildOptions } from './child.ts'
 
 /** Starts a process; resolves once it has told that it is up. It is killed when the test ends. */
@@ -14,6 +15,7 @@ export async function startProcess(
     execArgv: ['--conditions=errand-source'],
     stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
   })
+  endsWithThis(child)
   t.after(() => child.kill('SIGKILL'))
   const [message] = (await Promise.race([
     once(child, 'message'),

@@ -1,0 +1,186 @@
+/**
+ * A redelivery storm: messages become jobs while consumers are killed, each after a second, and the broker has its own
+ * misfortunes. Afterwards each message is exactly one job.
+ */
+import { fork, type ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { createErrand, type Errand } from '../../src/index.ts'
+import { sqlite } from '../../src/stores/sqlite/index.ts'
+import type { StormBroker } from './broker.ts'
+import type { Consumer, Progress } from './consumer.ts'
+import { storm } from './task.ts'
+
+export interface Plan {
+  readonly messages: number
+  /** How long a consumer lives once it works, in ms. */
+  readonly lifeMs: number
+  /** Over how long the messages are sent, in ms. */
+  readonly spreadMs?: number
+}
+
+export interface Result {
+  readonly kills: number
+  /** Deliveries of messages that had become jobs before, as far as their consumers came to tell. */
+  readonly known: number
+  readonly ms: number
+  readonly wrong: readonly string[]
+}
+
+/** Longer than all of it should take. */
+const patienceMs = 120_000
+/** A consumer that does not work by then is killed all the same. */
+const startMs = 20_000
+const batch = 500
+const againMs = 200
+
+export async function prove(
+  broker: StormBroker,
+  { messages, lifeMs, spreadMs = 0 }: Plan,
+): Promise<Result> {
+  const folder = mkdtempSync(join(tmpdir(), 'errand-storm-'))
+  const file = join(folder, 'jobs.db')
+  const errand = createErrand({ store: sqlite(file), tasks: [storm] })
+  const crew = new Crew({ file, module: broker.module, argument: broker.argument }, lifeMs)
+  const began = performance.now()
+  try {
+    await errand.store.setup()
+    const sending = new Sending(broker, messages, spreadMs)
+    const strikes = [...broker.misfortunes]
+    for (;;) {
+      const isSent = sending.count === messages
+      while (strikes[0] !== undefined && sending.count >= strikes[0].at * messages)
+        await strikes.shift()?.strike()
+      const left = await broker.left()
+      if (isSent && left === 0) break
+      if (performance.now() - began > patienceMs) {
+        const ms = performance.now() - began
+        return { ...crew.tally, ms, wrong: [`${left} messages are left`] }
+      }
+      await crew.live(broker)
+    }
+    const ms = performance.now() - began
+    await crew.end()
+    return { ...crew.tally, ms, wrong: await judge(errand, messages) }
+  } finally {
+    await crew.end()
+    await errand.close()
+    rmSync(folder, { recursive: true, force: true })
+  }
+}
+
+/** Sends the messages while consumers die; what a broker that is away may not have taken is sent again under the same ids. */
+class Sending {
+  count = 0
+
+  constructor(broker: StormBroker, messages: number, spreadMs: number) {
+    void this.#run(broker, messages, (spreadMs * batch) / messages)
+  }
+
+  async #run(broker: StormBroker, messages: number, pauseMs: number): Promise<void> {
+    while (this.count < messages) {
+      const to = Math.min(messages, this.count + batch)
+      const isTaken = await broker.send(bodies(this.count, to), this.count).then(
+        () => true,
+        () => false,
+      )
+      if (isTaken) this.count = to
+      await sleep(isTaken ? pauseMs : againMs)
+    }
+  }
+}
+
+function bodies(from: number, to: number): readonly string[] {
+  return Array.from({ length: to - from }, (_, n) =>
+    JSON.stringify({ name: storm.name, input: { n: from + n } }),
+  )
+}
+
+/** One consumer after another: each is killed when it has worked for its time, and the next one has started meanwhile. */
+class Crew {
+  readonly #told: Consumer
+  readonly #lifeMs: number
+  readonly #members = new Set<ChildProcess>()
+  readonly #working = new WeakSet<ChildProcess>()
+  readonly #kill = (): void => this.#members.forEach((member) => member.kill('SIGKILL'))
+  #now: ChildProcess | null = null
+  #next: ChildProcess | null = null
+  #kills = 0
+  #known = 0
+
+  constructor(told: Consumer, lifeMs: number) {
+    this.#told = told
+    this.#lifeMs = lifeMs
+    process.once('exit', this.#kill)
+  }
+
+  get tally(): { readonly kills: number; readonly known: number } {
+    return { kills: this.#kills, known: this.#known }
+  }
+
+  async live(broker: StormBroker): Promise<void> {
+    const member = (this.#now ??= this.#start())
+    this.#next ??= this.#start()
+    const endsAt = performance.now() + startMs
+    while (!this.#working.has(member) && performance.now() < endsAt) {
+      // Dear, with many messages.
+      if ((await broker.left()) === 0) return sleep(againMs)
+      for (let looks = 0; looks < 25 && !this.#working.has(member); looks++) await sleep(20)
+    }
+    await sleep(this.#lifeMs)
+    member.kill('SIGKILL')
+    this.#kills++
+    this.#now = this.#next
+    this.#next = null
+    if (member.exitCode === null && member.signalCode === null) await once(member, 'exit')
+  }
+
+  async end(): Promise<void> {
+    process.removeListener('exit', this.#kill)
+    const ended = [...this.#members].map((member) => once(member, 'exit'))
+    this.#kill()
+    await Promise.all(ended)
+    this.#now = this.#next = null
+  }
+
+  #start(): ChildProcess {
+    const member = fork(join(import.meta.dirname, 'consumer.ts'), [JSON.stringify(this.#told)], {
+      execArgv: ['--conditions=errand-source'],
+      stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+    })
+    let known = 0
+    member.on('message', (progress: Progress) => {
+      if (progress.stored + progress.known > 0) this.#working.add(member)
+      this.#known += progress.known - known
+      known = progress.known
+    })
+    this.#members.add(member)
+    member.once('exit', () => this.#members.delete(member))
+    return member
+  }
+}
+
+/** Counts the jobs of each message. */
+async function judge(errand: Errand, messages: number): Promise<readonly string[]> {
+  const jobs = new Map<number, number>()
+  const wrong: string[] = []
+  let after: string | null = null
+  do {
+    const page = await errand.jobs.list({ limit: 1_000, ...(after === null ? {} : { after }) })
+    for (const { id, state, input } of page.jobs) {
+      if (state !== 'ready') wrong.push(`job ${id} is ${state}`)
+      const { n } = input as { n: number }
+      jobs.set(n, (jobs.get(n) ?? 0) + 1)
+    }
+    after = page.next
+  } while (after !== null)
+  for (let n = 0; n < messages; n++) {
+    const count = jobs.get(n) ?? 0
+    if (count !== 1) wrong.push(`message ${n} became ${count} jobs`)
+  }
+  if (jobs.size > messages) wrong.push(`${jobs.size} messages for ${messages}`)
+  return wrong.slice(0, 20)
+}
