@@ -40,10 +40,18 @@ export type Part =
         | 'check'
         | 'claims'
         | 'idle'
+        | 'fire-in-turn'
+        | 'fire-schedules'
         | 'use-queues-once'
         | 'fill-large'
         | 'drain-large'
+        | 'needs'
+        | 'follow-ups'
+        | 'chain'
+        | 'children'
         | 'verbs'
+        | 'large-batch'
+        | 'fan-in'
     })
 
 /** What a worker ran: how often, and when each job started. */

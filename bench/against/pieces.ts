@@ -168,6 +168,22 @@ export function usedQueuesOnce(open: OpenPlace, side: Unplaced, queues: number):
     )
 }
 
+/** Errand alone with so many schedules that are due at once. */
+export function firedSchedules(open: OpenPlace, side: Unplaced, schedules: number): Piece {
+  return () =>
+    at(open, ({ url }) =>
+      played<Figures>({ role: 'fire-schedules', setup: { ...side, url }, jobs: schedules }),
+    )
+}
+
+/** Errand alone, from ticks to their handlers. */
+export function firedInTurn(open: OpenPlace, side: Unplaced): Piece {
+  return () =>
+    at(open, ({ url }) =>
+      played<Figures>({ role: 'fire-in-turn', setup: { ...side, url }, jobs: 0 }),
+    )
+}
+
 /** Errand alone draining large inputs that another process enqueued. */
 export function drainedLarge(open: OpenPlace, side: Unplaced, jobs: number): Piece {
   return () =>
@@ -176,6 +192,42 @@ export function drainedLarge(open: OpenPlace, side: Unplaced, jobs: number): Pie
       await played({ role: 'fill-large', setup, jobs })
       return played<Figures>({ role: 'drain-large', setup, jobs })
     })
+}
+
+/** Drains with and without jobs that need others, in turn, on Errand alone. */
+export function drainedNeeds(open: OpenPlace, side: Unplaced, jobs: number): Piece {
+  return () =>
+    at(open, ({ url }) => played<Figures>({ role: 'needs', setup: { ...side, url }, jobs }))
+}
+
+/** Drains of jobs without and with a follow-up each, in turn, on Errand alone. */
+export function drainedFollowUps(open: OpenPlace, side: Unplaced, jobs: number): Piece {
+  return () =>
+    at(open, ({ url }) => played<Figures>({ role: 'follow-ups', setup: { ...side, url }, jobs }))
+}
+
+/** A chain of jobs that need each other, on Errand alone. */
+export function chained(open: OpenPlace, side: Unplaced, links: number): Piece {
+  return () =>
+    at(open, ({ url }) => played<Figures>({ role: 'chain', setup: { ...side, url }, jobs: links }))
+}
+
+/** Parents that need many children. */
+export function raised(open: OpenPlace, side: Unplaced, count: number): Piece {
+  return () =>
+    at(open, ({ url }) =>
+      played<Figures>({ role: 'children', setup: { ...side, url }, jobs: count }),
+    )
+}
+
+/** A run of so many jobs, on Errand alone. */
+export function ranLarge(
+  open: OpenPlace,
+  side: Unplaced,
+  role: 'large-batch' | 'fan-in',
+  jobs: number,
+): Piece {
+  return () => at(open, ({ url }) => played<Figures>({ role, setup: { ...side, url }, jobs }))
 }
 
 /** The verbs of operators, on Errand alone. */

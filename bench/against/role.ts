@@ -5,7 +5,20 @@ import { measureClaims } from './roles/claims.ts'
 import { check, drainJobs, drainRounds } from './roles/drain.ts'
 import { enqueueJobs, fill, producePaced, schedule } from './roles/enqueue.ts'
 import { idle } from './roles/idle.ts'
-import { callVerbs, drainLargeJobs, fillLarge, useQueuesOnce } from './roles/measures.ts'
+import {
+  callVerbs,
+  runChain,
+  drainFollowUps,
+  drainLargeJobs,
+  drainNeeds,
+  fillLarge,
+  fireInTurn,
+  fireSchedules,
+  useQueuesOnce,
+  runFanIn,
+  runLargeBatch,
+} from './roles/measures.ts'
+import { raiseChildren } from './roles/children.ts'
 import { cycle } from './roles/raw.ts'
 
 const orphaned = (): never => process.exit(1)
@@ -36,13 +49,29 @@ async function play(part: Part): Promise<void> {
       return measureClaims(part)
     case 'idle':
       return idle(part)
+    case 'fire-schedules':
+      return fireSchedules(part)
+    case 'fire-in-turn':
+      return fireInTurn(part)
     case 'use-queues-once':
       return useQueuesOnce(part)
     case 'fill-large':
       return fillLarge(part)
     case 'drain-large':
       return drainLargeJobs(part)
+    case 'needs':
+      return drainNeeds(part)
+    case 'follow-ups':
+      return drainFollowUps(part)
+    case 'chain':
+      return runChain(part)
+    case 'children':
+      return raiseChildren(part)
     case 'verbs':
       return callVerbs(part)
+    case 'large-batch':
+      return runLargeBatch(part)
+    case 'fan-in':
+      return runFanIn(part)
   }
 }

@@ -1,6 +1,9 @@
 /** What is measured side by side: Errand and its peers, each behind the same few verbs. */
 import type { Mail } from '../kit/job.ts'
 
+/** Isolated handlers at a time. */
+export const isolatedSlots = 4
+
 export type PeerName = 'graphile-worker' | 'pg-boss' | 'bullmq'
 
 /** Which side, where, and how it is set up. Peers always get their best settings for the purpose. */
@@ -12,6 +15,8 @@ export interface Setup {
   readonly history: 'kept' | 'none'
   /** Peers need other settings for throughput than for a quick start. */
   readonly purpose: 'throughput' | 'latency'
+  /** Runs handlers in threads or processes of their own, four at a time. */
+  readonly isolate?: 'thread' | 'process'
 }
 
 /** What a side can say of its calls so far; null where that cannot be seen. */

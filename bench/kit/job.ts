@@ -1,5 +1,6 @@
 /** The job of all workloads: a payload of about 250 bytes, a handler that does nothing, a small result. */
-import { task, type Task } from 'errand'
+import type { mail as isolated } from './isolated-mail.ts'
+import { inModule, task, type Task } from 'errand'
 
 export interface Mail {
   readonly id: number
@@ -27,5 +28,17 @@ export function mailTask(ran: (id: number) => void): MailTask {
       ran(input.id)
       return { ok: input.id }
     },
+  })
+}
+
+/** Where it is loaded by threads and processes. */
+export const isolatedModule: URL = new URL('./isolated-mail.ts', import.meta.url)
+
+/** The same in threads or processes. */
+export function isolatedMail(kind: 'thread' | 'process'): MailTask {
+  return task({
+    name: 'mail',
+    run: inModule<typeof isolated>(isolatedModule, 'mail'),
+    isolate: kind,
   })
 }

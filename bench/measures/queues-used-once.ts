@@ -3,7 +3,7 @@ import { enqueueMails, type OpenApp } from '../kit/app.ts'
 import { Drain } from '../kit/drain.ts'
 import { mail } from '../kit/job.ts'
 import { median, percentile } from '../kit/numbers.ts'
-import { ticks } from '../kit/ticks.ts'
+import { slept, ticks } from '../kit/ticks.ts'
 import type { Figures } from '../workload.ts'
 
 const batch = 1_000
@@ -11,6 +11,8 @@ const batch = 1_000
 const singles = 300
 const together = 10_000
 const rounds = 3
+/** An empty queue is forgotten by then. */
+const forgottenMs = 10_000
 const ordinary = singles + rounds * together
 
 /**
@@ -34,6 +36,7 @@ export async function queuesUsedOnce(open: OpenApp, queues: number): Promise<Fig
     await errand.enqueueMany(entries)
   }
   const settledAt = await drain.settled(2 * ordinary + queues)
+  await slept(forgottenMs)
   const after = await look(drain, 2 * ordinary + queues)
   await drain.stop()
   drain.ledger.check()

@@ -9,6 +9,8 @@ import {
   drainedFew,
   drainedLarge,
   drainedPart,
+  firedInTurn,
+  firedSchedules,
   idled,
   usedQueuesOnce,
   type Piece,
@@ -25,6 +27,7 @@ import {
   largeInputs as largeJobs,
   millions,
   queuesUsedOnce as queuesOnce,
+  schedules as manySchedules,
   type Sizer,
 } from './sizes.ts'
 
@@ -193,6 +196,51 @@ export function queuesUsedOnce(open: OpenPlace, sized: Sizer): Group {
         compared('drain of 10,000 jobs before', 'jobs/s', { byDefault: once('rate before') }),
         compared('drain of 10,000 jobs after', 'jobs/s', { byDefault: once('rate after') }, [
           quotient('× before', [once('rate after'), once('rate before')], { least: 0.8 }),
+        ]),
+      ]
+    },
+  }
+}
+
+/** What schedules cost. */
+export function schedules(open: OpenPlace, sized: Sizer): Group {
+  const count = sized(manySchedules)
+  const many = count.toLocaleString('en-US')
+  return {
+    name: 'schedules',
+    title: 'Schedules',
+    note: 'One worker process, which runs no jobs of the many schedules.',
+    isAlone: true,
+    mostRuns: 3,
+    pieces: {
+      together: firedSchedules(open, errandDefault, count),
+      turn: firedInTurn(open, errandDefault),
+    },
+    shares: [],
+    rows: (measured) => {
+      const row = (
+        what: string,
+        unit: string,
+        figure: string,
+        most: number | null,
+      ): ComparedRow => {
+        const runs = measured('together', figure)
+        return compared(
+          what,
+          unit,
+          { byDefault: runs },
+          most === null ? [] : [bounded(unit, runs, most)],
+        )
+      }
+      const [tick, job] = [measured('turn', 'tick p50'), measured('turn', 'job p50')]
+      return [
+        row(`${many} due in one second, all fired within`, 'ms', 'fired within', 2_000),
+        row('CPU of that minute', '%', 'cpu', 20),
+        row(`start of a worker that declares ${many}`, 'ms', 'start', null),
+        row(`CPU with ${many} at rest`, '%', 'idle cpu', 1),
+        row(`store calls in 5 s with ${many} at rest`, 'calls', 'idle calls', 1),
+        compared('from a tick to its handler, p50', 'ms', { byDefault: tick }, [
+          quotient('× an ordinary job from its call', [tick, job], { most: 1.5 }),
         ]),
       ]
     },

@@ -13,7 +13,10 @@ import {
   largeInputs,
   million,
   queuesUsedOnce,
+  schedules,
 } from './errand-alone.ts'
+import { chain, children, followUps, needs } from './linked-jobs.ts'
+import { largeRuns } from './large-runs.ts'
 import { pickUps, type Sizer } from './sizes.ts'
 
 const graphile: Omit<Setup, 'url'> = {
@@ -31,7 +34,13 @@ export function postgresGroups(open: OpenPlace, sized: Sizer): readonly Group[] 
     fleet(open, sized, { name: 'graphile-worker', side: graphile, jobs: 100_000 }),
     pickUp(open, sized),
     million(open, sized, { 'graphile-worker': graphile, 'pg-boss': boss }),
+    needs(open, sized),
+    followUps(open, sized),
+    chain(open, sized),
+    children(open, sized, null),
     queuesUsedOnce(open, sized),
+    schedules(open, sized),
+    largeRuns(open, sized),
     largeInputs(open, sized),
     bulkVerbs(open, sized),
     idle(open),

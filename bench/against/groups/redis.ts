@@ -14,7 +14,10 @@ import {
   largeInputs,
   million,
   queuesUsedOnce,
+  schedules,
 } from './errand-alone.ts'
+import { chain, children, followUps, needs } from './linked-jobs.ts'
+import { largeRuns } from './large-runs.ts'
 import { pickUps, type Sizer } from './sizes.ts'
 
 const bull: Omit<Setup, 'url'> = {
@@ -36,6 +39,7 @@ export function redisGroups({ synced, bare }: RedisPlaces, sized: Sizer): readon
     drain({ synced, bare }, sized),
     enqueue('enqueue-bare', 'Enqueue, no append-only file', { bare }, ['hundred'], sized),
     bareDrain(bare, sized),
+    isolation(synced, sized),
     fleet(synced, sized, {
       name: 'bullmq',
       side: { ...bull, history: 'none' },
@@ -43,7 +47,13 @@ export function redisGroups({ synced, bare }: RedisPlaces, sized: Sizer): readon
     }),
     pickUp(synced, sized),
     million(synced, sized, { bullmq: bull }),
+    needs(synced, sized),
+    followUps(synced, sized),
+    chain(synced, sized),
+    children(synced, sized, { name: 'bullmq', side: bull }),
     queuesUsedOnce(synced, sized),
+    schedules(synced, sized),
+    largeRuns(synced, sized),
     largeInputs(synced, sized),
     bulkVerbs(synced, sized),
     idle(synced),
@@ -189,6 +199,32 @@ function bareDrain(bare: OpenPlace, sized: Sizer): Group {
         ),
       ]
     },
+  }
+}
+
+/** Errand's threads and processes beside BullMQ's sandboxed processors. */
+function isolation(open: OpenPlace, sized: Sizer): Group {
+  const [jobs, bullJobs] = [sized(20_000), sized(5_000)]
+  const pieces: Record<string, Piece> = {}
+  for (const isolate of ['thread', 'process'] as const) {
+    pieces[`errand-${isolate}`] = drained(open, { ...errandDefault, isolate }, jobs)
+    pieces[`bullmq-${isolate}`] = drained(open, { ...bull, isolate }, bullJobs)
+  }
+  return {
+    name: 'isolation',
+    title: 'Drain by threads and by processes, four jobs at a time',
+    note: 'From the first end of a handler to the last.',
+    pieces,
+    shares: [],
+    rows: (measured) =>
+      (['thread', 'process'] as const).map((isolate) => {
+        const ours = measured(`errand-${isolate}`, 'rate')
+        const theirs = measured(`bullmq-${isolate}`, 'rate')
+        const what = isolate === 'thread' ? 'in threads' : 'in processes'
+        return compared(`drain ${what}`, 'jobs/s', { byDefault: ours, peers: { bullmq: theirs } }, [
+          quotient('× BullMQ', [ours, theirs], { least: 3 }),
+        ])
+      }),
   }
 }
 

@@ -13,6 +13,15 @@ export const headOfMillion = 60_000
 export const fleetJobs = 200_000
 export const queuesUsedOnce = 100_000
 export const largeInputs = 4_000
+export const schedules = 10_000
+export const batchJobs = 100_000
+export const fanInNodes = 10_000
 export const bulkJobs = 100_000
+/** Of one drain; a piece has eleven. */
+export const needsJobs = 50_000
+/** Of one drain; a piece has eleven. */
+export const followedJobs = 20_000
+export const chainLinks = 1_000
+export const childrenOfOne = 1_000
 export const claims = 300
 export const pickUps = 500

@@ -5,9 +5,9 @@ import { postgres } from 'errand/postgres'
 import { redis } from 'errand/redis'
 import { sqlite } from 'errand/sqlite'
 import { checkResults } from '../../kit/app.ts'
-import { mailTask, type Mail } from '../../kit/job.ts'
+import { isolatedMail, mailTask, type Mail } from '../../kit/job.ts'
 import { WatchedStore } from '../../kit/watched-store.ts'
-import type { Setup, Side } from '../side.ts'
+import { isolatedSlots, type Setup, type Side } from '../side.ts'
 
 /** The best settings found for jobs that take no time, for every purpose. */
 const bestOptions = { slots: 100 } as const
@@ -24,6 +24,18 @@ export interface ErrandSide extends Side {
   resume(): Promise<void>
 }
 
+/** Handlers elsewhere cannot tell that they ran, so that what is around them does. */
+function isolatedOptions(ran: (id: number) => void): Pick<ErrandConfig<unknown>, 'slots' | 'wrap'> {
+  return {
+    slots: isolatedSlots,
+    wrap: async (_job, next) => {
+      const output = await next()
+      ran((output as { readonly ok: number }).ok)
+      return output
+    },
+  }
+}
+
 /** The store of a server, or of a file. */
 export function storeOf(url: string): Store {
   if (url.startsWith('postgres:')) return postgres(url)
@@ -31,16 +43,17 @@ export function storeOf(url: string): Store {
 }
 
 export function openErrand(
-  { url, tuning, history }: Setup,
+  { url, tuning, history, isolate }: Setup,
   more: Pick<ErrandConfig<unknown>, 'queues'> = {},
 ): ErrandSide {
   const watched = new WatchedStore(storeOf(url))
   let told: (id: number) => void = () => undefined
-  const task = mailTask((id) => told(id))
+  const task = isolate === undefined ? mailTask((id) => told(id)) : isolatedMail(isolate)
   const errand = createErrand({
     ...more,
     ...(tuning === 'best' ? bestOptions : {}),
     ...(history === 'none' ? { retention: 'none' } : {}),
+    ...(isolate === undefined ? {} : isolatedOptions((id) => told(id))),
     store: watched.store,
     tasks: [task],
   })
