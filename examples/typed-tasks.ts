@@ -65,6 +65,7 @@ await errand.close()
 // invalid-input [
 //   {
 //     path: 'width',
+//     pointer: '/width',
 //     message: 'Invalid input: expected string, received number'
 //   }
 // ]
