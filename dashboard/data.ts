@@ -18,22 +18,27 @@ interface Options {
   readonly on?: (kind: string, data: string) => boolean
   /** How often it is read although nothing was heard, in ms; 0 for never. */
   readonly everyMs?: number
+  /** Whether what another key gave is shown until this one's answer is there. */
+  readonly keeps?: boolean
 }
 
-/** The least time between two readings because of events, and how much longer than the last reading took. */
-const pace = { leastMs: 1_500, share: 20 } as const
+/**
+ * The least time between two readings, and how much longer than the last one took; after one that
+ * failed no longer than the most, so that a store that was away is seen soon after it is back.
+ */
+const pace = { leastMs: 1_500, share: 20, mostMs: 10_000 } as const
+
+const unread = { data: undefined, error: null, isLoading: true } as const
 
 /** Reads with `load` whenever `key` changes, on events, and now and then. */
 export function useData<T>(
   key: string,
   load: (signal: AbortSignal) => Promise<T>,
-  { on = () => true, everyMs = 15_000 }: Options = {},
+  { on = () => true, everyMs = 15_000, keeps = false }: Options = {},
 ): Loaded<T> {
   const [state, setState] = useState<Omit<Loaded<T>, 'reload'> & { key: string }>(() => ({
     key,
-    data: undefined,
-    error: null,
-    isLoading: true,
+    ...unread,
   }))
   const again = useRef<() => void>(() => undefined)
   useEffect(() => {
@@ -42,6 +47,7 @@ export function useData<T>(
     let isDue = false
     let last = 0
     let tookMs = 0
+    let hasFailed = false
     let timer: ReturnType<typeof setTimeout> | undefined
     const read = async (): Promise<void> => {
       if (isBusy) return void (isDue = true)
@@ -49,13 +55,15 @@ export function useData<T>(
       last = Date.now()
       try {
         const data = await load(gone.signal)
+        hasFailed = false
         if (!gone.signal.aborted) setState({ key, data, error: null, isLoading: false })
       } catch (error) {
         if (gone.signal.aborted) return
+        hasFailed = true
         if (error instanceof Problem && error.status === 401) session.value = 'needed'
         setState((old) => ({
           key,
-          data: old.key === key ? old.data : undefined,
+          data: old.key === key || keeps ? old.data : undefined,
           error: error as Error,
           isLoading: false,
         }))
@@ -66,17 +74,17 @@ export function useData<T>(
         isDue = false
       }
     }
-    const restMs = (): number =>
-      Math.max(0, last + Math.max(pace.leastMs, pace.share * tookMs) - Date.now())
+    const restMs = (): number => {
+      const rest = Math.max(pace.leastMs, pace.share * tookMs)
+      return last + tookMs + (hasFailed ? Math.min(rest, pace.mostMs) : rest) - Date.now()
+    }
     const soon = (): void => {
       if (document.hidden) return
       clearTimeout(timer)
-      timer = setTimeout(() => void read(), restMs())
+      timer = setTimeout(() => void read(), Math.max(0, restMs()))
     }
     again.current = () => void read()
-    setState((old) =>
-      old.key === key ? old : { key, data: undefined, error: null, isLoading: true },
-    )
+    setState((old) => (old.key === key || keeps ? old : { key, ...unread }))
     void read()
     const leave = listen((kind, data) => {
       if (on(kind, data)) soon()
@@ -89,6 +97,6 @@ export function useData<T>(
       leave()
     }
   }, [key])
-  const shown = state.key === key ? state : { data: undefined, error: null, isLoading: true }
+  const shown = state.key === key || keeps ? state : unread
   return { ...shown, reload: () => again.current() }
 }

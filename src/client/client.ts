@@ -21,7 +21,7 @@ import { hasBefore, withBefore } from '../app/before.ts'
 import { bareFacts, makeJob, type JobOrigin, type TaskFacts } from '../app/new-job.ts'
 import type { EnqueuedJob, Entry } from './enqueued-job.ts'
 import { batchesOf, mostInBatch, partlyStored } from './many.ts'
-import { Results } from './results.ts'
+import { Results, storedHere } from './results.ts'
 import { TaskCatalog, type KnownTask } from './task-catalog.ts'
 import { setImmediate } from '../core/timers.ts'
 
@@ -348,7 +348,7 @@ export class Client {
   }
 
   #enqueued({ id, status }: Inserted): EnqueuedJob<unknown> {
-    return { id, inserted: status, result: (options) => this.results.wait(id, options, { stored: true }) }
+    return { id, inserted: status, result: (options) => this.results.wait(id, options, storedHere) }
   }
 }
 

@@ -115,7 +115,9 @@ function readSearch(search: JobSearch | undefined, where: string): { readonly se
     search: {
       in: readChoice(side, ['input', 'output'], `${where}.in`),
       path: keys.map(String),
-      equals: canonicalJson(fromJsonWithDigits(toJson(equals, `${where}.equals`), `${where}.equals`)),
+      equals: canonicalJson(
+        fromJsonWithDigits(toJson(equals, `${where}.equals`), `${where}.equals`),
+      ),
     },
   }
 }

@@ -50,6 +50,16 @@ interface Wait {
   readonly settle: (end: () => unknown) => void
 }
 
+/** What a wait is told beside its options. */
+interface WaitKind {
+  /** Whether this process stored the job, so that it is known. */
+  readonly stored?: boolean
+  /** How its output is read. */
+  readonly json?: ReadJson
+}
+
+export const storedHere: WaitKind = { stored: true }
+
 export class Results {
   readonly #app: App
   readonly #waits = new Set<Wait>()
@@ -65,11 +75,11 @@ export class Results {
     this.#app = app
   }
 
-  /** Waits for a job's end and answers its output. `stored` tells that this process stored it, `json` how its output is read. */
+  /** Waits for a job's end and answers its output. Rejects as `errand.jobs.result` does. */
   async wait(
     id: string,
     options: ResultOptions = {},
-    { stored = false, json = fromJson }: { readonly stored?: boolean; readonly json?: ReadJson } = {},
+    { stored = false, json = fromJson }: WaitKind = {},
   ): Promise<unknown> {
     refuseUnknownKeys(options, ['timeout', 'take', 'signal'], 'result()')
     const asked =

@@ -174,7 +174,8 @@ export function managerOf(
 function behind(errand: Managed, redact: readonly string[] = []): Managed {
   const store = { value: withoutTokens(errand.store) }
   const whole = withDigits(errand)
-  if (redact.length === 0) return Object.create(errand, { store, jobs: { value: whole } }) as Managed
+  if (redact.length === 0)
+    return Object.create(errand, { store, jobs: { value: whole } }) as Managed
   const redaction = new Redaction(redact, 'manager().redact')
   const jobs = { value: redaction.jobs(whole) }
   return Object.create(errand, { store, jobs, redaction: { value: redaction } }) as Managed
@@ -182,8 +183,13 @@ function behind(errand: Managed, redact: readonly string[] = []): Managed {
 
 /** The jobs of an app, read with all digits of their numbers. */
 function withDigits(errand: Managed): Jobs {
-  const { get, list, take, result } = createJobs(clientOf(errand), fromJsonWithDigits)
-  return Object.assign(Object.create(errand.jobs) as Jobs, { get, list, take, result })
+  const whole = createJobs(clientOf(errand), fromJsonWithDigits)
+  return Object.assign(Object.create(errand.jobs) as Jobs, {
+    get: (id) => whole.get(id),
+    list: (filter) => whole.list(filter),
+    take: (id) => whole.take(id),
+    result: (id, options) => whole.result(id, options),
+  } satisfies Partial<Jobs>)
 }
 
 /** Tokens whose changes this manager sees at once. */

@@ -153,10 +153,7 @@ function readPath(path: string, where: string): { readonly side: Side; readonly 
 
 function isObject(value: unknown): value is Record<string, unknown> {
   return (
-    typeof value === 'object' &&
-    value !== null &&
-    !(value instanceof Date) &&
-    !isLongNumber(value)
+    typeof value === 'object' && value !== null && !(value instanceof Date) && !isLongNumber(value)
   )
 }
 

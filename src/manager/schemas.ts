@@ -10,6 +10,12 @@ export const time: JsonSchema = { type: 'string', format: 'date-time' }
 export const timeOrNull: JsonSchema = { type: ['string', 'null'], format: 'date-time' }
 export const idSchema: JsonSchema = { type: 'string', format: 'uuid' }
 export const stateSchema: JsonSchema = { enum: jobStates }
+/** Jobs by state, those states that have any. */
+export const countsSchema: JsonSchema = {
+  type: 'object',
+  properties: Object.fromEntries(jobStates.map((state) => [state, count])),
+  additionalProperties: false,
+}
 const anything: JsonSchema = {}
 const textsByName: JsonSchema = { type: 'object', additionalProperties: { type: 'string' } }
 

@@ -98,7 +98,10 @@ for (const [name, make] of Object.entries(stores))
 
       // The list shows them, too, and finds them.
       await page.goto(`${server.url}/#/jobs?input=id%3D9007199254740993`)
-      await page.getByRole('row', { name: /9007199254740993/ }).first().waitFor()
+      await page
+        .getByRole('row', { name: /9007199254740993/ })
+        .first()
+        .waitFor()
       assert.equal(await page.locator('tbody [data-row]').count(), 2)
       assert.deepEqual(faults, [])
     })

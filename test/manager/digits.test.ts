@@ -31,7 +31,8 @@ const stores: Record<string, () => Promise<Store> | Store> = {
 }
 if (postgres !== null)
   stores['postgres'] = () => postgresStore(postgres.url, { schema: `digits_${process.pid}` })
-if (redis !== null) stores['redis'] = () => redisStore(redis.url, { prefix: `digits-${process.pid}` })
+if (redis !== null)
+  stores['redis'] = () => redisStore(redis.url, { prefix: `digits-${process.pid}` })
 
 /** Integers beyond 2^53, powers beyond a double, more digits than it has, and one that only looks whole. */
 const long = [

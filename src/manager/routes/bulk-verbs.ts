@@ -75,9 +75,7 @@ function bulk(verb: VerbName, summary: string): Route {
           ? call.errand.jobs.cancel(some, reason === undefined ? {} : { reason })
           : call.errand.jobs[verb](some)
       if (ids !== undefined) return json({ counts: await onIds(call, ids, act), next: null })
-      return json(
-        await onFilter(call, verb, narrowed(call.caller, filterOf(call)), after, act),
-      )
+      return json(await onFilter(call, verb, narrowed(call.caller, filterOf(call)), after, act))
     },
   }
 }
