@@ -1,6 +1,6 @@
 /** What a page reads: loaded when it opens, and again when something has happened. */
 import { useEffect, useRef, useState } from 'preact/hooks'
-import { Problem } from './api.ts'
+import { backOffMs, isAway, Problem } from './api.ts'
 import { session } from './session.ts'
 import { listen } from './stream.ts'
 
@@ -22,11 +22,8 @@ interface Options {
   readonly keeps?: boolean
 }
 
-/**
- * The least time between two readings, and how much longer than the last one took; after one that
- * failed no longer than the most, so that a store that was away is seen soon after it is back.
- */
-const pace = { leastMs: 1_500, share: 20, mostMs: 10_000 } as const
+/** The least time between two readings because of events, and how much longer than the last reading took. */
+const pace = { leastMs: 1_500, share: 20 } as const
 
 const unread = { data: undefined, error: null, isLoading: true } as const
 
@@ -47,7 +44,7 @@ export function useData<T>(
     let isDue = false
     let last = 0
     let tookMs = 0
-    let hasFailed = false
+    let failures = 0
     let timer: ReturnType<typeof setTimeout> | undefined
     const read = async (): Promise<void> => {
       if (isBusy) return void (isDue = true)
@@ -55,11 +52,13 @@ export function useData<T>(
       last = Date.now()
       try {
         const data = await load(gone.signal)
-        hasFailed = false
+        failures = 0
         if (!gone.signal.aborted) setState({ key, data, error: null, isLoading: false })
       } catch (error) {
         if (gone.signal.aborted) return
-        hasFailed = true
+        failures += 1
+        // What is away comes back; what is refused does not change by asking again.
+        isDue ||= isAway(error)
         if (error instanceof Problem && error.status === 401) session.value = 'needed'
         setState((old) => ({
           key,
@@ -75,13 +74,14 @@ export function useData<T>(
       }
     }
     const restMs = (): number => {
-      const rest = Math.max(pace.leastMs, pace.share * tookMs)
-      return last + tookMs + (hasFailed ? Math.min(rest, pace.mostMs) : rest) - Date.now()
+      const restMs =
+        failures > 0 ? backOffMs(failures) : Math.max(pace.leastMs, pace.share * tookMs)
+      return Math.max(0, last + tookMs + restMs - Date.now())
     }
     const soon = (): void => {
       if (document.hidden) return
       clearTimeout(timer)
-      timer = setTimeout(() => void read(), Math.max(0, restMs()))
+      timer = setTimeout(() => void read(), restMs())
     }
     again.current = () => void read()
     setState((old) => (old.key === key || keeps ? old : { key, ...unread }))
@@ -89,11 +89,17 @@ export function useData<T>(
     const leave = listen((kind, data) => {
       if (on(kind, data)) soon()
     })
+    const seen = (): void => {
+      if (document.hidden) clearTimeout(timer)
+      else if (everyMs > 0 || failures > 0) soon()
+    }
+    document.addEventListener('visibilitychange', seen)
     const slow = everyMs === 0 ? undefined : setInterval(soon, everyMs)
     return () => {
       gone.abort()
       clearTimeout(timer)
       clearInterval(slow)
+      document.removeEventListener('visibilitychange', seen)
       leave()
     }
   }, [key])
