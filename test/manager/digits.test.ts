@@ -70,6 +70,15 @@ async function scene(t: TestContext, store: Store, options: ManagerOptions = {})
     tasks: [
       task({ name: 'keep', run }),
       task({ name: 'once', unique: true, run }),
+      task({ name: 'told', run: () => undefined }),
+      task({
+        name: 'fails',
+        retry: 'never',
+        onFailure: 'told',
+        run: () => {
+          throw new Error('no')
+        },
+      }),
       task({ name: 'exact', input: z.object({ n: z.int() }), run }),
     ],
     queues: { default: {}, far: {} },
@@ -176,6 +185,17 @@ test('jobs whose inputs differ in a digit that a double loses are two, by their 
   const id = idOf(await send('POST', to, '{"id":9007199254740993}'))
   assert.notEqual(idOf(await send('POST', to, '{"id":9007199254740992}')), id)
   assert.equal(idOf(await send('POST', to, '{ "id": 900719925474099.30e1 }')), id)
+})
+
+test('what follows a failure is told of the digits', async (t) => {
+  const { errand, send } = await scene(t, memory())
+  const id = idOf(await send('POST', '/v1/queues/default/tasks/fails/jobs', '[1e400]'))
+  const worker = errand.worker()
+  await worker.start()
+  t.after(() => worker.stop({ grace: 0 }))
+  await assert.rejects(errand.jobs.result(id, { timeout: '30s' }), /failed/)
+  const { jobs } = await errand.jobs.list({ task: 'told' })
+  shows(await send('GET', `/v1/jobs/${jobs[0]?.id}`), 'input', '[1e400]')
 })
 
 test('a schema sees the double: what is none is refused', async (t) => {
