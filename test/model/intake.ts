@@ -115,7 +115,9 @@ function meetHolder(draft: Draft, job: NewJob, holder: string): Inserted {
   const waits = isDue ? 'ready' : 'scheduled'
   const change = {
     ...hidden,
-    place: (isDue ? Math.min(held.place + held.headStartMs, shown.dueAt) : shown.dueAt) - hidden.headStartMs,
+    place:
+      (isDue ? Math.min(held.place + held.headStartMs, shown.dueAt) : shown.dueAt) -
+      hidden.headStartMs,
     keepCancelledMs: job.keepCancelledMs,
     unique: job.unique,
     isSuspect: false,
