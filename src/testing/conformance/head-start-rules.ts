@@ -73,19 +73,25 @@ export const headStartRules: readonly Rule[] = rulesOf('head start', {
     assert.deepEqual(await scene.claimIds(), [after])
   },
 
-  'a head start counts from when a job became free of what it needs': async (scene) => {
-    const need = await scene.running()
-    const needs = [{ kind: 'job', id: need.id, onFailed: 'cancel' }] as const
-    const [early, late] = [minute, -minute].map((headStartMs) => newJob({ needs, headStartMs }))
-    await scene.store.insert([newJob({ needs, queue: 'other' }), late!, early!])
-    await scene.advance(minute / 2)
-    const before = await scene.enqueue()
-    await scene.advance(1_000)
-    await scene.settle(finish(need))
-    await scene.advance(minute / 2)
-    const after = await scene.enqueue()
-    const queues = [{ name: 'queue', limit: 10 }]
-    assert.deepEqual(await scene.claimIds({ queues }), [early?.id, before, after, late?.id])
+  'a head start counts from when a job became free of what it needs, alone or with others': async (
+    scene,
+  ) => {
+    for (const count of [1, 20]) {
+      const many = Array.from({ length: count }, () => newJob({ queue: 'needed' }))
+      await scene.store.insert(many)
+      const needed = await scene.claim({ queues: [{ name: 'needed', limit: count }], limit: count })
+      const needs = [{ kind: 'job', id: many[0]!.id, onFailed: 'cancel' }] as const
+      const [early, late] = [minute, -minute].map((headStartMs) => newJob({ needs, headStartMs }))
+      await scene.store.insert([newJob({ needs, queue: 'other' }), late!, early!])
+      await scene.advance(minute / 2)
+      const before = await scene.enqueue()
+      await scene.advance(1_000)
+      await scene.store.settle(needed.map((job) => finish(job)))
+      await scene.advance(minute / 2)
+      const after = await scene.enqueue()
+      const queues = [{ name: 'queue', limit: 10 }]
+      assert.deepEqual(await scene.claimIds({ queues }), [early?.id, before, after, late?.id])
+    }
   },
 
   'a head start holds after the retry of an operator': async (scene) => {
