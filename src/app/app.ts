@@ -10,6 +10,7 @@ import {
   commonKeys,
   mostCount,
   normalise,
+  readAgeing,
   resolve,
   type CommonOptions,
   type Layer,
@@ -63,6 +64,8 @@ export interface QueueOptions extends CommonOptions {
    */
   readonly buffer?: { readonly max?: number }
   readonly unique?: Unique<unknown>
+  /** As for the app; `'none'` where only the app's does not hold. */
+  readonly ageing?: Duration | 'none'
 }
 
 /** What `createErrand` takes. Only `store` is needed. */
@@ -71,6 +74,11 @@ export interface ErrandConfig<Context> extends CommonOptions {
   readonly tasks?: TaskSource<NoInfer<Context>> | readonly TaskSource<NoInfer<Context>>[]
   /** Queues by name; `'*'` opens the app to queues of any name. A queue named `default` always exists. */
   readonly queues?: Readonly<Record<string, QueueOptions>>
+  /**
+   * A job that has waited this much longer counts as one whose priority is lower by one, so that none waits for ever behind others of
+   * its queue; at most 7 days. All that enqueue into a queue need the same. Default `'none'`: priority goes before any wait.
+   */
+  readonly ageing?: Duration | 'none'
   /** Jobs that one worker runs at a time, over all queues. Default 10. */
   readonly slots?: number
   /** How long a worker's right to a job lasts without renewal. Default 30 s; renewed at a third of it. */
@@ -109,6 +117,7 @@ const configKeys = [
   'store',
   'tasks',
   'queues',
+  'ageing',
   'slots',
   'lease',
   'poll',
@@ -183,7 +192,7 @@ export class App {
         `${where} needs a store, such as sqlite('errand.db') from 'errand/sqlite'.`,
       )
     }
-    this.#layer = normalise(config, where, configKeys)
+    this.#layer = { ...normalise(config, where, configKeys), ...readAgeing(config.ageing, where) }
     const { slots = appDefaults.slots, keepAtMost = appDefaults.keepAtMost } = config
     const { lease = appDefaults.leaseMs, poll = appDefaults.pollMs } = config
     const { context = () => ({}), codec, codecs = [], tasks = [], queues = {} } = config
@@ -337,12 +346,12 @@ function readQueues(
   for (const [name, options] of Object.entries(queues)) {
     const where = `queues[${JSON.stringify(name)}]`
     readQueueName(name, where)
-    refuseUnknownKeys(options, ['slots', 'buffer', 'unique', ...commonKeys], where)
-    const { slots, buffer, unique, ...common } = options
+    refuseUnknownKeys(options, ['slots', 'buffer', 'unique', 'ageing', ...commonKeys], where)
+    const { slots, buffer, unique, ageing, ...common } = options
     read.set(name, {
       slots: slots === undefined ? null : readCount(slots, `${where}.slots`),
       bufferMax: buffer === undefined ? null : readBuffer(buffer, `${where}.buffer`),
-      layer: normalise(common, where),
+      layer: { ...normalise(common, where), ...readAgeing(ageing, where) },
       unique: normaliseUnique(unique, `${where}.unique`),
     })
   }

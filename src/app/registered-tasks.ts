@@ -20,7 +20,10 @@ type StoredUnique =
 interface RegisteredOptions extends RegisteredAbout, RegisteredTimes {
   readonly layer: Layer
   readonly unique?: StoredUnique
-  /** Of a task with several queues: what holds in each. Then `layer` and `unique` are the task's own. */
+  /**
+   * Of a task with several queues: what holds in each. Then `layer` and `unique` are the task's own. Of one queue: what holds in no
+   * other.
+   */
   readonly ofQueues?: Readonly<
     Record<string, { readonly layer: Layer; readonly unique?: StoredUnique }>
   >
@@ -84,6 +87,7 @@ function makeEntry(app: App, task: AnyTask): RegisteredTask {
   const isOfSeveral = queues.length > 1
   const settings = isOfSeveral ? undefined : app.queueSettings(queue)
   const rule = unique === undefined ? settings?.unique : unique
+  const { ageingMs, ...ofQueue } = settings?.layer ?? {}
   const schemaOf = (of: 'input' | 'output'): string | null => {
     const schema = jsonSchemaOf(of === 'input' ? input : output, of)
     if (schema === null || typeof schema === 'string') return schema
@@ -93,9 +97,9 @@ function makeEntry(app: App, task: AnyTask): RegisteredTask {
   const outputSchema = schemaOf('output')
   const options: RegisteredOptions = {
     layer: storableLayer({
-      ...settings?.layer,
+      ...ofQueue,
       ...layer,
-      keepMs: { ...settings?.layer.keepMs, ...layer.keepMs },
+      keepMs: { ...ofQueue.keepMs, ...layer.keepMs },
     }),
     ...(rule === undefined ? {} : { unique: storable(rule) }),
     ...(before.length === 0 ? {} : { before: before.map(nameOf) }),
@@ -104,6 +108,8 @@ function makeEntry(app: App, task: AnyTask): RegisteredTask {
     ...(onFailure.length === 0 ? {} : { onFailure: onFailure.map(nameOf) }),
     ...(publish.length === 0 ? {} : { publish: publish.map(nameOf) }),
     ...(isOfSeveral ? { queues, ofQueues: defaultsOf(app, queues) } : {}),
+    // It holds for this queue alone, wherever a call puts the job.
+    ...(ageingMs === undefined ? {} : { ofQueues: { [queue]: { layer: { ageingMs } } } }),
     ...(outputSchema === null ? {} : { outputSchema: JSON.parse(outputSchema) as unknown }),
     ...(about.description === null ? {} : { description: about.description }),
     ...(about.examples.length === 0 ? {} : { examples: about.examples }),

@@ -9,7 +9,7 @@ import {
 import type { StoredJob } from '../store/job.ts'
 import type { App } from '../app/app.ts'
 import { decodeAttempts } from '../app/attempts.ts'
-import { readTick } from '../app/new-job.ts'
+import { priorityOf, readTick } from '../app/new-job.ts'
 import { decodePayload } from '../app/payload.ts'
 
 export interface JobRecord extends Counters {
@@ -73,7 +73,7 @@ export function toRecord(app: App, job: StoredJob): JobRecord {
     task: job.task,
     queue: job.queue,
     state: job.state,
-    priority: job.priority,
+    priority: priorityOf(job),
     input: decodeOrNot(app, job.input, codec),
     output: job.output === null ? undefined : decodeOrNot(app, job.output, codec),
     errors: decodeErrors(app, job),
