@@ -4,7 +4,7 @@ import type { SettleAnswer } from '../../store/worker-calls.ts'
 import { jobsLua } from './fragments.ts'
 import { intakeLua } from './intake.ts'
 import type { Answered, Partition } from './partitions/partition.ts'
-import { quickReleaseLua, quickWaitersLua, quickWaitsLua } from './quick-release.ts'
+import { quickCheckLua, quickReleaseLua, quickWaitersLua, quickWaitsLua } from './quick-release.ts'
 import { pairOf } from './script.ts'
 import {
   argumentsOf,
@@ -122,6 +122,7 @@ ${quickWaitsLua}
     end
   end
 end
+${quickCheckLua}
 local done = ids
 if rest[1] then
   if 2 * #rest > count then return false end
