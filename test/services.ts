@@ -61,13 +61,17 @@ export function findBinary(program: Program): string | null {
   const { name, variable, debianPackage, binary } = program
   const found = binary() ?? (install(program) ? binary() : null)
   if (found !== null) return found
-  const why = `NO ${name.toUpperCase()} IS TESTED: set ${variable}, or install ${debianPackage}`
+  tellMissing(`NO ${name.toUpperCase()} IS TESTED: set ${variable}, or install ${debianPackage}`)
+  return null
+}
+
+/** Says in one loud line what is not tested here, and what to install; under `CI=true` that is a test which fails. */
+export function tellMissing(why: string): void {
   const isCi = process.env['CI'] === 'true'
   test(why, { skip: !isCi }, () => {
     throw new Error(why)
   })
   if (!isCi) process.stderr.write(`${why}\n`)
-  return null
 }
 
 /** The first program of a name that the PATH leads to. */
