@@ -38,21 +38,8 @@ import type { Telemetry } from '../observe/tracing.ts'
 import type { Store } from '../store/store.ts'
 import { ContextHolder } from './context.ts'
 import { importFunction } from './import-function.ts'
-import { loadTasks } from './load-tasks.ts'
+import { loadTasks, type TaskSource } from './load-tasks.ts'
 import { observedStore } from './observed-store.ts'
-
-/** A task whose handler is content with `Context`: what an app has beside is no harm. */
-interface TaskIn<Context> {
-  readonly name: string
-  readonly definition: Definition
-  readonly types?: { readonly context: (context: Context) => void }
-}
-
-/** Tasks, modules that export tasks, or a glob of such modules, relative to the file that calls `createErrand`. */
-export type TaskSource<Context = never> =
-  | string
-  | TaskIn<Context>
-  | Readonly<Record<string, unknown>>
 
 /** Settings of one queue: its slots in each worker, and defaults for its jobs. */
 export interface QueueOptions extends CommonOptions {

@@ -138,7 +138,7 @@ const sentences: { readonly [Code in WarningCode]: (facts: WarningFacts[Code]) =
   'schedule-failed': ({ schedule, error }) =>
     `The function of schedule ${schedule} failed: ${errorText(error)}`,
   'schedule-paused': ({ schedule, why }) =>
-    `Schedule ${schedule} is paused: ${why}. Resume it with errand schedules resume ${schedule}`,
+    `Schedule ${schedule} is paused: ${why.replace(/\.$/, '')}. Resume it with errand schedules resume ${schedule}`,
   'schedule-unreadable': ({ schedule, error }) =>
     `Schedule ${schedule} does not fire here, for its times cannot be told: ${errorText(error)}`,
   'schedule-taken': ({ schedule, scheduler, by }) =>
