@@ -231,8 +231,14 @@ function wordsOf(target: Target): string {
 
 /** The sources of all processes: who runs one, and whether messages come in. */
 function Sources({ workers }: { readonly workers: readonly Worker[] }) {
-  const rows = workers.flatMap((worker) => worker.sources.map((source) => ({ worker, source })))
-  if (rows.length === 0) return null
+  // Each worker of a process tells of the same sources; the newest comes first.
+  const rows = new Map<string, { readonly worker: Worker; readonly source: SourceState }>()
+  for (const worker of workers)
+    for (const source of worker.sources) {
+      const key = JSON.stringify([worker.host, worker.pid, source.name])
+      if (!rows.has(key)) rows.set(key, { worker, source })
+    }
+  if (rows.size === 0) return null
   return (
     <Section title="Sources of messages">
       <Table
@@ -240,8 +246,8 @@ function Sources({ workers }: { readonly workers: readonly Worker[] }) {
         numeric={[3, 4, 5]}
         head={['Source', 'Process', 'State', 'Stored', 'Known', 'Parked', 'What last went wrong']}
       >
-        {rows.map(({ worker, source }) => (
-          <tr key={`${worker.id} ${source.name}`}>
+        {[...rows].map(([key, { worker, source }]) => (
+          <tr key={key}>
             <td>
               <Name text={source.name} />
             </td>

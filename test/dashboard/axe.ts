@@ -13,7 +13,7 @@ interface AxeResult {
   }[]
 }
 
-/** What stands in the way of people, but for small matters: on the page, or in the part of it that a selector names. */
+/** What stands in the way of people, but for small matters: on the page, or in the part of it that a selector names, if it is there. */
 export async function barriers(page: Page, part = 'html'): Promise<readonly string[]> {
   // The script comes by the debugger, which no content security policy forbids.
   const run = `${axe}; axe.run(document.querySelector(${JSON.stringify(part)}) ?? document)`

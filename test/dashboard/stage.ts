@@ -20,10 +20,11 @@ export interface Stage {
   readonly errand: Errand
   /** Where the dashboard is, with a slash at its end. */
   readonly url: string
-  /** Another app on the same store, with a source of messages and a worker in each of three groups. */
+  /** Another app on the same store, with a source of messages and two workers. */
   readonly elsewhere: Errand
   readonly shelf: Shelf
-  readonly workers: Readonly<Record<'day' | 'noon' | 'night', Worker>>
+  /** By their groups: that of the manager's app, and those elsewhere. */
+  readonly workers: Readonly<Record<'home' | 'day' | 'night', Worker>>
   /** How often the singleton has run. */
   rounds(): number
   /** Lets the step that fails succeed from now on. */
@@ -94,19 +95,20 @@ export async function stage(context: TestContext, open: Open): Promise<Stage> {
     sources: [shelf.source()],
   })
   const server = await listen(manager(errand), { port: 0 })
-  const worker = errand.worker()
-  const [day, noon, night] = ['day', 'noon', 'night'].map((group) =>
-    elsewhere.worker({ group, slots: 1 }),
-  ) as [Worker, Worker, Worker]
+  const workers = {
+    home: errand.worker({ group: 'home' }),
+    day: elsewhere.worker({ group: 'day', slots: 1 }),
+    night: elsewhere.worker({ group: 'night', slots: 1 }),
+  }
   const ending = new AbortController()
-  await Promise.all([worker, day, noon, night].map((one) => one.start()))
+  await Promise.all(Object.values(workers).map((one) => one.start()))
   const running = errand.singletons.run('beat', { signal: ending.signal })
   elsewhere.sources.start()
   context.after(async () => {
     ending.abort()
     await running
     await server.close({ grace: 0 })
-    await worker.stop({ grace: 0, abortGrace: '1s' })
+    await workers.home.stop({ grace: 0, abortGrace: '1s' })
     await errand.close()
     await elsewhere.close()
   })
@@ -115,7 +117,7 @@ export async function stage(context: TestContext, open: Open): Promise<Stage> {
     url: `${server.url}/`,
     elsewhere,
     shelf,
-    workers: { day, noon, night },
+    workers,
     rounds: () => rounds,
     heal: () => void (isHealed = true),
   }
