@@ -127,6 +127,7 @@ export type {
   SourceRoom,
 } from './sources/source.ts'
 export type { SourceStatus } from './sources/feed.ts'
+export type { SourceRecord } from './store/registry.ts'
 export type { Sources } from './sources/sources.ts'
 export {
   workflow,

@@ -35,6 +35,7 @@ import { EventHub } from '../observe/events.ts'
 import { logEvents, readLog, type Log } from '../observe/log.ts'
 import { sayFailures } from '../observe/say-failures.ts'
 import type { Telemetry } from '../observe/tracing.ts'
+import type { SourceRecord } from '../store/registry.ts'
 import type { Store } from '../store/store.ts'
 import { ContextHolder } from './context.ts'
 import { importFunction } from './import-function.ts'
@@ -161,6 +162,8 @@ export class App {
   readonly keepAtMost: number
   readonly history: boolean
   readonly codec: Codec | null
+  /** How the sources of this process are; whoever runs them says so here. */
+  sourcesNow: () => readonly SourceRecord[] = () => []
   readonly #codecs = new Map<string, Codec>()
   readonly #layer: Layer
   readonly #sources: readonly TaskSource[]

@@ -1,16 +1,12 @@
 /** The tasks registry's entries: written by who has a task's code, read by who has only its name. */
-import type { StandardJSONSchemaV1, StandardSchemaV1 } from '@standard-schema/spec'
 import { ErrandError } from '../core/errors.ts'
-import { errorText } from '../core/kept-error.ts'
 import type { Layer } from '../core/options.ts'
 import type { AnyTask } from '../core/task.ts'
 import type { UniqueLayer } from '../core/unique.ts'
 import type { RegisteredTask } from '../store/registry.ts'
 import type { App, QueueDefaults } from './app.ts'
 import type { TaskFacts } from './new-job.ts'
-
-/** A longer JSON Schema is not registered: everybody who knows the task by name reads it again and again. */
-const mostSchemaChars = 262_144
+import { jsonSchemaOf } from './json-schema-of.ts'
 
 type StoredUnique =
   | (Omit<UniqueLayer, 'key'> & { readonly key: string | null; readonly byFunction: boolean })
@@ -261,26 +257,5 @@ function unknowableKey(task: string): () => string {
       `${task} makes its unique key by a function, which is known only where the task is defined. Enqueue it there, or pass unique with a key of its own.`,
       { details: { task } },
     )
-  }
-}
-
-/** The JSON Schema of what a schema takes or gives, as text; why there is none, where its library cannot tell. */
-function jsonSchemaOf(
-  schema: StandardSchemaV1 | null,
-  of: 'input' | 'output',
-): string | null | { readonly why: string } {
-  if (schema === null) return null
-  const converter = (schema['~standard'] as Partial<StandardJSONSchemaV1.Props>).jsonSchema
-  if (converter === undefined)
-    return { why: `its library ${schema['~standard'].vendor} does not give JSON Schemas.` }
-  try {
-    const text = JSON.stringify(converter[of]({ target: 'draft-2020-12' }))
-    if (text.length <= mostSchemaChars) return text
-    return {
-      why: `its JSON Schema has ${text.length} characters, at most ${mostSchemaChars} are kept.`,
-    }
-  } catch (error) {
-    // A schema with parts that JSON Schema cannot say, such as a date.
-    return { why: errorText(error) }
   }
 }
