@@ -99,12 +99,19 @@ export interface Queue {
   readonly name: string
   readonly paused: boolean
   readonly counts: Counts
+  readonly oldestReadyAt: string | null
 }
 
-export interface QueueStats {
-  readonly queue: string
+export interface QueuePage {
+  readonly queues: readonly Queue[]
+  /** How many there are in all that were asked for. */
+  readonly found: number
+}
+
+/** How all queues stand together. */
+export interface Standing {
   readonly counts: Counts
-  readonly oldestReadyAt: string | null
+  readonly history: readonly HistoryPoint[]
 }
 
 interface Durations {
@@ -113,22 +120,19 @@ interface Durations {
   readonly p99Ms: number | null
 }
 
-/** What came of jobs in one minute. */
+/** What came of all jobs in one minute, and how their queues stood. */
 export interface HistoryPoint {
   readonly at: string
-  readonly runs: readonly {
-    readonly queue: string
-    readonly task: string
+  readonly all: {
     readonly ended: Readonly<Record<string, number>>
     readonly wait: Durations
     readonly run: Durations
-  }[]
-  readonly queues: readonly {
-    readonly queue: string
+  }
+  readonly depth: {
     readonly ready: number
     readonly running: number
     readonly oldestMs: number
-  }[]
+  }
 }
 
 /** What workers were told. */

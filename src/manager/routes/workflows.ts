@@ -7,6 +7,7 @@ import { json, type Route, type RouteCall } from '../route.ts'
 import {
   afterParameter,
   count,
+  countsSchema,
   flag,
   idSchema,
   limitParameter,
@@ -142,7 +143,7 @@ export const workflowRoutes: readonly Route[] = [
           'The run. `counts` are of its jobs by state. A batch has `total` jobs, and no nodes.',
         schema: object({
           ...runFacts,
-          counts: object(Object.fromEntries(jobStates.map((state) => [state, count])), jobStates),
+          counts: countsSchema,
           nodes: list(nodeSchema),
         }),
       },
