@@ -177,8 +177,8 @@ export const eventNames: readonly string[] = Object.keys(named)
 type Listener<Name extends EventName> = (event: Events[Name]) => void
 
 /**
- * Hands events to their listeners, in the order of subscription. A listener that throws is reported
- * as a `warning`, never to the sender.
+ * Hands events to their listeners, in the order of subscription. What a listener throws never reaches
+ * the sender: it is reported as a `warning`, once for each listener.
  */
 export class EventHub {
   /** How traces follow jobs; null where nobody traces. */
@@ -186,6 +186,8 @@ export class EventHub {
   /** Whether somebody was set to hear of failing parts: a log, or a listener of the user's. */
   isHeard = false
   readonly #listeners = new Map<EventName, Set<Listener<never>>>()
+  /** Listeners that have failed. */
+  readonly #reported = new WeakSet<object>()
 
   /** Subscribes; the answer unsubscribes. */
   on<Name extends EventName>(name: Name, listener: Listener<Name>): () => void {
@@ -210,14 +212,17 @@ export class EventHub {
       try {
         const told: unknown = (listener as (event: Events[Name]) => unknown)(event)
         // It may be an async function: nobody waits for it, and its failure is no other.
-        if (told instanceof Promise) told.catch((error: unknown) => this.#failed(name, error))
+        if (told instanceof Promise)
+          told.catch((error: unknown) => this.#failed(name, listener, error))
       } catch (error) {
-        this.#failed(name, error)
+        this.#failed(name, listener, error)
       }
     }
   }
 
-  #failed(event: EventName, error: unknown): void {
-    if (event !== 'warning') this.warn('listener-failed', { event, error })
+  #failed(event: EventName, listener: object, error: unknown): void {
+    if (event === 'warning' || this.#reported.has(listener)) return
+    this.#reported.add(listener)
+    this.warn('listener-failed', { event, error })
   }
 }
