@@ -181,9 +181,12 @@ export function freePort(): Promise<number> {
   })
 }
 
+/** For so long a server may start: on a busy machine a broker takes most of a minute. */
+const startMs = 90_000
+
 /** Resolves when the check does not throw any more. */
 export async function comesUp(name: string, check: () => Promise<unknown>): Promise<void> {
-  const end = performance.now() + 30_000
+  const end = performance.now() + startMs
   for (;;) {
     try {
       await check()
