@@ -27,7 +27,7 @@ export interface RunSpan {
   end(outcome: Outcome): void
 }
 
-/** None of its functions fails for a reason of its own. */
+/** Its functions never throw or reject by themselves; what they call may. */
 export interface Tracing {
   /** Makes a producer's call; `make` is given the headers of its jobs, with the trace among them. */
   produce<T>(what: Produced, make: (headers: Headers | undefined) => Promise<T>): Promise<T>

@@ -1,12 +1,12 @@
-/** How late the event loop comes to what is due, over the last quarter of a minute or so. */
+/** How late the event loop runs what is due, over the last quarter of a minute or so. */
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { clearInterval, setInterval } from '../../core/timers.ts'
 
 const windowMs = 15_000
 
 /**
- * How often the loop is looked at; what is shorter is not seen. Each look wakes the process: at
- * every 10 ms they take half a hundredth of a core.
+ * How often the loop is sampled; shorter pauses are not seen. Each sample wakes the process: every
+ * 10 ms they would take half a percent of a core.
  */
 const resolutionMs = 50
 
