@@ -18,7 +18,7 @@ export interface Sources {
   /** Those that were started here; none before. */
   readonly status: readonly SourceStatus[]
   /**
-   * Starts all of them. They connect by themselves, and go on until they are stopped, whatever their brokers and the store do.
+   * Starts all of them. They connect in the background, and keep trying until they are stopped, whatever happens to their brokers and the store.
    * Throws `closed` when they were started before.
    */
   start(): void
