@@ -10,6 +10,12 @@ export const session = signal<Session | 'needed' | null>(null)
 /** Why nothing can be said of the session: the manager is away. */
 export const sessionError = signal<string | null>(null)
 
+/**
+ * A token that was just made, which is shown this once. The first token ends the time in which none was needed: then the
+ * page that asks for one shows it.
+ */
+export const madeToken = signal<string | null>(null)
+
 let failures = 0
 let again: ReturnType<typeof setTimeout> | undefined
 
@@ -32,6 +38,7 @@ export async function readSession(): Promise<void> {
 /** Rejects with a `Problem` for a token that is not known. */
 export async function signIn(token: string): Promise<void> {
   session.value = await call<Session>('POST', 'v1/session', { body: { token } })
+  madeToken.value = null
 }
 
 export async function signOut(): Promise<void> {

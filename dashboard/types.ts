@@ -144,11 +144,16 @@ export interface Order {
   readonly note: string | null
 }
 
+/** How a source of messages is doing in the process of a worker. */
 export interface SourceState {
   readonly name: string
-  readonly state: string
+  readonly state: 'connecting' | 'connected' | 'stopped'
   readonly failures: number
   readonly storeFailures: number
+  readonly lastError: string | null
+  readonly stored: number
+  readonly known: number
+  readonly parked: number
 }
 
 export interface Worker {
@@ -163,6 +168,7 @@ export interface Worker {
   /** Why it claims nothing for now. */
   readonly paused: readonly string[]
   readonly process: { readonly index: number; readonly of: number } | null
+  readonly sources: readonly SourceState[]
   readonly startedAt: string
   readonly lastSeenAt: string
   readonly state: 'running' | 'stopped' | 'lost'
@@ -243,6 +249,12 @@ export interface TaskInfo {
   readonly name: string
   readonly aliases: readonly string[]
   readonly queue: string
+  readonly inputSchema: JsonSchema | boolean | null
+}
+
+/** A workflow that can be started here. */
+export interface WorkflowInfo {
+  readonly name: string
   readonly inputSchema: JsonSchema | boolean | null
 }
 

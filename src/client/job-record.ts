@@ -10,7 +10,7 @@ import { fromJson, type ReadJson } from '../core/json.ts'
 import type { StoredJob } from '../store/job.ts'
 import type { App } from '../app/app.ts'
 import { decodeAttempts } from '../app/attempts.ts'
-import { readTick } from '../app/new-job.ts'
+import { priorityOf, readTick } from '../app/new-job.ts'
 import { decodePayload } from '../app/payload.ts'
 
 export interface JobRecord extends Counters {
@@ -74,7 +74,7 @@ export function toRecord(app: App, job: StoredJob, json: ReadJson = fromJson): J
     task: job.task,
     queue: job.queue,
     state: job.state,
-    priority: job.priority,
+    priority: priorityOf(job),
     input: decodeOrNot(app, job.input, codec, json),
     output: job.output === null ? undefined : decodeOrNot(app, job.output, codec, json),
     errors: decodeErrors(app, job),

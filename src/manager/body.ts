@@ -5,6 +5,7 @@
 import type { Readable } from 'node:stream'
 import type { Clock } from '../core/clock.ts'
 import { formatMs } from '../core/duration.ts'
+import { messageOf } from '../core/kept-error.ts'
 import type { ApiRequest } from './api-request.ts'
 import { Problem } from './problem.ts'
 
@@ -197,14 +198,14 @@ export class BodyReader {
     try {
       text = this.#decoder.decode(bytes)
     } catch {
-      throw new Problem('not-json', 'The body is no UTF-8.')
+      throw new Problem('not-json', 'The body is not UTF-8.')
     }
     if (isTooDeep(text))
       throw new Problem('not-json', `The body is deeper than ${maxDepth} arrays and objects.`)
     try {
       return { value: JSON.parse(text) as unknown, text }
-    } catch {
-      throw new Problem('not-json', 'The body is no JSON.')
+    } catch (error) {
+      throw new Problem('not-json', `The body is not JSON: ${messageOf(error)}.`)
     }
   }
 }

@@ -8,13 +8,12 @@ import { mayTouch, type Caller } from './caller.ts'
 import { Problem } from './problem.ts'
 import { readTime } from './read.ts'
 import type { JsonSchema, RouteCall } from './route.ts'
-import { flag, list, object, stateSchema, text, time } from './schemas.ts'
+import { duration, flag, list, object, stateSchema, text, time } from './schemas.ts'
 import { tracedHeaders } from './trace.ts'
 
-const duration: JsonSchema = { type: ['string', 'integer'] }
 const limit: JsonSchema = { oneOf: [{ type: 'integer', minimum: 0 }, { const: 'none' }] }
 const names: JsonSchema = { oneOf: [text, list(text)] }
-const retention: JsonSchema = { type: ['string', 'integer'] }
+const retention: JsonSchema = { type: ['string', 'integer'], examples: ['7d', 'none', 'forever'] }
 
 const entryProperties = {
   task: text,

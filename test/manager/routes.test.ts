@@ -132,8 +132,13 @@ test('workflows are started by name, seen with their nodes, retried and cancelle
     (listed['runs'] as Body[]).map((one) => one['id']),
     [id],
   )
+  const defined = (await get('/v1/workflows/definitions'))['workflows'] as Body[]
+  const [twice, free] = defined.map(({ name, inputSchema }) => [name, inputSchema] as const)
+  assert.deepEqual([twice?.[0], (twice?.[1] as Body)['required']], ['twice', ['n']])
+  assert.deepEqual(free, ['broken', null])
   const wrong = await start({ workflow: 'twice', input: { n: 'x' } })
   assert.deepEqual((wrong.body as { errors: Body[] }).errors[0]?.['pointer'], '#/n')
+  assert.equal((await errand.workflows.list()).runs.length, 1)
   assert.equal((await start({ workflow: 'nope' })).status, 404)
   const broken = (await start({ workflow: 'broken' })).body as { id: string }
   assert.equal((await send('GET', `/v1/jobs/${broken.id}/result?wait=10s`)).status, 409)

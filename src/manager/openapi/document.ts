@@ -254,6 +254,8 @@ const idempotencyKey = {
 }
 
 function needsBody(schema: JsonSchema): boolean {
+  const ways = schema['oneOf'] as readonly JsonSchema[] | undefined
+  if (ways !== undefined) return ways.every(needsBody)
   const required = schema['required'] as readonly string[] | undefined
   return schema['type'] === 'array' || (required?.length ?? 0) > 0
 }

@@ -16,6 +16,7 @@ import { Problem } from '../problem.ts'
 import { checkQueue, readTimes, readWait, textsOf } from '../read.ts'
 import { json, type Route, type RouteCall } from '../route.ts'
 import {
+  durationText,
   insertedSchema,
   list,
   object,
@@ -37,7 +38,7 @@ export const enqueueRoutes: readonly Route[] = [
     tag: 'jobs',
     scopes: ['enqueue'],
     query: {
-      delay: { schema: text, description: 'Due this long from now: `10s`, `2h`.' },
+      delay: { schema: durationText, description: 'Due this long from now.' },
       runAt: timeParameter('Due at this time. Not together with `delay`.'),
       priority: {
         schema: { type: 'integer', minimum: -1_000, maximum: 1_000 },

@@ -109,6 +109,29 @@ export const workflowRoutes: readonly Route[] = [
   },
   {
     method: 'GET',
+    path: '/v1/workflows/definitions',
+    id: 'listWorkflowDefinitions',
+    summary: 'See what the workflows that can be started here take.',
+    tag: 'workflows',
+    scopes: ['read', 'enqueue'],
+    answers: {
+      200: {
+        description:
+          '`inputSchema` is a JSON Schema; null where the workflow takes anything, or its schema library gives none.',
+        schema: object({
+          workflows: list(
+            object({ name: text, inputSchema: { type: ['object', 'boolean', 'null'] } }),
+          ),
+        }),
+      },
+    },
+    handle({ errand, caller }) {
+      checkAllQueues(caller)
+      return json({ workflows: errand.workflows.describe() })
+    },
+  },
+  {
+    method: 'GET',
     path: '/v1/workflows/{id}',
     id: 'getWorkflow',
     summary: 'See one run with its nodes.',

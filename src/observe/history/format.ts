@@ -1,9 +1,9 @@
 /**
- * How charts lie in the store: one record for each worker and minute, and one for each worker and
+ * How charts are stored: one record for each worker and minute, and one for each worker and
  * hour, whose rows are of a queue and a task. A record is written whole and replaces what it was, so
  * that a repeat changes nothing; what several workers wrote is merged when it is read.
  *
- * A second kind of record holds how the queues stood at a minute; whoever comes first writes it.
+ * A second kind of record holds the counts of the queues at a minute; the first process there writes it.
  */
 import { mostNames, otherName } from '../bounded-names.ts'
 import type { BoundedNames } from '../bounded-names.ts'

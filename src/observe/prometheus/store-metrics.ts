@@ -8,7 +8,7 @@ import { family } from './names.ts'
 
 type Sample = readonly [LabelValues, number]
 
-/** What is asked for the workers of a store. */
+/** Lists the workers of a store. */
 export interface ListsWorkers {
   list(): Promise<readonly { readonly state: string; readonly slots: number }[]>
 }
