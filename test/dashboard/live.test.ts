@@ -43,7 +43,7 @@ async function watched(t: TestContext, store: Store): Promise<Watched> {
       streams += 1
       response.once('close', () => (streams -= 1))
     }
-    own.listener(request, response)
+    void own.listener(request, response)
   })
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')

@@ -1,6 +1,5 @@
 /** Runs of workflows. Their jobs may lie in any queue, so they are for callers who may touch all of them. */
 import { isJobId } from '../../core/id.ts'
-import { jobStates } from '../../core/job.ts'
 import { Problem } from '../problem.ts'
 import { checkAllQueues, textOf } from '../read.ts'
 import { json, type Route, type RouteCall } from '../route.ts'

@@ -36,7 +36,7 @@ export interface Durations {
 }
 
 /** What came of runs within a minute or hour. */
-export interface RunTotals {
+interface RunTotals {
   readonly ended: Readonly<Partial<Record<(typeof runOutcomes)[number], number>>>
   readonly losses: number
   /** From due to started, of first attempts. */
