@@ -76,6 +76,8 @@ export interface RouteCall {
   readonly query: Readonly<Record<string, unknown>>
   /** The parsed body; undefined where the route takes none, or none was sent. */
   readonly body: unknown
+  /** The same with all digits of its numbers, for what is stored: `body` itself where a double holds each of them. */
+  readonly digits: unknown
   readonly request: ApiRequest
   /** Aborted when the caller has gone, its token is revoked, or the manager stops. */
   readonly signal: AbortSignal

@@ -14,6 +14,12 @@ export const stateSchema: JsonSchema = { enum: jobStates }
 export const durationText: JsonSchema = { type: 'string', examples: ['10s', '2h'] }
 /** A duration in a body, where a number is milliseconds. */
 export const duration: JsonSchema = { type: ['string', 'integer'], examples: ['10s', '2h', 90_000] }
+/** Jobs by state, those states that have any. */
+export const countsSchema: JsonSchema = {
+  type: 'object',
+  properties: Object.fromEntries(jobStates.map((state) => [state, count])),
+  additionalProperties: false,
+}
 const anything: JsonSchema = {}
 const textsByName: JsonSchema = { type: 'object', additionalProperties: { type: 'string' } }
 

@@ -26,7 +26,7 @@ export interface WarningFacts {
   'control-unreadable': { readonly worker: string }
   /** A handler failed after its transaction with `job.complete` had committed. */
   'failed-after-complete': JobFacts & Failure
-  /** A follow-up is stored without the options of its own. */
+  /** A follow-up is stored without its own options. */
   'follow-up-options': JobFacts & Failure & { readonly followUp: string }
   /** The file that says that workers are well cannot be written. */
   'health-file': Failure & { readonly path: string }
@@ -53,7 +53,7 @@ export interface WarningFacts {
   'schedule-failed': Failure & { readonly schedule: string }
   /** A schedule fires no more until it is resumed. */
   'schedule-paused': { readonly schedule: string; readonly why: string }
-  /** This process cannot tell the times of a schedule, such as for want of its time zone; others may. */
+  /** This process cannot compute the times of a schedule, such as for lack of its time zone; others may. */
   'schedule-unreadable': Failure & { readonly schedule: string }
   /** Two apps declare a schedule of one name; the one that has it keeps it. */
   'schedule-taken': { readonly schedule: string; readonly scheduler: string; readonly by: string }
@@ -66,13 +66,13 @@ export interface WarningFacts {
   /** A function of the configuration threw; it is asked again. */
   'should-restart': Failure
   'start-not-written': JobFacts & Failure
-  /** What the store says that endangers jobs or slows them down. */
+  /** Something about the store that endangers jobs or slows them down. */
   'store-at-risk': { readonly text: string; readonly advice: string }
   /** A task cannot be started here; its jobs are left to other workers until it is tried again. */
   'task-broken': Failure & { readonly task: string; readonly againMs: number }
   /** The event loop stood still while one of these tasks ran. */
   'task-blocks-loop': { readonly tasks: readonly string[]; readonly blockedMs: number }
-  /** Traces or metrics cannot be made; told once, and jobs run all the same. */
+  /** Traces or metrics cannot be made; reported once, and jobs run all the same. */
   'telemetry-failed': Failure
   'unusable-schema': Failure & { readonly task: string }
   /** A worker that stopped could not write the end of its record. */
@@ -138,7 +138,7 @@ const sentences: { readonly [Code in WarningCode]: (facts: WarningFacts[Code]) =
   'schedule-failed': ({ schedule, error }) =>
     `The function of schedule ${schedule} failed: ${errorText(error)}`,
   'schedule-paused': ({ schedule, why }) =>
-    `Schedule ${schedule} is paused: ${why}. Resume it with errand schedules resume ${schedule}`,
+    `Schedule ${schedule} is paused: ${why.replace(/\.$/, '')}. Resume it with errand schedules resume ${schedule}`,
   'schedule-unreadable': ({ schedule, error }) =>
     `Schedule ${schedule} does not fire here, for its times cannot be told: ${errorText(error)}`,
   'schedule-taken': ({ schedule, scheduler, by }) =>

@@ -49,6 +49,11 @@ export interface StoreInfo {
   /** Whether its calls go one after another, so that those sent at once only wait for each other; false when left out. */
   readonly serial?: boolean
   /**
+   * How many jobs and needs together one insert takes in some ten milliseconds: a large run is stored in steps of so many; 402 when
+   * left out.
+   */
+  readonly stepWeight?: number
+  /**
    * The longest lease, in milliseconds, that its callers should claim with before they renew it for the first time, since answers get
    * lost on the way; left out where they do not.
    */

@@ -11,21 +11,35 @@ export const partSize = 100
 /** A job that needs more than this many has parts. A run that is stored in one step has none. */
 export const mostNeeds = 200
 
-/** Puts parts before each node that needs too many. */
+/**
+ * Adds parts for each node that needs too many. A part comes right behind the last of its members, so that a step of a start mostly
+ * holds both: a job that is stored with those that need it is written once.
+ */
 export function withParts(run: string, nodes: readonly GraphNode[]): readonly PlannedNode[] {
   if (nodes.every(({ needs }) => needs.size <= mostNeeds)) return nodes
+  const places = new Map(nodes.map(({ id }, place) => [id, place]))
   const names = new Map(nodes.map(({ id, name }) => [id, name]))
-  return nodes.flatMap((node) => {
-    if (node.needs.size <= mostNeeds) return [node]
-    return new Split(run, node, (id) => names.get(id) ?? id).nodes()
+  const behind = new Map<number, PartNode[]>()
+  const planned = nodes.map((node) => {
+    if (node.needs.size <= mostNeeds) return node
+    const split = new Split(run, node, (id) => names.get(id) ?? id)
+    const whole = split.node()
+    for (const part of split.parts) {
+      const last = part.members.reduce((at, { id }) => Math.max(at, places.get(id) ?? 0), 0)
+      const others = behind.get(last)
+      if (others === undefined) behind.set(last, [part])
+      else others.push(part)
+    }
+    return whole
   })
+  return planned.flatMap((node, place) => [node, ...(behind.get(place) ?? [])])
 }
 
 class Split {
+  readonly parts: PartNode[] = []
   readonly #run: string
   readonly #node: GraphNode
   readonly #nameOf: (id: string) => string
-  readonly #parts: PartNode[] = []
   readonly #needs = new Map<string, Edge>()
 
   constructor(run: string, node: GraphNode, nameOf: (id: string) => string) {
@@ -34,12 +48,13 @@ class Split {
     this.#nameOf = nameOf
   }
 
-  nodes(): readonly PlannedNode[] {
+  /** What is left of the node once its parts are made. */
+  node(): GraphNode {
     const node = this.#node
     return node.kind === 'end' ? this.#ofEnd(node) : this.#ofTask(node)
   }
 
-  #ofEnd(node: EndNode): readonly PlannedNode[] {
+  #ofEnd(node: EndNode): GraphNode {
     const counted = node.members.length > mostNeeds
     if (counted) {
       for (const members of chunks(node.members, partSize))
@@ -48,15 +63,15 @@ class Split {
     const ended = new Set(counted ? node.members.map(({ id }) => id) : [])
     this.#plain([...node.needs].filter(([id, { isHanded }]) => !isHanded && !ended.has(id)))
     const output = this.#handed(node.output)
-    const parts = this.#parts.map(({ id }) => id)
+    const parts = this.parts.map(({ id }) => id)
     const members = counted ? [] : node.members
-    return [...this.#parts, { ...node, parts, members, needs: this.#needs, output }]
+    return { ...node, parts, members, needs: this.#needs, output }
   }
 
-  #ofTask(node: TaskNode): readonly PlannedNode[] {
+  #ofTask(node: TaskNode): GraphNode {
     this.#plain([...node.needs].filter(([, { isHanded }]) => !isHanded))
     const input = this.#handed(node.input)
-    return [...this.#parts, { ...node, input, needs: this.#needs }]
+    return { ...node, input, needs: this.#needs }
   }
 
   /** Needs without data: parts of them, where they are many. */
@@ -115,12 +130,12 @@ class Split {
     readonly output?: readonly Reference[]
   }): string {
     const { name } = this.#node
-    const id = followUpId(this.#run, 0, `part/${name}/${this.#parts.length}`)
+    const id = followUpId(this.#run, 0, `part/${name}/${this.parts.length}`)
     const { workflow, queue } =
       this.#node.kind === 'end' ? this.#node : { workflow: name, queue: null }
     const needs = new Map(members.map((member) => [member.id, { onFailed, isHanded }]))
     const made = { kind: 'part', name, id, workflow, queue, members, isTolerant, needs } as const
-    this.#parts.push({ ...made, output: output?.map(written) })
+    this.parts.push({ ...made, output: output?.map(written) })
     this.#needs.set(id, { onFailed, isHanded })
     return id
   }

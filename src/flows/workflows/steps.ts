@@ -1,13 +1,14 @@
 /** How the jobs of a run are divided into steps, of which each is one call of the store. */
+import { usualStepWeight } from '../../core/job.ts'
 import type { NewJob } from '../../store/job.ts'
+import type { StoreInfo } from '../../store/store.ts'
 
 /**
- * Bounds of a step. A job weighs one, and one more for each of its needs: two parts of 100 needs fit, which on the
- * slowest store is some tens of milliseconds. Characters are those of inputs and options.
+ * Bounds of a step, and of a run that is stored in one. A job weighs one, and one more for each of its needs: a hundred nodes fit
+ * with two parts that need them all, which on the slowest store is some tens of milliseconds; a faster one says how much it takes.
+ * Characters are those of inputs and options.
  */
-const bounds = { weight: 202, chars: 4_000_000 } as const
-/** A run that weighs no more than this is stored in one step. */
-const oneStepWeight = 400
+const bounds = { weight: usualStepWeight, chars: 4_000_000 } as const
 
 export interface Step {
   readonly jobs: readonly NewJob[]
@@ -18,10 +19,11 @@ export interface Step {
 /** Divides jobs, which come in the order in which they need each other. Holds those of two steps at most. */
 export async function* inSteps(
   jobs: AsyncIterable<NewJob> | Iterable<NewJob>,
+  { stepWeight = bounds.weight }: Pick<StoreInfo, 'stepWeight'>,
 ): AsyncGenerator<Step> {
   let isFirst = true
   let before: readonly NewJob[] | null = null
-  for await (const some of packed(jobs)) {
+  for await (const some of packed(jobs, stepWeight)) {
     if (before !== null) {
       yield { jobs: before, isFirst, isLast: false }
       isFirst = false
@@ -33,23 +35,11 @@ export async function* inSteps(
 
 async function* packed(
   jobs: AsyncIterable<NewJob> | Iterable<NewJob>,
+  weight: number,
 ): AsyncGenerator<readonly NewJob[]> {
   let pack = new Pack()
-  let isFew = true
   for await (const job of jobs) {
-    if (isFew && !pack.fits(job, oneStepWeight)) {
-      isFew = false
-      let part = new Pack()
-      for (const one of pack.jobs) {
-        if (!part.fits(one, bounds.weight)) {
-          yield part.jobs
-          part = new Pack()
-        }
-        part.add(one)
-      }
-      pack = part
-    }
-    if (!isFew && !pack.fits(job, bounds.weight)) {
+    if (!pack.fits(job, weight)) {
       yield pack.jobs
       pack = new Pack()
     }

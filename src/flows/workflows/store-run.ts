@@ -49,7 +49,7 @@ export async function storeRun(
     const key = startKey(labels.group)
     let start: LargeStart | null = null
     try {
-      for await (const step of inSteps(jobs)) {
+      for await (const step of inSteps(jobs, store.info)) {
         // A transaction is one step whatever it does.
         if (tx !== undefined || (step.isFirst && step.isLast))
           await insertTogether(store, key, step.jobs, tx)

@@ -1,4 +1,5 @@
 /** What changed between two looks at jobs. Pure. */
+import { parseDigits } from '../../core/digits.ts'
 import { isFinal } from '../../core/job.ts'
 import type { StoredJob } from '../../store/job.ts'
 import { isoOf } from '../job-json.ts'
@@ -44,7 +45,7 @@ export function shown(job: StoredJob): ShownJob {
 function progressOf(progress: string | null): unknown {
   if (progress === null) return null
   try {
-    return JSON.parse(progress)
+    return parseDigits(progress)
   } catch {
     return null
   }

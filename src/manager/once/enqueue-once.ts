@@ -13,6 +13,7 @@ import type { JobOrigin } from '../../app/new-job.ts'
 import type { Client } from '../../client/client.ts'
 import { insertStep } from '../../client/insert-together.ts'
 import type { EnqueueOptions } from '../../core/enqueue-options.ts'
+import { longOf } from '../../core/digits.ts'
 import { ErrandError, isErrandError } from '../../core/errors.ts'
 import { canonicalJson } from '../../core/json.ts'
 import { answered, userCallMs } from '../../loops/call-deadline.ts'
@@ -76,7 +77,7 @@ class Enqueuing {
     this.#kept = kept
     this.#request = request
     this.#key = `http/key/${token ?? ''}/${sha256(key)}`
-    this.#hash = sha256(canonicalJson([task, input, { ...options, headers: null }]))
+    this.#hash = sha256(canonicalJson([task, longOf(input), { ...options, headers: null }]))
   }
 
   async run(): Promise<OnceAnswer> {

@@ -170,8 +170,8 @@ function straight(store: Store, name: CallName, args: readonly unknown[]): unkno
 
 async function info(store: Store): Promise<string> {
   await store.setup()
-  const { kind, durability, serial } = store.info
-  return answerText({ kind, durability, serial, protocol })
+  const { kind, durability, serial, stepWeight } = store.info
+  return answerText({ kind, durability, serial, stepWeight, protocol })
 }
 
 const logs = new WeakMap<Store, CallLog>()

@@ -2,6 +2,7 @@
 import { randomUUID } from 'node:crypto'
 import type { Clock } from '../../core/clock.ts'
 import { ErrandError } from '../../core/errors.ts'
+import { usualStepWeight } from '../../core/job.ts'
 import type { InsertOptions } from '../../store/intake.ts'
 import { calls, type CallName } from '../../store/calls.ts'
 import type { NewJob } from '../../store/job.ts'
@@ -54,12 +55,15 @@ export function httpStore(parts: HttpStoreParts): Store {
       async (...args: readonly unknown[]) => connection.call(name as CallName, args),
     ]),
   ) as unknown as Pick<Store, CallName>
-  let told: Pick<StoreInfo, 'durability' | 'serial'> = { durability: 'that of the manager' }
+  let told: Pick<StoreInfo, 'durability' | 'serial' | 'stepWeight'> = {
+    durability: 'that of the manager',
+  }
   const setup = async (): Promise<void> => {
     const answer = (await connection.ask('/v1/store/info', [])) as StoreInfo
     told = {
       durability: answer.durability,
       ...(answer.serial === undefined ? {} : { serial: answer.serial }),
+      ...(answer.stepWeight === undefined ? {} : { stepWeight: answer.stepWeight }),
     }
   }
   return {
@@ -72,6 +76,9 @@ export function httpStore(parts: HttpStoreParts): Store {
       },
       get serial() {
         return told.serial ?? false
+      },
+      get stepWeight() {
+        return told.stepWeight ?? usualStepWeight
       },
       firstLeaseMs,
     },

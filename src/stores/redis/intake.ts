@@ -42,7 +42,7 @@ end
 local function clocks(r, spec)
   r.due = tonumber(spec.runAt) or now + tonumber(spec.delay)
   if spec.latest then r.due = min(r.due, max(now, spec.latest)) end
-  r.place = r.due
+  r.place = r.due - r.headStart
   local startWithin, deadline = tonumber(spec.startWithin), tonumber(spec.deadline)
   r.startBy = startWithin and r.due + startWithin or nil
   r.deadlineAt = deadline and now + deadline or nil
@@ -82,10 +82,11 @@ local function replace(r, state, spec, fixed)
   joinGroup(r)
   r.counters = ''
   unmark(r, 's')
-  local maxWait, place = tonumber(spec.maxWait), r.place
+  local maxWait, stoodFor = tonumber(spec.maxWait), r.place + r.headStart
+  r.headStart = copy.headStart
   spec.latest = maxWait and r.created + maxWait or nil
   clocks(r, spec)
-  if r.due <= now then r.place = min(place, r.due) end
+  if r.due <= now then r.place = min(stoodFor, r.due) - r.headStart end
   local to = state == BLOCKED and BLOCKED or r.due > now and SCHEDULED or READY
   lineUp(r, to)
   save(r)
@@ -126,52 +127,79 @@ local function needy(job)
   return needs
 end
 
--- Adds jobs that are needy, one after the other, as far as all that they need is there and open.
--- Returns how many that were. What is known of others, and what is written to one place, is read and
--- written once for all of them.
-local function insertNeedy(jobs, from, answers)
-  local made, kinds, all, each = {}, {}, {}, '(' .. string.rep('.', IDLENGTH) .. ')%a%-?[hk]?,'
+local NEED = '(' .. string.rep('.', IDLENGTH) .. ')(%a)(%-?[hk]?),'
+
+-- The jobs from one on that are needy, unknown, and need nothing but what is there and open, as far
+-- as they go: for each its id, what it needs by turns with how, and the same of what it wants. Second
+-- the kinds of those needed that were there before.
+local function allNeedy(jobs, from)
+  local all, keys, met, kinds = {}, {}, {}, {}
   while #all < MOST and jobs[from + #all] do
-    local job = jobs[from + #all]
-    local needs = needy(job)
-    if not needs or made[job[1]] or call('EXISTS', keyOf(job[1])) == 1 then break end
-    local isOpen = true
-    for need in gmatch(needs, each) do
-      if not made[need] and not kinds[need] then kinds[need] = call('GETRANGE', keyOf(need), 0, 0) end
-      isOpen = isOpen and need ~= job[1] and (made[need] or find(kinds[need], '^[PWX]'))
-    end
-    if not isOpen then break end
-    made[job[1]], all[#all + 1] = true, needs
+    local id, needs = jobs[from + #all][1], needy(jobs[from + #all])
+    if not needs or met[id] then break end
+    met[id], keys[#keys + 1], all[#all + 1] = true, keyOf(id), { id = id, needs = needs }
   end
+  if #all == 0 then return all, kinds end
+  local mayBeKnown, made = call('EXISTS', unpack(keys)) > 0, {}
+  for k, one in ipairs(all) do
+    local unmet, wanted, n, w, isOpen = {}, {}, 0, 0, not mayBeKnown or call('EXISTS', keys[k]) == 0
+    for need, how, wants in gmatch(one.needs, NEED) do
+      if not made[need] then
+        if not kinds[need] then kinds[need] = call('GETRANGE', keyOf(need), 0, 0) end
+        isOpen = isOpen and need ~= one.id and find(kinds[need], '^[PWX]')
+      end
+      unmet[n + 1], unmet[n + 2], n = need, how, n + 2
+      if wants ~= '' then wanted[w + 1], wanted[w + 2], w = need, how .. wants, w + 2 end
+    end
+    if not isOpen then
+      for n = #all, k, -1 do all[n] = nil end
+      break
+    end
+    made[one.id], one.unmet, one.wanted = true, unmet, wanted
+  end
+  return all, kinds
+end
+
+-- Calls a command with a list of any length.
+local function callAll(command, key, list)
+  for first = 1, #list, MOST do call(command, key, unpack(list, first, min(#list, first + MOST - 1))) end
+end
+
+-- Adds jobs that are needy, one after the other. Returns how many that were. What is known of others,
+-- and what is written to one place, is read and written once for all of them, and no record is made
+-- but as text.
+local function insertNeedy(jobs, from, answers)
+  local all, kinds = allNeedy(jobs, from)
   if #all == 0 then return 0 end
-  local seq, ids, waiting, members, byId, records = newSeq(#all), {}, {}, {}, {}, {}
-  for k, needs in ipairs(all) do
-    local job = jobs[from + k - 1]
-    local r = parse(job[1], 'P' .. text(seq + k - 1) .. '\t\t' .. text(now) .. '\n' .. job[3])
-    r.ticket, ids[k], byId[r.id], answers[from + k - 1] = '', r.id, r, 'c'
-    if r.group ~= '' then
-      local group = groupKey(r)
-      members[group] = members[group] or {}
-      members[group][#members[group] + 1], members[group][#members[group] + 2] = r.seq, r.id
+  local seq, created = newSeq(#all), '\t' .. text(now)
+  local ids, waiting, members, byId, lines, records = {}, {}, {}, {}, {}, {}
+  for k, one in ipairs(all) do
+    local line = match(jobs[from + k - 1][3], '^[^\n]*')
+    if not lines[line] then
+      local f = fieldsOf(line)
+      lines[line] = { queue = f[${fieldAt.queue}], group = f[${fieldAt.group}] or '' }
     end
-    addNeeds(r, needs)
-    for need in gmatch(needs, each) do
-      local list = waiting[need] or {}
-      waiting[need] = list
-      list[#list + 1], list[#list + 2] = r.seq, r.id
+    local of = lines[line]
+    one.seq = seq + k - 1
+    ids[k], byId[one.id], answers[from + k - 1] = one.id, one, 'c'
+    if of.group ~= '' then
+      local key = root .. 'g:' .. sub(of.group, 2)
+      local list = members[key] or {}
+      members[key], list[#list + 1], list[#list + 2] = list, one.seq, one.id
     end
-    mark(r, 'n')
-    moved(r.queue, nil, BLOCKED)
-    all[k] = r
+    callAll('HSET', root .. 'n:' .. one.id, one.unmet)
+    if one.wanted[1] then callAll('HSET', root .. 'k:' .. one.id, one.wanted) end
+    for n = 1, #one.unmet, 2 do
+      local list = waiting[one.unmet[n]] or {}
+      waiting[one.unmet[n]], list[#list + 1], list[#list + 2] = list, one.seq, one.id
+    end
+    moved(of.queue, nil, BLOCKED)
   end
   local needed = {}
   for need, list in pairs(waiting) do
     needed[#needed + 1] = need
-    for first = 1, #list, MOST do
-      call('ZADD', root .. 'd:' .. need, unpack(list, first, min(#list, first + MOST - 1)))
-    end
-    if byId[need] then mark(byId[need], 'w')
-    elseif kinds[need] ~= 'W' then
+    callAll('ZADD', root .. 'd:' .. need, list)
+    if not byId[need] and kinds[need] ~= 'W' then
       local r = load(need)
       if not has(r, 'w') then
         mark(r, 'w')
@@ -179,16 +207,17 @@ local function insertNeedy(jobs, from, answers)
       end
     end
   end
-  for first = 1, #needed, MOST do
-    call('SADD', root .. 'needed', unpack(needed, first, min(#needed, first + MOST - 1)))
-  end
-  for k, r in ipairs(all) do
-    records[2 * k - 1], records[2 * k] = keyOf(r.id), recordOf(r)
-    bind(r)
+  callAll('SADD', root .. 'needed', needed)
+  for k, one in ipairs(all) do
+    local isWaitedFor, wants = waiting[one.id], one.wanted[1]
+    local kind = wants and 'X' or isWaitedFor and 'W' or 'P'
+    local marks = (wants and 'k' or '') .. 'n' .. (isWaitedFor and 'w' or '')
+    records[2 * k - 1] = keyOf(one.id)
+    records[2 * k] = kind .. '\t' .. format('%d', one.seq) .. created .. '\t\t\t' .. marks .. '\n' .. jobs[from + k - 1][3]
   end
   call('MSET', unpack(records))
   logInserts(ids, seq)
-  for group, list in pairs(members) do call('ZADD', group, unpack(list)) end
+  for group, list in pairs(members) do callAll('ZADD', group, list) end
   return #all
 end
 

@@ -1,5 +1,5 @@
 /**
- * What the quick script of settlements does for jobs that others need: three parts of its code. It
+ * What the quick script of settlements does for jobs that others need: four parts of its code. It
  * takes the completed ones whose dependants lie here, and makes those ready that need nothing
  * more, if these are plain, due, and come last in their lines. All else is left to `release`.
  */
@@ -39,7 +39,7 @@ export const quickWaitsLua: string = String.raw`
         one.isRead, one.seq, one.queue = find(marks, 'n', 1, true) ~= nil, tonumber(h[2]), queue
         one.group = find(marks, 'k', 1, true) and group ~= '' and sub(group, 2) or nil
         one.isPlain = one.seq and byte(head) ~= 88 and not find(marks, '[su]') and due and due <= now
-          and (f[${fieldAt.priority}] or '') == ''
+          and (f[${fieldAt.priority}] or '') == '' and (f[${fieldAt.headStart}] or '') == ''
         if one.isPlain and not lasts[queue] then
           local entry, place, seq = call('LINDEX', root .. 'line:' .. queue, -1), -1, 0
           if entry then
@@ -54,7 +54,7 @@ export const quickWaitsLua: string = String.raw`
         local last = lasts[queue]
         one.isPlain = one.isPlain and (now > last.place or (now == last.place and one.seq > last.seq))
       end
-      if not one.isRead or (one.left == 1 and not one.isPlain) or call('HEXISTS', root .. 'n:' .. who, id) == 0 then
+      if not one.isRead or (one.left == 1 and not one.isPlain) then
         waits = nil
         break
       end
@@ -76,20 +76,38 @@ export const quickWaitsLua: string = String.raw`
   end
 `
 
+/** Leaves the whole call to the full script where one who waits for a job does not need it any more. */
+export const quickCheckLua: string = String.raw`
+for _, one in ipairs(waiters) do
+  if #one.needs > 0 then
+    for _, how in ipairs(call('HMGET', root .. 'n:' .. one.id, unpack(one.needs))) do
+      if not how then return false end
+    end
+  end
+end
+`
+
 /** Tells them. */
 export const quickReleaseLua: string = String.raw`
 if #needed > 0 then
+  local ends, isKept = {}, {}
   call('DEL', unpack(dependants))
   call('SREM', root .. 'needed', unpack(needed))
   for _, one in ipairs(waiters) do
     if #one.needs > 0 then call('HDEL', root .. 'n:' .. one.id, unpack(one.needs)) end
     if #one.needs > 0 and one.group then
-      local wants, ends = call('HMGET', root .. 'k:' .. one.id, unpack(one.needs)), {}
-      for k, need in ipairs(one.needs) do
-        if wants[k] then ends[#ends + 1], ends[#ends + 2] = need, told[need] end
+      local list = ends[one.group] or {}
+      ends[one.group] = list
+      for k, wants in ipairs(call('HMGET', root .. 'k:' .. one.id, unpack(one.needs))) do
+        local need = one.needs[k]
+        if wants and isKept[need] ~= one.group then
+          isKept[need], list[#list + 1], list[#list + 2] = one.group, need, told[need]
+        end
       end
-      if #ends > 0 then call('HSET', root .. 'o:' .. one.group, unpack(ends)) end
     end
+  end
+  for group, list in pairs(ends) do
+    if #list > 0 then call('HSET', root .. 'o:' .. group, unpack(list)) end
   end
 end
 if #freed > 0 then

@@ -4,7 +4,7 @@ import type { SettleAnswer } from '../../store/worker-calls.ts'
 import { jobsLua } from './fragments.ts'
 import { intakeLua } from './intake.ts'
 import type { Answered, Partition } from './partitions/partition.ts'
-import { quickReleaseLua, quickWaitersLua, quickWaitsLua } from './quick-release.ts'
+import { quickCheckLua, quickReleaseLua, quickWaitersLua, quickWaitsLua } from './quick-release.ts'
 import { pairOf } from './script.ts'
 import {
   argumentsOf,
@@ -122,6 +122,7 @@ ${quickWaitsLua}
     end
   end
 end
+${quickCheckLua}
 local done = ids
 if rest[1] then
   if 2 * #rest > count then return false end
@@ -133,21 +134,18 @@ end
 local followed, news, bodies, byQueue, queues = {}, {}, {}, {}, {}
 local queueOf, groupOf = {}, {}
 if ARGV[7] ~= '' then
-  local n, line, first, met, queue, group = 0, 1, 1, {}, nil, nil
+  local n, met, queue, group = 0, {}, nil, nil
+  local nextLine, nextBody = gmatch(ARGV[9], '([^\n]*)\n'), gmatch(ARGV[10], '([^\n]*\n[^\n]*)\n')
   for place in gmatch(ARGV[7], '%d+') do
+    local id, line, body = sub(ARGV[8], n * IDLENGTH + 1, (n + 1) * IDLENGTH), nextLine(), nextBody()
     n = n + 1
-    local id = sub(ARGV[8], (n - 1) * IDLENGTH + 1, n * IDLENGTH)
-    local stop = find(ARGV[9], '\n', line, true)
-    if stop > line then queue, group = match(sub(ARGV[9], line, stop - 1), '^([^\t]*)\t?(.*)$') end
-    line = stop + 1
-    local last = find(ARGV[10], '\n', find(ARGV[10], '\n', first, true) + 1, true)
-    local body = sub(ARGV[10], first, last - 1)
-    first = last + 1
-    if not isLeft[tonumber(place)] then
+    if line ~= '' then queue, group = match(line, '^([^\t]*)\t?(.*)$') end
+    if not (rest[1] and isLeft[tonumber(place)]) then
       if met[id] or #body > SMALL then return false end
       met[id] = true
       local k = #followed + 1
-      followed[k], news[k], bodies[k], queueOf[k], groupOf[k] = id, root .. 'j:' .. id, body, queue, group
+      followed[k], news[k], bodies[k], queueOf[k] = id, root .. 'j:' .. id, body, queue
+      if group ~= '' then groupOf[k] = group end
       if not byQueue[queue] then byQueue[queue], queues[#queues + 1] = {}, queue end
     end
   end
@@ -191,25 +189,26 @@ for chunk, number in pairs(gone) do
 end
 if #followed == 0 then return { #freed > 0 and 3 or 2, rest[1] and rest } end
 local seq = call('HINCRBY', root .. 'meta', 'seq', #followed) - #followed + 1
-local fresh, chunks, middle = {}, {}, format('%.0f', now) .. '\n'
+local fresh, middle = {}, format('%.0f', now) .. '\n'
+local plain = '\t\t' .. middle
 for k, id in ipairs(followed) do
-  local ticket, chunk = format('%d', seq + k - 1), floor((seq + k - 1) / CHUNK)
-  local head = ticket .. '\t\t'
-  if groupOf[k] ~= '' then
+  local ticket = format('%d', seq + k - 1)
+  if groupOf[k] then
     call('ZADD', root .. 'g:' .. sub(groupOf[k], 2), seq + k - 1, id)
-    head = 'x' .. ticket .. '\t' .. ticket .. '\t'
+    fresh[2 * k] = 'Px' .. ticket .. '\t' .. ticket .. '\t' .. middle .. bodies[k]
     ticket = 'x' .. ticket
-  end
-  fresh[2 * k - 1], fresh[2 * k] = news[k], 'P' .. head .. middle .. bodies[k]
+  else fresh[2 * k] = 'P' .. ticket .. plain .. bodies[k] end
+  fresh[2 * k - 1] = news[k]
   local entries = byQueue[queueOf[k]]
   entries[#entries + 1] = id .. ticket
-  chunks[chunk] = chunks[chunk] or {}
-  chunks[chunk][#chunks[chunk] + 1] = id
 end
 call('MSET', unpack(fresh))
-for chunk, entries in pairs(chunks) do
-  local field = format('%.0f', chunk)
-  if call('RPUSH', root .. 'log:' .. field, unpack(entries)) == #entries then call('ZADD', root .. 'chunks', chunk, field) end
+local n = 1
+while n <= #followed do
+  local chunk = floor((seq + n - 1) / CHUNK)
+  local last, field = min(#followed, (chunk + 1) * CHUNK - seq), format('%.0f', chunk)
+  if call('RPUSH', root .. 'log:' .. field, unpack(followed, n, last)) == last - n + 1 then call('ZADD', root .. 'chunks', chunk, field) end
+  n = last + 1
 end
 for _, queue in ipairs(queues) do
   local entries = byQueue[queue]
@@ -267,7 +266,7 @@ end
 
 local function putBack(r, s, lease)
   r.due = now + s.delay
-  if s.place == 'd' then r.place = r.due end
+  if s.place == 'd' then r.place = r.due - r.headStart end
   if s.started == 'y' then r.startBy = nil end
   if s.suspect == 'y' then mark(r, 's') end
   r.counters, r.settled, r.worker = s.counters, s.token, lease.worker

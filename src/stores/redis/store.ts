@@ -16,6 +16,7 @@ import { Connection, type Target } from './connection.ts'
 import { registerTasks, taskList, workerList } from './coordination.ts'
 import { closedError, isLost, unknownOutcome, withoutArguments } from './errors.ts'
 import { ErrandError } from '../../core/errors.ts'
+import { usualStepWeight } from '../../core/job.ts'
 import { Hints, lockBit, pausedBit, relayBits, workBit } from './hints.ts'
 import { readDurability, readWarnings, unknownDurability } from './durability.ts'
 import { checkLayout } from './layout.ts'
@@ -48,6 +49,9 @@ export interface RedisStoreOptions {
   readonly partitions: number
   readonly testClock: boolean
 }
+
+/** How much of a large run one script inserts: the jobs that need one gate are no more than one call releases. */
+const stepWeight = 3 * usualStepWeight
 
 export function redisStore(options: RedisStoreOptions, connector: Connector | null): Store {
   const { target, location, prefix, partitions, testClock } = options
@@ -117,7 +121,7 @@ export function redisStore(options: RedisStoreOptions, connector: Connector | nu
 
   return {
     get info() {
-      return { kind: 'redis', location, durability }
+      return { kind: 'redis', location, durability, stepWeight }
     },
     clock: systemClock,
     connector,
