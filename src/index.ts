@@ -147,6 +147,7 @@ export type {
   Start,
   StartOptions,
   WorkflowNode,
+  WorkflowAbout,
   WorkflowRun,
   Workflows,
   WorkflowStatus,
