@@ -148,6 +148,7 @@ export type {
   Start,
   StartOptions,
   WorkflowNode,
+  WorkflowAbout,
   WorkflowRun,
   Workflows,
   WorkflowStatus,

@@ -97,11 +97,7 @@ function Workers({
           </td>
           <td>
             {worker.state === 'running' && (
-              <Verbs
-                target={{ worker: worker.id }}
-                name={placeOf(worker)}
-                reload={reload}
-              />
+              <Verbs target={{ worker: worker.id }} name={placeOf(worker)} reload={reload} />
             )}
           </td>
         </tr>

@@ -67,7 +67,10 @@ async function workflows({ page, set: { errand, heal } }: Act): Promise<void> {
   const node = (state: string): Locator => page.locator(`svg .node.is-${state}`)
 
   await start('-1', 'fails')
-  await page.getByRole('alert').getByText(/version/).waitFor()
+  await page
+    .getByRole('alert')
+    .getByText(/version/)
+    .waitFor()
   assert.deepEqual((await errand.workflows.list()).runs, [])
   assert.deepEqual((await errand.jobs.list()).jobs, [])
   await page.keyboard.press('Escape')
@@ -132,10 +135,11 @@ async function schedules({ page, set: { errand } }: Act): Promise<void> {
   await page.getByText('The missing jobs are added.').waitFor()
   const made = await errand.jobs.list({ schedule: 'daily' })
   const planned = made.jobs.flatMap(({ plannedAt }) => plannedAt?.toISOString().slice(0, 10) ?? [])
-  assert.deepEqual(
-    planned.filter((day) => day.startsWith('2026-03')).toSorted(),
-    ['2026-03-04', '2026-03-05', '2026-03-06'],
-  )
+  assert.deepEqual(planned.filter((day) => day.startsWith('2026-03')).toSorted(), [
+    '2026-03-04',
+    '2026-03-05',
+    '2026-03-06',
+  ])
   await page.getByRole('link', { name: 'Close' }).click()
   await page.waitForURL(/#\/schedules$/)
 }
@@ -178,7 +182,10 @@ async function sources({ page, set: { shelf, errand } }: Act): Promise<void> {
   await told(({ failures }) => failures > 0)
   await page.reload()
   await table.getByText('Error: the shelf is away').first().waitFor()
-  await table.getByText(/failures in a row/).first().waitFor()
+  await table
+    .getByText(/failures in a row/)
+    .first()
+    .waitFor()
 }
 
 /** One, a group and all are paused, go on, drain, restart and stop. */
@@ -222,8 +229,7 @@ async function workers({ page, set: { errand, workers: those } }: Act): Promise<
   await tell(oneOf('home'), 'restart')
   await isTold('restart', { worker: those.home.id })
   await look(({ state }) => state === 'stopped')
-  for (const group of ['night', 'day', 'home'])
-    await rowOf(group).getByText('stopped').waitFor()
+  for (const group of ['night', 'day', 'home']) await rowOf(group).getByText('stopped').waitFor()
   // Orders to those that come later are in force until they are taken back.
   const takeBack = orders.getByRole('button', { name: 'Take back' })
   for (let left = await takeBack.count(); left > 0; left = await takeBack.count()) {

@@ -26,9 +26,9 @@ export interface Stage {
   /** By their groups: that of the manager's app, and those elsewhere. */
   readonly workers: Readonly<Record<'home' | 'day' | 'night', Worker>>
   /** How often the singleton has run. */
-  rounds(): number
+  readonly rounds: () => number
   /** Lets the step that fails succeed from now on. */
-  heal(): void
+  readonly heal: () => void
 }
 
 /** Sets it up; the end of the test closes it. */
