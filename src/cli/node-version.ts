@@ -2,7 +2,7 @@
 
 /** From here on Node strips types by itself. */
 const least = { major: 22, minor: 18 } as const
-export const leastNode = `${least.major}.${least.minor}`
+export const leastNode: string = `${least.major}.${least.minor}`
 
 export function isTooOld(version: string): boolean {
   const [major = 0, minor = 0] = version.split('.').map(Number)
