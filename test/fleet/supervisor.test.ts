@@ -211,11 +211,13 @@ suite('a supervisor', { concurrency: 3, timeout: 120_000 }, () => {
   })
 
   test('a second signal ends it at once, with all that it has started', async (t) => {
-    const { supervisor, pids, errand: app } = await startFleet(t, 2, ['--processes', '2'])
+    const { supervisor, pids, log, errand: app } = await startFleet(t, 2, ['--processes', '2'])
     const nap = await app.enqueue('nap', 600_000)
     await runner(app, nap.id)
     const all = pids()
     supervisor.kill('SIGINT')
+    // It has heard of the first one; those of the same second count once.
+    await until(() => log().filter(({ msg }) => / stops, /.test(msg)).length === 2)
     await sleep(1_200)
     supervisor.kill('SIGINT')
     assert.equal((await supervisor.ended).code, 130)
