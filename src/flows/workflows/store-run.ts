@@ -100,7 +100,7 @@ class LargeStart {
     if (this.#step === 1) this.#queue = jobs[0]?.queue ?? this.#queue
     for (const { id, task, input } of jobs) this.#hash.update(`${id} ${task} ${input}\n`)
     const digest = this.#hash.copy().digest('base64')
-    const gated = this.#behindGate(jobs)
+    const gated = isLast && this.#step > 1 ? jobs : this.#behindGate(jobs)
     if (this.#isStored(digest)) return
     const next: Progress = { step: this.#step, gate: this.#firstGate, digest }
     const to = isLast ? null : JSON.stringify(next)

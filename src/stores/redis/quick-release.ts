@@ -6,7 +6,7 @@
 import { fieldAt } from './job-fields.ts'
 
 /** How many are told in one call. */
-const mostTold = 500
+const mostTold = 1_000
 
 /** What is gathered about those who wait, before anything is written. */
 export const quickWaitersLua: string = String.raw`
