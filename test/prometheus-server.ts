@@ -52,7 +52,7 @@ scrape_configs:
 `,
   )
   const url = `http://127.0.0.1:${port}`
-  const { stop } = await startOwn({
+  const server = await startOwn({
     name: 'Prometheus',
     folder,
     command: binary,
@@ -70,7 +70,7 @@ scrape_configs:
   }
   return {
     get,
-    stop,
+    stop: () => server.stop(),
     async query(text) {
       const found = (await get(`/api/v1/query?query=${encodeURIComponent(text)}`)) as Answer
       return new Map(

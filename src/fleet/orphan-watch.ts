@@ -2,7 +2,7 @@
  * Notices in a child process that its parent is gone, also while the child's event loop is blocked:
  * a thread waits for the end of a pipe that the parent holds open and never writes to.
  *
- * watching → told (the pipe has ended: what runs is to be aborted) → killed, with its whole group and
+ * watching → warned (the pipe has ended: what runs is to be aborted) → killed, with its whole group and
  * with those of the processes that it has started, if the process still lives `leftMs` later.
  */
 import { Worker as Thread } from 'node:worker_threads'

@@ -15,10 +15,8 @@ function boundsOf({ buckets }: LogHistogram): readonly (number | null)[] {
 
 test('a duration falls into the first bucket whose bound it does not exceed', () => {
   const durations = [0, 0.2, 1, 1.1, 2, 2.5, 4, 1_000, 1_024, 1_025, 2 ** 25, 2 ** 25 + 1, 1e12]
-  assert.deepEqual(boundsOf(filled(...durations)), [
-    ...[1, 1, 1, 2, 2, 4, 4, 1_024, 1_024, 2_048],
-    ...[2 ** 25, null, null],
-  ])
+  const bounds = [1, 1, 1, 2, 2, 4, 4, 1_024, 1_024, 2_048, 2 ** 25, null, null]
+  assert.deepEqual(boundsOf(filled(...durations)), bounds)
 })
 
 test('what a clock that was set back makes of a duration counts as 0', () => {

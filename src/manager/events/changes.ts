@@ -10,7 +10,7 @@ export interface ShownJob {
   readonly queue: string
   readonly task: string
   readonly isOpen: boolean
-  /** When it last changed as far as the store tells, in ms; a run that goes on may change at any time. */
+  /** When it last changed as far as the store knows, in ms; a run that goes on may change at any time. */
   readonly changedAt: number
   /** The data of its event, as JSON. */
   readonly text: string
@@ -51,7 +51,7 @@ function progressOf(progress: string | null): unknown {
   }
 }
 
-/** A job that runs may have told of its progress just now, which has no time of its own. */
+/** A job that runs may have reported progress just now, which has no time of its own. */
 function changedAt(job: StoredJob): number {
   if (job.state === 'running') return Infinity
   const times = [job.createdAt, job.startedAt, job.finishedAt, lastEnd(job)]

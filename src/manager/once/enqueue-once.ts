@@ -3,7 +3,7 @@
  * first answer, from any manager.
  *
  * The record of the key is written in the same step as a plain job, so that there is never one without
- * the other. A job with a unique key of its own may turn out to be another one, and on Redis lies where
+ * the other. A job with a unique key of its own may turn out to be another one, and on Redis is stored where
  * that key says. For it the record is written first, as begun, and completed once the job is stored. A
  * record that stays begun, because its manager died, is completed by what the store knows, or begun
  * anew with the same id once no insert of the first can come any more.

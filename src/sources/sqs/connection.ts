@@ -206,7 +206,7 @@ export class SqsConnection implements SourceConnection {
 function undeleted(refused: readonly Refused<Held>[]): ErrandError {
   return new ErrandError(
     'server-unavailable',
-    `SQS did not delete ${refused.length} messages, which come again: ${refused[0]?.why}`,
+    `SQS did not delete ${refused.length} messages, which will be delivered again: ${refused[0]?.why}`,
   )
 }
 
