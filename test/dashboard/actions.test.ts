@@ -73,7 +73,7 @@ async function workflows({ page, set: { errand, heal } }: Act): Promise<void> {
     .waitFor()
   assert.deepEqual((await errand.workflows.list()).runs, [])
   assert.deepEqual((await errand.jobs.list()).jobs, [])
-  await page.keyboard.press('Escape')
+  await click(page.getByRole('dialog'), 'Back')
 
   await start('1', 'fails')
   await page.waitForURL(/#\/workflows\/[0-9a-f-]{36}$/)
