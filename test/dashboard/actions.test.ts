@@ -228,7 +228,8 @@ async function workers({ page, set: { errand, workers: those } }: Act): Promise<
   await isTold('stop', { worker: those.day.id })
   await tell(oneOf('home'), 'restart')
   await isTold('restart', { worker: those.home.id })
-  await look(({ state }) => state === 'stopped')
+  // The sources go on, and tell of themselves in a record without slots.
+  await look(({ state, slots }) => state === (slots > 0 ? 'stopped' : 'running'))
   for (const group of ['night', 'day', 'home']) await rowOf(group).getByText('stopped').waitFor()
   // Orders to those that come later are in force until they are taken back.
   const takeBack = orders.getByRole('button', { name: 'Take back' })
