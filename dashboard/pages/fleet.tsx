@@ -251,13 +251,13 @@ function Sources({ workers }: { readonly workers: readonly Worker[] }) {
               <Name text={placeOf(worker)} />
             </td>
             <td>
-              <Badge state={worker.state === 'lost' ? 'lost' : source.state} />
+              <Badge state={worker.state === 'lost' ? 'lost' : source.state} />{' '}
               <Trouble of={source} />
             </td>
             <td class="number">{number(source.stored)}</td>
             <td class="number">{number(source.known)}</td>
             <td class="number">{number(source.parked)}</td>
-            <td class="clip">
+            <td class="clip" title={source.lastError ?? undefined}>
               <bdi>{source.lastError}</bdi>
             </td>
           </tr>

@@ -227,6 +227,11 @@ function Copy({ job, onClose }: { readonly job: Job; readonly onClose: () => voi
           )
         }}
       </Show>
+      <p class="actions">
+        <button type="button" onClick={onClose}>
+          Back
+        </button>
+      </p>
     </Dialog>
   )
 }

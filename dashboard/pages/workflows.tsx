@@ -105,6 +105,11 @@ function Start({ name, onClose }: { readonly name: string; readonly onClose: () 
           />
         )}
       </Show>
+      <p class="actions">
+        <button type="button" onClick={onClose}>
+          Back
+        </button>
+      </p>
     </Dialog>
   )
 }

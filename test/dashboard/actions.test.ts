@@ -73,7 +73,7 @@ async function workflows({ page, set: { errand, heal } }: Act): Promise<void> {
     .waitFor()
   assert.deepEqual((await errand.workflows.list()).runs, [])
   assert.deepEqual((await errand.jobs.list()).jobs, [])
-  await page.keyboard.press('Escape')
+  await click(page.getByRole('dialog'), 'Back')
 
   await start('1', 'fails')
   await page.waitForURL(/#\/workflows\/[0-9a-f-]{36}$/)
@@ -228,7 +228,8 @@ async function workers({ page, set: { errand, workers: those } }: Act): Promise<
   await isTold('stop', { worker: those.day.id })
   await tell(oneOf('home'), 'restart')
   await isTold('restart', { worker: those.home.id })
-  await look(({ state }) => state === 'stopped')
+  // The sources go on, and tell of themselves in a record without slots.
+  await look(({ state, slots }) => state === (slots > 0 ? 'stopped' : 'running'))
   for (const group of ['night', 'day', 'home']) await rowOf(group).getByText('stopped').waitFor()
   // Orders to those that come later are in force until they are taken back.
   const takeBack = orders.getByRole('button', { name: 'Take back' })
