@@ -18,7 +18,7 @@ import {
   type Unique,
 } from '../core/options.ts'
 import { collectTasks, refuseCycles, type TaskList } from '../core/task-list.ts'
-import { isTask, type Definition } from '../core/task.ts'
+import { isTask } from '../core/task.ts'
 import { normaliseUnique, type UniqueLayer } from '../core/unique.ts'
 import {
   readCodec,
