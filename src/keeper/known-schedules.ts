@@ -55,12 +55,25 @@ export class KnownSchedules {
   /** Takes in all records of the store. */
   adoptAll(records: readonly ScheduleRecord[]): void {
     const names = new Set(records.map(({ name }) => name))
-    for (const name of this.#stored.keys()) if (!names.has(name)) this.adopt(name, null, false)
-    for (const record of records) this.adopt(record.name, record, false)
+    for (const name of this.#stored.keys()) if (!names.has(name)) this.adopt(name, null)
+    for (const record of records) this.adopt(record.name, record)
   }
 
-  /** Takes in a record; null for one that is gone. */
-  adopt(name: string, record: ScheduleRecord | null, isMine: boolean): void {
+  /** Takes in a record that this process has just written. */
+  keep(record: ScheduleRecord): void {
+    this.#take(record.name, record, { isMine: true })
+  }
+
+  /** Takes in a record as the store has it; null for one that is gone. */
+  adopt(name: string, record: ScheduleRecord | null): void {
+    this.#take(name, record, { isMine: false })
+  }
+
+  #take(
+    name: string,
+    record: ScheduleRecord | null,
+    { isMine }: { readonly isMine: boolean },
+  ): void {
     if (record?.text === this.#fired.get(name)?.text && record !== null) return
     this.#fired.delete(name)
     this.#stored.delete(name)

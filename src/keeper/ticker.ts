@@ -150,8 +150,7 @@ export class Ticker {
     const doubtful = due.filter(({ isMine }) => !isMine).map(({ name }) => name)
     if (doubtful.length === 0) return due
     const records = await getRecords(app.store, doubtful)
-    for (const [n, name] of doubtful.entries())
-      this.schedules.adopt(name, records[n] ?? null, false)
+    for (const [n, name] of doubtful.entries()) this.schedules.adopt(name, records[n] ?? null)
     return this.schedules.due(time.now, bounds.schedules).due
   }
 
@@ -256,7 +255,7 @@ export class Ticker {
     const { to } = firing
     const skipped = new Set<string>()
     for (const [n, { id }] of firing.jobs.entries()) if (answers[n]?.id !== id) skipped.add(id)
-    this.schedules.adopt(name, { name, text, stored: to }, true)
+    this.schedules.keep({ name, text, stored: to })
     for (const { job, at } of to.last) {
       if (job === null || !firing.jobs.some(({ id }) => id === job)) continue
       const status = skipped.has(job) ? 'skipped' : 'created'
@@ -270,7 +269,7 @@ export class Ticker {
   async #tellSkipped(name: string, from: string, to: StoredSchedule): Promise<void> {
     const text = writeSchedule(to)
     if (await putRecord(this.#options.app.store, name, from, text))
-      this.schedules.adopt(name, { name, text, stored: to }, true)
+      this.schedules.keep({ name, text, stored: to })
   }
 
   /** Moves schedules on whose ticks enqueue nothing: a function is called, or none runs. */
@@ -283,7 +282,7 @@ export class Ticker {
         known.notBefore = time.now + bounds.againMs
         continue
       }
-      this.schedules.adopt(name, { name, text, stored: firing.to }, true)
+      this.schedules.keep({ name, text, stored: firing.to })
       if (firing.to.paused !== null) this.#tellPaused(firing.to)
       const run = declared.get(name)?.run ?? null
       if (run !== null) for (const tick of firing.runs) runs.begin(name, run, new Date(tick.at))
@@ -306,7 +305,7 @@ export class Ticker {
         this.#tellPaused(to)
       this.#broken.delete(name)
       const [record = null] = await getRecords(this.#options.app.store, [name])
-      this.schedules.adopt(name, record, false)
+      this.schedules.adopt(name, record)
     }
   }
 

@@ -21,7 +21,7 @@ export function addInit(program: Command): void {
     .command('init')
     .summary('write a configuration and a first task')
     .description(
-      'Write a configuration and a first task that runs. Files that exist are kept as they are, but that a package.json with nothing but dependencies, in a folder without code, becomes one of modules.',
+      'Write a configuration and a first task that runs. Files that exist are kept as they are.',
     )
     .argument('[folder]', 'where', '.')
     .action(
