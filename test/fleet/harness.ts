@@ -107,7 +107,7 @@ export function commandOf(pid: number): string {
 
 /** Looks until something holds. */
 export async function until(holds: () => unknown, what = 'it'): Promise<void> {
-  const late = performance.now() + 50_000
+  const late = performance.now() + 150_000
   while (!(await holds())) {
     assert.ok(performance.now() < late, `${what} does not come about`)
     await sleep(20)

@@ -37,7 +37,7 @@ async function goneInTime(t: TestContext, pids: readonly number[]): Promise<numb
   return lateMs()
 }
 
-suite('the supervisor is killed', { concurrency: 2, timeout: 120_000 }, () => {
+suite('the supervisor is killed', { concurrency: 2, timeout: 300_000 }, () => {
   test('while its processes loop for ever: none is left after 2 s', async (t) => {
     const { supervisor, pids, errand } = await startFleet(t, 3, [
       '--processes',

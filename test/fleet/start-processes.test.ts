@@ -9,7 +9,7 @@ import { sqlite } from 'errand/sqlite'
 import { makeProject, startNode } from '../cli/command-line.ts'
 import { commandOf, configText, isAlive, until } from './harness.ts'
 
-suite('startProcesses()', { concurrency: 2, timeout: 60_000 }, () => {
+suite('startProcesses()', { concurrency: 2, timeout: 300_000 }, () => {
   test('returns processes that run jobs, are replaced when they end, and stop', async (t) => {
     const cwd = await makeProject(t, { 'errand.config.ts': configText })
     const file = join(cwd, 'errand.db')

@@ -24,7 +24,7 @@ const hasNamespaces = spawnSync('unshare', [...ownNamespace, 'true']).status ===
 if (!hasNamespaces)
   tellMissing('NO PROCESS 1 IS TESTED: install util-linux, and run the tests as root')
 
-suite('a supervisor', { concurrency: 3, timeout: 120_000 }, () => {
+suite('a supervisor', { concurrency: 3, timeout: 420_000 }, () => {
   test('names its processes in titles, logs and records, and stops all of them', async (t) => {
     const { supervisor, pids, log, cwd } = await startFleet(t, 2, ['--processes', '2'])
     assert.deepEqual(pids().map(commandOf).toSorted(), [

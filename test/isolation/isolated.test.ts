@@ -100,7 +100,7 @@ for (const kind of ['thread', 'process'] as const) {
       const job = await errand.enqueue('any', { name: 'waits' })
       await saying(errand, job.id)
       await errand.jobs.cancel(job.id)
-      await assert.rejects(job.result({ timeout: '20s' }), { code: 'job-cancelled' })
+      await assert.rejects(job.result({ timeout: '60s' }), { code: 'job-cancelled' })
     })
 
     test('a handler that ignores its cancel is killed after its grace', async () => {
@@ -108,7 +108,7 @@ for (const kind of ['thread', 'process'] as const) {
       const job = await errand.enqueue('deaf')
       await saying(errand, job.id)
       await errand.jobs.cancel(job.id)
-      await assert.rejects(job.result({ timeout: '20s' }), { code: 'job-cancelled' })
+      await assert.rejects(job.result({ timeout: '60s' }), { code: 'job-cancelled' })
     })
 
     test('a handler that loops for ever is killed after its timeout, and its slot is free', async () => {

@@ -14,7 +14,7 @@ suite('the worker of an isolated process is killed', { concurrency: true }, () =
     ['loopsAsOrphan', 'while its handler loops for ever'],
     ['waitsAsOrphan', 'while its handler waits, and ignores its abort'],
   ] as const) {
-    test(`${what}: nothing of it is left`, { timeout: 60_000 }, async (t) => {
+    test(`${what}: nothing of it is left`, { timeout: 180_000 }, async (t) => {
       const parent = spawn(
         process.execPath,
         ['--conditions=errand-source', join(import.meta.dirname, 'parent.ts'), handler],

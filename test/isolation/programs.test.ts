@@ -117,7 +117,7 @@ suite('a program as a task', { concurrency: true }, () => {
     const job = await bench.errand.enqueue('polite')
     await until(() => existsSync(join(folder, 'polite')))
     await bench.errand.jobs.cancel(job.id)
-    await assert.rejects(job.result({ timeout: '20s' }), { code: 'job-cancelled' })
+    await assert.rejects(job.result({ timeout: '60s' }), { code: 'job-cancelled' })
     const lines = (await bench.errand.jobs.logs(job.id)).map(({ text }) => text)
     assert.deepEqual(lines, ['bye'])
   })

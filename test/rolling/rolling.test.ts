@@ -5,7 +5,7 @@ import { prove } from './proof.ts'
 
 test(
   'processes under load are restarted by SIGTERM, SIGUSR2 and SIGKILL: every job is accepted once, and the first two cost no attempt',
-  { timeout: 120_000 },
+  { timeout: 300_000 },
   async () => {
     const result = await prove({
       store: 'sqlite:',
