@@ -22,12 +22,13 @@ if (service !== null) {
     runRules({ test, harness: { create: () => rabbitmqPlace(url) }, rules: sourceRules })
   })
 
-  /** A name of its own, and of the queue for what is parked of it; both are removed after the test. */
+  /** A name of its own; it is removed after the test, with the queues for what is parked of it. */
   const queueOf = (context: TestContext): string => {
     const queue = `own-${process.pid}-${queues++}`
     context.after(() =>
       onChannel(async (channel) => {
-        for (const name of [queue, `${queue}.parked`]) await channel.deleteQueue(name)
+        for (const name of [queue, `${queue}.parked`, `${queue}.letters`])
+          await channel.deleteQueue(name)
       }),
     )
     return queue

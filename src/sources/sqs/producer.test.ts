@@ -172,7 +172,7 @@ describe('a producer of SQS', () => {
       [{ task: 'a', input: NaN }, 'not-json', /job 1/],
       [{ task: 'a', input: 'x'.repeat(2 ** 20) }, 'too-large', /job 1 has 10\d+ bytes/],
       [{ task: 'a', group: 'g' }, 'invalid-option', /only FIFO queues have/],
-      [{ task: 'a', queue: 'b.fifo' }, 'invalid-option', /needs a group, for b.fifo/],
+      [{ task: 'a', queue: 'b.fifo' }, 'invalid-option', /needs a group, because b.fifo/],
       [{ task: 'a', headers: many }, 'invalid-option', /has 11 attributes/],
       [{ task: 'a', headers: { 'a b': 'x' } }, 'invalid-option', /"a b" is not/],
       [{ task: 'a', headers: { a: '' } }, 'invalid-option', /not empty/],

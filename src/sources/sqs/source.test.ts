@@ -10,7 +10,8 @@ import { spying } from '../../testing/by-hand.ts'
 import { startSqs } from '../../../test/sqs-server.ts'
 import { sqs, type SqsOptions } from './index.ts'
 
-const server = await startSqs()
+// A poll of an app that has stopped must not take what it gave back.
+const server = await startSqs({ endsPolls: true })
 after(() => server.stop())
 
 const patienceMs = 30_000
