@@ -19,15 +19,13 @@ import { section, summary } from './table.ts'
 import type { Workload } from './workload.ts'
 import { workloads } from './workloads/index.ts'
 
-const { values } = parseArgs({
-  options: {
-    peers: { type: 'boolean', default: false },
-    store: { type: 'string', multiple: true },
-    only: { type: 'string', multiple: true },
-    quick: { type: 'boolean', default: false },
-    runs: { type: 'string' },
-  },
-})
+const usage = `npm run bench -- [options]
+  --store NAME   ${['sqlite', ...storeNames].join(', ')}; may be repeated. Without it: sqlite, or the others with --peers
+  --peers        beside graphile-worker, pg-boss and BullMQ (npm ci --prefix bench/packages)
+  --only NAME    a workload or group; may be repeated. An unknown one prints their names
+  --runs N       how often each side runs, 5 by default
+  --quick        one run at a tenth of the size, written nowhere`
+const values = readOptions()
 const runs = Number(values.runs ?? (values.quick ? 1 : 5))
 const stores: readonly string[] = values.store ?? (values.peers ? storeNames : ['sqlite'])
 const servers = storeNames.filter((name) => stores.includes(name))
@@ -87,6 +85,27 @@ try {
   process.exitCode = outcomes.flat().some(({ problem }) => problem !== null) ? 1 : 0
 } finally {
   rmSync(fixtures, { recursive: true, force: true })
+}
+
+function readOptions() {
+  try {
+    const { values } = parseArgs({
+      options: {
+        peers: { type: 'boolean', default: false },
+        store: { type: 'string', multiple: true },
+        only: { type: 'string', multiple: true },
+        quick: { type: 'boolean', default: false },
+        runs: { type: 'string' },
+        help: { type: 'boolean', default: false },
+      },
+    })
+    if (!values.help) return values
+    console.log(usage)
+    process.exit(0)
+  } catch (error) {
+    console.error(`${error instanceof Error ? error.message : String(error)}\n\n${usage}`)
+    process.exit(2)
+  }
 }
 
 async function measured(workload: Workload): Promise<Outcome[]> {

@@ -1,5 +1,7 @@
 /** Rows of the table: a figure over its runs, what it should be, and whether it is. */
-import type { Runs } from './workload.ts'
+
+/** One figure of one case, an element for each run. */
+export type Runs = readonly number[]
 
 export interface Aim {
   readonly text: string

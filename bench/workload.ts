@@ -1,6 +1,6 @@
 /** What a workload is: cases that are measured, each in a process of its own, and the rows that their figures make. */
 import type { Durability } from 'errand/sqlite'
-import type { Row } from './row.ts'
+import type { Row, Runs } from './row.ts'
 
 /** What a measurement is told. It leaves nothing behind but its figures. */
 export interface Setting {
@@ -18,9 +18,6 @@ export type Figures = Readonly<Record<string, number>>
 
 /** Measures once. Throws when the jobs did not all run exactly once. */
 export type Measure = (setting: Setting) => Promise<Figures>
-
-/** One figure of one case, an element for each run. */
-export type Runs = readonly number[]
 
 /** Answers the runs of a figure. */
 export type Measured = (caseName: string, figure: string) => Runs

@@ -16,6 +16,16 @@ export class Problem extends Error {
   }
 }
 
+/** Whether the manager or its store is away, so that the same call may succeed later. */
+export function isAway(error: unknown): boolean {
+  return error instanceof Problem && (error.status === 0 || error.status >= 500)
+}
+
+/** How long to wait after so many failures in a row. */
+export function backOffMs(failures: number): number {
+  return Math.min(10_000, 1_000 * 2 ** Math.min(failures, 10))
+}
+
 type Query = Readonly<Record<string, string | readonly string[] | undefined>>
 
 interface CallOptions {

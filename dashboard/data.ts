@@ -1,6 +1,6 @@
 /** What a page reads: loaded when it opens, and again when something has happened. */
 import { useEffect, useRef, useState } from 'preact/hooks'
-import { Problem } from './api.ts'
+import { backOffMs, isAway, Problem } from './api.ts'
 import { session } from './session.ts'
 import { listen } from './stream.ts'
 
@@ -18,22 +18,24 @@ interface Options {
   readonly on?: (kind: string, data: string) => boolean
   /** How often it is read although nothing was heard, in ms; 0 for never. */
   readonly everyMs?: number
+  /** Whether what another key gave is shown until this one's answer is there. */
+  readonly keeps?: boolean
 }
 
 /** The least time between two readings because of events, and how much longer than the last reading took. */
 const pace = { leastMs: 1_500, share: 20 } as const
 
+const unread = { data: undefined, error: null, isLoading: true } as const
+
 /** Reads with `load` whenever `key` changes, on events, and now and then. */
 export function useData<T>(
   key: string,
   load: (signal: AbortSignal) => Promise<T>,
-  { on = () => true, everyMs = 15_000 }: Options = {},
+  { on = () => true, everyMs = 15_000, keeps = false }: Options = {},
 ): Loaded<T> {
   const [state, setState] = useState<Omit<Loaded<T>, 'reload'> & { key: string }>(() => ({
     key,
-    data: undefined,
-    error: null,
-    isLoading: true,
+    ...unread,
   }))
   const again = useRef<() => void>(() => undefined)
   useEffect(() => {
@@ -42,6 +44,7 @@ export function useData<T>(
     let isDue = false
     let last = 0
     let tookMs = 0
+    let failures = 0
     let timer: ReturnType<typeof setTimeout> | undefined
     const read = async (): Promise<void> => {
       if (isBusy) return void (isDue = true)
@@ -49,13 +52,17 @@ export function useData<T>(
       last = Date.now()
       try {
         const data = await load(gone.signal)
+        failures = 0
         if (!gone.signal.aborted) setState({ key, data, error: null, isLoading: false })
       } catch (error) {
         if (gone.signal.aborted) return
+        failures += 1
+        // What is away comes back; what is refused does not change by asking again.
+        isDue ||= isAway(error)
         if (error instanceof Problem && error.status === 401) session.value = 'needed'
         setState((old) => ({
           key,
-          data: old.key === key ? old.data : undefined,
+          data: old.key === key || keeps ? old.data : undefined,
           error: error as Error,
           isLoading: false,
         }))
@@ -66,29 +73,36 @@ export function useData<T>(
         isDue = false
       }
     }
-    const restMs = (): number =>
-      Math.max(0, last + Math.max(pace.leastMs, pace.share * tookMs) - Date.now())
+    const restMs = (): number => {
+      const restMs =
+        failures > 0 ? backOffMs(failures) : Math.max(pace.leastMs, pace.share * tookMs)
+      return Math.max(0, last + tookMs + restMs - Date.now())
+    }
     const soon = (): void => {
       if (document.hidden) return
       clearTimeout(timer)
       timer = setTimeout(() => void read(), restMs())
     }
     again.current = () => void read()
-    setState((old) =>
-      old.key === key ? old : { key, data: undefined, error: null, isLoading: true },
-    )
+    setState((old) => (old.key === key || keeps ? old : { key, ...unread }))
     void read()
     const leave = listen((kind, data) => {
       if (on(kind, data)) soon()
     })
+    const seen = (): void => {
+      if (document.hidden) clearTimeout(timer)
+      else if (everyMs > 0 || failures > 0) soon()
+    }
+    document.addEventListener('visibilitychange', seen)
     const slow = everyMs === 0 ? undefined : setInterval(soon, everyMs)
     return () => {
       gone.abort()
       clearTimeout(timer)
       clearInterval(slow)
+      document.removeEventListener('visibilitychange', seen)
       leave()
     }
   }, [key])
-  const shown = state.key === key ? state : { data: undefined, error: null, isLoading: true }
+  const shown = state.key === key || keeps ? state : unread
   return { ...shown, reload: () => again.current() }
 }

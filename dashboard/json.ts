@@ -1,4 +1,5 @@
 /** JSON whose numbers keep all their digits. */
+import { isWhole } from '../src/core/digits.ts'
 
 /** A number that JavaScript cannot hold, with its digits. */
 export class Digits {
@@ -6,6 +7,10 @@ export class Digits {
 
   constructor(text: string) {
     this.text = text
+  }
+
+  toString(): string {
+    return this.text
   }
 
   /** For `JSON.stringify`: the digits themselves where the browser can write them. */
@@ -19,7 +24,7 @@ type Reviver = (name: string, value: unknown, context?: { readonly source?: stri
 
 const keepDigits: Reviver = (_name, value, context) => {
   if (typeof value !== 'number' || context?.source === undefined) return value
-  return isExact(value, context.source) ? value : new Digits(context.source)
+  return isWhole(value, context.source) ? value : new Digits(context.source)
 }
 
 /** Parses JSON; a number that would change by it becomes `Digits`. Throws `SyntaxError`. */
@@ -27,19 +32,16 @@ export function parseJson(text: string): unknown {
   return (JSON.parse as (text: string, reviver: Reviver) => unknown)(text, keepDigits)
 }
 
-function isExact(value: number, source: string): boolean {
-  if (Number.isSafeInteger(value)) return true
-  return Number.isFinite(value) && plain(String(value)) === plain(source)
-}
-
-/** A number as its digits and its power of ten, whatever way it was written. */
-function plain(text: string): string {
-  const found = /^(-?)(\d+)(?:\.(\d+))?(?:e([+-]?\d+))?$/i.exec(text)
-  if (found === null) return text
-  const [, sign = '', whole = '', part = '', power = '0'] = found
-  const digits = (whole + part).replace(/^0+/, '')
-  const kept = digits.replace(/0+$/, '')
-  return `${sign}${kept}e${Number(power) - part.length + digits.length - kept.length}`
+/** A number as somebody typed it, with all its digits; null for a text that is none. */
+export function numberOf(typed: string): number | Digits | null {
+  try {
+    const value = parseJson(typed)
+    return typeof value === 'number' || value instanceof Digits ? value : null
+  } catch {
+    // A field of a browser also takes what JSON does not, such as .5
+    const value = Number(typed)
+    return typed.trim() !== '' && Number.isFinite(value) ? value : null
+  }
 }
 
 /** JSON for people, indented; at most so many characters. */

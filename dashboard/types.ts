@@ -99,12 +99,19 @@ export interface Queue {
   readonly name: string
   readonly paused: boolean
   readonly counts: Counts
+  readonly oldestReadyAt: string | null
 }
 
-export interface QueueStats {
-  readonly queue: string
+export interface QueuePage {
+  readonly queues: readonly Queue[]
+  /** How many there are in all that were asked for. */
+  readonly found: number
+}
+
+/** How all queues stand together. */
+export interface Standing {
   readonly counts: Counts
-  readonly oldestReadyAt: string | null
+  readonly history: readonly HistoryPoint[]
 }
 
 interface Durations {
@@ -113,22 +120,19 @@ interface Durations {
   readonly p99Ms: number | null
 }
 
-/** What came of jobs in one minute. */
+/** What came of all jobs in one minute, and how their queues stood. */
 export interface HistoryPoint {
   readonly at: string
-  readonly runs: readonly {
-    readonly queue: string
-    readonly task: string
+  readonly all: {
     readonly ended: Readonly<Record<string, number>>
     readonly wait: Durations
     readonly run: Durations
-  }[]
-  readonly queues: readonly {
-    readonly queue: string
+  }
+  readonly depth: {
     readonly ready: number
     readonly running: number
     readonly oldestMs: number
-  }[]
+  }
 }
 
 /** What workers were told. */
@@ -140,11 +144,16 @@ export interface Order {
   readonly note: string | null
 }
 
+/** How a source of messages is doing in the process of a worker. */
 export interface SourceState {
   readonly name: string
-  readonly state: string
+  readonly state: 'connecting' | 'connected' | 'stopped'
   readonly failures: number
   readonly storeFailures: number
+  readonly lastError: string | null
+  readonly stored: number
+  readonly known: number
+  readonly parked: number
 }
 
 export interface Worker {
@@ -159,6 +168,7 @@ export interface Worker {
   /** Why it claims nothing for now. */
   readonly paused: readonly string[]
   readonly process: { readonly index: number; readonly of: number } | null
+  readonly sources: readonly SourceState[]
   readonly startedAt: string
   readonly lastSeenAt: string
   readonly state: 'running' | 'stopped' | 'lost'
@@ -239,6 +249,12 @@ export interface TaskInfo {
   readonly name: string
   readonly aliases: readonly string[]
   readonly queue: string
+  readonly inputSchema: JsonSchema | boolean | null
+}
+
+/** A workflow that can be started here. */
+export interface WorkflowInfo {
+  readonly name: string
   readonly inputSchema: JsonSchema | boolean | null
 }
 

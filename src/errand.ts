@@ -193,8 +193,8 @@ export function createErrandIn(config: Configuration<unknown>, root: string): Er
   const jobs = createJobs(client)
   const queues = createQueues(client, jobs)
   const { start, batch, workflows } = createWorkflows(client, jobs, flows)
-  const sources = createSources(client, given)
   const running = new Set<Worker | Keeper>()
+  const sources = createSources(client, given, () => running.size > 0)
   let closing: Promise<void> | null = null
 
   const close = async (): Promise<void> => {

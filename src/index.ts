@@ -1,5 +1,6 @@
 /** `errand`: background jobs for TypeScript. */
-export type { ErrandConfig, QueueOptions, TaskSource } from './app/app.ts'
+export type { ErrandConfig, QueueOptions } from './app/app.ts'
+export type { TaskSource } from './app/load-tasks.ts'
 export type { BulkOptions, Jobs, JobTarget, Tally } from './client/jobs.ts'
 export type { EnqueuedJob, Entry, EntryOptions, ResultOptions } from './client/enqueued-job.ts'
 export type { JobFilter, JobSearch } from './client/job-filter.ts'
@@ -126,6 +127,7 @@ export type {
   SourceRoom,
 } from './sources/source.ts'
 export type { SourceStatus } from './sources/feed.ts'
+export type { SourceRecord } from './store/registry.ts'
 export type { Sources } from './sources/sources.ts'
 export {
   workflow,
@@ -146,6 +148,7 @@ export type {
   Start,
   StartOptions,
   WorkflowNode,
+  WorkflowAbout,
   WorkflowRun,
   Workflows,
   WorkflowStatus,

@@ -1,13 +1,13 @@
 /** InfluxDB for tests: private, with its data in a temporary folder. */
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import {
-  comesUp,
+  answersAt,
   findService,
   freePort,
   onPath,
-  OwnProcess,
+  ownFolder,
+  startOwn,
   type Kind,
   type Service,
   type Started,
@@ -25,7 +25,7 @@ const influxdb: Kind<Started & { readonly url: string }> = {
   binary: () => onPath('influxd'),
   async start(binary) {
     const [port, rpc] = [await freePort(), await freePort()]
-    const folder = await mkdtemp(join(tmpdir(), 'errand-influxdb-'))
+    const folder = await ownFolder('influxdb')
     const config = join(folder, 'influxdb.conf')
     await writeFile(
       config,
@@ -41,24 +41,14 @@ bind-address = "127.0.0.1:${rpc}"
   log-enabled = false
 `,
     )
-    const server = new OwnProcess(binary, ['-config', config])
     const url = `http://127.0.0.1:${port}`
-    const begin = async (): Promise<void> => {
-      server.start()
-      await comesUp('InfluxDB', async () => {
-        const answer = await fetch(`${url}/ping`, { signal: AbortSignal.timeout(1_000) })
-        if (!answer.ok) throw new Error(`InfluxDB answers ${answer.status}`)
-      })
-    }
-    await begin()
-    return {
-      url,
-      start: begin,
-      kill: () => server.end('SIGKILL'),
-      stop: async () => {
-        await server.end('SIGKILL')
-        await rm(folder, { recursive: true, force: true })
-      },
-    }
+    const server = await startOwn({
+      name: 'InfluxDB',
+      folder,
+      command: binary,
+      args: ['-config', config],
+      answers: () => answersAt(`${url}/ping`),
+    })
+    return { ...server, url }
   },
 }

@@ -1,14 +1,13 @@
 /** Servers that keep locks, for tests: Consul and etcd, each private, with its data in a temporary folder. */
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import {
+  answersAt,
   comesUp,
   findBinary,
   findService,
   freePort,
   onPath,
-  OwnProcess,
+  ownFolder,
+  startOwn,
   type Kind,
   type Service,
   type Started,
@@ -157,29 +156,22 @@ async function start(
   healthPath: string,
   commandOf: (folder: string) => readonly string[],
 ): Promise<LockServer> {
-  const folder = await mkdtemp(join(tmpdir(), `errand-${name.toLowerCase()}-`))
-  const [binary = '', ...args] = commandOf(folder)
-  const server = new OwnProcess(binary, args)
-  const begin = async (): Promise<void> => {
-    server.start()
-    await comesUp(name, async () => {
-      const answer = await fetch(`${url}${healthPath}`, { signal: AbortSignal.timeout(1_000) })
-      await answer.arrayBuffer()
-      // Consul has no keys yet: that is an answer, too.
-      if (!answer.ok && answer.status !== 404) throw new Error(`${name} answers ${answer.status}`)
-    })
-  }
-  await begin()
+  const folder = await ownFolder(name.toLowerCase())
+  const [command = '', ...args] = commandOf(folder)
+  const server = await startOwn({
+    name,
+    folder,
+    command,
+    args,
+    // Consul has no keys yet: that is an answer, too.
+    answers: () => answersAt(url + healthPath, (status) => status < 300 || status === 404),
+  })
   return {
+    ...server,
     url,
-    start: begin,
     signal: (signal) => {
-      if (server.pid !== null) process.kill(server.pid, signal)
-    },
-    kill: () => server.end('SIGKILL'),
-    stop: async () => {
-      await server.end('SIGKILL')
-      await rm(folder, { recursive: true, force: true })
+      const { pid } = server.process
+      if (pid !== null) process.kill(pid, signal)
     },
   }
 }

@@ -1,14 +1,11 @@
 /** Servers of NATS with JetStream for tests, each with its data in a temporary folder. */
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { connect } from '@nats-io/transport-node'
 import {
-  comesUp,
   findBinary,
   freePort,
   onPath,
-  OwnProcess,
+  ownFolder,
+  startOwn,
   type Program,
   type Started,
 } from './services.ts'
@@ -30,32 +27,16 @@ export async function startNats(): Promise<NatsServer | null> {
   const binary = findBinary(program)
   if (binary === null) return null
   const port = await freePort()
-  const folder = await mkdtemp(join(tmpdir(), 'errand-nats-'))
+  const folder = await ownFolder('nats')
   const url = `nats://127.0.0.1:${port}`
-  const server = new OwnProcess(binary, [
-    '-a',
-    '127.0.0.1',
-    '-p',
-    String(port),
-    '-js',
-    '-sd',
+  const server = await startOwn({
+    name: 'NATS',
     folder,
-  ])
-  const start = async (): Promise<void> => {
-    server.start()
-    await comesUp('NATS', async () => {
+    command: binary,
+    args: ['-a', '127.0.0.1', '-p', String(port), '-js', '-sd', folder],
+    async answers() {
       await (await connect({ servers: url, reconnect: false, timeout: 2_000 })).close()
-    })
-  }
-  await start()
-  return {
-    port,
-    url,
-    start,
-    kill: () => server.end('SIGKILL'),
-    stop: async () => {
-      await server.end('SIGKILL')
-      await rm(folder, { recursive: true, force: true })
     },
-  }
+  })
+  return { ...server, port, url }
 }

@@ -1,8 +1,7 @@
 /** PostgreSQL and PgBouncer for tests. */
 import { execFile, execFileSync } from 'node:child_process'
 import { existsSync, readdirSync, realpathSync } from 'node:fs'
-import { chmod, chown, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { chmod, chown, readFile, rm, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
 import pg from 'pg'
@@ -12,7 +11,9 @@ import {
   findService,
   freePort,
   onPath,
+  ownFolder,
   OwnProcess,
+  startOwn,
   type Kind,
   type Service,
   type Started,
@@ -80,7 +81,7 @@ export async function startStandby(
 ): Promise<PostgresServer & { readonly url: string }> {
   const binary = kind.binary()
   if (binary === null) throw new Error('there is no postgres: ask canStartPostgres() before')
-  const folder = await mkdtemp(join(tmpdir(), 'errand-postgres-'))
+  const folder = await ownFolder('postgres')
   const user = await ownUser(folder)
   const data = join(folder, 'data')
   const from = ['-h', '127.0.0.1', '-p', String(primary.port), '-U', 'postgres']
@@ -96,7 +97,7 @@ async function start(
   binary: string,
   asked: PostgresSettings,
 ): Promise<PostgresServer & { readonly url: string }> {
-  const folder = await mkdtemp(join(tmpdir(), 'errand-postgres-'))
+  const folder = await ownFolder('postgres')
   const user = await ownUser(folder)
   const data = join(folder, 'data')
   execFileSync(
@@ -184,7 +185,7 @@ async function startPgBouncer(
   server: string,
 ): Promise<Started & { readonly url: string }> {
   const port = await freePort()
-  const folder = await mkdtemp(join(tmpdir(), 'errand-pgbouncer-'))
+  const folder = await ownFolder('pgbouncer')
   const user = await ownUser(folder)
   const { hostname, port: serverPort, username, pathname } = new URL(server)
   const file = join(folder, 'pgbouncer.ini')
@@ -205,22 +206,16 @@ ignore_startup_parameters = extra_float_digits
 logfile = /dev/null
 `,
   )
-  const process = new OwnProcess(binary, ['-q', file], user)
   const url = `postgres://${username}@127.0.0.1:${port}${pathname}`
-  const start = async (): Promise<void> => {
-    process.start()
-    await comesUp('PgBouncer', () => query(url, 'SELECT 1'))
-  }
-  await start()
-  return {
-    url,
-    start,
-    kill: () => process.end('SIGKILL'),
-    stop: async () => {
-      await process.end('SIGKILL')
-      await rm(folder, { recursive: true, force: true })
-    },
-  }
+  const started = await startOwn({
+    name: 'PgBouncer',
+    folder,
+    command: binary,
+    args: ['-q', file],
+    options: user,
+    answers: () => query(url, 'SELECT 1'),
+  })
+  return { ...started, url }
 }
 
 /** Neither server runs as root: then it runs as the user postgres, who gets the folder. */

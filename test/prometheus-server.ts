@@ -1,9 +1,16 @@
 /** Prometheus for tests: private, with its data in a temporary folder, scraping one address each second. */
 import { execFile } from 'node:child_process'
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { comesUp, findBinary, freePort, onPath, OwnProcess, type Program } from './services.ts'
+import {
+  answersAt,
+  findBinary,
+  freePort,
+  onPath,
+  ownFolder,
+  startOwn,
+  type Program,
+} from './services.ts'
 
 const program = (name: string): Program => ({
   name,
@@ -31,7 +38,7 @@ export async function startPrometheus(
   binary: string,
   scraped: { readonly address: string; readonly path: string; readonly rules: string },
 ): Promise<PrometheusServer> {
-  const folder = await mkdtemp(join(tmpdir(), 'errand-prometheus-'))
+  const folder = await ownFolder('prometheus')
   const port = await freePort()
   const config = join(folder, 'prometheus.yml')
   await writeFile(
@@ -45,22 +52,25 @@ scrape_configs:
 `,
   )
   const url = `http://127.0.0.1:${port}`
-  const server = new OwnProcess(binary, [
-    `--config.file=${config}`,
-    `--storage.tsdb.path=${folder}/data`,
-    `--web.listen-address=127.0.0.1:${port}`,
-  ])
-  server.start()
+  const server = await startOwn({
+    name: 'Prometheus',
+    folder,
+    command: binary,
+    args: [
+      `--config.file=${config}`,
+      `--storage.tsdb.path=${folder}/data`,
+      `--web.listen-address=127.0.0.1:${port}`,
+    ],
+    answers: () => answersAt(`${url}/-/ready`),
+  })
   const get = async (path: string): Promise<unknown> => {
     const answer = await fetch(url + path, { signal: AbortSignal.timeout(10_000) })
     if (!answer.ok) throw new Error(`Prometheus answers ${answer.status}: ${await answer.text()}`)
     return answer.json()
   }
-  await comesUp('Prometheus', () =>
-    fetch(`${url}/-/ready`).then(({ ok }) => ok || Promise.reject()),
-  )
   return {
     get,
+    stop: () => server.stop(),
     async query(text) {
       const found = (await get(`/api/v1/query?query=${encodeURIComponent(text)}`)) as Answer
       return new Map(
@@ -69,10 +79,6 @@ scrape_configs:
           return [JSON.stringify(labels), Number(value[1])]
         }),
       )
-    },
-    async stop() {
-      await server.end('SIGKILL')
-      await rm(folder, { recursive: true, force: true })
     },
   }
 }

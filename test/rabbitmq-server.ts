@@ -1,8 +1,7 @@
 /** Brokers of RabbitMQ for tests: private ones, each with its data in a temporary folder, or the one that the environment names. */
 import { execFile } from 'node:child_process'
 import { readFileSync } from 'node:fs'
-import { chown, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { chown, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { connect, type ChannelModel } from 'amqplib'
@@ -12,6 +11,7 @@ import {
   findService,
   freePort,
   onPath,
+  ownFolder,
   OwnProcess,
   type Kind,
   type Service,
@@ -54,7 +54,7 @@ const run = promisify(execFile)
 
 async function start(binary: string, args: readonly string[]): Promise<RabbitmqServer> {
   const [port, distribution] = [await freePort(), await freePort()]
-  const folder = await mkdtemp(join(tmpdir(), 'errand-rabbitmq-'))
+  const folder = await ownFolder('rabbitmq')
   const node = `errand-${port}@localhost`
   const file = join(folder, 'rabbitmq.conf')
   await writeFile(file, `listeners.tcp.local = 127.0.0.1:${port}\nlog.file.level = warning\n`)
@@ -96,10 +96,14 @@ async function start(binary: string, args: readonly string[]): Promise<RabbitmqS
       // It was stopped, and its folder is gone.
     }
   })
+  const stop = async (): Promise<void> => {
+    await kill()
+    await rm(folder, { recursive: true, force: true })
+  }
   try {
     await begin()
   } catch (error) {
-    await kill()
+    await stop()
     throw error
   }
   return {
@@ -107,10 +111,7 @@ async function start(binary: string, args: readonly string[]): Promise<RabbitmqS
     url: `amqp://127.0.0.1:${port}`,
     kill,
     start: begin,
-    stop: async () => {
-      await kill()
-      await rm(folder, { recursive: true, force: true })
-    },
+    stop,
     control: async (...args) =>
       (await run('rabbitmqctl', ['-q', '-n', node, ...args], { env })).stdout,
   }

@@ -1,16 +1,13 @@
 /** Servers of Redis for tests: private ones, each with its data in a temporary folder, or the one that the environment names. */
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Redis } from 'ioredis'
 import {
-  comesUp,
   findBinary,
   findService,
   freePort,
   onPath,
-  OwnProcess,
+  ownFolder,
+  startOwn,
   type Kind,
   type Service,
   type Started,
@@ -48,24 +45,16 @@ export function startRedis(...args: readonly string[]): Promise<RedisServer> {
 
 async function start(binary: string, args: readonly string[]): Promise<RedisServer> {
   const port = await freePort()
-  const folder = await mkdtemp(join(tmpdir(), 'errand-redis-'))
+  const folder = await ownFolder('redis')
   const place = ['--port', String(port), '--bind', '127.0.0.1', '--dir', folder, '--save', '']
-  const server = new OwnProcess(binary, [...place, ...args])
-  const begin = async (): Promise<void> => {
-    server.start()
-    await comesUp('Redis', () => answers(port, args))
-  }
-  await begin()
-  return {
-    port,
-    url: `redis://127.0.0.1:${port}`,
-    kill: () => server.end('SIGKILL'),
-    start: begin,
-    stop: async () => {
-      await server.end('SIGKILL')
-      await rm(folder, { recursive: true, force: true })
-    },
-  }
+  const server = await startOwn({
+    name: 'Redis',
+    folder,
+    command: binary,
+    args: [...place, ...args],
+    answers: () => answers(port, args),
+  })
+  return { ...server, port, url: `redis://127.0.0.1:${port}` }
 }
 
 async function answers(port: number, args: readonly string[]): Promise<void> {

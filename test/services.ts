@@ -5,6 +5,7 @@
  */
 import { execFileSync, spawn, type ChildProcess, type SpawnOptions } from 'node:child_process'
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { mkdtemp, rm } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
@@ -61,13 +62,17 @@ export function findBinary(program: Program): string | null {
   const { name, variable, debianPackage, binary } = program
   const found = binary() ?? (install(program) ? binary() : null)
   if (found !== null) return found
-  const why = `NO ${name.toUpperCase()} IS TESTED: set ${variable}, or install ${debianPackage}`
+  tellMissing(`NO ${name.toUpperCase()} IS TESTED: set ${variable}, or install ${debianPackage}`)
+  return null
+}
+
+/** Says in one loud line what is not tested here, and what to install; under `CI=true` that is a test which fails. */
+export function tellMissing(why: string): void {
   const isCi = process.env['CI'] === 'true'
   test(why, { skip: !isCi }, () => {
     throw new Error(why)
   })
   if (!isCi) process.stderr.write(`${why}\n`)
-  return null
 }
 
 /** The first program of a name that the PATH leads to. */
@@ -115,6 +120,57 @@ export class OwnProcess {
   }
 }
 
+/** How a private server is started. */
+export interface OwnServer {
+  readonly name: string
+  /** A folder of its own, which ends with it: see `ownFolder`. */
+  readonly folder: string
+  readonly command: string
+  readonly args: readonly string[]
+  readonly options?: SpawnOptions
+  /** Rejects while it does not answer yet. */
+  readonly answers: () => Promise<unknown>
+}
+
+/** Starts a private server, and resolves when it answers. One that does not leaves nothing behind. */
+export async function startOwn(
+  server: OwnServer,
+): Promise<Started & { readonly process: OwnProcess }> {
+  const { name, folder, command, args, options, answers } = server
+  const own = new OwnProcess(command, args, options)
+  const kill = (): Promise<void> => own.end('SIGKILL')
+  const start = (): Promise<void> => {
+    own.start()
+    return comesUp(name, answers)
+  }
+  const stop = async (): Promise<void> => {
+    await kill()
+    await rm(folder, { recursive: true, force: true })
+  }
+  try {
+    await start()
+  } catch (error) {
+    await stop()
+    throw error
+  }
+  return { process: own, start, kill, stop }
+}
+
+/** A temporary folder for a server. */
+export function ownFolder(name: string): Promise<string> {
+  return mkdtemp(join(tmpdir(), `errand-${name}-`))
+}
+
+/** Resolves when an address answers as it should, by default with a success. Rejects after a second. */
+export async function answersAt(
+  url: string,
+  isRight: (status: number) => boolean = (status) => status < 300,
+): Promise<void> {
+  const answer = await fetch(url, { signal: AbortSignal.timeout(1_000) })
+  await answer.arrayBuffer()
+  if (!isRight(answer.status)) throw new Error(`${url} answers ${answer.status}`)
+}
+
 /** A port on which nothing listens. */
 export function freePort(): Promise<number> {
   return new Promise((resolve, reject) => {
@@ -129,9 +185,12 @@ export function freePort(): Promise<number> {
   })
 }
 
+/** For so long a server may start: on a busy machine a broker takes most of a minute. */
+const startMs = 90_000
+
 /** Resolves when the check does not throw any more. */
 export async function comesUp(name: string, check: () => Promise<unknown>): Promise<void> {
-  const end = performance.now() + 30_000
+  const end = performance.now() + startMs
   for (;;) {
     try {
       await check()

@@ -1,6 +1,6 @@
 /** What a group is: pieces that are measured one after the other in each run, and the rows that their figures make. */
-import { atLeast, atMost, ratio, type Aim } from '../row.ts'
-import type { Measured, Runs } from '../workload.ts'
+import { atLeast, atMost, ratio, type Aim, type Runs } from '../row.ts'
+import type { Measured } from '../workload.ts'
 import type { Piece } from './pieces.ts'
 import type { PeerName } from './side.ts'
 

@@ -6,8 +6,8 @@ import { median, percentile } from '../kit/numbers.ts'
 import { Peer } from '../kit/peer.ts'
 import { slept, ticks } from '../kit/ticks.ts'
 import type { Drained } from '../peers/drainer.ts'
-import { atLeast, atMost, ratio, row } from '../row.ts'
-import { scaled, type Measure, type Runs, type Workload } from '../workload.ts'
+import { atLeast, atMost, ratio, row, type Runs } from '../row.ts'
+import { scaled, type Measure, type Workload } from '../workload.ts'
 
 function drainedBy(processes: number): Measure {
   return async (setting) => {

@@ -3,6 +3,7 @@ import { useState } from 'preact/hooks'
 import { call, segment, urlOf } from '../api.ts'
 import { useData } from '../data.ts'
 import { Empty, JobLink, Name, Section, Show } from '../parts/basics.tsx'
+import { Find } from '../parts/find.tsx'
 import { JsonView } from '../parts/json-view.tsx'
 import { SchemaForm } from '../parts/schema-form.tsx'
 import { shortJson } from '../json.ts'
@@ -31,17 +32,7 @@ export function ApiPage({ task }: { readonly task: string | null }) {
           const one = tasks.find(({ name }) => name === task)
           return (
             <>
-              {tasks.length > 10 && (
-                <label class="field narrow">
-                  Find
-                  <input
-                    type="search"
-                    data-find
-                    value={find}
-                    onInput={(event) => setFind(event.currentTarget.value)}
-                  />
-                </label>
-              )}
+              {tasks.length > 10 && <Find text={find} onChange={setFind} />}
               <div class="sides">
                 <ul class="plainlist">
                   {tasks

@@ -6,6 +6,7 @@ import { Badge, Empty, JobLink, Name, Section, Show, Table, Time } from '../part
 import { confirm } from '../parts/dialog.tsx'
 import { attempt } from '../parts/notices.tsx'
 import { may } from '../session.ts'
+import { number } from '../times.ts'
 import type { Order, SourceState, Worker } from '../types.ts'
 
 const mostRunning = 8
@@ -13,16 +14,14 @@ const mostRunning = 8
 interface All {
   readonly workers: readonly Worker[]
   readonly orders: readonly Order[]
-  readonly sources: readonly SourceState[]
 }
 
 async function readAll(signal: AbortSignal): Promise<All> {
-  const [{ workers }, { orders }, { sources = [] }] = await Promise.all([
+  const [{ workers }, { orders }] = await Promise.all([
     call<{ workers: readonly Worker[] }>('GET', 'v1/workers', { signal }),
     call<{ orders: readonly Order[] }>('GET', 'v1/control', { signal }),
-    call<{ sources?: readonly SourceState[] }>('GET', 'v1/health', { signal }),
   ])
-  return { workers, orders, sources }
+  return { workers, orders }
 }
 
 export function Fleet() {
@@ -31,7 +30,7 @@ export function Fleet() {
     <>
       <h1>Workers</h1>
       <Show loaded={loaded}>
-        {({ workers, orders, sources }) => (
+        {({ workers, orders }) => (
           <>
             {workers.length === 0 ? (
               <Empty>
@@ -41,7 +40,7 @@ export function Fleet() {
               <Workers workers={workers} reload={loaded.reload} />
             )}
             <Orders orders={orders} workers={workers} reload={loaded.reload} />
-            {sources.length > 0 && <Sources sources={sources} />}
+            <Sources workers={workers} />
           </>
         )}
       </Show>
@@ -62,7 +61,7 @@ function Workers({
       {workers.map((worker) => (
         <tr key={worker.id}>
           <td>
-            <Name text={`${worker.host} · ${worker.pid}`} />
+            <Name text={placeOf(worker)} />
             {worker.process !== null && ` ${worker.process.index + 1}/${worker.process.of}`}
             <small class="hush"> {worker.version}</small>
           </td>
@@ -98,11 +97,7 @@ function Workers({
           </td>
           <td>
             {worker.state === 'running' && (
-              <Verbs
-                target={{ worker: worker.id }}
-                name={`${worker.host} · ${worker.pid}`}
-                reload={reload}
-              />
+              <Verbs target={{ worker: worker.id }} name={placeOf(worker)} reload={reload} />
             )}
           </td>
         </tr>
@@ -230,25 +225,59 @@ function wordsOf(target: Target): string {
   return value === true ? 'all workers' : `${kind} ${value ?? ''}`
 }
 
-function Sources({ sources }: { readonly sources: readonly SourceState[] }) {
+/** The sources of all processes: who runs one, and whether messages come in. */
+function Sources({ workers }: { readonly workers: readonly Worker[] }) {
+  // Each worker of a process tells of the same sources; the newest comes first.
+  const rows = new Map<string, { readonly worker: Worker; readonly source: SourceState }>()
+  for (const worker of workers)
+    for (const source of worker.sources) {
+      const key = JSON.stringify([worker.host, worker.pid, source.name])
+      if (!rows.has(key)) rows.set(key, { worker, source })
+    }
+  if (rows.size === 0) return null
   return (
-    <Section title="Sources of this manager">
+    <Section title="Sources of messages">
       <Table
         label="Sources"
-        numeric={[2, 3]}
-        head={['Source', 'State', 'Failures', 'Of the store']}
+        numeric={[3, 4, 5]}
+        head={['Source', 'Process', 'State', 'Stored', 'Known', 'Parked', 'What last went wrong']}
       >
-        {sources.map(({ name, state, failures, storeFailures }) => (
-          <tr key={name}>
+        {[...rows].map(([key, { worker, source }]) => (
+          <tr key={key}>
             <td>
-              <Name text={name} />
+              <Name text={source.name} />
             </td>
-            <td>{state}</td>
-            <td class="number">{failures}</td>
-            <td class="number">{storeFailures}</td>
+            <td>
+              <Name text={placeOf(worker)} />
+            </td>
+            <td>
+              <Badge state={worker.state === 'lost' ? 'lost' : source.state} />
+              <Trouble of={source} />
+            </td>
+            <td class="number">{number(source.stored)}</td>
+            <td class="number">{number(source.known)}</td>
+            <td class="number">{number(source.parked)}</td>
+            <td class="clip">
+              <bdi>{source.lastError}</bdi>
+            </td>
           </tr>
         ))}
       </Table>
     </Section>
   )
+}
+
+function Trouble({ of: { failures, storeFailures } }: { readonly of: SourceState }) {
+  return (
+    <>
+      {failures > 0 && <span class="badge is-failed">{number(failures)} failures in a row</span>}
+      {storeFailures > 0 && (
+        <span class="badge is-failed">the store fails {number(storeFailures)} times in a row</span>
+      )}
+    </>
+  )
+}
+
+function placeOf({ host, pid }: Worker): string {
+  return `${host} · ${pid}`
 }

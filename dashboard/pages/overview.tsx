@@ -6,23 +6,23 @@ import { History } from '../parts/history.tsx'
 import { to } from '../route.ts'
 import { session } from '../session.ts'
 import { number } from '../times.ts'
-import { states, type Finding, type QueueStats, type State, type Worker } from '../types.ts'
-import { QueueTable, useQueues } from './queues.tsx'
+import { states, type Finding, type Standing, type Worker } from '../types.ts'
+import { QueueTable, readQueues, type All } from './queues.tsx'
 
 export function Overview() {
-  const loaded = useQueues()
+  const loaded = useData('overview', read, { everyMs: 5_000 })
   const who = session.value
   const seesAll = who !== null && who !== 'needed' && who.queues === null
   return (
     <>
       <h1>Overview</h1>
       <Show loaded={loaded}>
-        {(all) => (
+        {({ all, counts }) => (
           <>
-            <Totals queues={[...all.stats.values()]} />
+            <Totals counts={counts} />
             <History />
             <Section title="Queues" aside={<a href={to(['queues'])}>All queues</a>}>
-              <QueueTable all={all} reload={loaded.reload} most={12} />
+              <QueueTable all={all} reload={loaded.reload} />
             </Section>
             <Section title="Workers" aside={<a href={to(['fleet'])}>All workers</a>}>
               <WorkersNow workers={all.workers} />
@@ -35,15 +35,25 @@ export function Overview() {
   )
 }
 
-function Totals({ queues }: { readonly queues: readonly QueueStats[] }) {
-  const total = (state: State): number =>
-    queues.reduce((sum, { counts }) => sum + (counts[state] ?? 0), 0)
+interface Overall extends Pick<Standing, 'counts'> {
+  readonly all: All
+}
+
+async function read(signal: AbortSignal): Promise<Overall> {
+  const [all, { counts }] = await Promise.all([
+    readQueues({ order: 'busiest', limit: '12' }, signal),
+    call<Standing>('GET', 'v1/stats/all', { signal }),
+  ])
+  return { all, counts }
+}
+
+function Totals({ counts }: Pick<Standing, 'counts'>) {
   return (
     <ul class="totals">
       {states.map((state) => (
         <li key={state}>
           <a href={to(['jobs'], { state })}>
-            <span class="big">{number(total(state))}</span>
+            <span class="big">{number(counts[state] ?? 0)}</span>
             <Badge state={state} />
           </a>
         </li>

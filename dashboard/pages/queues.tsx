@@ -1,70 +1,86 @@
 /** Queues: how deep, how old, whether anybody works on them. */
 import { useState } from 'preact/hooks'
 import { call, segment } from '../api.ts'
-import { useData, type Loaded } from '../data.ts'
+import { useData } from '../data.ts'
 import { Empty, Name, Show, Table } from '../parts/basics.tsx'
+import { Find } from '../parts/find.tsx'
 import { attempt } from '../parts/notices.tsx'
 import { to } from '../route.ts'
 import { may } from '../session.ts'
 import { duration, now, number } from '../times.ts'
-import type { Queue, QueueStats, Worker } from '../types.ts'
+import type { Queue, QueuePage, Worker } from '../types.ts'
 
-/** Rows that a table shows at once; ten thousand queues are found by name. */
-const page = 100
+/** Rows that are shown at first, and more at a time up to as many; ten thousand queues are found by name. */
+const rows = { first: 100, most: 1_000 } as const
 
 export function Queues() {
-  const loaded = useQueues()
+  const [find, setFind] = useState('')
+  const [limit, setLimit] = useState<number>(rows.first)
+  const query = { limit: String(limit), ...(find === '' ? {} : { find }) }
+  const loaded = useData(`queues/${limit}/${find}`, (signal) => readQueues(query, signal), {
+    everyMs: 5_000,
+    keeps: true,
+  })
   return (
     <>
       <h1>Queues</h1>
       <Show loaded={loaded}>
-        {(all) => <QueueTable all={all} reload={loaded.reload} most={null} />}
+        {(all) => (
+          <>
+            {(all.found > 10 || find !== '') && <Find text={find} onChange={setFind} />}
+            {all.found === 0 && find !== '' ? (
+              <Empty>No queue has that in its name.</Empty>
+            ) : (
+              <QueueTable all={all} reload={loaded.reload} />
+            )}
+            {all.found > all.queues.length && (
+              <p class="actions">
+                {limit < rows.most ? (
+                  <button
+                    type="button"
+                    onClick={() => setLimit(Math.min(rows.most, limit + rows.first))}
+                  >
+                    Show more of {number(all.found)}
+                  </button>
+                ) : (
+                  `These are the first ${number(limit)} of ${number(all.found)}: find the others by name.`
+                )}
+              </p>
+            )}
+          </>
+        )}
       </Show>
     </>
   )
 }
 
-/** All queues, how they stand, and who works on them. */
-export function useQueues(): Loaded<All> {
-  return useData('queues', readAll, { everyMs: 5_000 })
-}
-
-export interface All {
-  readonly queues: readonly Queue[]
-  readonly stats: ReadonlyMap<string, QueueStats>
+export interface All extends QueuePage {
   readonly workers: readonly Worker[]
   readonly served: (queue: string) => boolean
 }
 
-async function readAll(signal: AbortSignal): Promise<All> {
-  const [{ queues }, stats, { workers }] = await Promise.all([
-    call<{ queues: readonly Queue[] }>('GET', 'v1/queues', { signal }),
-    call<{ at: string; queues: readonly QueueStats[] }>('GET', 'v1/stats', { signal }),
+/** Reads some queues, how they stand, and who works on them. */
+export async function readQueues(
+  query: Readonly<Record<string, string>>,
+  signal: AbortSignal,
+): Promise<All> {
+  const [page, { workers }] = await Promise.all([
+    call<QueuePage>('GET', 'v1/queues', { query, signal }),
     call<{ workers: readonly Worker[] }>('GET', 'v1/workers', { signal }),
   ])
   const names = new Set(
     workers.filter(({ state }) => state === 'running').flatMap((worker) => worker.queues),
   )
-  return {
-    queues,
-    stats: new Map(stats.queues.map((one) => [one.queue, one])),
-    workers,
-    served: (queue) => names.has('*') || names.has(queue),
-  }
+  return { ...page, workers, served: (queue) => names.has('*') || names.has(queue) }
 }
 
-/** Queues by name with a way to find one, or the busiest `most` of them. */
 export function QueueTable({
-  all: { queues, stats, served },
+  all: { queues, served },
   reload,
-  most,
 }: {
   readonly all: All
   readonly reload: () => void
-  readonly most: number | null
 }) {
-  const [find, setFind] = useState('')
-  const [shown, setShown] = useState(page)
   if (queues.length === 0)
     return (
       <Empty>
@@ -72,62 +88,25 @@ export function QueueTable({
         <a href={to(['api'])}>API page</a>.
       </Empty>
     )
-  const found = queues.filter(({ name }) => name.includes(find))
-  const rows =
-    most === null
-      ? found.slice(0, shown)
-      : found.toSorted((a, b) => waiting(b) - waiting(a)).slice(0, most)
   return (
-    <>
-      {most === null && queues.length > 10 && (
-        <label class="field narrow">
-          Find
-          <input
-            type="search"
-            data-find
-            value={find}
-            onInput={(event) => setFind(event.currentTarget.value)}
-          />
-        </label>
-      )}
-      <Table
-        label="Queues"
-        numeric={[1, 2, 3, 4, 5, 6]}
-        head={['Queue', 'Ready', 'Oldest', 'Running', 'Scheduled', 'Blocked', 'Failed', '']}
-      >
-        {rows.map((queue) => (
-          <Row
-            key={queue.name}
-            queue={queue}
-            oldest={stats.get(queue.name)?.oldestReadyAt ?? null}
-            isServed={served(queue.name)}
-            reload={reload}
-          />
-        ))}
-      </Table>
-      {most === null && found.length > shown && (
-        <p class="actions">
-          <button type="button" onClick={() => setShown(shown + page)}>
-            Show more of {number(found.length)}
-          </button>
-        </p>
-      )}
-    </>
+    <Table
+      label="Queues"
+      numeric={[1, 2, 3, 4, 5, 6]}
+      head={['Queue', 'Ready', 'Oldest', 'Running', 'Scheduled', 'Blocked', 'Failed', '']}
+    >
+      {queues.map((queue) => (
+        <Row key={queue.name} queue={queue} isServed={served(queue.name)} reload={reload} />
+      ))}
+    </Table>
   )
 }
 
-function waiting({ counts }: Queue): number {
-  return (counts.ready ?? 0) + (counts.running ?? 0) + (counts.scheduled ?? 0) / 1_000
-}
-
 function Row({
-  queue: { name, paused, counts },
-  oldest,
+  queue: { name, paused, counts, oldestReadyAt: oldest },
   isServed,
   reload,
 }: {
   readonly queue: Queue
-  readonly oldest: string | null
   readonly isServed: boolean
   readonly reload: () => void
 }) {

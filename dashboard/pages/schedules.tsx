@@ -1,10 +1,10 @@
 /** Schedules: when jobs come next, what the last ticks came to, and what operators change. */
 import { useState } from 'preact/hooks'
-import { call, segment } from '../api.ts'
+import { call, segment, wordsOf } from '../api.ts'
 import { useData } from '../data.ts'
 import { Badge, Empty, Facts, JobLink, Name, Section, Show, Table, Time } from '../parts/basics.tsx'
 import { confirm, Dialog } from '../parts/dialog.tsx'
-import { attempt } from '../parts/notices.tsx'
+import { attempt, notify } from '../parts/notices.tsx'
 import { fieldOf } from '../fields.ts'
 import { go, to } from '../route.ts'
 import { may } from '../session.ts'
@@ -95,7 +95,8 @@ function Detail({
   const path = `v1/schedules/${segment(one.name)}`
   const [dialog, setDialog] = useState<'pause' | 'backfill' | null>(null)
   const act = async (verb: string, done: string, body?: unknown): Promise<void> => {
-    await attempt(() => call('POST', `${path}/${verb}`, body === undefined ? {} : { body }), done)
+    await call('POST', `${path}/${verb}`, body === undefined ? {} : { body })
+    notify(done)
     setDialog(null)
     reload()
   }
@@ -141,7 +142,11 @@ function Detail({
               Pause…
             </button>
           ) : (
-            <button type="button" class="main" onClick={() => void act('resume', 'It goes on.')}>
+            <button
+              type="button"
+              class="main"
+              onClick={() => void attempt(() => act('resume', 'It goes on.'))}
+            >
               Resume
             </button>
           )}
@@ -151,7 +156,7 @@ function Detail({
           <button type="button" onClick={() => setDialog('backfill')}>
             Backfill…
           </button>
-          {!one.declared && (
+          {(!one.declared || one.owner === 'operator') && (
             <button type="button" class="danger" onClick={() => void remove()}>
               Remove
             </button>
@@ -248,16 +253,22 @@ function Ask({
     readonly isRequired: boolean
   }[]
   readonly action: string
+  /** Rejects with what is wrong, which the dialog shows. */
   readonly send: (values: Readonly<Record<string, string>>) => Promise<void>
   readonly onClose: () => void
 }) {
+  const [problem, setProblem] = useState<string | null>(null)
   return (
     <Dialog title={title} onClose={onClose}>
       <form
         onSubmit={(event) => {
           event.preventDefault()
           const data = new FormData(event.currentTarget)
-          void send(Object.fromEntries(fields.map(({ name }) => [name, fieldOf(data, name)])))
+          const values = fields.map(({ name }) => [name, fieldOf(data, name)] as const)
+          setProblem(null)
+          void send(Object.fromEntries(values)).catch((error: unknown) =>
+            setProblem(wordsOf(error)),
+          )
         }}
       >
         {fields.map(({ name, label, type, isRequired }) => (
@@ -270,6 +281,11 @@ function Ask({
             )}
           </label>
         ))}
+        {problem !== null && (
+          <p class="failure" role="alert">
+            {problem}
+          </p>
+        )}
         <p class="actions">
           <button type="button" onClick={onClose}>
             Back

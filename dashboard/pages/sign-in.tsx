@@ -1,7 +1,8 @@
 /** Asks for a token. */
 import { useState } from 'preact/hooks'
 import { wordsOf } from '../api.ts'
-import { signIn } from '../session.ts'
+import { MadeToken } from '../parts/made-token.tsx'
+import { madeToken, signIn } from '../session.ts'
 
 export function SignIn() {
   const [token, setToken] = useState('')
@@ -17,6 +18,8 @@ export function SignIn() {
   return (
     <main class="lone">
       <h1>Errand</h1>
+      {madeToken.value !== null && <p>From now on everybody needs a token, and so do you.</p>}
+      <MadeToken />
       <form onSubmit={(event) => void submit(event)}>
         <label class="field">
           Token

@@ -1,5 +1,5 @@
 /** Singletons: who owns each, since when, and whether its rounds succeed. */
-import { call, segment } from '../api.ts'
+import { call, Problem, segment } from '../api.ts'
 import { useData } from '../data.ts'
 import { Empty, Name, Show, Table, Time } from '../parts/basics.tsx'
 import { attempt } from '../parts/notices.tsx'
@@ -69,10 +69,18 @@ async function readAll(signal: AbortSignal): Promise<readonly SingletonDetail[]>
   const path = 'v1/singletons'
   const { singletons } = await call<{ singletons: readonly Singleton[] }>('GET', path, { signal })
   return Promise.all(
-    singletons.map(({ name }) =>
-      call<SingletonDetail>('GET', `${path}/${segment(name)}`, { signal }),
+    singletons.map((one) =>
+      call<SingletonDetail>('GET', `${path}/${segment(one.name)}`, { signal }).catch(
+        (error: unknown) => withoutBeats(one, error),
+      ),
     ),
   )
+}
+
+/** Its beats may lie on a server of their own, which is away: the others are shown all the same. */
+function withoutBeats(one: Singleton, error: unknown): SingletonDetail {
+  if (!(error instanceof Problem) || error.status < 500) throw error
+  return { ...one, error: one.error ?? error.message, success: null, alive: null }
 }
 
 async function trigger(name: string): Promise<void> {

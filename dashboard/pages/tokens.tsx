@@ -1,11 +1,13 @@
 /** Tokens: see, make, revoke. */
-import { useState } from 'preact/hooks'
+import { useEffect } from 'preact/hooks'
 import { call, segment } from '../api.ts'
 import { useData } from '../data.ts'
 import { Empty, Name, Section, Show, Table, Time } from '../parts/basics.tsx'
 import { fieldOf } from '../fields.ts'
 import { confirm } from '../parts/dialog.tsx'
+import { MadeToken } from '../parts/made-token.tsx'
 import { attempt } from '../parts/notices.tsx'
+import { madeToken, session } from '../session.ts'
 import type { Scope, Token } from '../types.ts'
 
 const scopes: readonly (readonly [Scope, string])[] = [
@@ -22,7 +24,12 @@ export function Tokens() {
     (signal) => call<{ tokens: readonly Token[] }>('GET', 'v1/tokens', { signal }),
     { on: () => false, everyMs: 0 },
   )
-  const [made, setMade] = useState<string | null>(null)
+  useEffect(
+    () => () => {
+      if (session.value !== 'needed') madeToken.value = null
+    },
+    [],
+  )
   const revoke = async ({ id, name }: Token): Promise<void> => {
     const text = 'Who uses it is refused within two seconds.'
     if (!(await confirm(`Revoke ${name ?? id}?`, text, 'Revoke'))) return
@@ -49,7 +56,7 @@ export function Tokens() {
             }
             void attempt(async () => {
               const { token } = await call<{ token: string }>('POST', 'v1/tokens', { body })
-              setMade(token)
+              madeToken.value = token
               form.reset()
               loaded.reload()
             })
@@ -80,11 +87,7 @@ export function Tokens() {
             </button>
           </div>
         </form>
-        {made !== null && (
-          <p class="note" role="status">
-            The token, shown this once: <code class="whole">{made}</code>
-          </p>
-        )}
+        <MadeToken />
       </Section>
       <Show loaded={loaded}>
         {({ tokens }) =>

@@ -8,7 +8,7 @@ import { SchemaForm } from '../parts/schema-form.tsx'
 import { go, place, to } from '../route.ts'
 import { may } from '../session.ts'
 import { number } from '../times.ts'
-import type { WorkflowRun } from '../types.ts'
+import type { WorkflowInfo, WorkflowRun } from '../types.ts'
 
 interface Page {
   readonly names: readonly string[]
@@ -77,21 +77,34 @@ export function Workflows() {
           </>
         )}
       </Show>
-      {starting !== null && (
-        <Dialog title={`Start ${starting}`} onClose={() => setStarting(null)}>
+      {starting !== null && <Start name={starting} onClose={() => setStarting(null)} />}
+    </>
+  )
+}
+
+function Start({ name, onClose }: { readonly name: string; readonly onClose: () => void }) {
+  const definitions = useData(
+    'definitions',
+    (signal) =>
+      call<{ workflows: readonly WorkflowInfo[] }>('GET', 'v1/workflows/definitions', { signal }),
+    { on: () => false, everyMs: 0 },
+  )
+  return (
+    <Dialog title={`Start ${name}`} onClose={onClose}>
+      <Show loaded={definitions}>
+        {({ workflows }) => (
           <SchemaForm
-            schema={null}
-            initial={{}}
+            schema={workflows.find((one) => one.name === name)?.inputSchema ?? null}
             action="Start"
             send={async (input) => {
-              const body = { workflow: starting, input }
+              const body = { workflow: name, input }
               const { id } = await call<{ id: string }>('POST', 'v1/workflows', { body })
-              setStarting(null)
+              onClose()
               go(to(['workflows', id]))
             }}
           />
-        </Dialog>
-      )}
-    </>
+        )}
+      </Show>
+    </Dialog>
   )
 }

@@ -1,5 +1,6 @@
 /** Small things that every page is made of. */
 import type { ComponentChildren } from 'preact'
+import { isAway } from '../api.ts'
 import type { Loaded } from '../data.ts'
 import { to } from '../route.ts'
 import { duration, exact, now, relative } from '../times.ts'
@@ -64,7 +65,7 @@ export function Empty({ children }: { readonly children: ComponentChildren }) {
 function Failure({ error, retry }: { readonly error: Error; readonly retry?: () => void }) {
   return (
     <p class="failure" role="alert">
-      {error.message}{' '}
+      {isAway(error) ? `${sentence(error.message)} The page tries again by itself.` : error.message}{' '}
       {retry && (
         <button type="button" class="plain" onClick={retry}>
           Try again
@@ -72,6 +73,10 @@ function Failure({ error, retry }: { readonly error: Error; readonly retry?: () 
       )}
     </p>
   )
+}
+
+function sentence(text: string): string {
+  return /[.!?]$/.test(text) ? text : `${text}.`
 }
 
 /** What was read, or how reading it stands. What is known stays while it is read anew. */

@@ -3,7 +3,7 @@ import { useMemo } from 'preact/hooks'
 import { call } from '../api.ts'
 import { useData } from '../data.ts'
 import { duration, number } from '../times.ts'
-import type { HistoryPoint } from '../types.ts'
+import type { HistoryPoint, Standing } from '../types.ts'
 import { Chart, type Line } from './chart.tsx'
 
 type Read = (point: HistoryPoint) => number | null
@@ -12,7 +12,7 @@ export function History() {
   const { data } = useData(
     'history',
     (signal) =>
-      call<{ history: readonly HistoryPoint[] }>('GET', 'v1/stats', {
+      call<Standing>('GET', 'v1/stats/all', {
         query: { by: 'minute' },
         signal,
       }),
@@ -30,8 +30,8 @@ export function History() {
         history={history}
         show={number}
         lines={[
-          ['completed', 'completed', (point) => sumOf(point, 'completed')],
-          ['failed', 'failed', (point) => sumOf(point, 'failed')],
+          ['completed', 'completed', ({ all }) => all.ended['completed'] ?? 0],
+          ['failed', 'failed', ({ all }) => all.ended['failed'] ?? 0],
         ]}
       />
       <HistoryChart
@@ -39,31 +39,27 @@ export function History() {
         history={history}
         show={number}
         lines={[
-          ['ready', 'ready', ({ queues }) => queues.reduce((sum, { ready }) => sum + ready, 0)],
-          ['running', 'running', ({ queues }) => queues.reduce((sum, one) => sum + one.running, 0)],
+          ['ready', 'ready', ({ depth }) => depth.ready],
+          ['running', 'running', ({ depth }) => depth.running],
         ]}
       />
       <HistoryChart
-        title="From due to start: the oldest that waits, and the slowest task"
+        title="From due to start: all jobs, and the oldest that waits"
         history={history}
         show={duration}
         lines={[
-          [
-            'oldest',
-            'scheduled',
-            ({ queues }) => Math.max(0, ...queues.map((one) => one.oldestMs)),
-          ],
-          ['p99', 'failed', (point) => worst(point, 'wait', 'p99Ms')],
-          ['p50', 'ready', (point) => worst(point, 'wait', 'p50Ms')],
+          ['oldest', 'scheduled', ({ depth }) => depth.oldestMs],
+          ['p99', 'failed', ({ all }) => all.wait.p99Ms],
+          ['p50', 'ready', ({ all }) => all.wait.p50Ms],
         ]}
       />
       <HistoryChart
-        title="Runs of the slowest task"
+        title="Runs of all tasks"
         history={history}
         show={duration}
         lines={[
-          ['p99', 'failed', (point) => worst(point, 'run', 'p99Ms')],
-          ['p50', 'ready', (point) => worst(point, 'run', 'p50Ms')],
+          ['p99', 'failed', ({ all }) => all.run.p99Ms],
+          ['p50', 'ready', ({ all }) => all.run.p50Ms],
         ]}
       />
     </div>
@@ -88,18 +84,4 @@ function HistoryChart({
     [history],
   )
   return <Chart title={title} times={times} lines={drawn} show={show} />
-}
-
-function sumOf({ runs }: HistoryPoint, outcome: string): number {
-  return runs.reduce((sum, { ended }) => sum + (ended[outcome] ?? 0), 0)
-}
-
-/** Quantiles of several tasks have no sum: the highest of them says what is slow. */
-function worst(
-  { runs }: HistoryPoint,
-  of: 'wait' | 'run',
-  quantile: 'p50Ms' | 'p99Ms',
-): number | null {
-  const known = runs.flatMap((run) => run[of][quantile] ?? [])
-  return known.length === 0 ? null : Math.max(...known)
 }

@@ -1,6 +1,6 @@
 /** A form for an input, made of its JSON Schema; any input can be written as JSON instead. */
 import { useState } from 'preact/hooks'
-import { parseJson, prettyJson } from '../json.ts'
+import { Digits, numberOf, parseJson, prettyJson } from '../json.ts'
 import type { JsonSchema } from '../types.ts'
 
 interface Props {
@@ -132,6 +132,8 @@ interface FieldProps {
 
 function Field({ name, schema, isRequired, value, onChange }: FieldProps) {
   const { type, description, enum: choices } = schema
+  // A number field of a browser empties itself of what no double reaches, such as 1e400.
+  const [isBeyond] = useState(value instanceof Digits && !Number.isFinite(Number(value.text)))
   const label = (
     <span>
       {name}
@@ -170,14 +172,26 @@ function Field({ name, schema, isRequired, value, onChange }: FieldProps) {
     )
   const change = (typed: string): void => {
     if (typed === '' && (isNumber || !isRequired)) onChange(undefined)
-    else onChange(isNumber ? Number(typed) : typed)
+    else onChange(isNumber ? (numberOf(typed) ?? undefined) : typed)
   }
   const isNumber = type === 'number' || type === 'integer'
-  const shown = typeof value === 'string' || typeof value === 'number' ? String(value) : ''
+  const shown =
+    typeof value === 'string' || typeof value === 'number' || value instanceof Digits
+      ? String(value)
+      : ''
   return (
     <label class="field">
       {label}
-      {isNumber ? (
+      {isNumber && isBeyond ? (
+        <input
+          type="text"
+          inputMode="decimal"
+          pattern="-?[0-9]+(\.[0-9]+)?([eE][+\-]?[0-9]+)?"
+          required={isRequired}
+          value={shown}
+          onInput={(event) => change(event.currentTarget.value)}
+        />
+      ) : isNumber ? (
         <input
           type="number"
           step={type === 'integer' ? 1 : 'any'}

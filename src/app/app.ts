@@ -10,6 +10,7 @@ import {
   commonKeys,
   mostCount,
   normalise,
+  readAgeing,
   resolve,
   type CommonOptions,
   type Layer,
@@ -34,24 +35,12 @@ import { EventHub } from '../observe/events.ts'
 import { logEvents, readLog, type Log } from '../observe/log.ts'
 import { sayFailures } from '../observe/say-failures.ts'
 import type { Telemetry } from '../observe/tracing.ts'
+import type { SourceRecord } from '../store/registry.ts'
 import type { Store } from '../store/store.ts'
 import { ContextHolder } from './context.ts'
 import { importFunction } from './import-function.ts'
-import { loadTasks } from './load-tasks.ts'
+import { loadTasks, type TaskSource } from './load-tasks.ts'
 import { observedStore } from './observed-store.ts'
-
-/** A task whose handler is content with `Context`: what an app has beside is no harm. */
-interface TaskIn<Context> {
-  readonly name: string
-  readonly definition: Definition
-  readonly types?: { readonly context: (context: Context) => void }
-}
-
-/** Tasks, modules that export tasks, or a glob of such modules, relative to the file that calls `createErrand`. */
-export type TaskSource<Context = never> =
-  | string
-  | TaskIn<Context>
-  | Readonly<Record<string, unknown>>
 
 /** Settings of one queue: its slots in each worker, and defaults for its jobs. */
 export interface QueueOptions extends CommonOptions {
@@ -63,6 +52,8 @@ export interface QueueOptions extends CommonOptions {
    */
   readonly buffer?: { readonly max?: number }
   readonly unique?: Unique<unknown>
+  /** As for the app; `'none'` where only the app's does not hold. */
+  readonly ageing?: Duration | 'none'
 }
 
 /** What `createErrand` takes. Only `store` is needed. */
@@ -71,6 +62,11 @@ export interface ErrandConfig<Context> extends CommonOptions {
   readonly tasks?: TaskSource<NoInfer<Context>> | readonly TaskSource<NoInfer<Context>>[]
   /** Queues by name; `'*'` opens the app to queues of any name. A queue named `default` always exists. */
   readonly queues?: Readonly<Record<string, QueueOptions>>
+  /**
+   * A job that has waited this much longer counts as one whose priority is lower by one, so that none waits for ever behind others of
+   * its queue; at most 7 days. All that enqueue into a queue need the same. Default `'none'`: priority goes before any wait.
+   */
+  readonly ageing?: Duration | 'none'
   /** Jobs that one worker runs at a time, over all queues. Default 10. */
   readonly slots?: number
   /** How long a worker's right to a job lasts without renewal. Default 30 s; renewed at a third of it. */
@@ -109,6 +105,7 @@ const configKeys = [
   'store',
   'tasks',
   'queues',
+  'ageing',
   'slots',
   'lease',
   'poll',
@@ -165,6 +162,8 @@ export class App {
   readonly keepAtMost: number
   readonly history: boolean
   readonly codec: Codec | null
+  /** How the sources of this process are; whoever runs them says so here. */
+  sourcesNow: () => readonly SourceRecord[] = () => []
   readonly #codecs = new Map<string, Codec>()
   readonly #layer: Layer
   readonly #sources: readonly TaskSource[]
@@ -183,7 +182,7 @@ export class App {
         `${where} needs a store, such as sqlite('errand.db') from 'errand/sqlite'.`,
       )
     }
-    this.#layer = normalise(config, where, configKeys)
+    this.#layer = { ...normalise(config, where, configKeys), ...readAgeing(config.ageing, where) }
     const { slots = appDefaults.slots, keepAtMost = appDefaults.keepAtMost } = config
     const { lease = appDefaults.leaseMs, poll = appDefaults.pollMs } = config
     const { context = () => ({}), codec, codecs = [], tasks = [], queues = {} } = config
@@ -337,12 +336,12 @@ function readQueues(
   for (const [name, options] of Object.entries(queues)) {
     const where = `queues[${JSON.stringify(name)}]`
     readQueueName(name, where)
-    refuseUnknownKeys(options, ['slots', 'buffer', 'unique', ...commonKeys], where)
-    const { slots, buffer, unique, ...common } = options
+    refuseUnknownKeys(options, ['slots', 'buffer', 'unique', 'ageing', ...commonKeys], where)
+    const { slots, buffer, unique, ageing, ...common } = options
     read.set(name, {
       slots: slots === undefined ? null : readCount(slots, `${where}.slots`),
       bufferMax: buffer === undefined ? null : readBuffer(buffer, `${where}.buffer`),
-      layer: normalise(common, where),
+      layer: { ...normalise(common, where), ...readAgeing(ageing, where) },
       unique: normaliseUnique(unique, `${where}.unique`),
     })
   }

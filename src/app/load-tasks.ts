@@ -3,8 +3,20 @@ import { glob } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { ErrandError } from '../core/errors.ts'
-import { foundIn, isTask, type AnyTask } from '../core/task.ts'
-import type { TaskSource } from './app.ts'
+import { foundIn, isTask, type AnyTask, type Definition } from '../core/task.ts'
+
+/** A task whose handler is content with `Context`: what an app has beside is no harm. */
+interface TaskIn<Context> {
+  readonly name: string
+  readonly definition: Definition
+  readonly types?: { readonly context: (context: Context) => void }
+}
+
+/** Tasks, modules that export tasks, or a glob of such modules, relative to the file that calls `createErrand`. */
+export type TaskSource<Context = never> =
+  | string
+  | TaskIn<Context>
+  | Readonly<Record<string, unknown>>
 
 /** Loads all sources. A module that fails to load rejects with `invalid-task`, its own error as the cause. */
 export async function loadTasks(

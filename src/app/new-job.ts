@@ -44,6 +44,8 @@ export function bareFacts(name: string): TaskFacts {
 /** The part of a call's options that travels with the job, as `NewJob.options` holds it in JSON. */
 export interface StoredOptions {
   readonly layer?: Layer
+  /** Its priority, where that is a head start in its line. */
+  readonly priority?: number
   readonly onSuccess?: readonly string[]
   readonly onFailure?: readonly string[]
   /** How many follow-ups in a row lead to this one; absent for what somebody enqueued. */
@@ -104,11 +106,12 @@ export function makeJob(
   const policy = app.policy(call?.layer ?? null, task, queue)
   const codec = task.codec ?? app.codec
   const labels = readLabels(options, 'enqueue()', inheritedFrom(origin))
-  return {
+  const priority = origin.isAwaited ? priorityOfAwaited(policy, call) : policy.priority
+  const job: NewJob = {
     id: origin.id ?? newId(),
     task: task.name,
     queue,
-    priority: origin.isAwaited ? priorityOfAwaited(policy, call) : policy.priority,
+    priority,
     input: encodePayload(app, input, codec, 'input'),
     codec: codec?.name ?? null,
     options: origin.isAwaited ? keptText(call, policy) : (call?.stored ?? depthText(origin)),
@@ -126,6 +129,29 @@ export function makeJob(
         ? null
         : { kind: 'running', worker: origin.worker, leaseMs: app.leaseMs },
   }
+  return policy.ageingMs === null || priority === 0 ? job : aged(job, policy.ageingMs)
+}
+
+/**
+ * The same job in a line in which waiting counts: all jobs of it have one priority for the store, and each step of their own is a
+ * head start, below 0 for what stands behind. So their order never changes while they wait, and no job is looked at for its age.
+ */
+function aged(job: NewJob, ageingMs: number): NewJob {
+  const { priority, options } = job
+  const stored = JSON.parse(options ?? '{}') as StoredOptions
+  return {
+    ...job,
+    priority: 0,
+    headStartMs: -priority * ageingMs,
+    options: JSON.stringify({ ...stored, priority } satisfies StoredOptions),
+  }
+}
+
+/** The priority that a job was given. */
+export function priorityOf({ priority, options }: Pick<JobFacts, 'priority' | 'options'>): number {
+  // Nearly all jobs have no options at all.
+  const stored = options === null ? undefined : readStoredOptions(options)?.priority
+  return typeof stored === 'number' ? stored : priority
 }
 
 /** Whether a call gives no option but a queue, as most do that come over HTTP: its policy is that of the queue. */

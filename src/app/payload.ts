@@ -1,8 +1,9 @@
 /** Payloads on their way into and out of a store: checked, written as JSON, encoded, bounded. */
 import type { StandardSchemaV1 } from '@standard-schema/spec'
 import type { Codec } from '../core/codec.ts'
+import { longOf } from '../core/digits.ts'
 import { ErrandError, type ErrandErrorCode } from '../core/errors.ts'
-import { fromJson, toJson } from '../core/json.ts'
+import { fromJson, toJson, type ReadJson } from '../core/json.ts'
 import type { App } from './app.ts'
 import { misfitOf } from './misfit.ts'
 
@@ -19,7 +20,7 @@ const mostIssues = 20
 
 /** Writes a value as the text that a store keeps. Throws `not-json` and `too-large`. */
 export function encodePayload(app: App, value: unknown, codec: Codec | null, what: string): string {
-  const json = toJson(value, what)
+  const json = toJson(longOf(value), what)
   const text = codec === null ? json : encodedBy(codec, json)
   // A text of n characters has between n and 3n bytes, so most need no second look.
   if (text.length * 3 > payloadBounds.warnBytes) checkSize(app, Buffer.byteLength(text), what)
@@ -43,11 +44,12 @@ export function decodePayload(
   text: string,
   codecName: string | null,
   what: string,
+  read: ReadJson = fromJson,
 ): unknown {
-  if (codecName === null) return fromJson(text, what)
+  if (codecName === null) return read(text, what)
   const codec = app.findCodec(codecName)
   if (codec === undefined) throw unknownCodec(codecName)
-  return fromJson(codec.decode(text), what)
+  return read(codec.decode(text), what)
 }
 
 /** The error for a codec that the app does not have. */

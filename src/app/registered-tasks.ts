@@ -1,16 +1,12 @@
 /** The tasks registry's entries: written by who has a task's code, read by who has only its name. */
-import type { StandardJSONSchemaV1, StandardSchemaV1 } from '@standard-schema/spec'
 import { ErrandError } from '../core/errors.ts'
-import { errorText } from '../core/kept-error.ts'
 import type { Layer } from '../core/options.ts'
 import type { AnyTask } from '../core/task.ts'
 import type { UniqueLayer } from '../core/unique.ts'
 import type { RegisteredTask } from '../store/registry.ts'
 import type { App, QueueDefaults } from './app.ts'
 import type { TaskFacts } from './new-job.ts'
-
-/** A longer JSON Schema is not registered: everybody who knows the task by name reads it again and again. */
-const mostSchemaChars = 262_144
+import { jsonSchemaOf } from './json-schema-of.ts'
 
 type StoredUnique =
   | (Omit<UniqueLayer, 'key'> & { readonly key: string | null; readonly byFunction: boolean })
@@ -20,7 +16,10 @@ type StoredUnique =
 interface RegisteredOptions extends RegisteredAbout, RegisteredTimes {
   readonly layer: Layer
   readonly unique?: StoredUnique
-  /** Of a task with several queues: what holds in each. Then `layer` and `unique` are the task's own. */
+  /**
+   * Of a task with several queues: what holds in each. Then `layer` and `unique` are the task's own. Of one queue: what holds in no
+   * other.
+   */
   readonly ofQueues?: Readonly<
     Record<string, { readonly layer: Layer; readonly unique?: StoredUnique }>
   >
@@ -84,6 +83,7 @@ function makeEntry(app: App, task: AnyTask): RegisteredTask {
   const isOfSeveral = queues.length > 1
   const settings = isOfSeveral ? undefined : app.queueSettings(queue)
   const rule = unique === undefined ? settings?.unique : unique
+  const { ageingMs, ...ofQueue } = settings?.layer ?? {}
   const schemaOf = (of: 'input' | 'output'): string | null => {
     const schema = jsonSchemaOf(of === 'input' ? input : output, of)
     if (schema === null || typeof schema === 'string') return schema
@@ -93,9 +93,9 @@ function makeEntry(app: App, task: AnyTask): RegisteredTask {
   const outputSchema = schemaOf('output')
   const options: RegisteredOptions = {
     layer: storableLayer({
-      ...settings?.layer,
+      ...ofQueue,
       ...layer,
-      keepMs: { ...settings?.layer.keepMs, ...layer.keepMs },
+      keepMs: { ...ofQueue.keepMs, ...layer.keepMs },
     }),
     ...(rule === undefined ? {} : { unique: storable(rule) }),
     ...(before.length === 0 ? {} : { before: before.map(nameOf) }),
@@ -104,6 +104,8 @@ function makeEntry(app: App, task: AnyTask): RegisteredTask {
     ...(onFailure.length === 0 ? {} : { onFailure: onFailure.map(nameOf) }),
     ...(publish.length === 0 ? {} : { publish: publish.map(nameOf) }),
     ...(isOfSeveral ? { queues, ofQueues: defaultsOf(app, queues) } : {}),
+    // It holds for this queue alone, wherever a call puts the job.
+    ...(ageingMs === undefined ? {} : { ofQueues: { [queue]: { layer: { ageingMs } } } }),
     ...(outputSchema === null ? {} : { outputSchema: JSON.parse(outputSchema) as unknown }),
     ...(about.description === null ? {} : { description: about.description }),
     ...(about.examples.length === 0 ? {} : { examples: about.examples }),
@@ -255,26 +257,5 @@ function unknowableKey(task: string): () => string {
       `${task} makes its unique key by a function, which is known only where the task is defined. Enqueue it there, or pass unique with a key of its own.`,
       { details: { task } },
     )
-  }
-}
-
-/** The JSON Schema of what a schema takes or gives, as text; why there is none, where its library cannot tell. */
-function jsonSchemaOf(
-  schema: StandardSchemaV1 | null,
-  of: 'input' | 'output',
-): string | null | { readonly why: string } {
-  if (schema === null) return null
-  const converter = (schema['~standard'] as Partial<StandardJSONSchemaV1.Props>).jsonSchema
-  if (converter === undefined)
-    return { why: `its library ${schema['~standard'].vendor} does not give JSON Schemas.` }
-  try {
-    const text = JSON.stringify(converter[of]({ target: 'draft-2020-12' }))
-    if (text.length <= mostSchemaChars) return text
-    return {
-      why: `its JSON Schema has ${text.length} characters, at most ${mostSchemaChars} are kept.`,
-    }
-  } catch (error) {
-    // A schema with parts that JSON Schema cannot say, such as a date.
-    return { why: errorText(error) }
   }
 }

@@ -4,18 +4,8 @@ import type { Command } from 'commander'
 import { ErrandError } from '../core/errors.ts'
 import type { Errand } from '../errand.ts'
 import { describeError, exitCodeOf, type ExitCode } from './exit.ts'
+import type { Globals } from './globals.ts'
 import { flushed, keepStdoutPure, remark } from './terminal.ts'
-
-/** Options that every command takes. */
-export interface Globals {
-  readonly config?: string
-  readonly store?: string
-  readonly tokenFile?: string
-  readonly json?: boolean
-  readonly verbose?: boolean
-  readonly logLevel?: string
-  readonly logFormat?: 'pretty' | 'json'
-}
 
 /** How long the end of a command waits for its store to let go. */
 const closeWithinMs = 2_000

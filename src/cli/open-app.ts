@@ -1,7 +1,7 @@
 /** Makes the app that a command works on, from the configuration, the store that was named, or both. */
 import { ErrandError } from '../core/errors.ts'
 import { createErrand, type Errand } from '../errand.ts'
-import type { Globals } from './action.ts'
+import type { Globals } from './globals.ts'
 import { configNames, findConfig, loadConfig } from './load-config.ts'
 import { openStore } from './open-store.ts'
 

@@ -2,7 +2,7 @@
 import { ownProcess, shownPlace } from '../loops/own-process.ts'
 import type { Errand } from '../errand.ts'
 import { hasOwnLog } from '../observe/own-log.ts'
-import type { Globals } from './action.ts'
+import type { Globals } from './globals.ts'
 
 /** Logs to stdout, as the options say it; a log of the configuration's own speaks for itself. */
 export async function startLog(errand: Errand, options: Globals): Promise<void> {

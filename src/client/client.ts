@@ -1,5 +1,6 @@
 /** The producing side of an app: from calls of `enqueue` to jobs in the store. */
 import { v7 as uuidv7 } from 'uuid'
+import { plainOf } from '../core/digits.ts'
 import type { EnqueueOptions } from '../core/enqueue-options.ts'
 import { ErrandError, isErrandError } from '../core/errors.ts'
 import { noCounters } from '../core/job.ts'
@@ -20,7 +21,7 @@ import { hasBefore, withBefore } from '../app/before.ts'
 import { bareFacts, makeJob, type JobOrigin, type TaskFacts } from '../app/new-job.ts'
 import type { EnqueuedJob, Entry } from './enqueued-job.ts'
 import { batchesOf, mostInBatch, partlyStored } from './many.ts'
-import { Results } from './results.ts'
+import { Results, storedHere } from './results.ts'
 import { TaskCatalog, type KnownTask } from './task-catalog.ts'
 import { setImmediate } from '../core/timers.ts'
 
@@ -262,7 +263,7 @@ export class Client {
     options?: EnqueueOptions,
     origin?: JobOrigin,
   ): Promise<NewJob> {
-    const checking = origin?.unchecked === true ? undefined : known.check(input)
+    const checking = origin?.unchecked === true ? undefined : known.check(plainOf(input))
     if (checking instanceof Promise) await checking
     // A queue may be one that only a task names.
     if (options?.queue !== undefined && this.app.loaded === null) await this.app.tasks()
@@ -347,7 +348,7 @@ export class Client {
   }
 
   #enqueued({ id, status }: Inserted): EnqueuedJob<unknown> {
-    return { id, inserted: status, result: (options) => this.results.wait(id, options, true) }
+    return { id, inserted: status, result: (options) => this.results.wait(id, options, storedHere) }
   }
 }
 

@@ -1,8 +1,9 @@
 /** Reads filters of jobs. */
+import { parseDigits } from '../core/digits.ts'
 import { ErrandError } from '../core/errors.ts'
 import { readStates, type JobState } from '../core/job.ts'
 import { refuseUnknownKeys } from '../core/option-keys.ts'
-import { canonicalJson, fromJson, pointerKeys, toJson } from '../core/json.ts'
+import { canonicalJson, fromJsonWithDigits, pointerKeys, toJson } from '../core/json.ts'
 import { readChoice, readList } from '../core/read.ts'
 import { isPlain } from '../core/text.ts'
 import type { ListQuery, Search } from '../store/readers.ts'
@@ -114,7 +115,9 @@ function readSearch(search: JobSearch | undefined, where: string): { readonly se
     search: {
       in: readChoice(side, ['input', 'output'], `${where}.in`),
       path: keys.map(String),
-      equals: canonicalJson(fromJson(toJson(equals, `${where}.equals`), `${where}.equals`)),
+      equals: canonicalJson(
+        fromJsonWithDigits(toJson(equals, `${where}.equals`), `${where}.equals`),
+      ),
     },
   }
 }
@@ -133,7 +136,7 @@ export function parseSearch(text: string, side: 'input' | 'output', where: strin
 
 function jsonOr(text: string): unknown {
   try {
-    return JSON.parse(text)
+    return parseDigits(text)
   } catch {
     return text
   }

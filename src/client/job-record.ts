@@ -6,10 +6,11 @@ import {
   type Counters,
   type JobState,
 } from '../core/job.ts'
+import { fromJson, type ReadJson } from '../core/json.ts'
 import type { StoredJob } from '../store/job.ts'
 import type { App } from '../app/app.ts'
 import { decodeAttempts } from '../app/attempts.ts'
-import { readTick } from '../app/new-job.ts'
+import { priorityOf, readTick } from '../app/new-job.ts'
 import { decodePayload } from '../app/payload.ts'
 
 export interface JobRecord extends Counters {
@@ -64,8 +65,8 @@ export interface JobRun {
   readonly error: KeptError | null
 }
 
-/** Decodes a job. Never throws: what cannot be decoded here is left undefined, or left out. */
-export function toRecord(app: App, job: StoredJob): JobRecord {
+/** Decodes a job; `json` reads its payloads. Never throws: what cannot be decoded here is left undefined, or left out. */
+export function toRecord(app: App, job: StoredJob, json: ReadJson = fromJson): JobRecord {
   const { counters, codec } = job
   const tick = readTick(job.options)
   return {
@@ -73,9 +74,9 @@ export function toRecord(app: App, job: StoredJob): JobRecord {
     task: job.task,
     queue: job.queue,
     state: job.state,
-    priority: job.priority,
-    input: decodeOrNot(app, job.input, codec),
-    output: job.output === null ? undefined : decodeOrNot(app, job.output, codec),
+    priority: priorityOf(job),
+    input: decodeOrNot(app, job.input, codec, json),
+    output: job.output === null ? undefined : decodeOrNot(app, job.output, codec, json),
     errors: decodeErrors(app, job),
     runs: runsOf(app, job),
     reason: job.reason,
@@ -95,7 +96,7 @@ export function toRecord(app: App, job: StoredJob): JobRecord {
     schedule: tick?.schedule ?? null,
     plannedAt: tick === undefined ? null : new Date(tick.plannedAt),
     worker: job.worker,
-    progress: job.progress === null ? undefined : decodeOrNot(app, job.progress, null),
+    progress: job.progress === null ? undefined : decodeOrNot(app, job.progress, null, json),
     cancelAsked: job.cancelAsked,
     createdAt: new Date(job.createdAt),
     dueAt: new Date(job.dueAt),
@@ -138,9 +139,9 @@ function runsOf(app: App, job: StoredJob): readonly JobRun[] {
   return [...kept, last].slice(-keptAttempts)
 }
 
-function decodeOrNot(app: App, text: string, codec: string | null): unknown {
+function decodeOrNot(app: App, text: string, codec: string | null, json: ReadJson): unknown {
   try {
-    return decodePayload(app, text, codec, 'payload')
+    return decodePayload(app, text, codec, 'payload', json)
   } catch {
     return undefined
   }

@@ -1,6 +1,7 @@
 /** What a job's end means to somebody who waits for its result. */
 import { formatMs } from '../core/duration.ts'
 import { ErrandError } from '../core/errors.ts'
+import { fromJson, type ReadJson } from '../core/json.ts'
 import type { KeptError } from '../core/job.ts'
 import type { StoredJob } from '../store/job.ts'
 import type { App } from '../app/app.ts'
@@ -15,11 +16,11 @@ export type Ended = Pick<
 >
 
 /** The output of a completed job. Throws `job-failed`, `job-cancelled` or `job-discarded` for other ends. */
-export function outputOf(app: App, job: Ended): unknown {
-  const { id, task, reason } = job
+export function outputOf(app: App, job: Ended, json: ReadJson = fromJson): unknown {
+  const { id, task, reason, codec, output } = job
   switch (job.state) {
     case 'completed':
-      return job.output === null ? undefined : decodePayload(app, job.output, job.codec, 'output')
+      return output === null ? undefined : decodePayload(app, output, codec, 'output', json)
     case 'failed':
       throw failed(app, job)
     case 'cancelled':

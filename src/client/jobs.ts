@@ -4,6 +4,7 @@ import type { CancelAnswer, RemoveAnswer, RetryAnswer } from '../store/operators
 import { ErrandError } from '../core/errors.ts'
 import { finalStates, isFinal, type JobState, type LogLine } from '../core/job.ts'
 import { reasonBytes } from '../core/kept-error.ts'
+import { fromJson, type ReadJson } from '../core/json.ts'
 import { cutText, isPlain } from '../core/text.ts'
 import { refuseUnknownKeys } from '../core/option-keys.ts'
 import { readFunction, readSignal, readText, refuseValue } from '../core/read.ts'
@@ -78,14 +79,14 @@ interface Verb<Answer extends string> {
   readonly act: (store: Store, ids: readonly string[]) => Promise<readonly Answer[]>
 }
 
-/** Makes `errand.jobs`. */
-export function createJobs(client: Client): Jobs {
+/** Makes `errand.jobs`; `json` reads the payloads of jobs. */
+export function createJobs(client: Client, json: ReadJson = fromJson): Jobs {
   const { app } = client
   return {
     async get(id) {
       checkId(id, 'jobs.get()')
       const [job] = await client.call((store) => store.get([id]))
-      return job ? toRecord(app, job) : null
+      return job ? toRecord(app, job, json) : null
     },
 
     async list(filter = {}) {
@@ -102,7 +103,7 @@ export function createJobs(client: Client): Jobs {
       const query = await withNames(client, readFilter(rest, where))
       const cursor = after === undefined ? {} : { after }
       const page = await client.call((store) => store.list({ ...query, limit, ...cursor }))
-      return { ...page, jobs: page.jobs.map((job) => toRecord(app, job)) }
+      return { ...page, jobs: page.jobs.map((job) => toRecord(app, job, json)) }
     },
 
     async counts() {
@@ -116,7 +117,7 @@ export function createJobs(client: Client): Jobs {
 
     async result(id, options) {
       checkId(id, 'jobs.result()')
-      return client.results.wait(id, options)
+      return client.results.wait(id, options, { json })
     },
 
     async cancel(target, options = {}) {
@@ -150,7 +151,7 @@ export function createJobs(client: Client): Jobs {
     async take(id) {
       checkId(id, 'jobs.take()')
       const [job] = await client.call((store) => store.take([id]))
-      return job && isFinal(job.state) ? toRecord(app, job) : null
+      return job && isFinal(job.state) ? toRecord(app, job, json) : null
     },
   }
 }

@@ -10,6 +10,7 @@
 import { toMs } from '../core/duration.ts'
 import { ErrandError, isErrandError, type ErrandErrorCode } from '../core/errors.ts'
 import { isFinal } from '../core/job.ts'
+import { fromJson, type ReadJson } from '../core/json.ts'
 import { refuseUnknownKeys } from '../core/option-keys.ts'
 import { readFlag, readSignal } from '../core/read.ts'
 import type { StoredJob } from '../store/job.ts'
@@ -49,6 +50,16 @@ interface Wait {
   readonly settle: (end: () => unknown) => void
 }
 
+/** What a wait is told beside its options. */
+interface WaitKind {
+  /** Whether this process stored the job, so that it is known. */
+  readonly stored?: boolean
+  /** How its output is read. */
+  readonly json?: ReadJson
+}
+
+export const storedHere: WaitKind = { stored: true }
+
 export class Results {
   readonly #app: App
   readonly #waits = new Set<Wait>()
@@ -64,8 +75,12 @@ export class Results {
     this.#app = app
   }
 
-  /** Waits for a job's end and answers its output. `stored` tells that this process stored it. */
-  async wait(id: string, options: ResultOptions = {}, stored = false): Promise<unknown> {
+  /** Waits for a job's end and answers its output. Rejects as `errand.jobs.result` does. */
+  async wait(
+    id: string,
+    options: ResultOptions = {},
+    { stored = false, json = fromJson }: WaitKind = {},
+  ): Promise<unknown> {
     refuseUnknownKeys(options, ['timeout', 'take', 'signal'], 'result()')
     const asked =
       options.timeout === undefined
@@ -81,7 +96,7 @@ export class Results {
     const timeoutMs = Math.max(0, Math.min(asked, ownMs))
     const signals = [options.signal, scope?.signal].filter((signal) => signal !== undefined)
     const signal = signals.length > 1 ? AbortSignal.any(signals) : signals[0]
-    const read = (job: StoredJob): unknown => outputOf(this.#app, job)
+    const read = (job: StoredJob): unknown => outputOf(this.#app, job, json)
     const take = options.take === true
     return this.#await({ id, take, timeoutMs, scope, read, known: stored }, signal)
   }

@@ -1,7 +1,7 @@
 /** How the queues stand, and what came of their jobs, for charts and alarms. */
 import { ErrandError } from '../core/errors.ts'
 import { refuseUnknownKeys } from '../core/option-keys.ts'
-import { readChoice, refuseValue } from '../core/read.ts'
+import { readChoice, readList, refuseValue } from '../core/read.ts'
 import { keptMs, spanMs, type Span } from '../observe/history/format.ts'
 import { readHistory, type HistoryPoint } from '../observe/history/read.ts'
 import type { QueueStats } from '../store/readers.ts'
@@ -15,6 +15,8 @@ export interface StatsOptions {
   readonly from?: Date
   /** Default: now. */
   readonly to?: Date
+  /** Of these queues only. Default: all. */
+  readonly queues?: readonly string[]
 }
 
 export interface Stats {
@@ -30,13 +32,14 @@ const usualPoints: Readonly<Record<Span, number>> = { minute: 60, hour: 48 }
 
 /** Reads statistics. Throws `invalid-option` for what is out of bounds. */
 export async function readStats(client: Client, options: StatsOptions = {}): Promise<Stats> {
-  refuseUnknownKeys(options, ['by', 'from', 'to'], 'stats()')
+  refuseUnknownKeys(options, ['by', 'from', 'to', 'queues'], 'stats()')
+  const sees = readQueues(options.queues)
   const { clock } = client.app.store
   const query = readQuery(options, clock.now())
   const [queues, history] = await client.call((store) =>
-    Promise.all([store.stats(), query === null ? [] : readHistory(store, query)]),
+    Promise.all([store.stats(), query === null ? [] : readHistory(store, { ...query, sees })]),
   )
-  return { at: new Date(clock.now()), queues, history }
+  return { at: new Date(clock.now()), queues: queues.filter(({ queue }) => sees(queue)), history }
 }
 
 function readQuery(
@@ -52,6 +55,12 @@ function readQuery(
   const begin = readDate(from, 'stats().from') ?? end - usualPoints[by] * spanMs[by]
   // What is older is not kept, so that a call reads no more than that.
   return { by, from: Math.max(begin, now - keptMs[by]), to: end }
+}
+
+function readQueues(queues: StatsOptions['queues']): (queue: string) => boolean {
+  if (queues === undefined) return () => true
+  const names = new Set(readList(queues, 'stats().queues', 'names of queues'))
+  return (queue) => names.has(queue)
 }
 
 function readDate(date: Date | undefined, where: string): number | null {

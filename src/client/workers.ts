@@ -1,5 +1,5 @@
 /** The workers registry as people read it. */
-import type { WorkerRecord } from '../store/registry.ts'
+import type { SourceRecord, WorkerRecord } from '../store/registry.ts'
 import type { Client } from './client.ts'
 
 export interface WorkerInfo {
@@ -22,6 +22,8 @@ export interface WorkerInfo {
   readonly paused: readonly string[]
   /** Its place among the processes of a supervisor, `index` counted from 0; null where it has none. */
   readonly process: { readonly index: number; readonly of: number } | null
+  /** The sources of messages that run in its process, as it last told of them; none once it has stopped. */
+  readonly sources: readonly SourceRecord[]
 }
 
 /** A worker that was not seen for this long, and has not said that it stops, is lost. */
@@ -51,5 +53,6 @@ function toInfo(record: WorkerRecord, now: number): WorkerInfo {
     process: record.process ?? null,
     state: stopped ? 'stopped' : now - lastSeenAt > lostAfterMs ? 'lost' : 'running',
     paused: stopped ? [] : (record.paused ?? []),
+    sources: stopped ? [] : (record.sources ?? []),
   }
 }

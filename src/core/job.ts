@@ -142,6 +142,9 @@ export type FailureReason =
 /** How many attempts a job keeps, with their errors; older ones fall out first. */
 export const keptAttempts = 10
 
+/** The most that a job may stand before or behind its due time: 20 years. */
+export const mostHeadStartMs = 631_152_000_000
+
 /** How many jobs and needs together one insert of a large run has, where the store does not say how many it takes. */
 export const usualStepWeight = 402
 

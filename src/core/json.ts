@@ -1,4 +1,5 @@
 /** JSON as Errand stores it: checked before it is written, canonical where it is compared. */
+import { isLongNumber, parseDigits, sameDigits } from './digits.ts'
 import { ErrandError, isErrandError } from './errors.ts'
 import { shownValue } from './shown.ts'
 
@@ -32,9 +33,17 @@ function wordsOf(thrown: unknown): string {
 }
 
 /** Reads JSON text. Throws `not-json` when it is none. */
-export function fromJson(text: string, what: string): unknown {
+export type ReadJson = (text: string, what: string) => unknown
+
+/** Reads JSON as JavaScript does, which rounds long numbers. */
+export const fromJson: ReadJson = (text, what) => readWith(JSON.parse, text, what)
+
+/** Reads JSON whose long numbers keep their digits, for whoever writes it again. */
+export const fromJsonWithDigits: ReadJson = (text, what) => readWith(parseDigits, text, what)
+
+function readWith(parse: (text: string) => unknown, text: string, what: string): unknown {
   try {
-    return JSON.parse(text)
+    return parse(text)
   } catch (cause) {
     throw new ErrandError('not-json', `${what} is not JSON.`, { cause })
   }
@@ -53,12 +62,13 @@ export function pointerKeys(pointer: string): readonly string[] {
 
 /** Writes plain data as JSON with sorted keys, so that equal values give equal text. */
 export function canonicalJson(value: unknown): string {
-  return JSON.stringify(sorted(JSON.parse(toJson(value, 'the input'))))
+  return JSON.stringify(sorted(parseDigits(toJson(value, 'the input'))))
 }
 
 function sorted(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(sorted)
   if (typeof value !== 'object' || value === null) return value
+  if (isLongNumber(value)) return sameDigits(value)
   const entries = Object.entries(value).toSorted(([a], [b]) => (a < b ? -1 : 1))
   return Object.fromEntries(entries.map(([key, part]) => [key, sorted(part)]))
 }

@@ -132,6 +132,7 @@ describe('the options of a job', () => {
     const { backoff, retryWhen, ...rest } = resolve()
     assert.deepEqual(rest, {
       priority: 0,
+      ageingMs: null,
       retryLimit: 10,
       postponeLimit: 15,
       postponeDelayMs: 5_000,

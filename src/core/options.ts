@@ -100,6 +100,8 @@ export const commonKeys = [
 /** One level's options in milliseconds. What is absent is decided by the next level. */
 export interface Layer {
   readonly priority?: number
+  /** How long a wait makes up for one step of priority; null where priority goes before any wait. Of queues and the app. */
+  readonly ageingMs?: number | null
   readonly retryLimit?: number | null
   readonly backoff?: Backoff | CustomBackoff
   readonly retryWhen?: (error: unknown, job: BackoffJob) => boolean
@@ -115,6 +117,7 @@ export interface Layer {
 /** Everything decided. `null` means without limit. */
 export interface Policy {
   readonly priority: number
+  readonly ageingMs: number | null
   readonly retryLimit: number | null
   readonly backoff: Backoff | CustomBackoff
   readonly retryWhen: (error: unknown, job: BackoffJob) => boolean
@@ -132,6 +135,7 @@ const hour = 3_600_000
 /** What holds where no level says otherwise. */
 export const defaultPolicy: Policy = {
   priority: jobDefaults.priority,
+  ageingMs: null,
   retryLimit: 10,
   backoff: defaultBackoff,
   retryWhen: () => true,
@@ -185,6 +189,17 @@ export function normalise(
     losses: readLimit(options.losses, `${where}.losses`),
     keepMs: readRetention(options.retention, `${where}.retention`),
   })
+}
+
+/** The longest step of ageing: with it, no priority stands further off than `mostHeadStartMs`. */
+const longestStepMs = 7 * 24 * hour
+
+/** Reads how long a wait makes up for one step of priority. */
+export function readAgeing(ageing: Duration | 'none' | undefined, where: string): Layer {
+  const ageingMs = readBound(ageing, `${where}.ageing`)
+  if (typeof ageingMs === 'number' && ageingMs > longestStepMs)
+    throw new ErrandError('invalid-option', `${where}.ageing is at most 7 days.`)
+  return defined({ ageingMs })
 }
 
 /** Checks a priority. */

@@ -6,6 +6,7 @@
  * know it, then the keys on the way into its output. Keys of a user's own that look alike get one more
  * `$` in front, so that nothing that a user sends is taken for a reference.
  */
+import { isLongNumber } from './digits.ts'
 import { ErrandError } from './errors.ts'
 
 const refKey = '$errand:ref'
@@ -83,7 +84,7 @@ function mapped(
   rename: (key: string) => string,
 ): unknown {
   if (Array.isArray(value)) return value.map(each)
-  if (!isPlainObject(value)) return value
+  if (!isPlainObject(value) || isLongNumber(value)) return value
   return Object.fromEntries(Object.entries(value).map(([key, one]) => [rename(key), each(one)]))
 }
 

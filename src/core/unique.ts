@@ -1,5 +1,6 @@
 /** From a unique option to the rule that a store upholds. */
 import { createHash } from 'node:crypto'
+import { longOf, plainOf } from './digits.ts'
 import { toMs } from './duration.ts'
 import { ErrandError } from './errors.ts'
 import { readStates, type JobState } from './job.ts'
@@ -86,8 +87,8 @@ export function uniqueKey(task: string, layer: UniqueLayer, input: unknown): str
 }
 
 function ownKey(layer: UniqueLayer, input: unknown): string {
-  if (layer.key === null) return `sha256-${hash(canonicalJson(input))}`
-  const key = typeof layer.key === 'function' ? layer.key(input as never) : layer.key
+  if (layer.key === null) return `sha256-${hash(canonicalJson(longOf(input)))}`
+  const key = typeof layer.key === 'function' ? layer.key(plainOf(input) as never) : layer.key
   if (typeof key !== 'string' || key === '') {
     throw new ErrandError(
       'invalid-option',

@@ -25,7 +25,7 @@ import { bringBack, type Thrown } from './thrown.ts'
 /** Progress is sent at most so often, and always the last one. */
 const progressMs = 50
 const longestLine = 10_000
-/** What a handler may ask before it has its answers: each is a message that the worker must hold. */
+/** How many requests of a handler may be unanswered: each is a message that the worker must hold. */
 const mostOpen = 1_000
 
 export interface ChildJobSetup {

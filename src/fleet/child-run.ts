@@ -117,7 +117,7 @@ export class ChildRun {
     if (this.#isEnding) this.#line.exit()
   }
 
-  /** What is no output is told as that, and no retry repairs it. */
+  /** A value that cannot be an output is reported as unusable, which no retry repairs. */
   #returned(value: unknown, outputAs: 'json' | 'value'): void {
     try {
       const plain = outputAs === 'json' ? asStored(value) : value

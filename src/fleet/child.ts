@@ -6,11 +6,11 @@ export interface Child {
   readonly kind: 'thread' | 'process'
   /** What it writes to its standard streams. */
   readonly output: Output
-  /** Resolves with how it ended, once all that it said before was heard. Never rejects. */
+  /** Resolves with how it ended, once all its earlier messages have arrived. Never rejects. */
   readonly ended: Promise<ChildEnd>
   /** Called with each message. */
   listen(hear: (message: FromChild) => void): void
-  /** Throws what cannot be copied. A child that has ended hears nothing. */
+  /** Throws for what cannot be copied. Does nothing for a child that has ended. */
   send(message: ToChild): void
   /** Ends it now, whatever it does, with all that it has started. */
   kill(): void

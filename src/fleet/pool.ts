@@ -26,7 +26,7 @@ export interface PoolOptions {
 export interface Member {
   readonly child: Child
   readonly form: Form
-  /** Hears what the child says of its job; null between jobs. */
+  /** Receives the child's messages about its job; null between jobs. */
   hear: ((message: FromChild) => void) | null
   /** Hears that the child has ended; null between jobs. */
   died: ((end: ChildEnd) => void) | null

@@ -16,13 +16,13 @@ const channelMs = 500
 /** How long what is left of its group may keep its streams open after it has ended. */
 const leftOpenMs = 500
 
-/** Starts a process from the file of its program. What it loads is told once it runs. */
+/** Starts a process from the file of its program. It learns what to load once it runs. */
 export function startProcess(file: URL, isolation: Isolation, load: Load): Child {
   const { env, execPath, memoryMb } = isolation
   const files = [new URL('.', file).href, new URL('..', file).href].map((url) => `${url}index.js`)
   const program = execPath ?? process.execPath
   const options = processOptions(isolation, [...files, load.place.url])
-  // A program of the task's own may be missing, which only starting it directly tells.
+  // A program of the task's own may be missing, which shows only when it is started directly.
   const starter = execPath === null ? groupStarter() : null
   const child = fork(fileURLToPath(file), [], {
     ...(starter === null ? ownGroup : {}),

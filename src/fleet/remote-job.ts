@@ -1,4 +1,4 @@
-/** One job in a child, as its worker sees it: hands on what the handler says, and what it came to. */
+/** One job in a child, as its worker sees it: passes on what the handler requests, and its outcome. */
 import { refTo, referenceOf } from '../core/node-output.ts'
 import { putForReferences } from '../core/references.ts'
 import type { RunningJob } from '../core/running-job.ts'

@@ -5,7 +5,7 @@ export const restartPace = {
   mostMs: 30_000,
   /** One that was up for so long has worked: what ends it later is counted from one again. */
   healthyMs: 30_000,
-  /** Starts of one place that nobody asked for are so far apart, even if each one ends well. */
+  /** The least time between unrequested starts of one place, even if each process ends well. */
   apartMs: 1_000,
 } as const
 

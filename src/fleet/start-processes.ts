@@ -17,13 +17,13 @@ export interface StartProcessesOptions extends StopOptions {
   readonly processes: number
   /** The configuration that each loads: a path, or `new URL('./errand.config.ts', import.meta.url)`. */
   readonly config: string | URL
-  /** The store to use in place of the configured one. It stands in their environment, on no command line. */
+  /** The store to use in place of the configured one. It is passed in their environment, never on a command line. */
   readonly store?: string
   /** Jobs that each runs at a time. Default: the configuration's. */
   readonly slots?: number
   /** The queues that they serve. Default: those of the configuration. */
   readonly queues?: readonly string[]
-  /** The group by which operators tell them what to do. Default: none. */
+  /** The group to which operators give orders. Default: none. */
   readonly group?: string
   /** The longest that an idle one waits before it looks for work unasked. Default: the configuration's. */
   readonly poll?: Duration

@@ -12,7 +12,7 @@ import { manyTries, Place, type FailedStart, type Say } from './place.ts'
 import type { ShouldRestart } from './should-restart.ts'
 import { startProcess, wordsOf } from './worker-process.ts'
 
-/** How often `shouldRestart` is asked. */
+/** How often `shouldRestart` is called. */
 const askMs = 1_000
 /** One that drains for longer lets the next one be recycled as well. */
 const turnMs = 10_000

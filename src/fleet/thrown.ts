@@ -44,7 +44,7 @@ export function takeDown(thrown: unknown): Thrown {
   return { kind: 'object', type, message, stack, code, isErrand, instruction: asked(thrown) }
 }
 
-/** A delay may be anything; what is no duration is told as text, which is none either. */
+/** A delay may be anything; what is no duration is sent as text, which is none either. */
 function asked(thrown: unknown): Instruction | null {
   const instruction = instructionOf(thrown)
   if (instruction === null || !('delay' in instruction)) return instruction

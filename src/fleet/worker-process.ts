@@ -27,7 +27,7 @@ export interface WorkerChild {
   readonly startedAt: number
   readonly ended: Promise<ProcessEnd>
   listen(hear: (message: FromProcess) => void): void
-  /** One that has ended hears nothing. */
+  /** Does nothing for a process that has ended. */
   send(message: ToProcess): void
   kill(): void
 }

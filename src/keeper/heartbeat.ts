@@ -20,6 +20,8 @@ const leastMs = 50
 
 /** Ids of running jobs in a worker's record. */
 const shownRunning = 100
+/** Sources in it. */
+const shownSources = 100
 
 export interface HeartbeatOptions {
   readonly app: App
@@ -46,15 +48,16 @@ export interface HeartbeatOptions {
 
 export class Heartbeat {
   readonly loop: Loop
+  /** How long it rests after each. */
+  readonly everyMs: number
   readonly #options: HeartbeatOptions
-  readonly #everyMs: number
   readonly #stop = new AbortController()
   #tendedAt = -Infinity
 
   constructor(options: HeartbeatOptions) {
     const { app } = options
     this.#options = options
-    this.#everyMs = Math.max(100, Math.min(5_000, app.leaseMs / 6))
+    this.everyMs = Math.max(100, Math.min(5_000, app.leaseMs / 6))
     this.loop = new Loop('sweeper', app.events, app.store.clock, () => this.#pass())
   }
 
@@ -84,7 +87,7 @@ export class Heartbeat {
     if (sinceMs < leastMs) await sleep(app.store.clock, leastMs - sinceMs, this.#stop.signal)
     if (this.#stop.signal.aborted) return 0
     await contact.during(() => this.#tend())
-    return this.#everyMs
+    return this.everyMs
   }
 
   async #tend(): Promise<void> {
@@ -96,9 +99,10 @@ export class Heartbeat {
   }
 
   #record(): WorkerRecord {
-    const { id, queues, slotCount, schedules, running, renewer, startedAt, group, paused } =
+    const { app, id, queues, slotCount, schedules, running, renewer, startedAt, group, paused } =
       this.#options
     const place = ownProcess()
+    const sources = app.sourcesNow().slice(0, shownSources)
     return {
       id,
       host: hostname(),
@@ -115,6 +119,7 @@ export class Heartbeat {
       group,
       paused: paused(),
       ...(place === null ? {} : { process: place }),
+      ...(sources.length === 0 ? {} : { sources }),
     }
   }
 }

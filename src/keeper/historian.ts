@@ -8,7 +8,7 @@ import { answered } from '../loops/call-deadline.ts'
 import type { StoreTime } from '../loops/store-time.ts'
 import { Loop, mayPass } from '../loops/supervised.ts'
 import type { Ticks } from '../loops/time.ts'
-import { mostNames } from '../observe/bounded-names.ts'
+import { boundedQueues } from '../observe/bounded-queues.ts'
 import {
   depthWriter,
   historyKey,
@@ -150,19 +150,28 @@ export class Historian {
   }
 }
 
-/** The queues with most jobs that have not ended. */
+/** The queues with most jobs that have not ended, and the others as one. */
 function depthsOf(stats: readonly QueueStats[], now: number): readonly Depth[] {
-  return stats
+  const open = stats.filter((queue) => openJobs(queue) > 0)
+  return boundedQueues(open, openJobs)
     .map(({ queue, counts, oldestReadyAt }): Depth => {
       const { ready = 0, scheduled = 0, blocked = 0, running = 0 } = counts
       const oldestMs = oldestReadyAt === null ? 0 : Math.max(0, now - oldestReadyAt)
       return { queue, ready, scheduled, blocked, running, oldestMs }
     })
-    .filter((depth) => openJobs(depth) > 0)
-    .toSorted((a, b) => openJobs(b) - openJobs(a))
-    .slice(0, mostNames)
+    .toSorted((a, b) => openOf(b) - openOf(a))
 }
 
-function openJobs({ ready, scheduled, blocked, running }: Depth): number {
+function openJobs({ counts }: QueueStats): number {
+  const { ready = 0, scheduled = 0, blocked = 0, running = 0 } = counts
+  return openOf({ ready, scheduled, blocked, running })
+}
+
+function openOf({
+  ready,
+  scheduled,
+  blocked,
+  running,
+}: Pick<Depth, 'ready' | 'scheduled' | 'blocked' | 'running'>): number {
   return ready + scheduled + blocked + running
 }

@@ -8,9 +8,10 @@
  * a moment later whether that was done, so that in peace a tick costs one call in all.
  */
 import type { App } from '../app/app.ts'
-import { ErrandError } from '../core/errors.ts'
+import { ErrandError, isErrandError } from '../core/errors.ts'
 import type { JobState } from '../core/job.ts'
 import { errorText } from '../core/kept-error.ts'
+import { cutText } from '../core/text.ts'
 import { readDeclarations, type Declarations } from '../flows/schedules/declarations.ts'
 import type { Declared } from '../flows/schedules/declared.ts'
 import { cancelOpen } from '../flows/schedules/cancel-open.ts'
@@ -294,7 +295,7 @@ export class Ticker {
     const why = {
       at: this.#options.time.now,
       by: 'error',
-      note: errorText(error).slice(0, 500),
+      note: cutText(isErrandError(error) ? error.message : errorText(error), 500),
     } as const
     this.#broken.set(stored.name, { text, to: paused(stored, why) })
   }

@@ -2,7 +2,7 @@
 import { compileSchema, type JsonCheck } from '../app/json-schema.ts'
 import type { Route } from './route.ts'
 
-/** Rejects with `invalid-input`. A body that was not sent stands for an object without properties. */
+/** Rejects with `invalid-input`. A missing body counts as an object without properties. */
 export type BodyCheck = (body: unknown) => Promise<void> | void
 
 /** The check of a route's body; one that takes any JSON has none. */

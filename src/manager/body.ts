@@ -5,6 +5,7 @@
 import type { Readable } from 'node:stream'
 import type { Clock } from '../core/clock.ts'
 import { formatMs } from '../core/duration.ts'
+import { messageOf } from '../core/kept-error.ts'
 import type { ApiRequest } from './api-request.ts'
 import { Problem } from './problem.ts'
 
@@ -21,6 +22,8 @@ export interface BodyBounds {
 /** A body that was read. */
 export interface Body {
   readonly value: unknown
+  /** Its text, for those who need the digits that `value` has not; null where there is none. */
+  readonly text: string | null
   /** To be given back by `release` when the request is answered. */
   readonly bytes: number
 }
@@ -40,7 +43,7 @@ interface Wait {
 /** Arrays and objects inside each other: what is deeper overflows the stack of those who walk it. */
 const maxDepth = 1_100
 
-export const noBody: Body = { value: undefined, bytes: 0 }
+export const noBody: Body = { value: undefined, text: null, bytes: 0 }
 
 export class BodyReader {
   readonly #bounds: BodyBounds
@@ -77,7 +80,7 @@ export class BodyReader {
     if (bytes.byteLength === 0) return noBody
     try {
       if (!isJson) throw notJsonType()
-      return { value: this.#parse(bytes), bytes: bytes.byteLength }
+      return { ...this.#parse(bytes), bytes: bytes.byteLength }
     } catch (error) {
       this.release(bytes.byteLength)
       throw error
@@ -190,19 +193,19 @@ export class BodyReader {
     return more
   }
 
-  #parse(bytes: Uint8Array): unknown {
+  #parse(bytes: Uint8Array): Omit<Body, 'bytes'> {
     let text: string
     try {
       text = this.#decoder.decode(bytes)
     } catch {
-      throw new Problem('not-json', 'The body is no UTF-8.')
+      throw new Problem('not-json', 'The body is not UTF-8.')
     }
     if (isTooDeep(text))
       throw new Problem('not-json', `The body is deeper than ${maxDepth} arrays and objects.`)
     try {
-      return JSON.parse(text)
-    } catch {
-      throw new Problem('not-json', 'The body is no JSON.')
+      return { value: JSON.parse(text) as unknown, text }
+    } catch (error) {
+      throw new Problem('not-json', `The body is not JSON: ${messageOf(error)}.`)
     }
   }
 }

@@ -1,4 +1,5 @@
 /** One request on its way: what a route gets of it, and the signal that ends it early. */
+import { withDigits } from '../core/digits.ts'
 import type { Tokens } from './access/tokens.ts'
 import type { ApiRequest } from './api-request.ts'
 import type { Caller } from './caller.ts'
@@ -6,7 +7,10 @@ import type { Managed } from './managed.ts'
 import type { OpenCalls } from './open-calls.ts'
 import type { RouteCall } from './route.ts'
 
-export type CallFacts = Omit<RouteCall, 'signal'>
+export interface CallFacts extends Omit<RouteCall, 'signal' | 'digits'> {
+  /** The body as it came; null where there is none. */
+  readonly text: string | null
+}
 
 export class Call implements RouteCall {
   readonly errand: Managed
@@ -17,6 +21,7 @@ export class Call implements RouteCall {
   readonly query: RouteCall['query']
   readonly body: unknown
   readonly request: ApiRequest
+  readonly #text: string | null
   readonly #open: OpenCalls
   #aborter: AbortController | null = null
 
@@ -28,8 +33,13 @@ export class Call implements RouteCall {
     this.params = facts.params
     this.query = facts.query
     this.body = facts.body
+    this.#text = facts.text
     this.request = facts.request
     this.#open = open
+  }
+
+  get digits(): unknown {
+    return this.#text === null ? this.body : withDigits(this.#text, this.body)
   }
 
   /** Made when a route asks for it: most return too soon to need one. */

@@ -117,7 +117,7 @@ function isStream(response: Response, { call }: Passage): boolean {
   return response.headers.get('content-type')?.startsWith('text/') === true
 }
 
-/** The same answer, whose end is told once. */
+/** The same answer, whose end is reported once. */
 function followed({ body, status, headers }: Response, ended: () => void): Response {
   const reader: ReadableStreamDefaultReader<Uint8Array> | undefined = body?.getReader()
   let isOver = false

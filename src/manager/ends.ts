@@ -4,7 +4,7 @@ import type { JobState, KeptError } from '../core/job.ts'
 import type { Managed } from './managed.ts'
 import { errorJson } from './job-json.ts'
 
-/** How a job stands for somebody who asks for its output. */
+/** The state of a job, for a caller that asks for its output. */
 export type End =
   | { readonly kind: 'completed'; readonly output: unknown }
   /** It ended without an output: the error of `errand.jobs.result` says how. */
@@ -38,7 +38,7 @@ function endOfError(error: ErrandError): End {
   if (gone.some((code) => error.code === code)) return { kind: 'missing', error }
   if (error.code !== 'result-timeout') throw error
   const state = error.details['state'] as JobState | null
-  // Nothing was read at all: the store is away, and the cause tells how.
+  // Nothing was read at all: the store is away, and the cause says how.
   if (state === null && isErrandError(error.cause)) throw error.cause
   return { kind: 'open', state }
 }

@@ -1,21 +1,19 @@
 /** A list of jobs to add, as a body holds it. */
 import type { Entry, EntryOptions } from '../client/enqueued-job.ts'
+import { both } from '../core/digits.ts'
 import { ErrandError } from '../core/errors.ts'
 import { mostTags } from '../core/job.ts'
 import type { RegisteredTask } from '../store/registry.ts'
-import type { ApiRequest } from './api-request.ts'
 import { mayTouch, type Caller } from './caller.ts'
-import type { Managed } from './managed.ts'
 import { Problem } from './problem.ts'
 import { readTime } from './read.ts'
-import type { JsonSchema } from './route.ts'
-import { flag, list, object, stateSchema, text, time } from './schemas.ts'
+import type { JsonSchema, RouteCall } from './route.ts'
+import { duration, flag, list, object, stateSchema, text, time } from './schemas.ts'
 import { tracedHeaders } from './trace.ts'
 
-const duration: JsonSchema = { type: ['string', 'integer'] }
 const limit: JsonSchema = { oneOf: [{ type: 'integer', minimum: 0 }, { const: 'none' }] }
 const names: JsonSchema = { oneOf: [text, list(text)] }
-const retention: JsonSchema = { type: ['string', 'integer'] }
+const retention: JsonSchema = { type: ['string', 'integer'], examples: ['7d', 'none', 'forever'] }
 
 const entryProperties = {
   task: text,
@@ -88,12 +86,11 @@ type EntryBody = Omit<EntryOptions, 'runAt'> & {
 
 /** Reads a body that fits `entriesSchema`. Rejects with a problem that points at the first wrong entry. */
 export async function readEntries(
-  errand: Managed,
-  caller: Caller,
-  body: unknown,
-  request: ApiRequest,
+  call: Pick<RouteCall, 'errand' | 'caller' | 'body' | 'digits' | 'request'>,
 ): Promise<readonly Entry[]> {
+  const { errand, caller, body, digits, request } = call
   const given = body as readonly EntryBody[]
+  const asSent = digits as readonly EntryBody[]
   const registered = caller.queues === null ? [] : await errand.tasks.list()
   return given.map((entry, index) => {
     const { task, input, runAt, headers, ...options } = entry
@@ -103,7 +100,7 @@ export async function readEntries(
       ...tracedHeaders(request, headers),
       ...(runAt === undefined ? {} : { runAt: timeOf(runAt, index) }),
     }
-    return [task, input, read]
+    return [task, both(input, asSent[index]?.input), read]
   })
 }
 

@@ -116,12 +116,12 @@ async function answer(
   checkScope(route, caller)
   route.refuse?.(request)
   const query = read(search === '' ? noQuery : new URLSearchParams(search))
-  const { value, bytes } =
+  const { value, text, bytes } =
     route.body === undefined ? noBody : await bodies.read(request, passage.incoming, route.maxBody)
   try {
     const checked = check(value)
     if (checked !== undefined) await checked
-    const facts = { errand, tokens, sessions, caller, params, query, body: value, request }
+    const facts = { errand, tokens, sessions, caller, params, query, body: value, text, request }
     const call = new Call(facts, open)
     passage.call = call
     return await route.handle(call)

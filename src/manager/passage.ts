@@ -1,4 +1,4 @@
-/** What is found out about a request on its way, for those who answer and those who tell of it. */
+/** What is learned of a request on its way, for those who answer it and those who report it. */
 import type { Readable } from 'node:stream'
 import type { Rate } from './access/rate-limit.ts'
 import type { Peer } from './access/local.ts'

@@ -77,7 +77,7 @@ export class Problem extends Error {
   }
 }
 
-/** The problem that an error is to the caller. An error that is not Errand's own is told of without its words. */
+/** The problem that an error is to the caller. The message of an error that is not Errand's own is left out. */
 export function problemOf(error: unknown): Problem {
   if (error instanceof Problem) return error
   if (!isErrandError(error)) return new Problem('internal', 'The manager failed; its log says why.')

@@ -6,6 +6,7 @@
 import type { JobFilter } from '../client/job-filter.ts'
 import type { JobRecord } from '../client/job-record.ts'
 import type { Jobs } from '../client/jobs.ts'
+import { isLongNumber, parseDigits } from '../core/digits.ts'
 import { isErrandError, ErrandError } from '../core/errors.ts'
 import { readList } from '../core/read.ts'
 import { shownValue } from '../core/shown.ts'
@@ -42,8 +43,7 @@ export class Redaction {
       const job = await jobs.get(id)
       return job === null ? [] : this.#secretsOf(job)
     }
-    return {
-      ...jobs,
+    const shown: Partial<Jobs> = {
       get: async (id) => this.#shownOrNull(await jobs.get(id)),
       take: async (id) => this.#shownOrNull(await jobs.take(id)),
       list: async (filter = {}) => {
@@ -64,6 +64,7 @@ export class Redaction {
         }
       },
     }
+    return Object.assign(Object.create(jobs) as Jobs, shown)
   }
 
   /** A record of a job as it is shown. */
@@ -151,7 +152,9 @@ function readPath(path: string, where: string): { readonly side: Side; readonly 
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !(value instanceof Date)
+  return (
+    typeof value === 'object' && value !== null && !(value instanceof Date) && !isLongNumber(value)
+  )
 }
 
 /** The value without what lies at the paths; a list is entered at each of its places. */
@@ -187,10 +190,16 @@ function gather(value: unknown, path: Path, found: Set<string>): void {
   else if (key !== undefined) {
     if (isObject(value) && Object.hasOwn(value, key)) gather(value[key], rest, found)
   } else if (isObject(value)) for (const one of Object.values(value)) gather(one, [], found)
-  else if (typeof value === 'string' || typeof value === 'number') {
-    const text = String(value)
-    if (text.length >= leastLength) found.add(text)
+  else if (typeof value === 'string' || typeof value === 'number') gatherText(String(value), found)
+  else if (isLongNumber(value)) {
+    gatherText(value.rawJSON, found)
+    // A handler saw the number that a double makes of it.
+    gatherText(String(Number(value.rawJSON)), found)
   }
+}
+
+function gatherText(text: string, found: Set<string>): void {
+  if (text.length >= leastLength) found.add(text)
 }
 
 /** The same value, without the secrets in any of its texts. */
@@ -199,6 +208,7 @@ function without(value: unknown, secrets: Secrets): unknown {
   if (typeof value === 'string')
     return secrets.reduce((text, secret) => text.replaceAll(secret, () => hiddenText), value)
   if (typeof value === 'number') return secrets.includes(String(value)) ? hiddenText : value
+  if (isLongNumber(value)) return secrets.includes(value.rawJSON) ? hiddenText : value
   if (Array.isArray(value)) return value.map((one) => without(one, secrets))
   if (!isObject(value)) return value
   return Object.fromEntries(Object.entries(value).map(([key, one]) => [key, without(one, secrets)]))
@@ -213,7 +223,7 @@ function shownError(error: ErrandError, secrets: Secrets): ErrandError {
 function jsonOf(text: string | null): unknown {
   if (text === null) return undefined
   try {
-    return JSON.parse(text)
+    return parseDigits(text)
   } catch {
     return undefined
   }

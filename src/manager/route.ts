@@ -21,7 +21,7 @@ export interface Route {
   readonly id: string
   /** One line of what it does. */
   readonly summary: string
-  /** Under which heading it stands. */
+  /** The heading that it is listed under. */
   readonly tag: string
   /** The scope that a caller needs, any of them; none lets everyone call it. */
   readonly scopes: readonly Scope[]
@@ -35,7 +35,7 @@ export interface Route {
   readonly checksItself?: true
   /** Throws for a request that is refused before its body is looked at. */
   readonly refuse?: (request: ApiRequest) => void
-  /** What it answers by status, beside the problems that every route may answer. */
+  /** Its answers by status, beside the problems that every route may return. */
   readonly answers: Readonly<Record<number, Answer>>
   readonly handle: (call: RouteCall) => Promise<Response> | Response
 }
@@ -76,6 +76,8 @@ export interface RouteCall {
   readonly query: Readonly<Record<string, unknown>>
   /** The parsed body; undefined where the route takes none, or none was sent. */
   readonly body: unknown
+  /** The same with all digits of its numbers, for what is stored: `body` itself where a double holds each of them. */
+  readonly digits: unknown
   readonly request: ApiRequest
   /** Aborted when the caller has gone, its token is revoked, or the manager stops. */
   readonly signal: AbortSignal

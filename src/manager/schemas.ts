@@ -10,6 +10,16 @@ export const time: JsonSchema = { type: 'string', format: 'date-time' }
 export const timeOrNull: JsonSchema = { type: ['string', 'null'], format: 'date-time' }
 export const idSchema: JsonSchema = { type: 'string', format: 'uuid' }
 export const stateSchema: JsonSchema = { enum: jobStates }
+/** A duration as a query can say it. */
+export const durationText: JsonSchema = { type: 'string', examples: ['10s', '2h'] }
+/** A duration in a body, where a number is milliseconds. */
+export const duration: JsonSchema = { type: ['string', 'integer'], examples: ['10s', '2h', 90_000] }
+/** Jobs by state, those states that have any. */
+export const countsSchema: JsonSchema = {
+  type: 'object',
+  properties: Object.fromEntries(jobStates.map((state) => [state, count])),
+  additionalProperties: false,
+}
 const anything: JsonSchema = {}
 const textsByName: JsonSchema = { type: 'object', additionalProperties: { type: 'string' } }
 
@@ -131,7 +141,7 @@ export const afterParameter: QueryParameter = {
 }
 
 export const waitParameter: QueryParameter = {
-  schema: text,
+  schema: durationText,
   description: 'How long to wait for the end of the job, at most 30 s: `10s`. Default: not at all.',
 }
 

@@ -2,6 +2,7 @@
  * The trace context of a request (W3C Trace Context), for the jobs that come of it: a handler finds it
  * in `job.headers`, and what follows from its job inherits it.
  */
+import { withHeaders } from '../core/labels.ts'
 import type { ApiRequest } from './api-request.ts'
 
 /** Version, trace, parent and flags; later versions may have more behind them. */
@@ -11,10 +12,10 @@ const longest = { traceparent: 128, tracestate: 512 } as const
 const printable = /^[\x20-\x7e]*$/
 
 /** Headers for a job, without what is no trace context: it is to be ignored, not refused. */
-function traceOf(request: ApiRequest): Readonly<Record<string, string>> {
+function traceOf(request: ApiRequest): Readonly<Record<string, string>> | undefined {
   const parent = request.headers.get('traceparent')?.trim()
   if (parent === undefined || parent.length > longest.traceparent || !traceparent.test(parent))
-    return {}
+    return undefined
   const state = request.headers.get('tracestate')?.trim()
   const isKept =
     state !== undefined &&
@@ -24,11 +25,11 @@ function traceOf(request: ApiRequest): Readonly<Record<string, string>> {
   return isKept ? { traceparent: parent, tracestate: state } : { traceparent: parent }
 }
 
-/** Labels for a job: the headers that a call names win over those of its request. */
+/** Labels for a job: the trace of its request beside the headers that a call names, which win. */
 export function tracedHeaders(
   request: ApiRequest,
-  given: Readonly<Record<string, string>> = {},
+  given?: Readonly<Record<string, string>>,
 ): { readonly headers?: Readonly<Record<string, string>> } {
-  const headers = { ...traceOf(request), ...given }
-  return Object.keys(headers).length === 0 ? {} : { headers }
+  const headers = withHeaders(traceOf(request), given)
+  return headers === undefined ? {} : { headers }
 }

@@ -1,9 +1,9 @@
-/** Names as labels of metrics and charts: at most so many, so that memory and servers stay small. */
+/** Names as labels of metrics and charts, bounded in number so that memory and servers stay small. */
 
-/** How many names of one kind are told apart. */
+/** The most names of one kind that are kept apart. */
 export const mostNames = 200
 
-/** What stands for all further names. */
+/** The name that further ones are counted under. */
 export const otherName = 'other'
 
 /** A value for each name, or pair of names; those that come when it is full share one. */

@@ -1,6 +1,6 @@
 /**
- * What Errand tells about itself while it works. Logging, metrics and dashboards subscribe; nothing
- * else speaks.
+ * What Errand reports about itself while it works. Logging, metrics and dashboards subscribe; nothing
+ * else writes or prints.
  */
 
 import type { HoldReason } from '../core/hold-reason.ts'
@@ -55,10 +55,10 @@ export interface Events {
     readonly queues: readonly string[]
     readonly slots: number
   }
-  /** A worker claims nothing for now; told again when the reasons change. */
+  /** A worker claims nothing for now; emitted again when the reasons change. */
   'worker-paused': { readonly worker: string; readonly reasons: readonly HoldReason[] }
   'worker-resumed': { readonly worker: string }
-  /** A worker is about to stop by itself: an operator told it to, or a burst is over. */
+  /** A worker is about to stop by itself: an operator ordered it, or a burst is over. */
   'worker-ending': {
     readonly worker: string
     readonly why: 'drain' | 'stop' | 'restart' | 'burst'
@@ -77,7 +77,7 @@ export interface Events {
   }
   /** A part that had failed works again. */
   'part-recovered': { readonly part: string; readonly failures: number }
-  /** Another process has the lock of a singleton; told once for each owner. */
+  /** Another process has the lock of a singleton; emitted once for each owner. */
   'singleton-waiting': {
     readonly singleton: string
     readonly owner: { readonly host: string; readonly pid: number | null } | null
@@ -121,16 +121,16 @@ export interface Events {
     readonly job: string
     readonly error: unknown
   }
-  /** The manager has answered a request. Neither its query nor its body is told of. */
+  /** The manager has answered a request. Its query and its body are left out. */
   'request-ended': {
     readonly method: string
-    /** The pattern of the path, such as `/v1/jobs/{id}`; null for a path that there is not. */
+    /** The pattern of the path, such as `/v1/jobs/{id}`; null for an unknown path. */
     readonly route: string | null
     readonly status: number
     readonly durationMs: number
     /** The id of the caller's token; null for none. */
     readonly token: string | null
-    /** Whether it only asks how the manager is. */
+    /** Whether it is only a health check. */
     readonly isProbe: boolean
   }
   /** Something a person should know. */
@@ -177,17 +177,19 @@ export const eventNames: readonly string[] = Object.keys(named)
 type Listener<Name extends EventName> = (event: Events[Name]) => void
 
 /**
- * Hands events to their listeners, in the order of subscription. A listener that throws is reported
- * as a `warning`, never to the sender.
+ * Hands events to their listeners, in the order of subscription. What a listener throws never reaches
+ * the sender: it is reported as a `warning`, once for each listener.
  */
 export class EventHub {
   /** How traces follow jobs; null where nobody traces. */
   tracing: Tracing | null = null
-  /** Whether somebody was set to hear of failing parts: a log, or a listener of the user's. */
+  /** Whether anybody hears of failing parts: a log, or a listener of the user's. */
   isHeard = false
   readonly #listeners = new Map<EventName, Set<Listener<never>>>()
+  /** Listeners that have failed. */
+  readonly #reported = new WeakSet<object>()
 
-  /** Subscribes; the answer unsubscribes. */
+  /** Subscribes; the function returned unsubscribes. */
   on<Name extends EventName>(name: Name, listener: Listener<Name>): () => void {
     const listeners = this.#listeners.get(name) ?? new Set()
     this.#listeners.set(name, listeners)
@@ -195,7 +197,7 @@ export class EventHub {
     return () => void listeners.delete(listener)
   }
 
-  /** Tells whether anybody listens, so that a busy sender can spare itself the event. */
+  /** Whether anybody listens, so that a busy sender can skip making the event. */
   has(name: EventName): boolean {
     return (this.#listeners.get(name)?.size ?? 0) > 0
   }
@@ -209,15 +211,18 @@ export class EventHub {
     for (const listener of this.#listeners.get(name) ?? []) {
       try {
         const told: unknown = (listener as (event: Events[Name]) => unknown)(event)
-        // It may be an async function: nobody waits for it, and its failure is no other.
-        if (told instanceof Promise) told.catch((error: unknown) => this.#failed(name, error))
+        // It may be an async function: nobody waits for it, and its failure counts as a throw.
+        if (told instanceof Promise)
+          told.catch((error: unknown) => this.#failed(name, listener, error))
       } catch (error) {
-        this.#failed(name, error)
+        this.#failed(name, listener, error)
       }
     }
   }
 
-  #failed(event: EventName, error: unknown): void {
-    if (event !== 'warning') this.warn('listener-failed', { event, error })
+  #failed(event: EventName, listener: object, error: unknown): void {
+    if (event === 'warning' || this.#reported.has(listener)) return
+    this.#reported.add(listener)
+    this.warn('listener-failed', { event, error })
   }
 }

@@ -1,6 +1,6 @@
 /**
- * The health of a process as a file, for probes that run a command: it is there, and newer than a
- * few seconds, while the workers are well and the event loop turns.
+ * The health of a process as a file, for probes that run a command: the file exists, and is only
+ * seconds old, while the workers are well and the event loop turns.
  */
 import { rename, rm, writeFile } from 'node:fs/promises'
 import { sleep } from '../core/clock.ts'
@@ -10,7 +10,7 @@ import { hubOf } from './hub-of.ts'
 
 const everyMs = 5_000
 
-/** Keeps the file until it is stopped, which removes it. A file that cannot be written is said once. */
+/** Keeps the file until it is stopped, which removes it. A failure to write it is reported once. */
 export function keepHealthFile(
   errand: { readonly store: Store },
   path: string,
@@ -41,7 +41,7 @@ export function keepHealthFile(
   }
 }
 
-/** Whole or not at all, for those who read it meanwhile. */
+/** By a rename, so that readers never see half a file. */
 async function put(path: string): Promise<void> {
   const next = `${path}.${process.pid}`
   await writeFile(next, `${JSON.stringify({ status: 'ok', pid: process.pid })}\n`)

@@ -2,9 +2,9 @@
 import { ownWorkersOf } from './own-workers.ts'
 
 export interface Health {
-  /** False where only a restart helps: every slot of a worker is kept by a handler that ignores its abort. */
+  /** False when only a restart helps: handlers that ignore their abort hold every slot of a worker. */
   readonly isAlive: boolean
-  /** Whether workers run, and no part of them fails again and again. */
+  /** Whether all workers run, and no part of them keeps failing. */
   readonly isReady: boolean
   /** What is wrong; empty for nothing. */
   readonly why: string
@@ -13,7 +13,7 @@ export interface Health {
 /** A part that failed so often in a row is not well. */
 const failingFrom = 3
 
-/** Looks at the workers that an app runs here. A process without workers is well. */
+/** Checks the workers that an app runs in this process. A process without workers is well. */
 export function healthOf(errand: object): Health {
   const workers = ownWorkersOf(errand)
   const isAlive = workers.every(({ slots, stuck }) => stuck < slots)

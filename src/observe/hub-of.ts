@@ -1,14 +1,14 @@
-/** The hub of an app's events, for parts that stand before an app and tell of themselves; not part of the public type. */
+/** The hub of an app's events, for parts in front of an app that emit events of their own; not part of the public type. */
 import { EventHub } from './events.ts'
 
-/** The same in all copies of Errand: the manager and the app may come from two. */
+/** The same symbol in all copies of Errand: the manager and the app may come from two. */
 export const hub: unique symbol = Symbol.for('errand.hub') as never
 
 export interface HasHub {
   readonly [hub]: Pick<EventHub, 'on' | 'emit' | 'has' | 'warn'>
 }
 
-/** The hub of an app. What is no app of `createErrand` has none: then warnings go to the process. */
+/** The hub of an app. An object not made by `createErrand` has none: then warnings go to the process. */
 export function hubOf(app: object): HasHub[typeof hub] {
   if (hub in app) return (app as HasHub)[hub]
   const events = new EventHub()

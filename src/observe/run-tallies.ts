@@ -1,4 +1,4 @@
-/** What came of the runs of each queue and task: the ground of metrics and of charts. */
+/** Counts how the runs of each queue and task ended, for metrics and for charts. */
 import { BoundedNames } from './bounded-names.ts'
 import type { Events } from './events.ts'
 import { LogHistogram } from './log-histogram.ts'

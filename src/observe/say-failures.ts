@@ -1,9 +1,9 @@
-/** Says that a part fails, to those who have set nothing that would tell them. */
+/** Reports a failing part on stderr to users who have set up nothing that would report it. */
 import { messageOf } from '../core/kept-error.ts'
 import { inLine } from '../core/shown.ts'
 import type { EventHub } from './events.ts'
 
-/** Writes one warning of the process, at the first failure of a part that nobody hears of. */
+/** Emits one process warning, at the first failure of a part that nobody listens to. */
 export function sayFailures(events: EventHub): void {
   const stop = events.on('part-failed', ({ part, error }) => {
     if (events.isHeard) return

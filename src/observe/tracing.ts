@@ -3,8 +3,7 @@
  * implements this; nothing here knows how.
  */
 import type { Outcome } from '../core/decide.ts'
-import type { JobFacts, NewJob } from '../store/job.ts'
-import type { ClaimedJob } from '../store/job.ts'
+import type { ClaimedJob, JobFacts, NewJob } from '../store/job.ts'
 import type { EventHub } from './events.ts'
 
 /** Headers of jobs. */
@@ -21,12 +20,19 @@ export interface Produced {
   readonly headers: Headers | undefined
 }
 
-/** None of its functions fails for a reason of its own. */
+/** The span of one run. */
+export interface RunSpan {
+  /** Calls once, so that the spans that a handler starts are below this one. */
+  within<T>(call: () => Promise<T>): Promise<T>
+  end(outcome: Outcome): void
+}
+
+/** Its functions never throw or reject by themselves; what they call may. */
 export interface Tracing {
   /** Makes a producer's call; `make` is given the headers of its jobs, with the trace among them. */
   produce<T>(what: Produced, make: (headers: Headers | undefined) => Promise<T>): Promise<T>
-  /** Runs a job, in the trace that its headers name. */
-  run<T extends { readonly outcome: Outcome }>(job: ClaimedJob, run: () => Promise<T>): Promise<T>
+  /** Begins the span of a run, in the trace that its job's headers name; null where it has none. */
+  begin(job: ClaimedJob): RunSpan | null
   /** Jobs that a run leaves behind, in its trace. */
   following(job: JobFacts, jobs: readonly NewJob[]): readonly NewJob[]
   /** The jobs of a tick, in a trace of their own. */

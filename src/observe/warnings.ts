@@ -26,7 +26,7 @@ export interface WarningFacts {
   'control-unreadable': { readonly worker: string }
   /** A handler failed after its transaction with `job.complete` had committed. */
   'failed-after-complete': JobFacts & Failure
-  /** A follow-up is stored without the options of its own. */
+  /** A follow-up is stored without its own options. */
   'follow-up-options': JobFacts & Failure & { readonly followUp: string }
   /** The file that says that workers are well cannot be written. */
   'health-file': Failure & { readonly path: string }
@@ -53,7 +53,7 @@ export interface WarningFacts {
   'schedule-failed': Failure & { readonly schedule: string }
   /** A schedule fires no more until it is resumed. */
   'schedule-paused': { readonly schedule: string; readonly why: string }
-  /** This process cannot tell the times of a schedule, such as for want of its time zone; others may. */
+  /** This process cannot compute the times of a schedule, such as for lack of its time zone; others may. */
   'schedule-unreadable': Failure & { readonly schedule: string }
   /** Two apps declare a schedule of one name; the one that has it keeps it. */
   'schedule-taken': { readonly schedule: string; readonly scheduler: string; readonly by: string }
@@ -63,16 +63,16 @@ export interface WarningFacts {
   'settlement-failed': JobFacts & Failure
   /** A start of many steps could not say that it lives, or take back what it had stored when it failed. */
   'run-start': Failure & { readonly run: string; readonly what: 'beat' | 'take-back' }
-  /** A function of the configuration threw; it is asked again. */
+  /** A function of the configuration threw; it is called again. */
   'should-restart': Failure
   'start-not-written': JobFacts & Failure
-  /** What the store says that endangers jobs or slows them down. */
+  /** Something about the store that endangers jobs or slows them down. */
   'store-at-risk': { readonly text: string; readonly advice: string }
   /** A task cannot be started here; its jobs are left to other workers until it is tried again. */
   'task-broken': Failure & { readonly task: string; readonly againMs: number }
   /** The event loop stood still while one of these tasks ran. */
   'task-blocks-loop': { readonly tasks: readonly string[]; readonly blockedMs: number }
-  /** Traces or metrics cannot be made; told once, and jobs run all the same. */
+  /** Traces or metrics cannot be made; reported once, and jobs run all the same. */
   'telemetry-failed': Failure
   'unusable-schema': Failure & { readonly task: string }
   /** A worker that stopped could not write the end of its record. */
@@ -109,27 +109,27 @@ const sentences: { readonly [Code in WarningCode]: (facts: WarningFacts[Code]) =
     `Whether ${which(facts)} was completed is not known yet: ${errorText(facts.error)}`,
   'context-dispose': leftOpen,
   'control-unreadable': ({ worker }) =>
-    `Worker ${worker} cannot read the orders of operators, which another version of Errand wrote; it goes by those that it knew. Update it.`,
+    `Worker ${worker} cannot read the orders of operators, which another version of Errand wrote; it keeps to those it knew. Update it.`,
   'failed-after-complete': (facts) =>
     `${which(facts)} stays completed, since its transaction has committed, but its handler failed after that: ${errorText(facts.error)}`,
   'follow-up-options': (facts) =>
     `The follow-up ${facts.followUp} of ${which(facts)} goes to the queue default without its own options: ${errorText(facts.error)}`,
   'health-file': ({ path, error }) =>
-    `The health file ${path} cannot be written, so a probe takes this process for ill: ${errorText(error)}`,
+    `The health file ${path} cannot be written, so a probe considers this process unhealthy: ${errorText(error)}`,
   'job-unreadable': (facts) =>
-    `${which(facts)} was failed without a run, for not all that is stored of it can be read. What can, is kept: see errand jobs show ${facts.id}`,
+    `${which(facts)} was failed without a run, because part of what is stored of it cannot be read. The rest is kept: see errand jobs show ${facts.id}`,
   'large-payload': ({ what, bytes, warnBytes }) =>
     `${what} has ${bytes} bytes; jobs are fastest below ${warnBytes}.`,
   'listener-failed': ({ event, error }) => `A listener of ${event} threw: ${errorText(error)}`,
   'metrics-port': ({ address, error }) =>
-    `Metrics are not served at ${address} yet: ${errorText(error)}. Jobs run all the same; choose another --metrics-port, or end what listens there.`,
+    `Metrics are not served at ${address} yet: ${errorText(error)}. Jobs run all the same; choose another --metrics-port, or stop what listens there.`,
   'no-handler': ({ task, place }) =>
-    `${task} at ${place} has no handler, so its jobs are put aside here. Give it one by run().`,
+    `${task} at ${place} has no handler, so its jobs are put aside here. Give it one with run().`,
   'no-thread': (facts) => `${withoutThread(facts)} ${facts.why}`,
   'no-json-schema': ({ task, of, why }) =>
     `The ${of} of ${task} is not described to those without its code${of === 'input' ? ', and is checked only where the task is defined' : ''}: ${why}`,
   'note-refused': (facts) =>
-    `${facts.note === 'log' ? 'A log line' : 'A progress'} of ${which(facts)} was refused by the store and is dropped: ${errorText(facts.error)}`,
+    `${facts.note === 'log' ? 'A log line' : 'Progress'} of ${which(facts)} was refused by the store and is dropped: ${errorText(facts.error)}`,
   'part-stop': leftOpen,
   'pruning-failed': ({ error }) =>
     `Finished jobs were not pruned after an inline run; a later run tries again: ${errorText(error)}`,
@@ -138,27 +138,27 @@ const sentences: { readonly [Code in WarningCode]: (facts: WarningFacts[Code]) =
   'schedule-failed': ({ schedule, error }) =>
     `The function of schedule ${schedule} failed: ${errorText(error)}`,
   'schedule-paused': ({ schedule, why }) =>
-    `Schedule ${schedule} is paused: ${why}. Resume it with errand schedules resume ${schedule}`,
+    `Schedule ${schedule} is paused: ${why.replace(/\.$/, '')}. Resume it with errand schedules resume ${schedule}`,
   'schedule-unreadable': ({ schedule, error }) =>
-    `Schedule ${schedule} does not fire here, for its times cannot be told: ${errorText(error)}`,
+    `Schedule ${schedule} does not fire here, because its times cannot be computed: ${errorText(error)}`,
   'schedule-taken': ({ schedule, scheduler, by }) =>
-    `Schedule ${schedule} of scheduler ${scheduler} is not put, for scheduler ${by} has one of that name: rename one of them.`,
+    `Schedule ${schedule} of scheduler ${scheduler} is not stored, because scheduler ${by} has one of that name: rename one of them.`,
   'settlement-refused': (facts) =>
     `The settlement of ${which(facts)} cannot be written; it runs again when its lease ends: ${errorText(facts.error)}`,
   'settlement-failed': (facts) => `${which(facts)} is rescued later: ${errorText(facts.error)}`,
   'run-start': ({ run, what, error }) =>
     what === 'beat'
-      ? `The start of run ${run} could not say that it goes on; it tries again: ${errorText(error)}`
+      ? `The start of run ${run} could not report that it goes on; it tries again: ${errorText(error)}`
       : `What the failed start of run ${run} has stored is taken back later by a worker: ${errorText(error)}`,
-  'should-restart': ({ error }) => `shouldRestart threw, and is asked again: ${errorText(error)}`,
+  'should-restart': ({ error }) => `shouldRestart threw, and is called again: ${errorText(error)}`,
   'start-not-written': (facts) => `${which(facts)} was not started: ${errorText(facts.error)}`,
   'store-at-risk': ({ text, advice }) => `${text} ${advice}`,
   'task-broken': ({ task, error, againMs }) =>
     `${task} cannot be started here, so its jobs are left to other workers; it is tried again in ${formatMs(againMs)}: ${errorText(error)}`,
   'task-blocks-loop': ({ tasks, blockedMs }) =>
-    `${tasks.length === 1 ? tasks[0] : `One of ${tasks.join(', ')}`} kept the event loop from turning for ${formatMs(blockedMs)}: meanwhile no other job goes on, and no timeout or cancel is seen. Give the task isolate: 'thread' or 'process'.`,
+    `${tasks.length === 1 ? tasks[0] : `One of ${tasks.join(', ')}`} blocked the event loop for ${formatMs(blockedMs)}: meanwhile no other job makes progress, and no timeout or cancel is noticed. Give the task isolate: 'thread' or 'process'.`,
   'telemetry-failed': ({ error }) =>
-    `Not all is traced or measured; jobs run all the same: ${errorText(error)}`,
+    `Some traces or metrics are missing; jobs run all the same: ${errorText(error)}`,
   'unusable-schema': ({ task, error }) =>
     `The registered schema of ${task} cannot be used, its inputs are checked only where they run: ${errorText(error)}`,
   'worker-record': leftOpen,

@@ -1,6 +1,7 @@
 /** How a keeper of a lock reaches its hold loop: directly, or in a thread. */
 import type { Worker as Thread } from 'node:worker_threads'
 import { ErrandError, type ErrandErrorCode } from '../core/errors.ts'
+import { receivedError } from '../loops/sent-error.ts'
 import { stopThread } from '../loops/thread.ts'
 import type { HoldLoop, HoldReport } from './hold-loop.ts'
 import type { FromLockThread, ToLockThread } from './lock-thread.ts'
@@ -48,8 +49,9 @@ export class ThreadLine implements LockLine {
           return this.#calls
             .get(message.call)
             ?.refuse(new ErrandError(message.code as ErrandErrorCode, message.why))
-        case 'lost':
         case 'failed':
+          return report({ kind: 'failed', error: receivedError(message.error) })
+        case 'lost':
         case 'worked':
           return report(message)
       }

@@ -3,6 +3,7 @@ import { parentPort, workerData } from 'node:worker_threads'
 import { HoldLoop, type HoldReport } from './hold-loop.ts'
 import type { HoldAnswer, Locks } from '../store/locks.ts'
 import { openInThread, type Ready, type ThreadStart } from '../loops/in-thread.ts'
+import { sentError, type SentError } from '../loops/sent-error.ts'
 import { machineTicks } from '../loops/time.ts'
 
 /** What the keeper hands to the thread at its start, beside what every thread is given. */
@@ -23,7 +24,8 @@ export type ToLockThread =
 
 /** What the thread sends. */
 export type FromLockThread =
-  | HoldReport
+  | Exclude<HoldReport, { readonly kind: 'failed' }>
+  | { readonly kind: 'failed'; readonly error: SentError }
   | { readonly kind: 'answer'; readonly call: number; readonly answer: HoldAnswer | boolean | null }
   | { readonly kind: 'refused'; readonly call: number; readonly code: string; readonly why: string }
 
@@ -39,7 +41,7 @@ const loop = new HoldLoop({
   belief: { until: new Float64Array(until) },
   ticks: machineTicks,
   report: (report) =>
-    send(report.kind === 'failed' ? { kind: 'failed', error: String(report.error) } : report),
+    send(report.kind === 'failed' ? { kind: 'failed', error: sentError(report.error) } : report),
 })
 
 port.on('message', (message: ToLockThread) => {

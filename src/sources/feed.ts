@@ -3,8 +3,8 @@
  *
  * The loop connects, and pulls while there is room for more. Each message then goes its own way: made into a job, stored, and handed to
  * the next acknowledgement. While the store does not take it, it is tried again under the same id, with one pause for
- * all that wait; when its connection is lost it is let go, for the broker delivers it again. What no job can be
- * made of is parked: stored as a job that has failed.
+ * all that wait; when its connection is lost it is released, since the broker delivers it again. A message of which no job
+ * can be made is parked: stored as a job that has failed.
  */
 import type { Client } from '../client/client.ts'
 import { sleep } from '../core/clock.ts'
@@ -26,12 +26,12 @@ const bounds = {
   /** The first pull of a connection shows that it works. */
   firstPullMs: 1_000,
   acknowledgeMs: 10_000,
-  /** What is held at a stop may still be stored. */
+  /** At a stop, how long what is held may still be stored. */
   stopMs: 5_000,
   closeMs: 6_000,
 } as const
 
-/** How a source is doing. */
+/** The state of a source. */
 export interface SourceStatus {
   readonly name: string
   readonly state: 'connecting' | 'connected' | 'stopped'
@@ -43,7 +43,7 @@ export interface SourceStatus {
   readonly lastError: string | null
   /** Messages that are held now, and the bytes of their bodies. */
   readonly held: Required<SourceRoom>
-  /** Since the start: messages that became jobs, that were known already, and that were parked. */
+  /** Since the start: messages that became jobs, that were known before, and that were parked. */
   readonly stored: number
   readonly known: number
   readonly parked: number
@@ -70,7 +70,7 @@ export class Feed {
   #heldBytes = 0
   #connection: SourceConnection | null = null
   #isFresh = false
-  /** Stored and not acknowledged yet. */
+  /** Messages whose job is stored, to be acknowledged. */
   #done = new Map<SourceConnection, SourceMessage[]>()
   #acknowledging: Promise<void> | null = null
   /** How long to wait before the next pull, since an acknowledgement failed. */
@@ -156,7 +156,7 @@ export class Feed {
       return 0
     } catch (error) {
       await this.#drop(connection)
-      // It was dropped because of an acknowledgement, which has told of that.
+      // It was dropped because an acknowledgement failed, which was reported there.
       if (this.#waitMs > 0) return 0
       this.#lastError = errorText(error)
       throw error
@@ -244,7 +244,7 @@ export class Feed {
     this.#released()
   }
 
-  /** Carries a message to its end: acknowledged, or let go with its connection. */
+  /** Carries a message to its end: acknowledged, or released with its connection. */
   async #carry(connection: SourceConnection, message: SourceMessage): Promise<void> {
     const fate = await this.#whileHeld(connection, () => this.#store(connection, message))
     if (fate === null && !connection.lost.aborted) this.#left.add(message)
@@ -264,7 +264,7 @@ export class Feed {
       return await this.#insert(connection, jobs)
     } catch (error) {
       if (error instanceof Misfit) return this.#park(connection, message, error.cause)
-      // The store is well and does not take it: it never will.
+      // The store works and refuses it: it always will.
       if (jobs !== null && (await this.#isRefused(error)))
         return this.#park(connection, message, error)
       throw error
@@ -380,7 +380,7 @@ export class Feed {
     await this.#briefly(connection.close())
   }
 
-  /** What a source does at its end is its own affair, but not for ever. */
+  /** Waits for a source's own clean-up, but not for ever. */
   async #briefly(work: Promise<unknown>): Promise<void> {
     const over = new AbortController()
     const ended = work.catch((error: unknown) => (this.#lastError = errorText(error)))

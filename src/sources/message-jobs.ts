@@ -25,7 +25,7 @@ const keptBytes = 64 * 1_024
 /** The longest identity that is stored as it is, in characters. */
 const longestIdentity = 150
 
-/** How long it is believed that nobody knows a task, in ms. */
+/** How long a task is taken for unknown before it is looked up again, in ms. */
 const unknownMs = 1_000
 const mostUnknown = 10_000
 
@@ -52,8 +52,8 @@ export class MessageJobs {
   }
 
   /**
-   * Makes the job of a message, the last, with those that run before it; none for a message that is known. Rejects with a
-   * `Misfit`, and with the errors of a store that does not tell which tasks and jobs there are.
+   * Makes the job of a message, last in the list, after those that run before it; none for a message that is known. Rejects with a
+   * `Misfit`, and with the errors of a store that does not say which tasks and jobs exist.
    */
   async of(message: SourceMessage): Promise<readonly NewJob[]> {
     const call = fitting(() => readMessage(message))
@@ -66,7 +66,7 @@ export class MessageJobs {
     return jobs.length > 1 && (await this.#isKnown(message, jobs)) ? [] : jobs
   }
 
-  /** Those that run before a job may be kept for less long than itself. */
+  /** Looks for the job itself: those that run before it may be removed earlier. */
   async #isKnown(message: SourceMessage, jobs: readonly NewJob[]): Promise<boolean> {
     const id = jobs.at(-1)?.id
     if (id === undefined || this.#identity(message) === null) return false
@@ -133,7 +133,7 @@ export class MessageJobs {
     const [job] = jobs
     if (identity === null || job === undefined) return jobs
     if (jobs.length === 1 && job.unique === null) return [{ ...job, unique: this.#rule(identity) }]
-    // Its unique key is taken, or others run before it: it is known by its id, for as long as it is kept.
+    // Its task has a unique key of its own, or others run before it: the message is known by the job's id, while the job is kept.
     const retention = this.#retention(known, job.queue)
     const origin = originOf(headers, identity)
     return this.#client.prepareKnown(known, input, { ...options, retention }, origin)

@@ -16,11 +16,11 @@ export interface SentJob<T extends AnyTask | string = AnyTask | string> {
   readonly queue?: string
   /** Tells that a message came before, for those who read it. Default: a new one. Sent again under the same id, a job is made once. */
   readonly id?: string
-  /** For whoever gets the result. */
+  /** For the receiver of the result. */
   readonly correlationId?: string
   /** The queue that is to get the result. */
   readonly replyTo?: string
-  /** Texts that go on the job. */
+  /** Texts that become headers of the job. */
   readonly headers?: Readonly<Record<string, string>>
 }
 

@@ -7,7 +7,7 @@ import { readChoice, readList, readShape } from '../core/read.ts'
 import { checkName } from '../core/text.ts'
 import type { SourceRoom, Source } from './source.ts'
 
-/** What holds where a source says nothing. */
+/** Defaults of a source. */
 const sourceDefaults = {
   dedupeMs: 24 * 3_600_000,
   identity: 'message',

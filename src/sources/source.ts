@@ -5,7 +5,7 @@
  * A message is held from the moment it is handed out until it is acknowledged, returned or lost with its
  * connection: meanwhile the broker gives it to nobody else, and the source does what that takes, such as
  * to extend a visibility timeout. Errand stores a job for each message and acknowledges it right after.
- * Where the outcome of that is not known, it goes on trying under the same id while the message is held.
+ * If the outcome of that is unknown, it keeps trying under the same id while the message is held.
  */
 import type { Duration } from '../core/duration.ts'
 
@@ -25,7 +25,7 @@ export interface SourceOptions {
   /** For how long at least a message that was stored is known by its identity. Default `'24h'`. */
   readonly dedupe?: Duration
   /**
-   * What tells that a message came before. `message`, the default: the id that it bears; one without an id, delivered again after a
+   * How a repeated message is recognised. `message`, the default: the id that it bears; one without an id, delivered again after a
    * crash, may make a second job. `hash`: a message without an id is known by its queue and body, for those whose
    * equal bodies are repeats.
    */
@@ -50,7 +50,7 @@ export interface SourceConnection {
    * more than there is room for. Rejects when the connection is lost.
    */
   pull(room: Required<SourceRoom>, signal: AbortSignal): Promise<readonly SourceMessage[]>
-  /** Jobs of these are stored, so the broker may forget them. Rejects when it may not have heard it. */
+  /** Jobs of these are stored, so the broker may forget them. Rejects when the broker may not have learned it. */
   acknowledge(messages: readonly SourceMessage[]): Promise<void>
   /** Gives messages back, to be handed out again, to anyone, soon. */
   giveBack(messages: readonly SourceMessage[]): Promise<void>
@@ -59,7 +59,7 @@ export interface SourceConnection {
    * in words. The message is still held. What is done only at the acknowledgement, such as a rejection that dead-letters, is done then.
    */
   setAside(message: SourceMessage): Promise<string>
-  /** Lets go of what is held, and of the connection. Resolves within 5 s, also when the broker is gone. */
+  /** Releases what is held, and the connection. Resolves within 5 s, even when the broker is gone. */
   close(): Promise<void>
 }
 
@@ -73,6 +73,6 @@ export interface SourceMessage {
   readonly body: Uint8Array
   /** The length of the whole body, in bytes. */
   readonly size: number
-  /** Texts that came with it, by name: those that have room go on the job, such as `correlation-id` and `reply-to`. */
+  /** Texts that came with it, by name: those that fit become headers of the job, such as `correlation-id` and `reply-to`. */
   readonly headers: Readonly<Record<string, string>>
 }

@@ -1,9 +1,12 @@
 /** The sources of an app: what of them works in this process, and how it is doing. */
 import type { Client } from '../client/client.ts'
 import { ErrandError } from '../core/errors.ts'
+import { cutText } from '../core/text.ts'
+import { Presence } from '../keeper/presence.ts'
 import { refuseInThread } from '../loops/in-thread.ts'
 import { keepAlive } from '../loops/keep-alive.ts'
 import { inRootContext } from '../loops/root-context.ts'
+import type { SourceRecord } from '../store/registry.ts'
 import { Feed, type SourceStatus } from './feed.ts'
 import { readSources } from './settings.ts'
 import type { Source } from './source.ts'
@@ -15,7 +18,7 @@ export interface Sources {
   /** Those that were started here; none before. */
   readonly status: readonly SourceStatus[]
   /**
-   * Starts all of them. They connect by themselves, and go on until they are stopped, whatever their brokers and the store do.
+   * Starts all of them. They connect in the background, and keep trying until they are stopped, whatever happens to their brokers and the store.
    * Throws `closed` when they were started before.
    */
   start(): void
@@ -23,16 +26,28 @@ export interface Sources {
   stop(): Promise<void>
 }
 
-/** Makes the sources of an app. Throws `invalid-option`. */
-export function createSources(client: Client, sources: readonly Source[]): Sources {
+/** Bytes of an error in the record of a process. */
+const mostErrorBytes = 500
+
+/**
+ * Makes the sources of an app. `isTold` says whether a worker or keeper of the app writes a record of this process, which
+ * has the sources in it. Throws `invalid-option`.
+ */
+export function createSources(
+  client: Client,
+  sources: readonly Source[],
+  isTold: () => boolean,
+): Sources {
   const settings = readSources(sources, 'createErrand().sources')
   let feeds: readonly Feed[] | null = null
+  let presence: Presence | null = null
   let release = (): void => undefined
   let stopping: Promise<void> | null = null
 
   const stop = async (): Promise<void> => {
     try {
       await Promise.all((feeds ?? []).map((feed) => feed.stop()))
+      await presence?.stop()
     } finally {
       release()
     }
@@ -49,8 +64,18 @@ export function createSources(client: Client, sources: readonly Source[]): Sourc
       feeds = settings.map((one) => new Feed(client, one))
       if (feeds.length === 0) return
       release = keepAlive()
-      inRootContext(() => feeds?.forEach((feed) => feed.start()))
+      client.app.sourcesNow = () => (feeds ?? []).map(({ status }) => recordOf(status))
+      const told = new Presence(client.app, isTold)
+      presence = told
+      inRootContext(() => {
+        feeds?.forEach((feed) => feed.start())
+        told.start()
+      })
     },
     stop: () => (stopping ??= inRootContext(stop)),
   }
+}
+
+function recordOf({ held: _held, lastError, ...status }: SourceStatus): SourceRecord {
+  return { ...status, lastError: lastError === null ? null : cutText(lastError, mostErrorBytes) }
 }

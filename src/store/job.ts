@@ -44,6 +44,11 @@ export interface NewJob extends JobFacts {
   readonly holds?: readonly Hold[]
   /** How it enters, if it does not wait its turn; null for the ordinary way. */
   readonly entry: Entry | null
+  /**
+   * Whenever it is due, it stands among the jobs of its priority as if it had been due this much earlier, or later where it is
+   * below 0; at most `mostHeadStartMs` either way. Left out: 0.
+   */
+  readonly headStartMs?: number
 }
 
 /** A job that does not enter by waiting its turn. It has no needs. */

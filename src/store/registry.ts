@@ -41,6 +41,24 @@ export interface WorkerRecord {
   readonly paused?: readonly string[]
   /** Its place among the processes of a supervisor, counted from 0. */
   readonly process?: { readonly index: number; readonly of: number }
+  /** The sources of messages that run in its process, at most 100; absent for none. */
+  readonly sources?: readonly SourceRecord[]
+}
+
+/** How a source of messages is doing in one process. */
+export interface SourceRecord {
+  readonly name: string
+  readonly state: 'connecting' | 'connected' | 'stopped'
+  /** Failures in a row to connect or to pull; 0 is healthy. */
+  readonly failures: number
+  /** Failures in a row to store jobs; 0 is healthy. */
+  readonly storeFailures: number
+  /** What last went wrong, at most 500 bytes; null for nothing. */
+  readonly lastError: string | null
+  /** Since the start: messages that became jobs, that were known already, and that were parked. */
+  readonly stored: number
+  readonly known: number
+  readonly parked: number
 }
 
 /** What the registry says about a task to those who do not have its code. */

@@ -4,7 +4,7 @@
  */
 import { isMs, longestMs } from '../core/duration.ts'
 import { ErrandError } from '../core/errors.ts'
-import type { Counters } from '../core/job.ts'
+import { mostHeadStartMs, type Counters } from '../core/job.ts'
 import type { HoldRequest } from '../store/locks.ts'
 import type { Advance } from '../store/intake.ts'
 import type { NewJob } from '../store/job.ts'
@@ -46,6 +46,8 @@ export function checkJobs(jobs: readonly NewJob[], now: number): void {
         `${id} wants outputs of its needs, so it needs a group.`,
       )
     if (!isPriority(job.priority)) throw refused(id, 'priority', job.priority)
+    if (job.headStartMs !== undefined && !isHeadStart(job.headStartMs))
+      throw refused(id, 'headStartMs', job.headStartMs)
   }
 }
 
@@ -132,6 +134,11 @@ export function areCounters(counters: Counters): boolean {
 /** Whether a value is a priority. */
 export function isPriority(value: unknown): boolean {
   return Number.isInteger(value) && (value as number) >= -1_000 && (value as number) <= 1_000
+}
+
+/** Whether a value says how much before or behind its due time a job stands. */
+export function isHeadStart(value: unknown): value is number {
+  return Number.isInteger(value) && Math.abs(value as number) <= mostHeadStartMs
 }
 
 function isCount(value: unknown): boolean {

@@ -3,6 +3,7 @@
  * the store are read and looked through one after the other, until enough jobs were found or enough
  * was read.
  */
+import { parseDigits } from '../core/digits.ts'
 import { canonicalJson } from '../core/json.ts'
 import type { StoredJob } from '../store/job.ts'
 import type { ListQuery, Page, Search } from '../store/readers.ts'
@@ -73,7 +74,7 @@ function matches(job: StoredJob, { in: where, path, equals }: Search): boolean {
 /** Whether a text is JSON that holds a value at a place. */
 function holds(text: string, path: readonly string[], equals: string): boolean {
   try {
-    let value: unknown = JSON.parse(text)
+    let value: unknown = parseDigits(text)
     for (const key of path) {
       if (typeof value !== 'object' || value === null || !Object.hasOwn(value, key)) return false
       value = (value as Record<string, unknown>)[key]

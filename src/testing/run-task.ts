@@ -3,6 +3,7 @@ import { App, readCount } from '../app/app.ts'
 import { Client, leased } from '../client/client.ts'
 import { keepAlive } from '../loops/keep-alive.ts'
 import type { CallEnd } from '../app/call-journal.ts'
+import { priorityOf } from '../app/new-job.ts'
 import { decodePayload, encodePayload } from '../app/payload.ts'
 import { toMs, type Duration } from '../core/duration.ts'
 import type { Outcome } from '../core/decide.ts'
@@ -219,13 +220,13 @@ function carries({ kind }: Outcome): boolean {
 }
 
 function shown(app: App, job: NewJob): EnqueuedByTask {
-  const { id, task, queue, priority, delayMs, runAt, unique } = job
+  const { id, task, queue, delayMs, runAt, unique } = job
   return {
     id,
     task,
     queue,
     input: decodePayload(app, job.input, job.codec, 'input'),
-    priority,
+    priority: priorityOf(job),
     delayMs,
     runAt: runAt === null ? null : new Date(runAt),
     key: unique?.key ?? null,

@@ -1,4 +1,5 @@
 /** Jobs of workers that are no programs of Errand's: their inputs decoded, their ends decided as those of any other worker. */
+import type { StandardSchemaV1 } from '@standard-schema/spec'
 import type { App } from '../app/app.ts'
 import type { Ended, HandedJob, HandIn, HandOut, Said, SaidError } from '../app/hand-in.ts'
 import { withOutputs } from '../app/needed-input.ts'
@@ -6,7 +7,9 @@ import { readStoredOptions, type TaskFacts } from '../app/new-job.ts'
 import { decodePayload, encodePayload, validate } from '../app/payload.ts'
 import type { Client } from '../client/client.ts'
 import { overdue, type Outcome } from '../core/decide.ts'
+import { longOf, plainOf } from '../core/digits.ts'
 import { isErrandError } from '../core/errors.ts'
+import { canonicalJson, fromJsonWithDigits } from '../core/json.ts'
 import { StoreTime } from '../loops/store-time.ts'
 import { ticksOf } from '../loops/time.ts'
 import type { ClaimedJob, StoredJob } from '../store/job.ts'
@@ -85,7 +88,7 @@ export function createHandIn(app: App, client: Pick<Client, 'taskFacts'>): HandI
       return null
     }
     try {
-      const decoded = decodePayload(app, job.input, job.codec, 'input')
+      const decoded = decodePayload(app, job.input, job.codec, 'input', fromJsonWithDigits)
       const { id, token, task, queue, headers, counters, needed } = job
       const { policy } = await rulesOf(job)
       return {
@@ -94,7 +97,7 @@ export function createHandIn(app: App, client: Pick<Client, 'taskFacts'>): HandI
         task,
         queue,
         headers,
-        input: withOutputs(app, decoded, needed),
+        input: withOutputs(app, decoded, needed, fromJsonWithDigits),
         attempt: counters.attempts + 1,
         timeoutMs: policy.timeoutMs,
       }
@@ -191,8 +194,7 @@ async function resultOf(app: App, job: ClaimedJob, said: Said): Promise<RunResul
 async function completed(app: App, job: ClaimedJob, output: unknown): Promise<RunResult> {
   const schema = (await app.tasks()).find(job.task)?.definition.output ?? null
   try {
-    const value =
-      schema === null ? output : await validate(schema, output, 'invalid-output', 'output')
+    const value = schema === null ? longOf(output) : await checked(schema, output)
     const codec = job.codec === null ? null : (app.findCodec(job.codec) ?? null)
     return {
       outcome: { kind: 'completed' },
@@ -203,6 +205,14 @@ async function completed(app: App, job: ClaimedJob, output: unknown): Promise<Ru
     if (!isErrandError(error, 'invalid-output')) throw error
     return failed({ kind: 'unrecoverable', reason: 'invalid-output', error })
   }
+}
+
+/** What a schema makes of an output: where that is the same, with the digits that its worker sent. */
+async function checked(schema: StandardSchemaV1, output: unknown): Promise<unknown> {
+  const plain = plainOf(output)
+  const made = await validate(schema, plain, 'invalid-output', 'output')
+  const long = longOf(output)
+  return long !== plain && canonicalJson(made) === canonicalJson(plain) ? long : made
 }
 
 /** An error as its worker described it, in the form in which errors are thrown here. */

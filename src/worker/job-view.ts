@@ -2,7 +2,7 @@
 import type { App } from '../app/app.ts'
 import type { Client } from '../client/client.ts'
 import { hashOfInput, type CallEnd } from '../app/call-journal.ts'
-import { readTick } from '../app/new-job.ts'
+import { priorityOf, readTick } from '../app/new-job.ts'
 import { encodePayload } from '../app/payload.ts'
 import { outputOf } from '../client/job-result.ts'
 import { ErrandError } from '../core/errors.ts'
@@ -62,7 +62,6 @@ export class JobView implements RunningJob {
   readonly id: string
   readonly task: string
   readonly queue: string
-  readonly priority: number
   readonly attempt: number
   readonly token: number
   readonly parent: string | null
@@ -84,13 +83,16 @@ export class JobView implements RunningJob {
     this.id = job.id
     this.task = job.task
     this.queue = job.queue
-    this.priority = job.priority
     this.attempt = job.counters.attempts + 1
     this.token = job.token
     this.parent = job.parent
     this.group = job.group
     this.tags = job.tags
     this.headers = job.headers
+  }
+
+  get priority(): number {
+    return priorityOf(this.#source.job)
   }
 
   get schedule(): string | null {

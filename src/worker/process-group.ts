@@ -41,12 +41,24 @@ function hasCoreutils(): boolean {
 
 const leaders = new Set<ChildProcess>()
 
+/** More children at a time than any machine runs; of those beyond, only the exit of this process knows. */
+const mostShared = 4_096
+/**
+ * Their pids, 0 for none, in memory that a thread may read while this one is blocked: then nothing is reaped, so that none of them
+ * can be another process by now.
+ */
+export const leaderPids: Int32Array = new Int32Array(new SharedArrayBuffer(4 * mostShared))
+
 /** Kills the group when this process exits before the child. */
 export function killAtExit(child: ChildProcess): void {
   if (leaders.size === 0) process.on('exit', killAll)
   leaders.add(child)
+  const at = child.pid === undefined ? -1 : leaderPids.indexOf(0)
+  if (at >= 0) Atomics.store(leaderPids, at, child.pid ?? 0)
   const gone = (): void => {
-    if (leaders.delete(child) && leaders.size === 0) process.off('exit', killAll)
+    if (!leaders.delete(child)) return
+    if (at >= 0) Atomics.store(leaderPids, at, 0)
+    if (leaders.size === 0) process.off('exit', killAll)
   }
   child.once('exit', gone)
   child.once('error', () => {

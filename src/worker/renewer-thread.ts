@@ -4,6 +4,7 @@ import type { Store } from '../store/store.ts'
 import { openInThread, type Ready, type ThreadStart } from '../loops/in-thread.ts'
 import type { SharedLeases } from './lease-table.ts'
 import { RenewLoop, type RenewReport } from './renew-loop.ts'
+import { sentError, type SentError } from '../loops/sent-error.ts'
 import { machineTicks } from '../loops/time.ts'
 
 /** What the worker hands to the thread at its start, beside what every thread is given. */
@@ -19,6 +20,11 @@ export type ToThread =
   | { readonly kind: 'wake' }
   | { readonly kind: 'check' }
   | { readonly kind: 'stop' }
+
+/** What the thread sends, beside that it is ready. */
+export type FromThread =
+  | Exclude<RenewReport, { readonly kind: 'failed' }>
+  | { readonly kind: 'failed'; readonly error: SentError }
 
 const port = parentPort
 if (port === null) throw new Error('renewer-thread.ts runs as a thread only')
@@ -54,6 +60,6 @@ port.on('message', (message: ToThread) => {
 // leases that others looked after.
 port.postMessage({ kind: 'ready' } satisfies Ready)
 
-function sendable(report: RenewReport): RenewReport {
-  return report.kind === 'failed' ? { kind: 'failed', error: String(report.error) } : report
+function sendable(report: RenewReport): FromThread {
+  return report.kind === 'failed' ? { kind: 'failed', error: sentError(report.error) } : report
 }

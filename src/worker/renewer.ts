@@ -11,7 +11,8 @@ import type { Connector, Store } from '../store/store.ts'
 import type { LeaseRef } from '../store/worker-calls.ts'
 import { LeaseTable } from './lease-table.ts'
 import { RenewLoop, type RenewReport } from './renew-loop.ts'
-import type { RenewerData, ToThread } from './renewer-thread.ts'
+import type { FromThread, RenewerData, ToThread } from './renewer-thread.ts'
+import { receivedError } from '../loops/sent-error.ts'
 import { Health } from '../loops/supervised.ts'
 import { sayNoThread, startThread, stopThread, whyNoThread } from '../loops/thread.ts'
 import { ticksOf } from '../loops/time.ts'
@@ -147,7 +148,11 @@ export class Renewer {
   #renewInThread(thread: Thread, connector: Connector): void {
     thread.unref()
     let failure: unknown = new Error('the thread that renews leases ended')
-    thread.on('message', (report: RenewReport) => this.#take(report))
+    thread.on('message', (report: FromThread) =>
+      this.#take(
+        report.kind === 'failed' ? { kind: 'failed', error: receivedError(report.error) } : report,
+      ),
+    )
     thread.on('error', (error) => (failure = error))
     thread.once('exit', () => {
       this.#thread = null

@@ -14,6 +14,7 @@ import { instructionOf } from '../core/instructions.ts'
 import { isRunnable } from '../core/task.ts'
 import { wrapped } from '../core/wrap.ts'
 import type { Ticks } from '../loops/time.ts'
+import type { RunSpan } from '../observe/tracing.ts'
 import type { ClaimedJob } from '../store/job.ts'
 import { isCannotStart, type BrokenTasks } from './broken-tasks.ts'
 import { handlerOf } from './handlers.ts'
@@ -65,6 +66,8 @@ class HereRun implements Running, ViewSource, AttemptScope {
   readonly here: Here
   readonly port: RunPort
   readonly #run: Run
+  /** Null where nobody traces. */
+  readonly #span: RunSpan | null
   #cause: AbortCause | null
   #controller: AbortController | null = null
   #hasEnded = false
@@ -80,8 +83,9 @@ class HereRun implements Running, ViewSource, AttemptScope {
     this.#run = run
     this.#cause = run.aborted
     this.#endsAt = run.endsAt
-    const { tracing } = here.app.events
-    this.ended = tracing === null ? this.#toItsEnd() : tracing.run(run.job, () => this.#toItsEnd())
+    const span = here.app.events.tracing?.begin(run.job) ?? null
+    this.#span = span
+    this.ended = span === null ? this.#toItsEnd() : span.within(() => this.#toItsEnd())
   }
 
   get job(): ClaimedJob {
@@ -134,23 +138,30 @@ class HereRun implements Running, ViewSource, AttemptScope {
 
   async #toItsEnd(): Promise<RunResult> {
     const { definition } = this.#run
+    let result: RunResult
     try {
       const parsed = this.#readInput()
       const input = parsed instanceof Promise ? await parsed : parsed
       const view = new JobView(this)
-      const result = attemptScope.run(this, callHandler, this.here, this.#run, input, view)
-      const value: unknown = isPromise(result) ? await result : result
-      if (this.#completed !== null) return { outcome: completed, ...this.#completed }
-      if (this.#isTimedOut() || this.#callChanged !== null) return failed(this.#outcomeOf(null))
-      const encoding = this.#encodeOutput(value)
-      const encoded = encoding instanceof Promise ? await encoding : encoding
-      this.here.broken?.mended(definition.name)
-      return { outcome: completed, output: encoded.output, value: encoded.value }
+      const returned = attemptScope.run(this, callHandler, this.here, this.#run, input, view)
+      const value: unknown = isPromise(returned) ? await returned : returned
+      if (this.#completed !== null) {
+        result = { outcome: completed, ...this.#completed }
+      } else if (this.#isTimedOut() || this.#callChanged !== null) {
+        result = failed(this.#outcomeOf(null))
+      } else {
+        const encoding = this.#encodeOutput(value)
+        const encoded = encoding instanceof Promise ? await encoding : encoding
+        this.here.broken?.mended(definition.name)
+        result = { outcome: completed, output: encoded.output, value: encoded.value }
+      }
     } catch (error) {
-      return failed(this.#outcomeOf(error))
+      result = failed(this.#outcomeOf(error))
     } finally {
       this.#hasEnded = true
     }
+    this.#span?.end(result.outcome)
+    return result
   }
 
   #readInput(): unknown {

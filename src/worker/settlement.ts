@@ -9,7 +9,7 @@ import type { Codec } from '../core/codec.ts'
 import { decide, type Decision, type Outcome } from '../core/decide.ts'
 import type { FailureReport } from '../core/enqueue-options.ts'
 import { followUpId } from '../core/id.ts'
-import { fromJson } from '../core/json.ts'
+import { fromJsonWithDigits } from '../core/json.ts'
 import { keptAttempts, type AttemptOutcome, type KeptError } from '../core/job.ts'
 import { keepError } from '../core/kept-error.ts'
 import type { Published } from '../core/published.ts'
@@ -354,7 +354,7 @@ function readInput(app: App, job: ClaimedJob): unknown {
   try {
     const codec = job.codec === null ? null : app.findCodec(job.codec)
     if (codec === undefined) return null
-    return fromJson(codec === null ? job.input : codec.decode(job.input), 'input')
+    return fromJsonWithDigits(codec === null ? job.input : codec.decode(job.input), 'input')
   } catch {
     return null
   }

@@ -53,7 +53,8 @@ suite('init', () => {
       ['bare', {}, 'ts'],
       ['module', { 'package.json': '{"type":"module"}' }, 'ts'],
       ['commonjs', { 'package.json': '{"type":"commonjs"}' }, 'mts'],
-      ['plain', { 'package.json': '{}' }, 'mts'],
+      ['installed', { 'package.json': '{"dependencies":{}}', 'package-lock.json': '{}' }, 'ts'],
+      ['plain', { 'package.json': '{"dependencies":{}}', 'index.js': '' }, 'mts'],
     ] as const) {
       const cwd = await makeFolder(name, files)
       const { code, stdout, stderr } = await command(['init'], cwd)

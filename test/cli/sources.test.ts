@@ -1,6 +1,7 @@
 /** The sources of a configuration, run by the commands. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { eventually } from '../sources/eventually.ts'
 import { configText, errand, makeProject, start } from './command-line.ts'
 
 /** A source with one message, in the same file. */
@@ -38,6 +39,11 @@ test('errand sources makes jobs, runs none, and stops with 0', async (context) =
   const sources = start(['sources'], { cwd })
   context.after(() => sources.kill('SIGKILL'))
   await sources.shown('source shelf connected')
+  // Nobody else runs: it tells of itself.
+  await eventually(async () => {
+    const workers = await errand(['workers'], { cwd })
+    assert.match(workers.stdout, / SOURCES .*\n.* running .* 0 .* shelf/)
+  })
   const { stdout } = await errand(['jobs', 'list', '--json'], { cwd })
   const [job] = (JSON.parse(stdout) as { jobs: { task: string; state: string }[] }).jobs
   assert.deepEqual([job?.task, job?.state], ['add', 'ready'])

@@ -1,35 +1,14 @@
 /** The dashboard for all people: screen readers, keyboards, phones, hostile texts, a manager that goes away. */
 import assert from 'node:assert/strict'
-import { readFile } from 'node:fs/promises'
-import { createRequire } from 'node:module'
 import { after, suite, test } from 'node:test'
-import type { Page } from 'playwright-core'
 import { createErrand, task } from 'errand'
 import { listen, manager } from 'errand/manager'
 import { memory } from 'errand/memory'
+import { barriers } from './axe.ts'
 import { nasty, openBrowser, scene, watch } from './browser.ts'
 
 const browser = await openBrowser()
 after(() => browser?.close())
-
-const axe = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
-
-interface AxeResult {
-  readonly violations: readonly {
-    readonly id: string
-    readonly impact: string
-    readonly nodes: readonly { readonly html: string }[]
-  }[]
-}
-
-/** What stands in the way of people, but for small matters. */
-async function barriers(page: Page): Promise<readonly string[]> {
-  // The script comes by the debugger, which no content security policy forbids.
-  const { violations } = (await page.evaluate(`${axe}; axe.run()`)) as AxeResult
-  return violations
-    .filter(({ impact }) => impact === 'serious' || impact === 'critical')
-    .map(({ id, nodes }) => `${id}: ${nodes[0]?.html ?? ''}`)
-}
 
 suite('people', { skip: browser === null }, () => {
   if (browser === null) return

@@ -66,7 +66,7 @@ export async function startFleet(
     supervisor.kill('SIGKILL')
     await supervisor.ended
   })
-  const names = ['nap', 'wait', 'spin', 'hold']
+  const names = ['nap', 'wait', 'spin', 'hold', 'loops', 'sleeps']
   const errand = createErrand({
     store: sqlite(join(cwd, 'errand.db')),
     tasks: names.map((name) => task({ name })),

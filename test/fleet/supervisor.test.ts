@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { suite, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { errand, makeProject, root, start, startNode } from '../cli/command-line.ts'
+import { tellMissing } from '../services.ts'
 import {
   commandOf,
   configText,
@@ -16,6 +17,12 @@ import {
   until,
   type LogLine,
 } from './harness.ts'
+
+/** How `unshare` runs a program as process 1. */
+const ownNamespace = ['--fork', '--pid', '--mount-proc', '--kill-child']
+const hasNamespaces = spawnSync('unshare', [...ownNamespace, 'true']).status === 0
+if (!hasNamespaces)
+  tellMissing('NO PROCESS 1 IS TESTED: install util-linux, and run the tests as root')
 
 suite('a supervisor', { concurrency: 3, timeout: 120_000 }, () => {
   test('names its processes in titles, logs and records, and stops all of them', async (t) => {
@@ -204,27 +211,27 @@ suite('a supervisor', { concurrency: 3, timeout: 120_000 }, () => {
   })
 
   test('a second signal ends it at once, with all that it has started', async (t) => {
-    const { supervisor, pids, errand: app } = await startFleet(t, 2, ['--processes', '2'])
+    const { supervisor, pids, log, errand: app } = await startFleet(t, 2, ['--processes', '2'])
     const nap = await app.enqueue('nap', 600_000)
     await runner(app, nap.id)
     const all = pids()
     supervisor.kill('SIGINT')
+    // It has heard of the first one; those of the same second count once.
+    await until(() => log().filter(({ msg }) => / stops, /.test(msg)).length === 2)
     await sleep(1_200)
     supervisor.kill('SIGINT')
     assert.equal((await supervisor.ended).code, 130)
     await until(() => !all.some(isAlive))
   })
 
-  test('as process 1 of a container it says what it cannot do, and stops on SIGTERM', async (t) => {
-    const own = ['--fork', '--pid', '--mount-proc', '--kill-child']
-    if (spawnSync('unshare', [...own, 'true']).status !== 0)
-      return t.skip('no process namespaces here')
+  const asProcess1 = 'as process 1 of a container it says what it cannot do, and stops on SIGTERM'
+  test(asProcess1, { skip: !hasNamespaces }, async (t) => {
     const cwd = await makeProject(t, { 'errand.config.ts': configText })
     const main = join(root, 'src/cli/main.ts')
     const program = `
       const { spawn } = require('node:child_process')
       const command = [process.execPath, '--conditions=errand-source', ${JSON.stringify(main)}]
-      const args = [...${JSON.stringify(own)}, ...command, 'worker', '--processes', '2']
+      const args = [...${JSON.stringify(ownNamespace)}, ...command, 'worker', '--processes', '2']
       spawn('unshare', args, { stdio: 'inherit' }).on('exit', (code) => process.exit(code))`
     const container = startNode(['--eval', program], { cwd })
     const childrenOf = (of: number): number[] =>

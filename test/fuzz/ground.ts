@@ -3,7 +3,7 @@
  * with different scopes.
  */
 import { createErrand, schedule, singleton, task, workflow, type Errand } from 'errand'
-import { manager, tokens } from 'errand/manager'
+import { manager, tokens, type NewToken } from 'errand/manager'
 import * as z from 'zod'
 import type { Caller, Scope } from '../../src/manager/caller.ts'
 import type { Store } from '../../src/store/store.ts'
@@ -53,12 +53,10 @@ const tasks = [
   plain,
 ]
 
-const nightly = schedule({
-  name: 'nightly',
-  task: 'plain',
-  input: { note: secretOf('bulk') },
-  cron: '0 3 1 1 *',
-})
+/** Several, for requests remove them. */
+const schedules = ['nightly', 'weekly', 'yearly'].map((name) =>
+  schedule({ name, task: 'plain', input: { note: secretOf('bulk') }, cron: '0 3 1 1 *' }),
+)
 
 /** One step after the other, so that a run has not ended, and may be cancelled and retried. */
 const flow = workflow({
@@ -79,8 +77,10 @@ export interface Lease {
 interface Planted {
   /** The queue of each job. */
   readonly queueOf: Map<string, string>
+  /** Jobs that have ended well, and badly. */
+  readonly ended: { readonly well: string[]; readonly badly: string[] }
   readonly runs: string[]
-  readonly tokens: string[]
+  readonly tokens: NewToken[]
   readonly leases: Lease[]
 }
 
@@ -100,6 +100,8 @@ export interface Ground extends AsyncDisposable {
   readonly lease: (n: number) => Lease | null
   /** The queue of a planted job. */
   readonly queueOf: ReadonlyMap<string, string>
+  /** Tokens that no answer may show. */
+  readonly tokens: readonly NewToken[]
 }
 
 const caller = (scopes: readonly Scope[], of: readonly Queue[] | null, token: string): Caller => ({
@@ -128,7 +130,13 @@ export async function openGround(store: Store): Promise<Ground> {
   const alone = singleton({ name: 'alone', async run() {} })
   const errand = createErrand({ store, workflows: [flow], singletons: [alone] })
   const queueOf = new Map<string, string>()
-  const planted: Planted = { queueOf, runs: [], tokens: [], leases: [] }
+  const planted: Planted = {
+    queueOf,
+    ended: { well: [], badly: [] },
+    runs: [],
+    tokens: [],
+    leases: [],
+  }
   const { fetch: handle } = manager(errand, {
     maxBody,
     access: (request) => {
@@ -146,6 +154,7 @@ export async function openGround(store: Store): Promise<Ground> {
     callers,
     store,
     queueOf,
+    tokens: planted.tokens,
     send: async ({ who, request }) => {
       request.headers.set('x-caller', who)
       return handle(request)
@@ -153,9 +162,11 @@ export async function openGround(store: Store): Promise<Ground> {
     plant: () => plant(workers, planted),
     known(parameter, template) {
       if (parameter === 'id' && template.startsWith('/v1/workflows')) return planted.runs.slice(-4)
-      if (parameter === 'id' && template.startsWith('/v1/tokens')) return planted.tokens.slice(-4)
+      if (parameter === 'id' && template.startsWith('/v1/tokens'))
+        return planted.tokens.slice(-4).map(({ id }) => id)
+      if (parameter === 'token') return planted.tokens.slice(-4).map(({ token }) => token)
       return parameter === 'id' || parameter === 'job' || parameter === 'parent'
-        ? [...queueOf.keys()].slice(-40)
+        ? [...queueOf.keys()].slice(-40).concat(endedFor(template, planted))
         : (namesOf[parameter] ?? ['planted', 'nightly', ...queues])
     },
     lease: (n) => planted.leases.at(-1 - (n % mostLeases)) ?? null,
@@ -165,13 +176,19 @@ export async function openGround(store: Store): Promise<Ground> {
   }
 }
 
+/** Jobs that are as a route needs them, as many as there are others. */
+function endedFor(template: string, { ended }: Planted): readonly string[] {
+  const needed = /\/(?:take|result)$/.test(template) ? ended.well : ended.badly
+  return /\/(?:take|result|retry)$/.test(template) ? Array(10).fill(needed.slice(-4)).flat() : []
+}
+
 /** So many jobs run at a time. */
 const mostLeases = 12
 
 const namesOf: Readonly<Record<string, readonly string[]>> = {
   queue: [...queues, 'default'],
   task: tasks.map(({ name }) => name),
-  schedule: ['nightly'],
+  schedule: schedules.map(({ name }) => name),
   singleton: ['alone'],
   workflow: ['flow'],
   state: ['ready', 'completed', 'failed'],
@@ -183,26 +200,28 @@ const namesOf: Readonly<Record<string, readonly string[]>> = {
 
 /** A job of each kind in each queue: waiting, due later, with a unique key, ended well, ended badly; and what else there is. */
 async function plant(errand: Errand, planted: Planted): Promise<void> {
-  const { queueOf } = planted
+  const { queueOf, ended } = planted
   const [send] = tasks
-  await errand.schedules.put(nightly)
+  for (const one of schedules) await errand.schedules.put(one)
   for (const queue of ['mails', 'bulk'] as const) {
     const secret = secretOf(queue)
     const to = { name: 'a', address: 'a@b' }
     const labels = { queue, tags: ['planted'], headers: { planted: 'yes' } } as const
-    const add = async (note: string, options: object): Promise<void> => {
+    const add = async (note: string, options: object): Promise<string> => {
       const job = await errand.enqueue(
         send as never,
         { to, size: 1, note } as never,
         { ...labels, ...options } as never,
       )
-      queueOf.set((job as { readonly id: string }).id, queue)
+      const { id } = job as { readonly id: string }
+      queueOf.set(id, queue)
+      return id
     }
     await add(secret, {})
     await add(secret, { delay: '1h' })
     await add(secret, { unique: { key: `planted ${queue}` } })
-    await add(secret, { inline: true })
-    await add(`fail ${secret}`, { inline: true })
+    ended.well.push(await add(secret, { inline: true }))
+    ended.badly.push(await add(`fail ${secret}`, { inline: true }))
   }
   const job = await errand.enqueue('images/resize it', { name: secretOf('images') })
   queueOf.set(job.id, 'images')
@@ -210,11 +229,11 @@ async function plant(errand: Errand, planted: Planted): Promise<void> {
 }
 
 /** Runs of a workflow, one of them cancelled; a token; jobs under leases. */
-async function plantRest(errand: Errand, { runs, tokens: ids, leases }: Planted): Promise<void> {
+async function plantRest(errand: Errand, { runs, tokens: made, leases }: Planted): Promise<void> {
   const [cancelled, open] = [await errand.start(flow), await errand.start(flow)]
   await cancelled.cancel()
   runs.push(cancelled.id, open.id)
-  ids.push((await tokens(errand).create({ scopes: ['read'] })).id)
+  made.push(await tokens(errand).create({ scopes: ['read'] }))
   await errand.enqueueMany(
     Array.from({ length: mostLeases }, () => ['plain', {}, { queue: 'leased' }] as const),
   )

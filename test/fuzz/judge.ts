@@ -107,6 +107,8 @@ export class Judge {
         `${draft.who} got ${secretOf(queue)}: ${draft.method} ${draft.path} ${text.slice(0, 500)}`,
       )
     }
+    for (const { token } of ground.tokens)
+      assert.ok(!text.includes(token), `${draft.method} ${draft.path} showed a token: ${text}`)
     for (const [id, queue] of ground.queueOf) {
       if (mayTouch(queue) || !text.includes(id)) continue
       const asked = JSON.stringify([

@@ -24,8 +24,10 @@ try {
     const statuses = [...report.statuses].toSorted(([a], [b]) => a - b)
     console.log(`  ${statuses.map(([status, count]) => `${status}: ${count}`).join(', ')}`)
     if (requests >= 10_000 && report.never.length > 0) process.exitCode = 1
+    const { answered, never } = report
+    const [rarest] = [...answered].toSorted(([, a], [, b]) => a - b)
     console.log(
-      `  ${report.answered} of ${report.operations.length} operations answered well; never: ${report.never.join(', ') || 'none'}`,
+      `  ${answered.size - never.length} of ${answered.size} operations answered well, the rarest ${rarest?.[1]} times (${rarest?.[0]}); never: ${never.join(', ') || 'none'}`,
     )
   }
 } finally {

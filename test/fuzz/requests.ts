@@ -27,7 +27,13 @@ export interface Known {
 
 interface Operation {
   readonly parameters?: readonly Parameter[]
-  readonly requestBody?: { readonly content: Readonly<Record<string, { readonly schema: Schema }>> }
+  readonly requestBody?: { readonly content: Readonly<Record<string, Media>> }
+  readonly 'x-errand-task'?: string
+}
+
+interface Media {
+  readonly schema: Schema
+  readonly examples?: Readonly<Record<string, { readonly value: unknown }>>
 }
 
 interface Parameter {
@@ -41,52 +47,68 @@ export interface OpenApi {
   readonly paths: Readonly<Record<string, Readonly<Record<string, Operation>>>>
 }
 
+/**
+ * How a request is made. `right`: everything in it is as the document says, names what is there, and comes from the caller who may
+ * do everything; only what no document tells can be wrong. `wild`: anything in it may be wrong.
+ */
+type Mood = 'right' | 'wild'
+
 /** Any request to the API that a document describes. */
 export function requestsOf(document: OpenApi, known: Known): fc.Arbitrary<Draft> {
-  const operations = Object.entries(document.paths).flatMap(([template, methods]) =>
-    Object.entries(methods).map(([method, operation]) =>
-      requestOf({ template, method: method.toUpperCase(), operation, document }, known),
-    ),
+  const places = Object.entries(document.paths).flatMap(([template, methods]) =>
+    Object.entries(methods).map(([method, operation]) => ({
+      template,
+      like: template,
+      method: method.toUpperCase(),
+      operation,
+      document,
+    })),
   )
+  const tasks = places.filter(({ operation }) => operation['x-errand-task'] !== undefined)
+  const operationsIn = (mood: Mood): fc.Arbitrary<Draft> =>
+    fc.oneof(
+      ...places.map((place) => {
+        // What fits a task that is named by a parameter stands at the task's own path.
+        const isOfAny = mood === 'right' && place.template.includes('{task}')
+        const ways = isOfAny ? tasks.map((one) => ({ ...one, template: place.template })) : [place]
+        return fc.oneof(...ways.map((way) => requestOf({ ...way, mood }, known)))
+      }),
+    )
   return fc.oneof(
-    { weight: operations.length * 4, arbitrary: fc.oneof(...operations) },
-    { weight: operations.length, arbitrary: strangers(document, known) },
+    { weight: 2, arbitrary: operationsIn('right') },
+    { weight: 2, arbitrary: operationsIn('wild') },
+    { weight: 1, arbitrary: strangers(document, known) },
   )
 }
 
 interface Place {
   readonly template: string
+  /** What its path is made of, which the template fits. */
+  readonly like: string
   readonly method: string
   readonly operation: Operation
   readonly document: OpenApi
+  readonly mood: Mood
 }
 
 function requestOf(place: Place, known: Known): fc.Arbitrary<Draft> {
-  const { template, method, operation, document } = place
+  const { template, like, method, operation, mood } = place
+  const isRight = mood === 'right'
   const parameters = operation.parameters ?? []
   const sendable = parameters.filter((one) => one.in !== 'path')
   const given = sendable.map((one) =>
-    parameter(one, { known, template, absent: 2 + 2 * sendable.length }),
+    parameter(one, { known, template, absent: 2 + 2 * sendable.length, mood }),
   )
   const media = operation.requestBody?.content['application/json']
   return fc
     .record({
-      path: pathOf(template, known),
+      path: pathOf(like, known, mood),
       given: fc.tuple(...given),
-      strange: fc.oneof(
-        { weight: 12, arbitrary: fc.constant(null) },
-        {
-          weight: 1,
-          arbitrary: fc.tuple(
-            fc.constantFrom(...nasty, 'limit', 'wait'),
-            fc.constantFrom(...nasty),
-          ),
-        },
-      ),
-      body: media === undefined ? fc.constant(null) : bodyOf(media.schema, document),
-      type: contentType,
-      who: callerOf(known),
-      aim: fc.option(fc.nat()),
+      strange: isRight ? fc.constant(null) : strangeParameter,
+      body: media === undefined ? fc.constant(null) : bodyOf(media, place),
+      type: isRight ? fc.constant('application/json') : contentType,
+      who: isRight ? fc.constant(known.callers[0] ?? '') : callerOf(known),
+      aim: isRight ? fc.nat() : fc.option(fc.nat()),
     })
     .map(({ path, given: values, strange, body, type, who, aim }) => {
       const sent = values.flat()
@@ -112,6 +134,14 @@ function requestOf(place: Place, known: Known): fc.Arbitrary<Draft> {
     })
 }
 
+const strangeParameter = fc.oneof(
+  { weight: 12, arbitrary: fc.constant(null) },
+  {
+    weight: 1,
+    arbitrary: fc.tuple(fc.constantFrom(...nasty, 'limit', 'wait'), fc.constantFrom(...nasty)),
+  },
+)
+
 /** The first, who may do everything, gets as far as all others together. */
 function callerOf({ callers }: Known): fc.Arbitrary<string> {
   const [first = '', ...others] = callers
@@ -125,7 +155,7 @@ function strangers(document: OpenApi, known: Known): fc.Arbitrary<Draft> {
     method: fc.constantFrom('GET', 'POST', 'PUT', 'DELETE', 'PATCH', 'OPTIONS', 'HEAD'),
     template: fc.constant(null),
     path: fc.oneof(
-      fc.constantFrom(...paths).chain((template) => pathOf(template, known)),
+      fc.constantFrom(...paths).chain((template) => pathOf(template, known, 'wild')),
       fc.constantFrom(
         '/',
         '//',
@@ -137,7 +167,7 @@ function strangers(document: OpenApi, known: Known): fc.Arbitrary<Draft> {
         '/v1/%2e%2e/jobs',
         '/v1/jobs/a/b/c',
       ),
-      fc.array(segment(known), { maxLength: 6 }).map((parts) => `/${parts.join('/')}`),
+      fc.array(wildSegment(known), { maxLength: 6 }).map((parts) => `/${parts.join('/')}`),
     ),
     query: fc.constant([]),
     headers: fc.constant({}),
@@ -148,13 +178,16 @@ function strangers(document: OpenApi, known: Known): fc.Arbitrary<Draft> {
 
 const rawSegments = ['%', '%2F', '%00', '%zz', '%ED%A0%80', '%2e%2e', '..', ';', '*', ':id', '{id}']
 
-function segment(known: Known, name = '', template = ''): fc.Arbitrary<string> {
-  const named = fc.nat().map((n) => {
+function segment(known: Known, name: string, template: string): fc.Arbitrary<string> {
+  return fc.nat().map((n) => {
     const values = known.values(name, template)
     return encodeURIComponent(values[n % values.length] ?? '')
   })
+}
+
+function wildSegment(known: Known, name = '', template = ''): fc.Arbitrary<string> {
   return fc.oneof(
-    { weight: 5, arbitrary: named },
+    { weight: 5, arbitrary: segment(known, name, template) },
     { weight: 1, arbitrary: fc.constantFrom(...rawSegments) },
     {
       weight: 1,
@@ -164,11 +197,12 @@ function segment(known: Known, name = '', template = ''): fc.Arbitrary<string> {
   )
 }
 
-function pathOf(template: string, known: Known): fc.Arbitrary<string> {
+function pathOf(template: string, known: Known, mood: Mood): fc.Arbitrary<string> {
   const parts = template.split(/(\{\w+\})/)
-  const made = parts.map((part) =>
-    part.startsWith('{') ? segment(known, part.slice(1, -1), template) : fc.constant(part),
-  )
+  const made = parts.map((part) => {
+    if (!part.startsWith('{')) return fc.constant(part)
+    return (mood === 'right' ? segment : wildSegment)(known, part.slice(1, -1), template)
+  })
   return fc.tuple(...made).map((texts) => texts.join(''))
 }
 
@@ -187,7 +221,13 @@ function parameter(
     known,
     template,
     absent,
-  }: { readonly known: Known; readonly template: string; readonly absent: number },
+    mood,
+  }: {
+    readonly known: Known
+    readonly template: string
+    readonly absent: number
+    readonly mood: Mood
+  },
 ): fc.Arbitrary<readonly Sent[]> {
   const { name, schema } = one
   const sent = (value: string): Sent => ({ name, in: one.in, value })
@@ -199,6 +239,13 @@ function parameter(
   const right = fitting(isMany ? schema['items'] : schema, {}).map((value) =>
     typeof value === 'string' ? value : JSON.stringify(value),
   )
+  const once = (value: fc.Arbitrary<string>) => value.map((text) => [sent(text)])
+  const nothing = { weight: absent, arbitrary: fc.constant([]) }
+  if (mood === 'right') {
+    const isNamed = isText(isMany ? schema['items'] : schema)
+    const value = name === 'wait' ? fc.constantFrom('1ms', '2ms') : isNamed ? there : right
+    return fc.oneof(nothing, { weight: 4, arbitrary: once(value) })
+  }
   const value =
     name === 'wait'
       ? waits
@@ -209,10 +256,15 @@ function parameter(
         )
   const values = fc.array(value, { maxLength: isMany ? 4 : 2, minLength: 1 })
   return fc.oneof(
-    { weight: absent, arbitrary: fc.constant([]) },
-    { weight: 4, arbitrary: value.map((text) => [sent(text)]) },
+    nothing,
+    { weight: 4, arbitrary: once(value) },
     { weight: 1, arbitrary: values.map((texts) => texts.map(sent)) },
   )
+}
+
+/** Whether a schema says no more than that something is a text. */
+function isText(schema: unknown): boolean {
+  return JSON.stringify(schema) === '{"type":"string"}'
 }
 
 const contentType = fc.oneof(
@@ -234,10 +286,14 @@ const contentType = fc.oneof(
 /** Over the bound that the fuzz gives its manager. */
 export const maxBody = 64 * 1_024
 
-function bodyOf(schema: Schema, document: OpenApi): fc.Arbitrary<string | Uint8Array | null> {
+function bodyOf(media: Media, { document, mood }: Place): fc.Arbitrary<string | Uint8Array | null> {
+  const examples = Object.values(media.examples ?? {}).map(({ value }) => value)
+  const schema = { ...media.schema, ...(examples.length === 0 ? {} : { examples }) }
+  const right = fitting(schema, document).map((value) => JSON.stringify(value))
+  if (mood === 'right') return right
   const deep = (n: number): string => `${'['.repeat(n)}${']'.repeat(n)}`
   return fc.oneof(
-    { weight: 16, arbitrary: fitting(schema, document).map((value) => JSON.stringify(value)) },
+    { weight: 16, arbitrary: right },
     { weight: 6, arbitrary: breaking(schema, document).map((value) => JSON.stringify(value)) },
     { weight: 2, arbitrary: anything.map((value) => JSON.stringify(value)) },
     {

@@ -9,9 +9,9 @@ export interface FuzzReport {
   readonly requests: number
   /** How often each status came. */
   readonly statuses: ReadonlyMap<number, number>
-  /** Operations that answered well at least once, of those of the document. */
-  readonly answered: number
-  readonly operations: readonly string[]
+  /** How often each operation of the document was answered well. */
+  readonly answered: ReadonlyMap<string, number>
+  /** Those of them that never were. */
   readonly never: readonly string[]
 }
 
@@ -27,7 +27,10 @@ export async function fuzz(
   const document = await readDocument(ground)
   const judge = new Judge(document)
   const statuses = new Map<number, number>()
-  const answered = new Set<string>()
+  const operations = Object.entries(document.paths).flatMap(([path, methods]) =>
+    Object.keys(methods).map((method) => `${method.toUpperCase()} ${path}`),
+  )
+  const answered = new Map(operations.map((one) => [one, 0]))
   let sent = 0
   const drafts = requestsOf(document, {
     callers: [...ground.callers.keys()],
@@ -40,9 +43,9 @@ export async function fuzz(
       await ground.plant()
     }
     const answer = await sendOne(ground, draft)
-    statuses.set(answer.status, (statuses.get(answer.status) ?? 0) + 1)
+    count(statuses, answer.status)
     if (answer.status < 400 && draft.template !== null)
-      answered.add(`${draft.method} ${draft.template}`)
+      count(answered, `${draft.method} ${draft.template}`)
     judge.answer(draft, answer, ground)
   })
   await fc.assert(property, {
@@ -53,16 +56,12 @@ export async function fuzz(
     markInterruptAsFailure: true,
   })
   await judge.stored(ground)
-  const operations = Object.entries(document.paths).flatMap(([path, methods]) =>
-    Object.keys(methods).map((method) => `${method.toUpperCase()} ${path}`),
-  )
-  return {
-    requests: sent,
-    statuses,
-    answered: answered.size,
-    operations,
-    never: operations.filter((one) => !answered.has(one)),
-  }
+  const never = operations.filter((one) => answered.get(one) === 0)
+  return { requests: sent, statuses, answered, never }
+}
+
+function count<Key>(counts: Map<Key, number>, key: Key): void {
+  counts.set(key, (counts.get(key) ?? 0) + 1)
 }
 
 async function readDocument(ground: Ground): Promise<OpenApi> {

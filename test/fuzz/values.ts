@@ -54,10 +54,18 @@ export const anything: fc.Arbitrary<unknown> = fc.letrec((tie) => ({
   ),
 })).value
 
-/** Values that fit a schema, as far as it is understood; references are looked up in `document`. */
+/**
+ * Values that fit a schema, as far as it is understood; references are looked up in `document`. Where a
+ * schema has examples, most values are some of them: they tell what types and patterns cannot.
+ */
 export function fitting(schema: unknown, document: unknown, level = 0): fc.Arbitrary<unknown> {
   if (typeof schema !== 'object' || schema === null || level > 6) return anything
-  const one = schema as Schema
+  const { examples, ...one } = schema as Schema
+  if (Array.isArray(examples) && examples.length > 0)
+    return fc.oneof(
+      { weight: 3, arbitrary: fc.constantFrom(...(examples as unknown[])) },
+      { weight: 1, arbitrary: fitting(one, document, level) },
+    )
   const inner = (part: unknown): fc.Arbitrary<unknown> => fitting(part, document, level + 1)
   if (typeof one['$ref'] === 'string') return inner(lookUp(document, one['$ref']))
   if ('const' in one) return fc.constant(one['const'])
@@ -66,7 +74,7 @@ export function fitting(schema: unknown, document: unknown, level = 0): fc.Arbit
   if (ways !== undefined) return fc.oneof(...ways.map(inner))
   const types = [one['type'] ?? (one['properties'] === undefined ? [] : 'object')].flat()
   if (types.length === 0) return anything
-  return fc.oneof(...types.map((type) => ofType(type as string, one, inner)))
+  return fc.oneof(...types.map((type) => ofType(type as string, one, inner, level)))
 }
 
 /** Any JSON, or a value that fits with one place made wrong. */
@@ -81,6 +89,7 @@ function ofType(
   type: string,
   schema: Schema,
   inner: (part: unknown) => fc.Arbitrary<unknown>,
+  level: number,
 ): fc.Arbitrary<unknown> {
   switch (type) {
     case 'null':
@@ -96,7 +105,7 @@ function ofType(
         maxLength: Math.min(Number(schema['maxItems'] ?? 4), 6),
       })
     case 'object':
-      return objects(schema, inner)
+      return objects(schema, inner, level)
     default:
       return texts(schema)
   }
@@ -131,16 +140,37 @@ function texts(schema: Schema): fc.Arbitrary<string> {
 function objects(
   schema: Schema,
   inner: (part: unknown) => fc.Arbitrary<unknown>,
+  level: number,
 ): fc.Arbitrary<unknown> {
   const properties = Object.entries((schema['properties'] ?? {}) as Schema)
   const required = (schema['required'] ?? []) as string[]
-  if (properties.length === 0)
-    return fc.dictionary(anyText, anything, { maxKeys: 3, noNullPrototype: true })
-  return fc.record(Object.fromEntries(properties.map(([name, part]) => [name, inner(part)])), {
-    requiredKeys: required.filter((name) => properties.some(([one]) => one === name)),
+  const { additionalProperties: others } = schema
+  if (properties.length === 0) {
+    const value = typeof others === 'object' ? inner(others) : anything
+    return fc.dictionary(anyText, value, { maxKeys: 3, noNullPrototype: true })
+  }
+  // What refers to itself would go on for ever.
+  const shown = properties
+    .filter(([name]) => level < 5 || required.includes(name))
+    .map(([name, part]) => [name, inner(part)] as const)
+  const needed = shown.filter(([name]) => required.includes(name))
+  const optional = shown.filter(([name]) => !required.includes(name))
+  const all = fc.record(Object.fromEntries(shown), {
+    requiredKeys: needed.map(([name]) => name),
     noNullPrototype: true,
   })
+  if (optional.length <= few) return all
+  // Of many at once one is wrong nearly always, by a rule that no schema tells.
+  const some = fc
+    .subarray(optional, { maxLength: few })
+    .chain((chosen) =>
+      fc.record(Object.fromEntries([...needed, ...chosen]), { noNullPrototype: true }),
+    )
+  return fc.oneof({ weight: 2, arbitrary: some }, { weight: 1, arbitrary: all })
 }
+
+/** So many optional properties are mostly right together. */
+const few = 3
 
 /** Takes away, replaces or adds one part. */
 function bend(value: unknown, n: number, key: string, other: unknown): unknown {

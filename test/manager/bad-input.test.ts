@@ -225,6 +225,12 @@ suite('bad input', () => {
       422,
       'invalid-input',
     ],
+    [
+      'a field that nobody knows',
+      ['POST', `/v1/jobs/${unknown}/cancel`, { json: { reason: 'x', reasn: 'x' } }],
+      422,
+      'invalid-input',
+    ],
     ['a queue with NUL', ['POST', '/v1/queues/%00/pause'], 400, 'invalid-option'],
     [
       'a queue that is too long',
@@ -306,7 +312,7 @@ suite('bad input', () => {
     assert.equal((named.body as { name: string }).name, 'a%2Fb')
   })
 
-  test('hostile texts in every parameter and field of every route: no 5xx, nothing stored', async () => {
+  test('hostile texts and numbers in every parameter and field of every route: no 5xx, nothing stored', async () => {
     await using swept = api()
     await sweep(swept)
   })

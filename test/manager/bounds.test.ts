@@ -212,6 +212,19 @@ test('connections beyond the bound are closed, and their places are free again',
   for (const { socket } of wires) socket.destroy()
 })
 
+test('thousands of connections that say nothing keep nobody out, and are ended', async (context) => {
+  const { port } = await manage(context, { limits: { head: 3_000, request: 4_000 } })
+  const wires: Wire[] = []
+  for (let round = 0; round < 10; round++) {
+    // No more at once than the queue of connections takes. The request that comes behind them is answered.
+    wires.push(...Array.from({ length: 250 }, () => new Wire(port)))
+    await Promise.all(wires.slice(-250).map(({ socket }) => once(socket, 'connect')))
+    assert.equal(await answerTo(port, head('Content-Length: 2') + '{}'), 201)
+  }
+  await Promise.all(wires.map(({ closed }) => closed))
+  assert.equal(await answerTo(port, head('Content-Length: 2') + '{}'), 201)
+})
+
 /** A route that waits until the test lets it go. */
 function waiting(context: TestContext): { readonly route: Route; readonly began: Promise<void> } {
   const began = Promise.withResolvers<void>()

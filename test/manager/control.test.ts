@@ -58,6 +58,15 @@ test('what cannot be obeyed is refused, and nothing is stored', async () => {
     ['pause', { group: 'half \ud83d' }],
     ['resume', { all: true, note: 'x' }],
     ['pause', { all: true, note: 'x'.repeat(501) }],
+    ['pause', { all: true, note: null }],
+    ['pause', { queue: 5 }],
+    ['pause', { queue: null }],
+    ['pause', { grup: 'a' }],
+    ['pause', { queue: 'a', grup: 'b' }],
+    ['drain', { worker: {} }],
+    ['restart', []],
+    ['resume', null],
+    ['resume', 'all'],
   ] as const) {
     const { status } = await send('POST', `/v1/control/${verb}`, { json })
     assert.ok(status >= 400 && status < 500, `${verb} ${JSON.stringify(json)}: ${status}`)

@@ -123,7 +123,7 @@ async function checkAnswer(
   if (answer.schema === undefined) return
   let check = checks.get(answer)
   if (check === undefined) {
-    check = compileSchema(JSON.stringify(answer.schema), `${route.id} ${status}`)
+    check = compileSchema(JSON.stringify(answer.schema), `${route.id} ${status}`, 'own')
     checks.set(answer, check)
   }
   ;(await check)(body)

@@ -26,6 +26,24 @@ const hostile: readonly string[] = [
   unknown,
 ]
 
+/** Numbers as JSON may have them, some of which no double holds. */
+const enormous: readonly string[] = [
+  '1e308',
+  '-1e308',
+  '1e309',
+  '-1e309',
+  '1e-400',
+  '-0',
+  '0.1',
+  '2147483648',
+  '9007199254740993',
+  '-9223372036854775809',
+  '9'.repeat(400),
+]
+
+/** Stands in a body for a number that is written into its text. */
+const placeholder = '@number@'
+
 /** Sends them all: none is a fault of the manager, and none stores a job. */
 export async function sweep(
   one: Api,
@@ -44,9 +62,31 @@ export async function sweep(
       else if (answer.status === 201) assert.deepEqual(answer.body, { jobs: [] }, told)
     }
   }
+  sent += await sweepNumbers(one, of)
   assert.ok(sent > 10 * texts.length, `${sent} requests`)
   assert.deepEqual(await one.errand.jobs.counts(), [])
   assert.equal((await one.send('GET', '/v1/ready')).status, 200)
+}
+
+/** Sends each number in each field of each body. */
+async function sweepNumbers(one: Api, of: readonly Route[]): Promise<number> {
+  let sent = 0
+  for (const { method, path, body, tag } of of) {
+    if (tag === 'store') continue
+    const target = path.replaceAll(/\{(\w+)\}/g, (_, name) => (name === 'id' ? unknown : 'none'))
+    for (const json of bodiesOf(body, placeholder))
+      for (const number of enormous) {
+        const raw = JSON.stringify(json)?.replaceAll(JSON.stringify(placeholder), number)
+        if (raw === undefined) continue
+        const answer = await one.send(method, target, { raw })
+        sent += 1
+        const told = `${method} ${target} ${raw.slice(0, 200)}: ${JSON.stringify(answer.body)}`
+        assert.ok(answer.status < 500, told)
+        if (answer.status >= 400) assertProblem(answer)
+        assert.notEqual(answer.status, 201, told)
+      }
+  }
+  return sent
 }
 
 export function assertProblem({ status, headers, body }: Answered): void {

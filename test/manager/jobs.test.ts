@@ -185,16 +185,20 @@ suite('adding', () => {
       )
       assert.deepEqual((await job(send, id))['headers'], {})
     }
-    const list = [{ task: 'first', headers: { traceparent: 'mine', tenant: 't' } }]
+    // Headers of an entry stand beside the trace and win over it, also where there is room for one of them only.
+    const full = { tenant: 't'.repeat(4_050) }
+    const own = [{ tenant: 't' }, { traceparent: 'mine', tenant: 't' }, full, undefined]
     const { jobs } = await bodyOf<{ jobs: JobBody[] }>(send, 'POST', '/v1/jobs', {
-      json: list,
+      json: own.map((given) => ({ task: 'first', headers: given })),
       headers,
     })
-    assert.deepEqual((await job(send, jobs[0]!.id))['headers'], {
-      traceparent: 'mine',
-      tracestate: 'vendor=1',
-      tenant: 't',
-    })
+    const kept = await Promise.all(jobs.map(async ({ id }) => (await job(send, id))['headers']))
+    assert.deepEqual(kept, [
+      { ...carried, tenant: 't' },
+      { traceparent: 'mine', tracestate: 'vendor=1', tenant: 't' },
+      full,
+      carried,
+    ])
   })
 })
 

@@ -69,9 +69,13 @@ test('queues are paused and resumed, for every process', async (t) => {
     assert.equal((await send('POST', '/v1/queues/q/pause')).status, 204)
   assert.deepEqual(await get('/v1/queues/q'), { name: 'q', paused: true, counts: {} })
   await errand.enqueue(add, { a: 1, b: 2 }, { queue: 'q' })
-  assert.deepEqual((await get('/v1/queues'))['queues'], [
-    { name: 'q', paused: true, counts: { ready: 1 } },
-  ])
+  const { queues, found, next } = await get('/v1/queues')
+  const [{ oldestReadyAt = null, ...queue } = {}, ...others] = queues as Body[]
+  assert.deepEqual(
+    [queue, others, found, next],
+    [{ name: 'q', paused: true, counts: { ready: 1 } }, [], 1, null],
+  )
+  assert.ok(Date.parse(String(oldestReadyAt)) <= Date.now())
   const stats = (await get('/v1/stats'))['queues'] as Body[]
   assert.deepEqual([stats[0]?.['queue'], stats[0]?.['counts']], ['q', { ready: 1 }])
   assert.ok(Date.parse(String(stats[0]?.['oldestReadyAt'])) <= Date.now())
@@ -128,8 +132,13 @@ test('workflows are started by name, seen with their nodes, retried and cancelle
     (listed['runs'] as Body[]).map((one) => one['id']),
     [id],
   )
+  const defined = (await get('/v1/workflows/definitions'))['workflows'] as Body[]
+  const schemas = new Map(defined.map(({ name, inputSchema }) => [name, inputSchema]))
+  assert.deepEqual((schemas.get('twice') as Body)['required'], ['n'])
+  assert.deepEqual([...schemas].at(-1), ['broken', null])
   const wrong = await start({ workflow: 'twice', input: { n: 'x' } })
   assert.deepEqual((wrong.body as { errors: Body[] }).errors[0]?.['pointer'], '#/n')
+  assert.equal((await errand.workflows.list()).runs.length, 1)
   assert.equal((await start({ workflow: 'nope' })).status, 404)
   const broken = (await start({ workflow: 'broken' })).body as { id: string }
   assert.equal((await send('GET', `/v1/jobs/${broken.id}/result?wait=10s`)).status, 409)

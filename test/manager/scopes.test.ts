@@ -139,6 +139,7 @@ suite('queues of a token', () => {
       assert.equal(await status(method, `/v1/schedules/theirs${path}`), 404, path)
     for (const path of [
       '/v1/workflows',
+      '/v1/workflows/definitions',
       '/v1/singletons',
       '/v1/doctor',
       `/v1/workflows/${unknown}`,

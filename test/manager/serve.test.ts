@@ -7,26 +7,24 @@ import { test } from 'node:test'
 import { connect } from 'node:tls'
 import { tokens } from 'errand/manager'
 import { configText, errand, makeProject, start } from '../cli/command-line.ts'
+import { onPath, tellMissing } from '../services.ts'
 import { manage, until } from './harness.ts'
 
-/** A key and a certificate for this machine; null where there is no openssl. */
-function certificate(): { readonly cert: string; readonly key: string } | null {
-  try {
-    const subject = ['-subj', '/CN=localhost', '-days', '1', '-nodes']
-    const curve = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1']
-    const args = ['req', '-x509', ...curve, ...subject, '-keyout', '-', '-out', '-']
-    const pem = execFileSync('openssl', args, {
-      encoding: 'utf8',
-      stdio: ['ignore', 'pipe', 'ignore'],
-    })
-    const [key = '', cert = ''] = pem.split(/(?=-----BEGIN CERTIFICATE)/)
-    return { key, cert }
-  } catch {
-    return null
-  }
-}
+const openssl = onPath('openssl')
+if (openssl === null) tellMissing('NO TLS IS TESTED: install openssl')
 
-const pem = certificate()
+/** A key and a certificate for this machine. */
+function certificate(): { readonly cert: string; readonly key: string } {
+  const subject = ['-subj', '/CN=localhost', '-days', '1', '-nodes']
+  const curve = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1']
+  const args = ['req', '-x509', ...curve, ...subject, '-keyout', '-', '-out', '-']
+  const pem = execFileSync(openssl ?? '', args, {
+    encoding: 'utf8',
+    stdio: ['ignore', 'pipe', 'ignore'],
+  })
+  const [key = '', cert = ''] = pem.split(/(?=-----BEGIN CERTIFICATE)/)
+  return { key, cert }
+}
 
 interface Said {
   readonly method: string
@@ -67,10 +65,9 @@ function shownAt(port: number): Promise<string> {
 
 test(
   'a server takes another certificate, and keeps the one it has when the other is none',
-  { skip: pem === null && 'there is no openssl' },
+  { skip: openssl === null },
   async (context) => {
-    const first = pem ?? { cert: '', key: '' }
-    const other = certificate() ?? first
+    const [first, other] = [certificate(), certificate()]
     const { server, port } = await manage(context, { tls: first })
     const before = await shownAt(port)
     for (const none of [
@@ -88,12 +85,13 @@ test(
 
 test(
   'errand serve reads its certificate anew when the files change',
-  { skip: pem === null && 'there is no openssl' },
+  { skip: openssl === null },
   async (context) => {
+    const { cert, key } = certificate()
     const cwd = await makeProject(context, {
       'errand.config.ts': configText,
-      'cert.pem': pem?.cert ?? '',
-      'key.pem': pem?.key ?? '',
+      'cert.pem': cert,
+      'key.pem': key,
     })
     const tls = ['--tls-cert', 'cert.pem', '--tls-key', 'key.pem']
     const serving = start(['serve', '--port', '0', ...tls], { cwd })
@@ -102,8 +100,8 @@ test(
     const port = Number(/https:\/\/127\.0\.0\.1:(\d+)/.exec(serving.written())?.[1])
     const before = await shownAt(port)
     const next = certificate()
-    writeFileSync(join(cwd, 'key.pem'), next?.key ?? '')
-    writeFileSync(join(cwd, 'cert.pem'), next?.cert ?? '')
+    writeFileSync(join(cwd, 'key.pem'), next.key)
+    writeFileSync(join(cwd, 'cert.pem'), next.cert)
     await until(async () => (await shownAt(port)) !== before)
     serving.kill('SIGTERM')
     const { code, stderr } = await serving.ended
@@ -114,12 +112,13 @@ test(
 
 test(
   'errand serve speaks TLS, runs jobs, logs no secret and ends with 0',
-  { skip: pem === null && 'there is no openssl' },
+  { skip: openssl === null },
   async (context) => {
+    const { cert, key } = certificate()
     const cwd = await makeProject(context, {
       'errand.config.ts': configText,
-      'cert.pem': pem?.cert ?? '',
-      'key.pem': pem?.key ?? '',
+      'cert.pem': cert,
+      'key.pem': key,
     })
     const tls = ['--tls-cert', 'cert.pem', '--tls-key', 'key.pem']
     const serving = start(['serve', '--port', '0', '--work', ...tls], { cwd })

@@ -103,6 +103,7 @@ export interface JobPlan {
   readonly startWithinMs: number | null
   readonly deadlineMs: number | null
   readonly keepCancelledMs: Keep
+  readonly headStartMs: number
   /** What its group, a tag and a header are called; null for none of them. */
   readonly label: string | null
   readonly tie: Tie
@@ -267,6 +268,7 @@ const jobPlan: fc.Arbitrary<JobPlan> = fc.record({
   startWithinMs: mostly<number | null>(4, null, 1_000, 30_000),
   deadlineMs: mostly<number | null>(6, null, 1_000, 60_000),
   keepCancelledMs: keep,
+  headStartMs: mostly(4, 0, 5_000, -5_000),
   label: seldom(4, label),
   tie,
 })

@@ -186,7 +186,10 @@ function unblock(draft: Draft, job: ModelJob, didFail: boolean): void {
     draft.edges.push(
       didFail ? 'blocked, a need failed, run → ready' : 'blocked, last need met → ready',
     )
-  enter(draft, job, isDue ? 'ready' : 'scheduled', { needs: [], place: Math.max(dueAt, draft.now) })
+  enter(draft, job, isDue ? 'ready' : 'scheduled', {
+    needs: [],
+    place: Math.max(dueAt, draft.now) - job.headStartMs,
+  })
 }
 
 function fateOf(draft: Draft, id: string): 'open' | 'met' | 'failed' {

@@ -115,7 +115,9 @@ function meetHolder(draft: Draft, job: NewJob, holder: string): Inserted {
   const waits = isDue ? 'ready' : 'scheduled'
   const change = {
     ...hidden,
-    place: isDue ? Math.min(held.place, shown.dueAt) : shown.dueAt,
+    place:
+      (isDue ? Math.min(held.place + held.headStartMs, shown.dueAt) : shown.dueAt) -
+      hidden.headStartMs,
     keepCancelledMs: job.keepCancelledMs,
     unique: job.unique,
     isSuspect: false,
@@ -132,13 +134,14 @@ function clocksOf(
 ): Pick<ModelJob, ClockField> & {
   readonly shown: Pick<ModelJob['shown'], 'dueAt' | 'startBy' | 'deadlineAt'>
 } {
-  const { startWithinMs, deadlineMs, unique } = job
+  const { startWithinMs, deadlineMs, unique, headStartMs = 0 } = job
   const maxWaitMs = unique?.maxWaitMs ?? null
   const latest =
     firstAt === null || maxWaitMs === null ? Infinity : Math.max(now, firstAt + maxWaitMs)
   const dueAt = Math.min(job.runAt ?? now + job.delayMs, latest)
   return {
-    place: dueAt,
+    place: dueAt - headStartMs,
+    headStartMs,
     startWithinMs,
     deadlineMs,
     keyUntil: now + (unique?.forMs ?? 0),
@@ -150,7 +153,7 @@ function clocksOf(
   }
 }
 
-type ClockField = 'place' | 'startWithinMs' | 'deadlineMs' | 'keyUntil'
+type ClockField = 'place' | 'headStartMs' | 'startWithinMs' | 'deadlineMs' | 'keyUntil'
 
 function freshJob(draft: Draft, job: NewJob): ModelJob {
   const { id, task, queue, priority, input, codec, options, parent, unique } = job

@@ -44,7 +44,7 @@ export function retryOne(draft: Draft, id: string): RetryAnswer {
   draft.edges.push(`${state}, retry → ready`)
   const { now } = draft
   enter(draft, job, 'ready', {
-    place: now,
+    place: now - job.headStartMs,
     cancelReason: null,
     shown: {
       dueAt: now,

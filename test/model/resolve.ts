@@ -173,7 +173,7 @@ function jobOf(
   before: readonly string[],
 ): NewJob {
   const { queue, task, priority, due, startWithinMs, deadlineMs, keepCancelledMs, tie } = plan
-  const { label } = plan
+  const { label, headStartMs } = plan
   const id = (plan.repeats === null ? undefined : repeatable(known, plan.repeats)) ?? known.mint()
   const job = newJob({
     id,
@@ -187,6 +187,7 @@ function jobOf(
     startWithinMs,
     deadlineMs,
     keepCancelledMs,
+    ...(headStartMs === 0 ? {} : { headStartMs }),
     ...(label === null ? {} : { group: label, tags: [label, 'any'], headers: { of: label } }),
   })
   const isInline = parent === null && (tie.kind === 'lease' || (tie.kind === 'unique' && tie.lease))

@@ -76,7 +76,7 @@ function putBack(draft: Draft, job: ModelJob, again: Requeue): void {
   const dueAt = draft.now + again.delayMs
   const waits = again.delayMs > 0 ? 'scheduled' : 'ready'
   enter(draft, job, job.needs.length > 0 ? 'blocked' : waits, {
-    place: again.place === 'keep' ? job.place : dueAt,
+    place: again.place === 'keep' ? job.place : dueAt - job.headStartMs,
     isSuspect: job.isSuspect || again.suspect,
     overdueFrom: null,
     cancelReason: null,

@@ -10,6 +10,7 @@ export interface ModelJob {
   readonly order: number
   /** Where it stands within its priority. */
   readonly place: number
+  readonly headStartMs: number
   readonly startWithinMs: number | null
   readonly deadlineMs: number | null
   readonly keepCancelledMs: Keep

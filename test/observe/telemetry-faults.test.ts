@@ -1,16 +1,25 @@
 /** Telemetry that throws, blocks or is down, and listeners that misbehave: the runs go on. */
 import assert from 'node:assert/strict'
 import { afterEach, test } from 'node:test'
-import { trace } from '@opentelemetry/api'
-import { SimpleSpanProcessor, TracerProvider, type SpanExporter } from '@opentelemetry/sdk-trace'
+import { metrics, trace, type Attributes, type Meter } from '@opentelemetry/api'
+import {
+  BatchSpanProcessor,
+  SimpleSpanProcessor,
+  TracerProvider,
+  type SpanExporter,
+} from '@opentelemetry/sdk-trace'
 import { createErrand, task } from 'errand'
 import { memory } from 'errand/memory'
 import { openTelemetry } from 'errand/opentelemetry'
+import { EventHub } from '../../src/observe/events.ts'
 
 const next = task({ name: 'next', run: () => 'next' })
 const work = task({ name: 'work', onSuccess: ['next'], run: (n: number) => n + 1 })
 
-afterEach(() => trace.disable())
+afterEach(() => {
+  trace.disable()
+  metrics.disable()
+})
 
 /** Runs some jobs and returns their results, with the warnings that were told. */
 async function runSome(count = 20): Promise<{ results: readonly unknown[]; warnings: string[] }> {
@@ -73,6 +82,49 @@ test('an exporter that never answers holds up nothing', async () => {
     new TracerProvider({ spanProcessors: [new SimpleSpanProcessor({ exporter })] }),
   )
   assert.deepEqual((await runSome()).results, expected)
+})
+
+test('an exporter whose server is down holds up nothing', async () => {
+  const error = new Error('connect ECONNREFUSED')
+  const exporter: SpanExporter = {
+    export: (_, done) => done({ code: 1, error }),
+    shutdown: async () => undefined,
+  }
+  trace.setGlobalTracerProvider(
+    new TracerProvider({
+      spanProcessors: [new BatchSpanProcessor({ exporter, maxExportBatchSize: 1 })],
+    }),
+  )
+  assert.deepEqual(await runSome(), { results: expected, warnings: [] })
+})
+
+test('instruments that throw at every call are reported once for each event, not for each job', async () => {
+  const broken = (): never => {
+    throw new Error('no instrument')
+  }
+  metrics.setGlobalMeterProvider({ getMeter: broken })
+  const { results, warnings } = await runSome()
+  assert.deepEqual(results, expected)
+  // Jobs that are enqueued are counted by the traces; ended runs and calls of the store are events.
+  assert.deepEqual(warnings.toSorted(), ['listener-failed', 'listener-failed', 'telemetry-failed'])
+})
+
+test('of 10,000 names of queues 200 become attributes of metrics', () => {
+  const queues = new Set<unknown>()
+  const instrument = {
+    add: (_: number, attributes?: Attributes) =>
+      queues.add(attributes?.['messaging.destination.name']),
+    record: (_: number, attributes?: Attributes) =>
+      queues.add(attributes?.['messaging.destination.name']),
+  }
+  const meter = { createCounter: () => instrument, createHistogram: () => instrument }
+  metrics.setGlobalMeterProvider({ getMeter: () => meter as unknown as Meter })
+  const events = new EventHub()
+  openTelemetry({ traces: false }).attach(events)
+  for (let n = 0; n < 10_000; n++)
+    events.emit('job-rescued', { id: 'j', task: 't', queue: `q${n}`, why: 'lost', to: 'ready' })
+  assert.equal(queues.size, 201)
+  assert.ok(queues.has('other'))
 })
 
 test('a tracer that throws at every call is told of once, and each job runs once', async () => {

@@ -7,7 +7,7 @@ import { promisify } from 'node:util'
 import { createErrand } from 'errand'
 import { sqlite } from 'errand/sqlite'
 import { errand, makeProject, root, start } from '../cli/command-line.ts'
-import { findBinary, freePort, onPath } from '../services.ts'
+import { comesUp, findBinary, freePort, onPath, OwnProcess } from '../services.ts'
 
 const run = promisify(execFile)
 const tmux = findBinary({
@@ -46,11 +46,14 @@ interface Terminal {
   readonly shows: (...wanted: readonly RegExp[]) => Promise<string>
 }
 
-/** A terminal of 80 columns with a command in it. */
+/** A terminal of 80 columns with a command in it. It ends with the test, whatever becomes of that. */
 async function terminal(t: TestContext, cwd: string, args: readonly string[]): Promise<Terminal> {
-  const socket = `errand-${process.pid}-${await freePort()}`
+  const place = ['-S', join(cwd, 'tmux.socket'), '-f', '/dev/null']
+  // In the foreground, so that it is a process of ours.
+  const server = new OwnProcess(tmux ?? '', ['-D', ...place])
+  t.after(() => server.end('SIGKILL'))
   const call = async (...given: readonly string[]): Promise<string> =>
-    (await run(tmux ?? '', ['-L', socket, '-f', '/dev/null', ...given], { cwd })).stdout
+    (await run(tmux ?? '', ['-N', ...place, ...given], { cwd })).stdout
   const command = [
     process.execPath,
     '--conditions=errand-source',
@@ -58,8 +61,9 @@ async function terminal(t: TestContext, cwd: string, args: readonly string[]): P
     ...args,
   ]
   const quoted = command.map((one) => `'${one}'`).join(' ')
+  server.start()
+  await comesUp('tmux', () => call('list-commands'))
   await call('new-session', '-d', '-x', '80', '-y', '24', `${quoted}; echo left with $?; sleep 600`)
-  t.after(() => call('kill-server').catch(() => undefined))
   const shows = async (...wanted: readonly RegExp[]): Promise<string> => {
     const end = performance.now() + 30_000
     for (;;) {

@@ -20,6 +20,7 @@ import pg from 'pg'
 import { constant, createErrand, schedule, task, workflow, type Errand, type Store } from 'errand'
 import { http } from 'errand/http'
 import { listen, manager } from 'errand/manager'
+import { memory } from 'errand/memory'
 import { openTelemetry } from 'errand/opentelemetry'
 import { postgres } from 'errand/postgres'
 import { findPostgres } from '../postgres-server.ts'
@@ -246,4 +247,41 @@ describe('traces', { skip: server === null }, () => {
       await errand.close()
     }
   })
+})
+
+it('a bulk call names its trace beside the headers of each entry, which win', async () => {
+  const { second, all } = tasks()
+  const errand = createErrand({ store: memory(), tasks: all, telemetry: openTelemetry() })
+  const foreign = `00-${randomUUID().replaceAll('-', '')}-00f067aa0ba902b7-01`
+  const full = { tenant: 'x'.repeat(4_050) }
+  try {
+    const [traceId, jobs] = await trace.getTracer('test').startActiveSpan('many', async (span) => {
+      const made = await errand.enqueueMany([
+        [second, undefined, { headers: { tenant: 'ada' } }],
+        [second, undefined],
+        [second, undefined, { headers: { tenant: 'ada', traceparent: foreign } }],
+        // There is no room for a trace beside these.
+        [second, undefined, { headers: full }],
+      ])
+      span.end()
+      return [span.spanContext().traceId, made] as const
+    })
+    const kept = await Promise.all(
+      jobs.map(async ({ id }) => (await errand.jobs.get(id))?.headers ?? {}),
+    )
+    const [call] = (await spansOf(traceId, 2)).filter(({ name }) => name === 'enqueue')
+    const own = `00-${traceId}-${call?.spanContext().spanId}-01`
+    assert.deepEqual(kept, [
+      { tenant: 'ada', traceparent: own },
+      { traceparent: own },
+      { tenant: 'ada', traceparent: foreign },
+      full,
+    ])
+    await errand.worker().start()
+    await jobs[0].result({ timeout: '30s' })
+    const run = (await spansOf(traceId, 3)).find(({ name }) => name === 'run default')
+    assert.equal(run?.parentSpanContext?.spanId, call?.spanContext().spanId)
+  } finally {
+    await errand.close()
+  }
 })

@@ -36,6 +36,11 @@ export async function use(baseUrl: string, token: string) {
   // @ts-expect-error a width is a number
   const wrong = { path: 'a.png', width: 'wide' } satisfies paths['/v1/queues/images/tasks/images.resize/jobs']['post']['requestBody']['content']['application/json']
   const refused = await client.POST('/v1/queues/bulk/tasks/images.resize/jobs', { body: wrong as never })
+  const paused = await client.POST('/v1/control/pause', { body: { queue: 'bulk', note: 'why' } })
+  if (paused.error !== undefined) throw new Error(paused.error.detail)
+  // @ts-expect-error an order says whom it is for
+  const vague = await client.POST('/v1/control/resume', { body: {} })
+  if (vague.error?.code !== 'invalid-option') throw new Error('it was resumed')
   const job = await client.GET('/v1/jobs/{id}', { params: { path: { id: added.data.id } } })
   return { inserted: added.data.inserted, refused: refused.error?.code, task: (job.data as any)?.task }
 }
@@ -43,7 +48,7 @@ export async function use(baseUrl: string, token: string) {
 
 const bySdk = `
 import { client } from './sdk/client.gen.js'
-import { enqueueImagesResize, enqueueImagesResizeOnBulk, getJob } from './sdk/index.js'
+import { enqueueImagesResize, enqueueImagesResizeOnBulk, getJob, resumeControl } from './sdk/index.js'
 
 export async function use(baseUrl: string, token: string) {
   client.setConfig({ baseUrl, auth: () => token })
@@ -51,6 +56,11 @@ export async function use(baseUrl: string, token: string) {
   if (added.data === undefined) throw new Error(added.error?.detail)
   // @ts-expect-error a width is a number
   const refused = await enqueueImagesResizeOnBulk({ body: { path: 'a.png', width: 'wide' } })
+  const resumed = await resumeControl({ body: { queue: 'bulk' } })
+  if (resumed.error !== undefined) throw new Error(resumed.error.detail)
+  // @ts-expect-error an order says whom it is for
+  const vague = await resumeControl({ body: {} })
+  if (vague.error?.code !== 'invalid-option') throw new Error('it was resumed')
   const job = await getJob({ path: { id: added.data.id } })
   return { inserted: added.data.inserted, refused: refused.error?.code, task: (job.data as any)?.task }
 }
@@ -122,7 +132,7 @@ describe('the document of the API', () => {
     await run(process.execPath, [tsc, '-p', place]).catch((error: { readonly stdout: string }) => {
       throw new Error(error.stdout)
     })
-    const { token } = await tokens(sample.errand).create({ scopes: ['read', 'enqueue'] })
+    const { token } = await tokens(sample.errand).create({ scopes: ['read', 'enqueue', 'operate'] })
     for (const name of ['by-fetch', 'by-sdk']) {
       const module = (await import(pathToFileURL(join(place, `out/${name}.js`)).href)) as {
         readonly use: (url: string, token: string) => Promise<Used>

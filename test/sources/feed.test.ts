@@ -150,6 +150,22 @@ test('a message of a task that nobody knows is a ready job that waits', async (c
   assert.deepEqual([job?.task, job?.state, job?.input], ['unheard', 'ready', { n: 1 }])
 })
 
+test('a message of 1 MiB is a job, whole; one byte more is too long', async (context) => {
+  const shelf = new Shelf()
+  const full = (bytes: number): string =>
+    body('brief', 'x'.repeat(bytes - body('brief', '').length))
+  const most = 1_024 * 1_024
+  for (const bytes of [most, most + 1]) shelf.put(full(bytes), `${bytes} bytes`)
+  const errand = started(context, shelf)
+  await eventually(() => assert.equal(shelf.acknowledged.length, 2))
+  assert.deepEqual(shelf.aside, [`${most + 1} bytes`])
+  const ready = (await jobsOf(errand)).filter(({ state }) => state === 'ready')
+  assert.deepEqual(
+    ready.map(({ input }) => body('brief', input)),
+    [full(most)],
+  )
+})
+
 test('a message that is too long is set aside, and its job keeps the beginning', async (context) => {
   const shelf = new Shelf()
   shelf.put(body('add', { a: 'x'.repeat(1_200_000) }), 'long')

@@ -79,7 +79,7 @@ if (canStartRabbitmq()) {
       assert.equal(jobs.length, count)
     })
 
-  test('a broker that is killed and comes back', async (context) => {
+  test('a broker that is down at the start, killed, and comes back', async (context) => {
     const { errand, queue, failures } = consuming(context)
     await using producer = rabbitmqProducer({ url, queue })
     await connected(errand)
@@ -89,10 +89,16 @@ if (canStartRabbitmq()) {
     await assert.rejects(producer.send([{ task: echo, input: 1 }]), (error) =>
       isErrandError(error, 'server-unavailable'),
     )
+    const late = consuming(context)
+    await eventually(() => assert.ok(late.failures.length > 0))
+    assert.deepEqual(late.errand.sources.status[0]?.state, 'connecting')
     await broker.start()
     await eventually(() => producer.send([{ task: echo, input: 1, id: 'm1' }]))
     await send(queue, 2, 20)
     await holds(errand, 20)
+    await connected(late.errand)
+    await send(late.queue, 0, 5)
+    await holds(late.errand, 5)
     assert.ok(
       failures.every((words) => words.includes('127.0.0.1')),
       failures.join(),

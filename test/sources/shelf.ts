@@ -8,6 +8,8 @@ export class Shelf {
   connects = 0
   /** The most that was held at a time. */
   mostHeld = 0
+  /** Thrown by the next connects. */
+  refuses: Error | null = null
   /** Thrown by the next acknowledgements. */
   deaf: Error | null = null
   readonly #waiting: SourceMessage[] = []
@@ -35,6 +37,7 @@ export class Shelf {
   }
 
   #connect(): SourceConnection {
+    if (this.refuses !== null) throw this.refuses
     this.connects++
     const lost = new AbortController()
     const mine = new Set<SourceMessage>()

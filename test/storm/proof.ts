@@ -20,6 +20,8 @@ export interface Plan {
   readonly lifeMs: number
   /** Over how long the messages are sent, in ms. */
   readonly spreadMs?: number
+  /** Longer than all of it should take, in ms. Default 120,000. */
+  readonly patienceMs?: number
 }
 
 export interface Result {
@@ -30,21 +32,22 @@ export interface Result {
   readonly wrong: readonly string[]
 }
 
-/** Longer than all of it should take. */
-const patienceMs = 120_000
-/** A consumer that does not work by then is killed all the same. */
-const startMs = 20_000
+/** A consumer that has not come so far by then is killed all the same. */
+const startMs = 30_000
+/** A consumer lives until it has stored one of so many, so that on a busy machine the storm ends, too. */
+const leastPart = 20
 const batch = 500
 const againMs = 200
 
 export async function prove(
   broker: StormBroker,
-  { messages, lifeMs, spreadMs = 0 }: Plan,
+  { messages, lifeMs, spreadMs = 0, patienceMs = 120_000 }: Plan,
 ): Promise<Result> {
   const folder = mkdtempSync(join(tmpdir(), 'errand-storm-'))
   const file = join(folder, 'jobs.db')
   const errand = createErrand({ store: sqlite(file), tasks: [storm] })
-  const crew = new Crew({ file, module: broker.module, argument: broker.argument }, lifeMs)
+  const told = { file, module: broker.module, argument: broker.argument }
+  const crew = new Crew(told, lifeMs, messages / leastPart)
   const began = performance.now()
   try {
     await errand.store.setup()
@@ -103,17 +106,19 @@ function bodies(from: number, to: number): readonly string[] {
 class Crew {
   readonly #told: Consumer
   readonly #lifeMs: number
+  readonly #least: number
   readonly #members = new Set<ChildProcess>()
-  readonly #working = new WeakSet<ChildProcess>()
+  readonly #progress = new WeakMap<ChildProcess, Progress>()
   readonly #kill = (): void => this.#members.forEach((member) => member.kill('SIGKILL'))
   #now: ChildProcess | null = null
   #next: ChildProcess | null = null
   #kills = 0
   #known = 0
 
-  constructor(told: Consumer, lifeMs: number) {
+  constructor(told: Consumer, lifeMs: number, least: number) {
     this.#told = told
     this.#lifeMs = lifeMs
+    this.#least = least
     process.once('exit', this.#kill)
   }
 
@@ -125,17 +130,34 @@ class Crew {
     const member = (this.#now ??= this.#start())
     this.#next ??= this.#start()
     const endsAt = performance.now() + startMs
-    while (!this.#working.has(member) && performance.now() < endsAt) {
-      // Dear, with many messages.
-      if ((await broker.left()) === 0) return sleep(againMs)
-      for (let looks = 0; looks < 25 && !this.#working.has(member); looks++) await sleep(20)
-    }
+    const works = ({ stored, known }: Progress): boolean => stored + known > 0
+    if (!(await this.#comesTo(member, works, broker, endsAt))) return sleep(againMs)
     await sleep(this.#lifeMs)
+    await this.#comesTo(member, ({ stored }) => stored >= this.#least, broker, endsAt)
     member.kill('SIGKILL')
     this.#kills++
     this.#now = this.#next
     this.#next = null
     if (member.exitCode === null && member.signalCode === null) await once(member, 'exit')
+  }
+
+  /** Waits for a consumer to come so far, until a time; false as soon as no messages are left. */
+  async #comesTo(
+    member: ChildProcess,
+    isFar: (progress: Progress) => boolean,
+    broker: StormBroker,
+    endsAt: number,
+  ): Promise<boolean> {
+    const isOver = (): boolean => {
+      const progress = this.#progress.get(member)
+      return (progress !== undefined && isFar(progress)) || performance.now() > endsAt
+    }
+    while (!isOver()) {
+      // Dear, with many messages.
+      if ((await broker.left()) === 0) return false
+      for (let looks = 0; looks < 25 && !isOver(); looks++) await sleep(20)
+    }
+    return true
   }
 
   async end(): Promise<void> {
@@ -153,7 +175,7 @@ class Crew {
     })
     let known = 0
     member.on('message', (progress: Progress) => {
-      if (progress.stored + progress.known > 0) this.#working.add(member)
+      this.#progress.set(member, progress)
       this.#known += progress.known - known
       known = progress.known
     })

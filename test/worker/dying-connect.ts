@@ -1,11 +1,12 @@
 /** Opens a SQLite store for the renewer's thread, and ends the thread as the test says: one word for each thread, in turn, the last for all that follow. */
 import { readFileSync, writeFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { ErrandError } from '../../src/core/errors.ts'
 import type { Store } from '../../src/store/store.ts'
 import { sqlite } from '../../src/stores/sqlite/index.ts'
 
-/** What becomes of a thread: it exits, throws or hangs before it has opened the store, throws some time later, or lives. */
-export type Fate = 'exits' | 'throws' | 'hangs' | 'throws later' | 'lives'
+/** What becomes of a thread: it exits, throws or hangs before it has opened the store, throws some time later, lives without renewing, or lives. */
+export type Fate = 'exits' | 'throws' | 'hangs' | 'throws later' | 'cannot renew' | 'lives'
 
 export interface Dying {
   readonly file: string
@@ -32,6 +33,10 @@ export async function connect(argument: unknown): Promise<Store> {
         throw new Error('out of luck')
       }, laterMs)
       break
+    case 'cannot renew':
+      return Object.assign(sqlite(file), {
+        renew: () => Promise.reject(new ErrandError('store-busy', 'not now')),
+      })
     case 'lives':
       break
   }

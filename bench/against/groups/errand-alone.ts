@@ -16,7 +16,7 @@ import {
   type Piece,
 } from '../pieces.ts'
 import { bounded, compared, quotient, type ComparedRow, type Group } from '../group.ts'
-import type { Runs } from '../../workload.ts'
+import type { Runs } from '../../row.ts'
 import type { PeerName, Setup } from '../side.ts'
 import { filePlaces, type OpenPlace } from '../stage.ts'
 import {

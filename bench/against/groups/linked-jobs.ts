@@ -1,6 +1,5 @@
 /** Groups about jobs that need others, or follow them. */
-import { atLeast, atMost } from '../../row.ts'
-import type { Runs } from '../../workload.ts'
+import { atLeast, atMost, type Runs } from '../../row.ts'
 import { compared, quotient, type ComparedRow, type Group } from '../group.ts'
 import { chained, drainedFollowUps, drainedNeeds, raised } from '../pieces.ts'
 import type { PeerName, Setup } from '../side.ts'

@@ -4,7 +4,8 @@ import { drained, enqueued, pickedUp, raw, type Piece } from '../pieces.ts'
 import { compared, quotient, type ComparedRow, type Group } from '../group.ts'
 import type { Setup } from '../side.ts'
 import type { OpenPlace } from '../stage.ts'
-import type { Measured, Runs } from '../../workload.ts'
+import type { Runs } from '../../row.ts'
+import type { Measured } from '../../workload.ts'
 import {
   bulkVerbs,
   errandBest,

@@ -3,16 +3,14 @@ import type { Errand } from '../../errand.ts'
 import { tryRenewer } from '../../worker/renewer.ts'
 import { fail, ok, warn, type Check, type Finding } from '../../client/checks/finding.ts'
 import { counted, oneLine } from '../../core/words.ts'
-
-const leastNode = [22, 18] as const
+import { isTooOld, leastNode } from '../node-version.ts'
 
 /** Whether this Node can run Errand. */
 export function checkNode(): Finding {
   const version = process.versions.node
-  const [major = 0, minor = 0] = version.split('.').map(Number)
-  return major > leastNode[0] || (major === leastNode[0] && minor >= leastNode[1])
-    ? ok('node', `version ${version}`)
-    : fail('node', `version ${version} is too old`, `Install Node ${leastNode.join('.')} or newer.`)
+  return isTooOld(version)
+    ? fail('node', `version ${version} is too old`, `Install Node ${leastNode} or newer.`)
+    : ok('node', `version ${version}`)
 }
 
 /** Whether the configured tasks load. */

@@ -1,6 +1,7 @@
 /** `errand doctor`: look whether all is well, and say what to do where it is not. */
 import type { Command } from 'commander'
-import { action, type Globals } from '../action.ts'
+import { action } from '../action.ts'
+import type { Globals } from '../globals.ts'
 import { fail, ok, type Finding } from '../../client/checks/finding.ts'
 import { inLine } from '../../core/shown.ts'
 import { examples } from '../help.ts'

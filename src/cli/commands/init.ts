@@ -1,5 +1,5 @@
 /** `errand init`: write a configuration and a first task that runs. */
-import { mkdir, readFile, writeFile, appendFile } from 'node:fs/promises'
+import { mkdir, readdir, readFile, writeFile, appendFile } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { basename, dirname, join, relative, resolve } from 'node:path'
 import type { Command } from 'commander'
@@ -21,7 +21,7 @@ export function addInit(program: Command): void {
     .command('init')
     .summary('write a configuration and a first task')
     .description(
-      'Write a configuration and a first task that runs. Files that exist are kept as they are.',
+      'Write a configuration and a first task that runs. Files that exist are kept as they are, but that a package.json with nothing but dependencies, in a folder without code, becomes one of modules.',
     )
     .argument('[folder]', 'where', '.')
     .action(
@@ -78,8 +78,14 @@ export default createErrand({
 `
 }
 
-/** A package of its own, unless the folder lies in one. */
+/** A package of its own, unless the folder lies in one. One that `npm install` has begun here becomes one of modules. */
 async function writeManifest(folder: string): Promise<readonly Written[]> {
+  const begun = await begunManifest(folder)
+  if (begun !== null) {
+    const text = JSON.stringify({ type: 'module', ...begun }, null, 2)
+    await writeFile(join(folder, 'package.json'), `${text}\n`)
+    return [{ file: 'package.json', did: 'extended' }]
+  }
   if ((await nearestManifest(folder)) !== null) return []
   const manifest = {
     name: packageName(folder),
@@ -88,6 +94,22 @@ async function writeManifest(folder: string): Promise<readonly Written[]> {
     dependencies: { errand: `^${version}` },
   }
   return [await write(folder, 'package.json', `${JSON.stringify(manifest, null, 2)}\n`)]
+}
+
+/** What npm writes into an empty folder, in which no code can depend on how modules are read. */
+const begunFiles: readonly string[] = ['package.json', 'package-lock.json', 'node_modules']
+const begunKeys: readonly string[] = ['dependencies', 'devDependencies']
+
+async function begunManifest(folder: string): Promise<object | null> {
+  const files = await readdir(folder)
+  if (!files.every((file) => begunFiles.includes(file) || file.startsWith('.'))) return null
+  try {
+    const text = await readFile(join(folder, 'package.json'), 'utf8')
+    const manifest = JSON.parse(text) as object
+    return Object.keys(manifest).every((key) => begunKeys.includes(key)) ? manifest : null
+  } catch {
+    return null
+  }
 }
 
 function packageName(folder: string): string {

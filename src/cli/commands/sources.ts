@@ -1,7 +1,8 @@
 /** `errand sources`: make jobs of the messages of brokers, until told to stop. */
 import type { Command } from 'commander'
 import { ErrandError } from '../../core/errors.ts'
-import { action, type Globals } from '../action.ts'
+import { action } from '../action.ts'
+import type { Globals } from '../globals.ts'
 import type { ExitCode } from '../exit.ts'
 import { examples } from '../help.ts'
 import { startLog } from '../start-log.ts'

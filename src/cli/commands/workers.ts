@@ -1,6 +1,7 @@
 /** `errand workers`: who runs jobs, or did within the last day. */
 import type { Command } from 'commander'
 import type { WorkerInfo } from '../../client/workers.ts'
+import type { SourceRecord } from '../../store/registry.ts'
 import { shownPlace } from '../../loops/own-process.ts'
 import { action, withApp } from '../action.ts'
 import { examples } from '../help.ts'
@@ -38,6 +39,7 @@ export function addWorkers(program: Command): void {
 function workerTable(workers: readonly WorkerInfo[]): string {
   const now = Date.now()
   const hasGroups = workers.some(({ group }) => group !== null)
+  const hasSources = workers.some(({ sources }) => sources.length > 0)
   const hasPlaces = workers.some(({ process }) => process !== null)
   return table(
     [
@@ -50,6 +52,7 @@ function workerTable(workers: readonly WorkerInfo[]): string {
       { title: 'slots', align: 'right' },
       { title: 'running', align: 'right' },
       { title: 'queues', shrinks: true },
+      ...(hasSources ? [{ title: 'sources', shrinks: true }] : []),
       { title: 'started', optional: true },
       { title: 'seen', optional: true },
     ],
@@ -63,6 +66,7 @@ function workerTable(workers: readonly WorkerInfo[]): string {
       String(worker.slots),
       String(worker.running.length),
       worker.queues.join(', '),
+      ...(hasSources ? [worker.sources.map(sourceText).join(', ')] : []),
       fromNow(worker.startedAt, now),
       fromNow(worker.lastSeenAt, now),
     ]),
@@ -73,4 +77,11 @@ function workerTable(workers: readonly WorkerInfo[]): string {
 function stateText({ state, paused }: WorkerInfo): string {
   if (state !== 'running' || paused.length === 0) return paint(colours[state], state)
   return paint('yellow', `paused (${paused.join(', ')})`)
+}
+
+/** A source that does not work says so. */
+function sourceText({ name, state, failures, storeFailures }: SourceRecord): string {
+  if (failures > 0) return `${name} (${failures} failures)`
+  if (storeFailures > 0) return `${name} (${storeFailures} failures of the store)`
+  return state === 'connected' ? name : `${name} (${state})`
 }

@@ -26,6 +26,7 @@ test('a rule that goes back, stands still, gives no time or ticks too close toge
     () => new Date(8.64e15),
   ]
   for (const rule of rules) assert.throws(() => ticksOfRule(rule, 'mine').after(0), isRefused)
+  assert.throws(() => ticksOfRule(() => new Date(-1), 'mine').after(0), /it returned 1969-12-31T23:59:59\.999Z\.$/)
   const close = ticksOfRule((after) => new Date(after.getTime() + 1), 'mine')
   assert.throws(() => close.next({ at: 0, name: '' }), /less than a second apart/)
 })

@@ -17,7 +17,7 @@ export function ticksOfRule(rule: TickRule, schedule: string): Ticks {
     if (at > ms && at - ms <= longestMs) return { at, name: new Date(at).toISOString() }
     throw new ErrandError(
       'invalid-option',
-      `at of schedule ${schedule} must return a Date later than the one it gets, or undefined; for ${new Date(ms).toISOString()} it returned ${shownValue(given)}.`,
+      `at of schedule ${schedule} must return a Date later than the one it gets, or undefined; for ${new Date(ms).toISOString()} it returned ${Number.isNaN(at) ? shownValue(given) : new Date(at).toISOString()}.`,
     )
   }
   return {

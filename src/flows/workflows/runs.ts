@@ -1,6 +1,7 @@
 /** Runs of workflows: starting them, and looking after them by one id. */
 import type { App } from '../../app/app.ts'
 import type { Produced } from '../../observe/tracing.ts'
+import { jsonSchemaOf } from '../../app/json-schema-of.ts'
 import { readStoredOptions } from '../../app/new-job.ts'
 import { newId } from '../../app/new-id.ts'
 import { validate } from '../../app/payload.ts'
@@ -79,12 +80,21 @@ export interface WorkflowNode {
   readonly isEnd: boolean
 }
 
+/** A workflow for those who do not have its code. */
+export interface WorkflowAbout {
+  readonly name: string
+  /** A JSON Schema of draft 2020-12; null where the workflow takes anything, or its schema library gives none. */
+  readonly inputSchema: unknown
+}
+
 /** `errand.workflows`: runs by id. */
 export interface Workflows {
   /** Names of the workflows that the app was made with. */
   readonly names: readonly string[]
   /** Finds one of them. Throws `unknown-task`, naming the nearest. */
   find(name: string): AnyWorkflow
+  /** What a start by name takes, for forms and checks elsewhere, in the order of `names`. */
+  describe(): readonly WorkflowAbout[]
   /** Null when the run is unknown. */
   get(id: string): Promise<WorkflowStatus | null>
   /** The nodes, in the order in which they were added; those that are beyond their retention are left out. */
@@ -135,6 +145,7 @@ export function createWorkflows(
 ): { readonly start: Start; readonly batch: StartBatch; readonly workflows: Workflows } {
   const { app } = client
   const byName = collect(defined)
+  let described: readonly WorkflowAbout[] | null = null
   const workflows: Workflows = {
     names: [...byName.keys()],
     find(name) {
@@ -144,6 +155,7 @@ export function createWorkflows(
       const hint = meant === null ? 'Add it to `workflows`.' : `Did you mean ${meant}?`
       throw new ErrandError('unknown-task', `No workflow is called ${name}. ${hint}`)
     },
+    describe: () => (described ??= [...byName.values()].map(aboutOf)),
     async get(id) {
       const [end] = await client.call((store) => store.get([readId(id)]))
       if (!end || end.task !== endTaskName) return null
@@ -245,6 +257,14 @@ function traced(
   const { tracing } = app.events
   if (tracing === null) return store(what.headers)
   return tracing.produce({ task: null, queue: null, ...what }, store)
+}
+
+function aboutOf({ name, flow }: AnyWorkflow): WorkflowAbout {
+  const schema = jsonSchemaOf(flow.input, 'input')
+  return {
+    name,
+    inputSchema: typeof schema === 'string' ? (JSON.parse(schema) as unknown) : null,
+  }
 }
 
 function collect(defined: readonly AnyWorkflow[]): ReadonlyMap<string, AnyWorkflow> {

@@ -1,6 +1,6 @@
 /**
  * Whether a request comes from a program of this machine itself. While no token exists such a program
- * needs none; so what a web page, a name that was pointed here, or a proxy sends must be told from it.
+ * needs none; so what a web page, a name that was pointed here, or a proxy sends must be distinguished from it.
  */
 
 import type { ApiRequest } from '../api-request.ts'

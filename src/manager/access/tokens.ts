@@ -43,7 +43,7 @@ export interface TokenOptions {
   readonly scopes: readonly Scope[]
   /** Only on these queues; default all. */
   readonly queues?: readonly string[]
-  /** To tell it from others by. */
+  /** To distinguish it from others. */
   readonly name?: string
 }
 

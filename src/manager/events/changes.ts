@@ -1,4 +1,5 @@
 /** What changed between two looks at jobs. Pure. */
+import { parseDigits } from '../../core/digits.ts'
 import { isFinal } from '../../core/job.ts'
 import type { StoredJob } from '../../store/job.ts'
 import { isoOf } from '../job-json.ts'
@@ -9,7 +10,7 @@ export interface ShownJob {
   readonly queue: string
   readonly task: string
   readonly isOpen: boolean
-  /** When it last changed as far as the store tells, in ms; a run that goes on may change at any time. */
+  /** When it last changed as far as the store knows, in ms; a run that goes on may change at any time. */
   readonly changedAt: number
   /** The data of its event, as JSON. */
   readonly text: string
@@ -44,13 +45,13 @@ export function shown(job: StoredJob): ShownJob {
 function progressOf(progress: string | null): unknown {
   if (progress === null) return null
   try {
-    return JSON.parse(progress)
+    return parseDigits(progress)
   } catch {
     return null
   }
 }
 
-/** A job that runs may have told of its progress just now, which has no time of its own. */
+/** A job that runs may have reported progress just now, which has no time of its own. */
 function changedAt(job: StoredJob): number {
   if (job.state === 'running') return Infinity
   const times = [job.createdAt, job.startedAt, job.finishedAt, lastEnd(job)]

@@ -1,11 +1,11 @@
 /**
  * What happens in a store, for all event streams of a process. There is no log of changes to read, and
- * managers do not know of each other: each looks at the store itself and tells what is different.
+ * managers do not know of each other: each looks at the store itself and sends what has changed.
  *
  * While anybody subscribes, a loop looks, then rests until a hint of the store says that something may
  * have happened, and for a second at most, since progress gives no hint. It rests for nineteen times as
  * long as the last look took, so that streams never take more than a twentieth of a store's time. A store that is away
- * is looked at with growing pauses; what has happened meanwhile is told when it is back.
+ * is looked at with growing pauses; what has happened meanwhile is sent when it is back.
  */
 import { sleep } from '../../core/clock.ts'
 import { ErrandError } from '../../core/errors.ts'
@@ -54,7 +54,7 @@ export class Feed {
     return this.#watch(this.#queues, mostViews, JSON.stringify(narrowed), look, subscriber)
   }
 
-  /** Subscribes to the counts of all queues, which are told after each look. */
+  /** Subscribes to the counts of all queues, which are sent after each look. */
   watchCounts(listener: QueueListener): () => void {
     this.#counts.add(listener)
     return this.#served(() => {

@@ -46,7 +46,7 @@ export class View {
     return () => void this.#subscribers.delete(subscriber)
   }
 
-  /** Reads, and tells the subscribers what changed. Rejects with the store's error, and tells nothing. */
+  /** Reads, and sends the subscribers what changed. Rejects with the store's error, and then sends nothing. */
   async look(): Promise<void> {
     const before = this.#jobs
     const found = await this.#look(before)

@@ -3,7 +3,7 @@
  * first answer, from any manager.
  *
  * The record of the key is written in the same step as a plain job, so that there is never one without
- * the other. A job with a unique key of its own may turn out to be another one, and on Redis lies where
+ * the other. A job with a unique key of its own may turn out to be another one, and on Redis is stored where
  * that key says. For it the record is written first, as begun, and completed once the job is stored. A
  * record that stays begun, because its manager died, is completed by what the store knows, or begun
  * anew with the same id once no insert of the first can come any more.
@@ -13,6 +13,7 @@ import type { JobOrigin } from '../../app/new-job.ts'
 import type { Client } from '../../client/client.ts'
 import { insertStep } from '../../client/insert-together.ts'
 import type { EnqueueOptions } from '../../core/enqueue-options.ts'
+import { longOf } from '../../core/digits.ts'
 import { ErrandError, isErrandError } from '../../core/errors.ts'
 import { canonicalJson } from '../../core/json.ts'
 import { answered, userCallMs } from '../../loops/call-deadline.ts'
@@ -76,7 +77,7 @@ class Enqueuing {
     this.#kept = kept
     this.#request = request
     this.#key = `http/key/${token ?? ''}/${sha256(key)}`
-    this.#hash = sha256(canonicalJson([task, input, { ...options, headers: null }]))
+    this.#hash = sha256(canonicalJson([task, longOf(input), { ...options, headers: null }]))
   }
 
   async run(): Promise<OnceAnswer> {

@@ -30,7 +30,7 @@ export function outputKey(id: string): string {
   return `http/output/${id}`
 }
 
-/** What every kept record tells of itself. */
+/** What every kept record says of itself. */
 interface Dated {
   /** When it was written, by the clock of the manager, in ms since the epoch. */
   readonly at: number
@@ -69,7 +69,7 @@ export class KeptAnswers {
     this.#sweepAfter(kind, this.#swept.has(kind) ? kinds[kind].paceMs : firstSweepMs)
   }
 
-  /** Whether a record of this kind is over, by what it tells of itself. */
+  /** Whether a record of this kind is over, by what it says of itself. */
   isOver(kind: KeptKind, { at }: Dated): boolean {
     return this.#store.clock.now() > at + kinds[kind].keptMs
   }

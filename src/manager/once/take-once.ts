@@ -10,6 +10,7 @@ import { createHash } from 'node:crypto'
 import type { Client } from '../../client/client.ts'
 import { newId } from '../../app/new-id.ts'
 import { toRecord, type JobRecord } from '../../client/job-record.ts'
+import { fromJsonWithDigits } from '../../core/json.ts'
 import { isFinal } from '../../core/job.ts'
 import { answered, userCallMs } from '../../loops/call-deadline.ts'
 import type { StoredJob } from '../../store/job.ts'
@@ -64,7 +65,7 @@ async function take(
   { id, token, take: name, mayTouch, shown = (record) => record }: TakeRequest,
 ): Promise<TakeAnswer> {
   const textOf = (one: StoredJob): string =>
-    JSON.stringify(jobJson(shown(toRecord(client.app, one))))
+    JSON.stringify(jobJson(shown(toRecord(client.app, one, fromJsonWithDigits))))
   const key = `http/taken/${id}`
   const by = createHash('sha256')
     .update(`${token ?? ''}/${name}`)

@@ -98,7 +98,7 @@ function operationOf(route: Route, components: Components): Json {
   }
 }
 
-/** A schema with a `title` of one word, such as `Job`, stands once, under that name. */
+/** A schema with a `title` of one word, such as `Job`, is written once, under that name. */
 function named(schema: JsonSchema, components: Components): JsonSchema {
   const { title } = schema
   if (typeof title !== 'string' || !/^[A-Z][A-Za-z0-9]*$/.test(title)) return schema
@@ -254,6 +254,8 @@ const idempotencyKey = {
 }
 
 function needsBody(schema: JsonSchema): boolean {
+  const ways = schema['oneOf'] as readonly JsonSchema[] | undefined
+  if (ways !== undefined) return ways.every(needsBody)
   const required = schema['required'] as readonly string[] | undefined
   return schema['type'] === 'array' || (required?.length ?? 0) > 0
 }

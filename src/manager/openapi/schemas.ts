@@ -38,7 +38,7 @@ const dropped = new Set([
   'definitions',
 ])
 
-/** Adds a schema under a name, with its definitions beside it, and answers what refers to it. */
+/** Adds a schema under a name, with its definitions beside it, and returns a reference to it. */
 export function addSchema(components: Components, name: string, root: unknown): JsonSchema {
   const names = new Map<string, string>()
   for (const keyword of ['$defs', 'definitions'])

@@ -69,17 +69,24 @@ function bulk(verb: VerbName, summary: string): Route {
       },
     },
     async handle(call) {
-      const { ids, filter, after, reason } = call.body as BulkBody
+      const { ids, after, reason } = call.body as BulkBody
       const act = (some: readonly string[]): Promise<Tally<string>> =>
         verb === 'cancel'
           ? call.errand.jobs.cancel(some, reason === undefined ? {} : { reason })
           : call.errand.jobs[verb](some)
       if (ids !== undefined) return json({ counts: await onIds(call, ids, act), next: null })
-      return json(
-        await onFilter(call, verb, narrowed(call.caller, filterOfBody(filter ?? {})), after, act),
-      )
+      return json(await onFilter(call, verb, narrowed(call.caller, filterOf(call)), after, act))
     },
   }
+}
+
+/** The filter of a body, with all digits of what it searches for. */
+function filterOf({ body, digits }: RouteCall): JobFilter {
+  const { filter = {} } = body as BulkBody
+  const { search } = filter
+  if (search === undefined) return filterOfBody(filter)
+  const equals = (digits as BulkBody).filter?.search?.equals
+  return filterOfBody({ ...filter, search: { ...search, equals } })
 }
 
 type Act = (ids: readonly string[]) => Promise<Tally<string>>

@@ -1,21 +1,31 @@
 /** Orders of operators to workers. */
-import type { ControlOrder, ControlTarget, WorkerTarget } from '../../client/control.ts'
+import type {
+  ControlOptions,
+  ControlOrder,
+  ControlTarget,
+  WorkerTarget,
+} from '../../client/control.ts'
 import { controlVerbs } from '../../core/control.ts'
 import { mayTouch, type Caller } from '../caller.ts'
 import { Problem } from '../problem.ts'
 import { checkAllQueues, checkQueue } from '../read.ts'
-import { json, type Route } from '../route.ts'
+import { json, type JsonSchema, type Route } from '../route.ts'
 import { list, object, textOrNull, timeOrNull } from '../schemas.ts'
 
 const name = { type: 'string', minLength: 1, maxLength: 200 }
-const workers = { worker: name, group: name, all: { const: true } }
-const anything = { queue: name, task: name, ...workers }
-const note = { type: 'string', minLength: 1, maxLength: 500 }
+const workers = [{ worker: name }, { group: name }, { all: { const: true } }]
+const anything = [{ queue: name }, { task: name }, ...workers]
+const note = { note: { type: 'string', minLength: 1, maxLength: 500 } }
 
-const targetSchema = object(anything, Object.keys(anything))
 const done = { description: 'It is stored; running workers obey within about two seconds.' }
 
-type Body = ControlTarget & { readonly note?: string }
+/** Exactly one of some targets, and what may stand beside it. */
+function oneOf(
+  targets: readonly Readonly<Record<string, JsonSchema>>[],
+  beside: Readonly<Record<string, JsonSchema>> = {},
+): JsonSchema {
+  return { oneOf: targets.map((target) => object({ ...target, ...beside }, Object.keys(beside))) }
+}
 
 export const controlRoutes: readonly Route[] = [
   {
@@ -33,7 +43,7 @@ export const controlRoutes: readonly Route[] = [
           orders: list(
             object({
               verb: { enum: controlVerbs },
-              target: targetSchema,
+              target: oneOf(anything),
               at: timeOrNull,
               by: textOrNull,
               note: textOrNull,
@@ -54,10 +64,11 @@ export const controlRoutes: readonly Route[] = [
     summary: 'Keep jobs of a queue or a task, or whatever some workers claim, from being started.',
     tag: 'control',
     scopes: ['operate'],
-    body: object({ ...anything, note }, [...Object.keys(anything), 'note']),
+    body: oneOf(anything, note),
+    checksItself: true,
     answers: { 204: done },
     async handle({ errand, caller, body }) {
-      const { target, words } = readBody(caller, body)
+      const { target, words } = readOrder(caller, body)
       await errand.control.pause(target, words)
       return new Response(null, { status: 204 })
     },
@@ -69,10 +80,11 @@ export const controlRoutes: readonly Route[] = [
     summary: 'End what pause, drain, stop or restart began for the same target.',
     tag: 'control',
     scopes: ['operate'],
-    body: object(anything, Object.keys(anything)),
+    body: oneOf(anything),
+    checksItself: true,
     answers: { 204: done },
     async handle({ errand, caller, body }) {
-      await errand.control.resume(readBody(caller, body).target)
+      await errand.control.resume(readTarget(caller, readObject(body)))
       return new Response(null, { status: 204 })
     },
   },
@@ -89,28 +101,47 @@ function ending(verb: 'drain' | 'stop' | 'restart', summary: string): Route {
     summary,
     tag: 'control',
     scopes: ['operate'],
-    body: object({ ...workers, note }, [...Object.keys(workers), 'note']),
+    body: oneOf(workers, note),
+    checksItself: true,
     answers: { 204: done },
     async handle({ errand, caller, body }) {
-      const { target, words } = readBody(caller, body)
+      const { target, words } = readOrder(caller, body)
       await errand.control[verb](target as WorkerTarget, words)
       return new Response(null, { status: 204 })
     },
   }
 }
 
-/** Workers serve queues of all callers: a caller with some queues may speak of those only. */
-function readBody(
-  caller: Caller,
-  body: unknown,
-): { readonly target: ControlTarget; readonly words: { by: string; note?: string } } {
-  const { note: why, ...target } = (body ?? {}) as Body
-  if (Object.keys(target).length !== 1)
-    throw new Problem('invalid-option', 'The body names one of queue, task, worker, group and all.')
-  if ('queue' in target) checkQueue(caller, target.queue)
-  else checkAllQueues(caller)
+type Given = Readonly<Record<string, unknown>>
+
+interface GivenOrder {
+  readonly target: ControlTarget
+  readonly words: ControlOptions
+}
+
+function readOrder(caller: Caller, body: unknown): GivenOrder {
+  const { note: why, ...target } = readObject(body)
   const by = caller.token === null ? 'over HTTP' : `token ${caller.token}`.slice(0, 200)
-  return { target, words: { by, ...(why === undefined ? {} : { note: why }) } }
+  const words = { by, ...(why === undefined ? {} : { note: why }) }
+  return { target: readTarget(caller, target), words: words as ControlOptions }
+}
+
+function readObject(body: unknown): Given {
+  if (body === undefined) return {}
+  if (typeof body === 'object' && body !== null && !Array.isArray(body)) return body as Given
+  throw new Problem('invalid-option', 'The body is an object such as {"queue":"mail"}.')
+}
+
+/**
+ * Workers serve queues of all callers: a caller with some queues may speak of those only. `errand.control` checks the rest, and
+ * says in its own words what is wrong; of the schema's alternatives each would be told.
+ */
+function readTarget(caller: Caller, given: Given): ControlTarget {
+  if (Object.keys(given).length !== 1)
+    throw new Problem('invalid-option', 'The body names one of queue, task, worker, group and all.')
+  if (typeof given['queue'] === 'string') checkQueue(caller, given['queue'])
+  else checkAllQueues(caller)
+  return given as unknown as ControlTarget
 }
 
 function isVisible(caller: Caller, { target }: ControlOrder): boolean {

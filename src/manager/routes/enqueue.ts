@@ -2,6 +2,7 @@
 import type { JobOrigin } from '../../app/new-job.ts'
 import type { Entry, EnqueuedJob } from '../../client/enqueued-job.ts'
 import { clientOf } from '../../client/own-client.ts'
+import { both } from '../../core/digits.ts'
 import { mostTags } from '../../core/job.ts'
 import type { Duration } from '../../core/duration.ts'
 import type { EnqueueOptions } from '../../core/enqueue-options.ts'
@@ -15,6 +16,7 @@ import { Problem } from '../problem.ts'
 import { checkQueue, readTimes, readWait, textsOf } from '../read.ts'
 import { json, type Route, type RouteCall } from '../route.ts'
 import {
+  durationText,
   insertedSchema,
   list,
   object,
@@ -36,7 +38,7 @@ export const enqueueRoutes: readonly Route[] = [
     tag: 'jobs',
     scopes: ['enqueue'],
     query: {
-      delay: { schema: text, description: 'Due this long from now: `10s`, `2h`.' },
+      delay: { schema: durationText, description: 'Due this long from now.' },
       runAt: timeParameter('Due at this time. Not together with `delay`.'),
       priority: {
         schema: { type: 'integer', minimum: -1_000, maximum: 1_000 },
@@ -99,13 +101,14 @@ export const enqueueRoutes: readonly Route[] = [
       404: problemAnswer('No such task or queue; `errors` points at the first job that has one.'),
       422: problemAnswer('An input does not fit its task; nothing is stored.'),
     },
-    async handle({ errand, caller, body, request }) {
+    async handle(call) {
+      const { errand, caller, request } = call
       if (request.headers.has('idempotency-key'))
         throw new Problem(
           'invalid-option',
           'Idempotency-Key is for single jobs: give each job of the list a `unique` key instead.',
         )
-      const entries: readonly Entry[] = await readEntries(errand, caller, body, request)
+      const entries: readonly Entry[] = await readEntries(call)
       const jobs = await clientOf(errand).enqueueMany(entries, {}, originOf(caller))
       return json({ jobs: jobs.map(({ id, inserted }) => ({ id, inserted })) }, 201)
     },
@@ -123,7 +126,7 @@ function originOf({ queues }: Caller): JobOrigin {
 type Enqueued = Pick<EnqueuedJob<unknown>, 'id' | 'inserted'>
 
 function enqueue(call: RouteCall): Promise<Enqueued> {
-  const { errand, caller, params, query, body, request } = call
+  const { errand, caller, params, query, request } = call
   const { queue = '', task = '' } = params
   checkQueue(caller, queue)
   const { delay, key, group } = textsOf(query, ['delay', 'key', 'group'])
@@ -141,19 +144,25 @@ function enqueue(call: RouteCall): Promise<Enqueued> {
   }
   const once = readKey(request)
   return once === null
-    ? clientOf(errand).enqueue(task, body, options, originOf(caller))
+    ? clientOf(errand).enqueue(task, inputOf(call), options, originOf(caller))
     : enqueueKeyed(call, { key: once, task, options })
 }
 
+/** The body is the input. */
+function inputOf({ body, digits }: RouteCall): unknown {
+  return both(body, digits)
+}
+
 async function enqueueKeyed(
-  { errand, caller, body }: RouteCall,
+  call: RouteCall,
   { key, task, options }: { key: string; task: string; options: EnqueueOptions },
 ): Promise<Enqueued> {
+  const { errand, caller } = call
   const request = {
     token: caller.token,
     key,
     task,
-    input: body,
+    input: inputOf(call),
     options,
     origin: originOf(caller),
   }

@@ -32,6 +32,16 @@ const ownerSchema = {
   ],
 }
 const beatSchema = { oneOf: [object({ at: time, host: text }), { type: 'null' }] }
+const sourceSchema = object({
+  name: text,
+  state: { enum: ['connecting', 'connected', 'stopped'] },
+  failures: count,
+  storeFailures: count,
+  lastError: textOrNull,
+  stored: count,
+  known: count,
+  parked: count,
+})
 const noSingleton = problemAnswer('The manager knows no such singleton.')
 
 export const fleetRoutes: readonly Route[] = [
@@ -45,7 +55,7 @@ export const fleetRoutes: readonly Route[] = [
     answers: {
       200: {
         description:
-          '`lost` are those that were not seen for half a minute without having stopped. `paused` says why a worker claims nothing for now: `control`, `code`, `cpu`, `memory`, `lag`.',
+          '`lost` are those that were not seen for half a minute without having stopped. `paused` says why a worker claims nothing for now: `control`, `code`, `cpu`, `memory`, `lag`. `sources` are those of messages in its process, with their failures in a row. Without slots it is a keeper, or a process that runs sources alone.',
         schema: object({
           workers: list(
             object({
@@ -63,6 +73,7 @@ export const fleetRoutes: readonly Route[] = [
               state: { enum: ['running', 'stopped', 'lost'] },
               paused: list(text),
               process: { oneOf: [object({ index: count, of: count }), { type: 'null' }] },
+              sources: list(sourceSchema),
             }),
           ),
         }),
@@ -167,11 +178,11 @@ export const fleetRoutes: readonly Route[] = [
   },
 ]
 
-/** A worker as a caller may see it: without queues and jobs of others. */
+/** A worker as a caller may see it: without queues, jobs and sources of others. */
 function shownTo(caller: Caller, worker: WorkerInfo): WorkerInfo | null {
   if (caller.queues === null) return worker
   const queues = worker.queues.filter((queue) => queue === '*' || mayTouch(caller, queue))
-  return queues.length === 0 ? null : { ...worker, queues, running: [] }
+  return queues.length === 0 ? null : { ...worker, queues, running: [], sources: [] }
 }
 
 function taskJson({ name, aliases, queue, inputSchema }: RegisteredTask): object {

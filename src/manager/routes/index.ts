@@ -14,6 +14,7 @@ import { metricRoutes } from './metrics.ts'
 import { queueRoutes } from './queues.ts'
 import { scheduleRoutes } from './schedules.ts'
 import { sessionRoutes } from './session.ts'
+import { statsRoutes } from './stats.ts'
 import { storeRoutes } from './store.ts'
 import { tokenRoutes } from './tokens.ts'
 import { workRoutes } from './work.ts'
@@ -26,6 +27,7 @@ const resources: readonly Route[] = [
   ...jobVerbRoutes,
   ...bulkVerbRoutes,
   ...queueRoutes,
+  ...statsRoutes,
   ...scheduleRoutes,
   ...workflowRoutes,
   ...fleetRoutes,

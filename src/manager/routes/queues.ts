@@ -1,47 +1,24 @@
 /** Queues: how they stand, and whether they give jobs. */
-import { jobStates } from '../../core/job.ts'
-import { runOutcomes } from '../../observe/run-tallies.ts'
+import type { QueueInfo } from '../../client/queues.ts'
 import { mayTouch } from '../caller.ts'
 import { isoOf } from '../job-json.ts'
-import { checkQueue, readTimes, textOf } from '../read.ts'
+import { Problem } from '../problem.ts'
+import { checkQueue, textOf } from '../read.ts'
 import { json, type Route } from '../route.ts'
-import { count, flag, list, object, text, time, timeOrNull } from '../schemas.ts'
-
-const counts = object(Object.fromEntries(jobStates.map((state) => [state, count])), jobStates)
-const amount = { type: 'number', minimum: 0 }
-const amountOrNull = { type: ['number', 'null'], minimum: 0 }
-const durations = object({
+import {
   count,
-  sumMs: amount,
-  p50Ms: amountOrNull,
-  p90Ms: amountOrNull,
-  p99Ms: amountOrNull,
-})
-const outcomes = object(Object.fromEntries(runOutcomes.map((name) => [name, count])), runOutcomes)
-const pointSchema = object({
-  at: time,
-  runs: list(
-    object({
-      queue: text,
-      task: text,
-      ended: outcomes,
-      losses: count,
-      wait: durations,
-      run: durations,
-    }),
-  ),
-  queues: list(
-    object({
-      queue: text,
-      ready: count,
-      scheduled: count,
-      blocked: count,
-      running: count,
-      oldestMs: amount,
-    }),
-  ),
-})
-const queueSchema = object({ name: text, paused: flag, counts })
+  countsSchema as counts,
+  flag,
+  limitParameter,
+  list,
+  object,
+  text,
+  textOrNull,
+  timeOrNull,
+} from '../schemas.ts'
+
+const queueFacts = { name: text, paused: flag, counts }
+const queueSchema = object(queueFacts)
 
 export const queueRoutes: readonly Route[] = [
   {
@@ -51,10 +28,53 @@ export const queueRoutes: readonly Route[] = [
     summary: 'See the queues that hold jobs or are paused, with their counts by state.',
     tag: 'queues',
     scopes: ['read'],
-    answers: { 200: { description: 'By name.', schema: object({ queues: list(queueSchema) }) } },
-    async handle({ errand, caller }) {
-      const queues = await errand.queues.list()
-      return json({ queues: queues.filter(({ name }) => mayTouch(caller, name)) })
+    query: {
+      find: { schema: text, description: 'Whose names hold this text.' },
+      order: {
+        schema: { enum: ['name', 'busiest'] },
+        description: 'By name, or those with most jobs that wait or run first. Default: name.',
+      },
+      limit: { ...limitParameter, description: 'The most of one page. Default: all.' },
+      after: {
+        schema: text,
+        description: '`next` of the page before; with `order=name` only.',
+      },
+    },
+    answers: {
+      200: {
+        description:
+          'A page. `found` says how many queues there are in all that the names fit. ' +
+          '`oldestReadyAt` is when the ready job was due that has been due for longest.',
+        schema: object({
+          queues: list(object({ ...queueFacts, oldestReadyAt: timeOrNull })),
+          found: count,
+          next: textOrNull,
+        }),
+      },
+    },
+    async handle({ errand, caller, query }) {
+      const find = textOf(query, 'find') ?? ''
+      const after = textOf(query, 'after')
+      const { order = 'name', limit = Infinity } = query as {
+        readonly order?: 'name' | 'busiest'
+        readonly limit?: number
+      }
+      if (order === 'busiest' && after !== undefined)
+        throw new Problem('invalid-option', 'after goes by name: leave out order=busiest.')
+      const [all, { queues: stats }] = await Promise.all([errand.queues.list(), errand.stats()])
+      const fits = all.filter(({ name }) => mayTouch(caller, name) && name.includes(find))
+      const sorted = order === 'name' ? fits : fits.toSorted((a, b) => busyness(b) - busyness(a))
+      const rest = after === undefined ? sorted : sorted.filter(({ name }) => name > after)
+      const page = rest.slice(0, limit)
+      const oldest = new Map(stats.map(({ queue, oldestReadyAt }) => [queue, oldestReadyAt]))
+      return json({
+        queues: page.map((queue) => ({
+          ...queue,
+          oldestReadyAt: isoOf(oldest.get(queue.name) ?? null),
+        })),
+        found: fits.length,
+        next: order === 'name' && rest.length > page.length ? (page.at(-1)?.name ?? null) : null,
+      })
     },
   },
   {
@@ -74,52 +94,12 @@ export const queueRoutes: readonly Route[] = [
   },
   verb('pause', 'Keep a queue from giving jobs, in every process. Running jobs go on.'),
   verb('resume', 'Let a queue give jobs again.'),
-  {
-    method: 'GET',
-    path: '/v1/stats',
-    id: 'getStats',
-    summary:
-      'See how each queue with jobs stands and what came of its jobs, for charts and alarms.',
-    tag: 'queues',
-    scopes: ['read'],
-    query: {
-      by: {
-        schema: { enum: ['minute', 'hour'] },
-        description: 'With points by the minute, kept for two days, or by the hour, for a month.',
-      },
-      from: { schema: time, description: 'Points from here on: an hour, or two days, by default.' },
-      to: { schema: time, description: 'Points before this; by default until now.' },
-    },
-    answers: {
-      200: {
-        description:
-          'By name. `oldestReadyAt` is when the ready job was due that has been due for longest.',
-        schema: object({
-          at: time,
-          queues: list(object({ queue: text, counts, oldestReadyAt: timeOrNull })),
-          history: list(pointSchema),
-        }),
-      },
-    },
-    async handle({ errand, caller, query }) {
-      const by = textOf(query, 'by') as 'minute' | 'hour' | undefined
-      const options = { ...(by && { by }), ...readTimes(query, ['from', 'to']) }
-      const { at, queues, history } = await errand.stats(options)
-      const isSeen = ({ queue }: { readonly queue: string }): boolean => mayTouch(caller, queue)
-      return json({
-        at,
-        queues: queues
-          .filter(isSeen)
-          .map((one) => ({ ...one, oldestReadyAt: isoOf(one.oldestReadyAt) })),
-        history: history.map((point) => ({
-          at: isoOf(point.at),
-          runs: point.runs.filter(isSeen),
-          queues: point.queues.filter(isSeen),
-        })),
-      })
-    },
-  },
 ]
+
+/** What waits for its time counts little beside what waits for a worker. */
+function busyness({ counts: { ready = 0, running = 0, scheduled = 0 } }: QueueInfo): number {
+  return ready + running + scheduled / 1_000
+}
 
 function verb(name: 'pause' | 'resume', summary: string): Route {
   return {

@@ -3,9 +3,10 @@
  * options of the task. `docs/remote-workers.md` describes it for those who write such a worker.
  */
 import { handIn, type HandIn, type HasHandIn, type Said } from '../../app/hand-in.ts'
-import { version } from '../../core/version.ts'
+import { both } from '../../core/digits.ts'
 import { toJson } from '../../core/json.ts'
 import { cleanText } from '../../core/text.ts'
+import { version } from '../../core/version.ts'
 import type { LogLevel } from '../../core/job.ts'
 import type { Store } from '../../store/store.ts'
 import type { LeaseRef, Note } from '../../store/worker-calls.ts'
@@ -98,9 +99,9 @@ export const workRoutes: readonly Route[] = [
     },
     handle: renew,
   },
-  ended('complete', 'The job is done.', (said: { readonly output?: unknown }) => ({
+  ended('complete', 'The job is done.', (said: OutputSaid, digits: OutputSaid) => ({
     kind: 'complete',
-    output: said.output ?? null,
+    output: both(said.output ?? null, digits.output ?? null),
   })),
   ended('fail', 'The attempt failed: retry as the task says, or not.', readFailure),
   ended('postpone', 'Run it again later, without counting a failure.', (said: DelaySaid) => ({
@@ -113,6 +114,10 @@ export const workRoutes: readonly Route[] = [
   })),
   ended('release', 'Give it back for others.', () => ({ kind: 'release' })),
 ]
+
+interface OutputSaid {
+  readonly output?: unknown
+}
 
 interface DelaySaid {
   readonly delayMs?: number
@@ -135,11 +140,11 @@ interface FailureSaid {
   readonly retryInMs?: number
 }
 
-/** A route that ends an attempt. */
+/** A route that ends an attempt. `read` gets the body twice, then with all digits of its numbers. */
 function ended<Given>(
   verb: Verb,
   summary: string,
-  read: (given: Given) => WithoutTime<Said>,
+  read: (given: Given, digits: Given) => WithoutTime<Said>,
 ): Route {
   return {
     method: 'POST',
@@ -150,9 +155,9 @@ function ended<Given>(
     scopes,
     body: bodies[verb],
     answers: states,
-    async handle({ errand, params, body }) {
+    async handle({ errand, params, body, digits }) {
       const given = body as Given & Ending
-      const said = { ...read(given), ranMs: given.ranMs ?? null } as Said
+      const said = { ...read(given, digits as Given), ranMs: given.ranMs ?? null } as Said
       const lease = { id: params['id'] ?? '', token: given.token }
       const state = await handInOf(errand).end(lease, given.worker ?? anonymous, said)
       if (state === 'stale') throw leaseLost()
@@ -208,13 +213,14 @@ interface RenewSaid {
   }[]
 }
 
-async function renew({ errand: { store }, params, body }: RouteCall): Promise<Response> {
+async function renew({ errand: { store }, params, body, digits }: RouteCall): Promise<Response> {
   const said = body as RenewSaid
   const { leaseMs = leases.renewedMs } = said
   const lease = { id: params['id'] ?? '', token: said.token }
   const [answer] = await store.renew([lease], leaseMs)
   if (answer === undefined || answer === 'stale') throw leaseLost()
-  await store.note(notesOf(lease, said))
+  const { progress } = digits as RenewSaid
+  await store.note(notesOf(lease, { ...said, progress }))
   return json({ leaseMs, cancel: answer === 'cancel-asked' })
 }
 

@@ -1,12 +1,12 @@
 /** Runs of workflows. Their jobs may lie in any queue, so they are for callers who may touch all of them. */
 import { isJobId } from '../../core/id.ts'
-import { jobStates } from '../../core/job.ts'
 import { Problem } from '../problem.ts'
 import { checkAllQueues, textOf } from '../read.ts'
 import { json, type Route, type RouteCall } from '../route.ts'
 import {
   afterParameter,
   count,
+  countsSchema,
   flag,
   idSchema,
   limitParameter,
@@ -108,6 +108,29 @@ export const workflowRoutes: readonly Route[] = [
   },
   {
     method: 'GET',
+    path: '/v1/workflows/definitions',
+    id: 'listWorkflowDefinitions',
+    summary: 'See what the workflows that can be started here take.',
+    tag: 'workflows',
+    scopes: ['read', 'enqueue'],
+    answers: {
+      200: {
+        description:
+          '`inputSchema` is a JSON Schema; null where the workflow takes anything, or its schema library gives none.',
+        schema: object({
+          workflows: list(
+            object({ name: text, inputSchema: { type: ['object', 'boolean', 'null'] } }),
+          ),
+        }),
+      },
+    },
+    handle({ errand, caller }) {
+      checkAllQueues(caller)
+      return json({ workflows: errand.workflows.describe() })
+    },
+  },
+  {
+    method: 'GET',
     path: '/v1/workflows/{id}',
     id: 'getWorkflow',
     summary: 'See one run with its nodes.',
@@ -119,7 +142,7 @@ export const workflowRoutes: readonly Route[] = [
           'The run. `counts` are of its jobs by state. A batch has `total` jobs, and no nodes.',
         schema: object({
           ...runFacts,
-          counts: object(Object.fromEntries(jobStates.map((state) => [state, count])), jobStates),
+          counts: countsSchema,
           nodes: list(nodeSchema),
         }),
       },

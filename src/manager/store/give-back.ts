@@ -2,7 +2,7 @@
 import type { ClaimedJob } from '../../store/job.ts'
 import type { Store } from '../../store/store.ts'
 
-/** Each lies again where it lay, and nothing is counted. What cannot be put back now is free when its short lease ends. */
+/** Each is again where it was, and nothing is counted. What cannot be put back now is free when its short lease ends. */
 export async function giveBack(store: Store, jobs: readonly ClaimedJob[]): Promise<void> {
   if (jobs.length === 0) return
   await store.settle(

@@ -2,7 +2,7 @@
  * The arguments of each call of a store as JSON Schemas: what a request must look like before a store sees it, and what the
  * document of the API shows. A field that is not named here is let through, and no store reads it: a newer version may send it.
  */
-import { finalStates, jobStates } from '../../core/job.ts'
+import { finalStates, jobStates, mostHeadStartMs } from '../../core/job.ts'
 import { longestMs } from '../../core/duration.ts'
 import type { CallName } from '../../store/calls.ts'
 import type { JsonSchema } from '../route.ts'
@@ -89,7 +89,10 @@ const newJob = object(
       ],
     }),
   },
-  { holds: list(object({ id, onFailed }, output)) },
+  {
+    holds: list(object({ id, onFailed }, output)),
+    headStartMs: { type: 'integer', minimum: -mostHeadStartMs, maximum: mostHeadStartMs },
+  },
 )
 
 const lease = { id, token: count }
@@ -217,6 +220,19 @@ export const shapes: Readonly<Record<CallName, JsonSchema>> = {
           group: orNull(name),
           paused: list(key, 10),
           process: object({ index: count, of: count }),
+          sources: list(
+            object({
+              name,
+              state: oneOf('connecting', 'connected', 'stopped'),
+              failures: count,
+              storeFailures: count,
+              lastError: orNull(text),
+              stored: count,
+              known: count,
+              parked: count,
+            }),
+            100,
+          ),
         },
       ),
     ),

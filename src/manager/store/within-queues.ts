@@ -1,5 +1,5 @@
 /**
- * The calls of a caller whose token names queues: what lies in others is as if it were not there, and what would reach them is refused.
+ * The calls of a caller whose token names queues: jobs in others are as if they did not exist, and calls that would reach them are refused.
  * A lease is its own proof: who has its token may renew and settle it.
  */
 import { controlKey, restartLocks, withoutWords } from '../../core/control.ts'
@@ -106,7 +106,7 @@ const narrowed: Readonly<Record<CallName, Call>> = {
   registerTasks: (store, [tasks], queues) =>
     store.registerTasks((tasks as readonly RegisteredTask[]).filter(isIn(queues))),
   tasks: async (store, _, queues) => (await store.tasks()).filter(isIn(queues)),
-  /** Records lie in no queue: a worker finds no schedules to fire, and leaves them to others. */
+  /** Records belong to no queue: a worker finds no schedules to fire, and leaves them to others. */
   /** But orders of operators are for all workers; who gave them and why is not. */
   getRecords: (store, [keys]) => orderRecords(store, keys as readonly string[]),
   listRecords: () => [],

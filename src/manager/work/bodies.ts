@@ -48,8 +48,14 @@ export const bodies: Readonly<Record<Body, JsonSchema>> = {
         { name },
         {
           queue: name,
-          input: { type: ['object', 'boolean'] },
-          options: { type: 'object' },
+          input: {
+            type: ['object', 'boolean'],
+            examples: [{ type: 'object', required: ['text'] }],
+          },
+          options: {
+            type: 'object',
+            examples: [{ retry: { limit: 3 }, timeout: '1m', retention: '1d' }, { priority: 5 }],
+          },
           onSuccess: { type: 'array', items: name, maxItems: 20 },
           onFailure: { type: 'array', items: name, maxItems: 20 },
         },

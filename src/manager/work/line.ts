@@ -1,5 +1,5 @@
 /**
- * Claims that wait for work. They stand in one line for each store and are served in their order, one claim at a time, so that a
+ * Claims that wait for work. They wait in one line for each store and are served in their order, one claim at a time, so that a
  * hint that thousands wait for makes as many claims as there are jobs, and one more for each set of queues.
  *
  * Modes: idle (nobody waits) → resting (until a hint, a due time or the slow look) ⇄ serving.

@@ -1,9 +1,9 @@
 /**
- * How charts lie in the store: one record for each worker and minute, and one for each worker and
+ * How charts are stored: one record for each worker and minute, and one for each worker and
  * hour, whose rows are of a queue and a task. A record is written whole and replaces what it was, so
  * that a repeat changes nothing; what several workers wrote is merged when it is read.
  *
- * A second kind of record holds how the queues stood at a minute; whoever comes first writes it.
+ * A second kind of record holds the counts of the queues at a minute; the first process there writes it.
  */
 import { mostNames, otherName } from '../bounded-names.ts'
 import type { BoundedNames } from '../bounded-names.ts'
@@ -83,18 +83,23 @@ export function writeRuns(tallies: BoundedNames<RunTally>): string {
   return JSON.stringify({ v: version, rows })
 }
 
-/** Adds what a record of runs holds; what something else wrote adds nothing. */
-export function mergeRuns(text: string, into: (queue: string, task: string) => RunTally): void {
+/** Adds what a record of runs holds, but for rows that have no place; what something else wrote adds nothing. */
+export function mergeRuns(
+  text: string,
+  into: (queue: string, task: string) => RunTally | null,
+): void {
   for (const row of rowsOf(text)) {
     const [queue, task, ended, waitMs, waits, durationMs, durations, losses] = row as Row
     if (typeof queue !== 'string' || typeof task !== 'string') continue
+    const found = into(queue, task)
+    if (found === null) continue
     const tally = new RunTally()
     for (const [n, count] of numbers(ended).entries())
       if (n < tally.ended.length) tally.ended[n] = count
     tally.wait.merge(dense(numbers(waits)), number(waitMs))
     tally.duration.merge(dense(numbers(durations)), number(durationMs))
     tally.losses = number(losses)
-    into(queue, task).merge(tally)
+    found.merge(tally)
   }
 }
 

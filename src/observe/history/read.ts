@@ -1,7 +1,7 @@
 /** Reads charts: what all workers wrote, merged. */
 import type { Records } from '../../store/records.ts'
 import { bucketBoundsMs, type LogHistogram } from '../log-histogram.ts'
-import { runOutcomes, runTallies, type RunTally } from '../run-tallies.ts'
+import { runOutcomes, runTallies, RunTally } from '../run-tallies.ts'
 import {
   depthWriter,
   historyKey,
@@ -21,6 +21,8 @@ export interface HistoryQuery {
   /** By the store's clock, in milliseconds; `to` is not of it. */
   readonly from: number
   readonly to: number
+  /** Whether something of a queue is read. Default: all. */
+  readonly sees?: (queue: string) => boolean
 }
 
 /** Durations, as their number, their sum and points of their distribution. */
@@ -33,10 +35,8 @@ export interface Durations {
   readonly p99Ms: number | null
 }
 
-/** What came of the runs of a queue and task within a minute or hour. */
-export interface RunStats {
-  readonly queue: string
-  readonly task: string
+/** What came of runs within a minute or hour. */
+interface RunTotals {
   readonly ended: Readonly<Partial<Record<(typeof runOutcomes)[number], number>>>
   readonly losses: number
   /** From due to started, of first attempts. */
@@ -44,11 +44,19 @@ export interface RunStats {
   readonly run: Durations
 }
 
+/** The runs of a queue and task. */
+export interface RunStats extends RunTotals {
+  readonly queue: string
+  readonly task: string
+}
+
 /** One minute or hour: what ended in it, and how the queues stood. */
 export interface HistoryPoint {
   /** Its begin, in milliseconds. */
   readonly at: number
   readonly runs: readonly RunStats[]
+  /** All of these together; points of a distribution are those of all runs, which no sum or mean of `runs` gives. */
+  readonly all: RunTotals
   readonly queues: readonly Depth[]
 }
 
@@ -57,7 +65,7 @@ const pageSize = 500
 /** Reads the minutes or hours of a time, oldest first; those of which nothing was written are left out. */
 export async function readHistory(
   store: Pick<Records, 'listRecords'>,
-  { by, from, to }: HistoryQuery,
+  { by, from, to, sees = () => true }: HistoryQuery,
 ): Promise<readonly HistoryPoint[]> {
   const first = Math.max(0, Math.floor(from / spanMs[by]))
   const points: HistoryPoint[] = []
@@ -74,8 +82,12 @@ export async function readHistory(
         if (gathered !== null) points.push(pointOf(gathered))
         gathered = gather(by, read.n)
       }
-      if (read.writer === depthWriter) gathered.queues = readDepths(text)
-      else mergeRuns(text, (queue, task) => tallyOf(gathered, queue, task))
+      if (read.writer === depthWriter)
+        gathered.queues = readDepths(text).filter(({ queue }) => sees(queue))
+      else {
+        const { tallies } = gathered
+        mergeRuns(text, (queue, task) => (sees(queue) ? tallies.of(queue, task) : null))
+      }
     }
     if (page.length < pageSize) return finished(points, gathered)
     after = page.at(-1)?.key ?? null
@@ -93,27 +105,29 @@ function gather(by: Span, n: number): Gathered {
   return { n, at: n * spanMs[by], tallies: runTallies(10_000), queues: [] }
 }
 
-function tallyOf(gathered: Gathered | null, queue: string, task: string): RunTally {
-  if (gathered === null) throw new TypeError('a point was begun')
-  return gathered.tallies.of(queue, task)
-}
-
 function finished(points: readonly HistoryPoint[], last: Gathered | null): readonly HistoryPoint[] {
   return last === null ? points : [...points, pointOf(last)]
 }
 
 function pointOf({ at, tallies, queues }: Gathered): HistoryPoint {
-  const runs = [...topTallies(tallies).entries()].map(([queue, task, tally]): RunStats => {
-    const { wait, duration, losses } = tally
-    const ended = Object.fromEntries(
-      runOutcomes.flatMap((outcome, n) => {
-        const count = tally.ended[n] ?? 0
-        return count === 0 ? [] : [[outcome, count]]
-      }),
-    )
-    return { queue, task, ended, losses, wait: durations(wait), run: durations(duration) }
-  })
-  return { at, runs, queues }
+  const all = new RunTally()
+  for (const [, , tally] of tallies.entries()) all.merge(tally)
+  const runs = [...topTallies(tallies).entries()].map(([queue, task, tally]): RunStats => ({
+    queue,
+    task,
+    ...totals(tally),
+  }))
+  return { at, runs, all: totals(all), queues }
+}
+
+function totals({ ended: counts, wait, duration, losses }: RunTally): RunTotals {
+  const ended = Object.fromEntries(
+    runOutcomes.flatMap((outcome, n) => {
+      const count = counts[n] ?? 0
+      return count === 0 ? [] : [[outcome, count]]
+    }),
+  )
+  return { ended, losses, wait: durations(wait), run: durations(duration) }
 }
 
 function durations(histogram: LogHistogram): Durations {

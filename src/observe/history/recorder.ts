@@ -1,5 +1,5 @@
 /**
- * Gathers what comes of runs, by the minute and by the hour, and says what to write of it.
+ * Gathers how runs end, by the minute and by the hour, and says what to write of it.
  *
  * A record that was written is never written with less: when the store's time goes back, what
  * follows is of another writer's name, and merged when it is read.
@@ -10,7 +10,7 @@ import type { EventHub } from '../events.ts'
 import { runTallies, type RunTally } from '../run-tallies.ts'
 import { historyKey, spanMs, writeRuns, type Span } from './format.ts'
 
-/** Queues and tasks told apart within a minute; the top of them are written by name. */
+/** Pairs of queue and task counted apart within a minute; the top of them are written by name. */
 const mostPairs = 1_000
 
 /** Minutes that wait for a store that is away; beyond it the oldest are dropped. */

@@ -11,9 +11,11 @@ const longestState = 512
 
 /** The context that headers name; null for none, and for one that is not valid. */
 export function contextIn(api: OpenTelemetryApi, headers: Headers | undefined): Context | null {
-  const [, traceId, spanId, flags] = shape.exec(headers?.[traceHeader] ?? '') ?? []
+  const parent = headers?.[traceHeader]
+  if (headers === undefined || parent === undefined) return null
+  const [, traceId, spanId, flags] = shape.exec(parent) ?? []
   if (traceId === undefined || spanId === undefined || flags === undefined) return null
-  const state = headers?.[stateHeader]
+  const state = headers[stateHeader]
   const spanContext: SpanContext = {
     traceId,
     spanId,
@@ -21,7 +23,8 @@ export function contextIn(api: OpenTelemetryApi, headers: Headers | undefined): 
     isRemote: true,
     ...(state === undefined ? {} : { traceState: api.createTraceState(state) }),
   }
-  if (!api.isSpanContextValid(spanContext)) return null
+  // Its shape is right, so zeros are all that can be wrong.
+  if (traceId === api.INVALID_TRACEID || spanId === api.INVALID_SPANID) return null
   return api.trace.setSpanContext(api.ROOT_CONTEXT, spanContext)
 }
 

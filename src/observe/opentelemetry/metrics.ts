@@ -9,7 +9,7 @@ import { attribute, metric, operation, system } from './names.ts'
 
 const ofSystem: Attributes = { [attribute.system]: system }
 
-/** Instruments are asked for when something is first told: then the program's SDK has started. */
+/** Made at the first measurement: by then the program's SDK has started. */
 class Instruments {
   readonly sent: Counter
   readonly consumed: Counter
@@ -54,7 +54,7 @@ export class MeteredEvents {
     this.#api = api
   }
 
-  /** Begins to listen. What an instrument throws, the hub tells of. */
+  /** Begins to listen. The hub reports what an instrument throws. */
   attach(events: Pick<EventHub, 'on'>): void {
     events.on('run-ended', (run) => this.#ended(run))
     events.on('job-rescued', ({ queue, task, why }) => {

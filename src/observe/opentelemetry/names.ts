@@ -26,6 +26,8 @@ export const operation = {
   run: { name: 'run', type: 'process' },
 } as const
 
+export type Operation = (typeof operation)[keyof typeof operation]
+
 /** Metrics: name, unit, meaning. Durations are in seconds. */
 export const metric = {
   sent: ['messaging.client.sent.messages', '{message}', 'Jobs enqueued by this process.'],

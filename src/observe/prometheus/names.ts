@@ -1,4 +1,4 @@
-/** The metrics that there are: their names, kinds and meanings, in one place, for the text, the alert rules and the tests. */
+/** All metrics with their names, kinds and meanings, in one place for the text, the alert rules and the tests. */
 import type { Family } from './exposition.ts'
 
 const all = {

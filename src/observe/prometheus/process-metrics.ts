@@ -1,4 +1,4 @@
-/** Counts what the parts of one process tell, for Prometheus. */
+/** Counts the events of one process, for Prometheus. */
 import { BoundedNames, mostNames } from '../bounded-names.ts'
 import type { EventHub } from '../events.ts'
 import { LogHistogram } from '../log-histogram.ts'

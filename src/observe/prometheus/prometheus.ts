@@ -1,4 +1,4 @@
-/** Metrics of an app as Prometheus reads them: what this process saw, and how the store stands. */
+/** Metrics of an app as Prometheus reads them: what this process saw, and the state of the store. */
 import { clearTimeout, performance, setTimeout } from '../../core/timers.ts'
 import type { Store } from '../../store/store.ts'
 import { hubOf } from '../hub-of.ts'
@@ -20,19 +20,19 @@ export interface Prometheus {
   readonly contentType: string
   /** The metrics in the text format 0.0.4. Never rejects: `errand_store_up` is 0 while the store is away. */
   text(): Promise<string>
-  /** Counts no more. */
+  /** Stops counting. */
   stop(): void
 }
 
 const bounds = {
-  /** The store is given so long, in milliseconds; Prometheus itself waits for ten seconds. */
+  /** How long to wait for the store, in milliseconds; Prometheus itself waits for ten seconds. */
   storeMs: 4_000,
-  /** What it said is shown for so long to those who come close to each other. */
+  /** For so long further scrapes get what the store said before. */
   freshMs: 1_000,
 } as const
 
 /**
- * Starts to count what an app tells. Opens nothing by itself; serve its text at a path that
+ * Starts to count the events of an app. Opens no port; serve its text at a path that
  * Prometheus scrapes.
  *
  * @example
@@ -55,7 +55,7 @@ async function readStore({ store, workers }: Measured): Promise<readonly Family[
   const late = new Promise<null>((resolve) => {
     timer = setTimeout(() => resolve(null), bounds.storeMs)
   })
-  // What went wrong is told by the parts that need the store.
+  // The parts that need the store report what went wrong.
   const asked = storeFamilies(store, workers).catch(() => null)
   const families = await Promise.race([asked, late])
   if (timer !== null) clearTimeout(timer)
@@ -77,7 +77,7 @@ function* workerFamilies(errand: object): Generator<Family> {
   yield family('errand_runs_stuck', [[{}, sum(({ stuck }) => stuck)]])
 }
 
-/** One look for all who ask while it is under way or fresh. */
+/** Shares one reading among all who ask while it is under way or fresh. */
 class Fresh {
   readonly #look: () => Promise<readonly Family[]>
   #at = -Infinity

@@ -43,7 +43,7 @@ export function serveMetrics(errand: Measured, { host, port }: MetricsAddress): 
   }
 }
 
-/** Listens as soon as it can; `failed` hears of the first failure. */
+/** Listens as soon as it can; `failed` is called with the first failure. */
 function listenUntil(
   server: Server,
   address: MetricsAddress,

@@ -1,14 +1,14 @@
 /** What the store knows of its queues and workers, for Prometheus. Read at each scrape. */
 import { jobStates } from '../../core/job.ts'
 import type { Store } from '../../store/store.ts'
-import { mostNames, otherName } from '../bounded-names.ts'
+import { boundedQueues } from '../bounded-queues.ts'
 import type { QueueStats } from '../../store/readers.ts'
 import type { Family, LabelValues } from './exposition.ts'
 import { family } from './names.ts'
 
 type Sample = readonly [LabelValues, number]
 
-/** What is asked for the workers of a store. */
+/** Lists the workers of a store. */
 export interface ListsWorkers {
   list(): Promise<readonly { readonly state: string; readonly slots: number }[]>
 }
@@ -19,7 +19,7 @@ export async function storeFamilies(
   workers: ListsWorkers,
 ): Promise<readonly Family[]> {
   const [stats, found] = await Promise.all([store.stats(), workers.list()])
-  const queues = boundedQueues(stats)
+  const queues = boundedQueues(stats, jobsOf)
   const now = store.clock.now()
   const jobs = queues.flatMap(({ queue, counts }) =>
     jobStates.map((state): Sample => [{ queue, state }, counts[state] ?? 0]),
@@ -38,26 +38,6 @@ export async function storeFamilies(
     family('errand_queue_oldest_ready_seconds', oldest),
     family('errand_workers', states),
   ]
-}
-
-/** The queues with most jobs by name, and one entry for all others, with the oldest job of any. */
-function boundedQueues(stats: readonly QueueStats[]): readonly QueueStats[] {
-  if (stats.length <= mostNames) return stats
-  const bySize = stats
-    .map((queue) => ({ queue, size: jobsOf(queue) }))
-    .toSorted((a, b) => b.size - a.size)
-    .map(({ queue }) => queue)
-  const shown = bySize.slice(0, mostNames).filter(({ queue }) => queue !== otherName)
-  const isShown = new Set(shown)
-  const rest = bySize.filter((queue) => !isShown.has(queue))
-  const counts: Record<string, number> = {}
-  let oldestReadyAt: number | null = null
-  for (const queue of rest) {
-    for (const state of jobStates) counts[state] = (counts[state] ?? 0) + (queue.counts[state] ?? 0)
-    const at = queue.oldestReadyAt
-    if (at !== null) oldestReadyAt = Math.min(at, oldestReadyAt ?? at)
-  }
-  return [...shown, { queue: otherName, counts, oldestReadyAt }]
 }
 
 function jobsOf({ counts }: QueueStats): number {

@@ -32,10 +32,10 @@ const bounds = {
   closeMs: 4_000,
 } as const
 
-/** A consumer that waits for no time to speak of is not asked for more all the time. */
+/** A consumer that hardly waits is not asked for more all the time. */
 const leastHoldMs = 100
 
-/** The client as it is used: no connection of it comes back by itself, for the source makes a new one. */
+/** Options of the client: its connections do not reconnect, since the source makes a new one. */
 const client = { reconnect: false, timeout: bounds.connectMs, pingInterval: 5_000, maxPingOut: 2 }
 
 interface Peers {
@@ -101,7 +101,7 @@ interface Opened {
   readonly connection: NatsConnection
   readonly consumer: Consumer
   readonly place: Place
-  /** When the stream was made: another one of its name begins its numbers anew. */
+  /** When the stream was made: another one of the same name starts its numbers again. */
   readonly created: string
   /** That of the consumer, however it was made. */
   readonly ackWaitMs: number

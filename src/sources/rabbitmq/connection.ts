@@ -135,7 +135,7 @@ class Consumer implements SourceConnection {
     if (delivery === undefined) throw new ErrandError('closed', 'The message is not held any more.')
     const { queue, given } = delivery
     const { broker, name } = this.#options
-    // Not on this connection, which may read no answers now.
+    // Not on this connection, which may be reading nothing now.
     this.#publisher ??= new Publisher(broker, `errand source ${name}, parking`)
     const exchange = await this.#deadLetterExchange(this.#publisher, queue)
     if (exchange !== null) {

@@ -8,7 +8,7 @@ export const propertyHeaders = {
   messageId: 'message-id',
 } as const
 
-/** The texts among a message's properties and headers; those that answers need come first. */
+/** The texts among a message's properties and headers; those that replies need come first. */
 export function headersOf(properties: MessageProperties): Readonly<Record<string, string>> {
   const {
     correlationId,

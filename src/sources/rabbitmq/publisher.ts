@@ -38,7 +38,7 @@ interface Pending {
   isReturned: boolean
 }
 
-/** Of whoever waits for a message to be confirmed. */
+/** What waits for a message to be confirmed. */
 interface Patience {
   isOver: boolean
   isSent: boolean
@@ -114,7 +114,7 @@ export class Publisher {
     patience.isSent = true
     const options = { ...properties, mandatory: true }
     opened.channel.publish(exchange, routingKey, body, options, (error: unknown) => {
-      // The end of a channel is told to those who wait before it is told to others.
+      // Those who wait hear of the end of a channel before others do.
       if (error === null || error === undefined) this.#settle(pending, null, false)
       else setImmediate(() => this.#settle(pending, error, opened.isGone))
     })

@@ -72,7 +72,7 @@ const differs =
   /inequivalent arg '([^']+)' for queue .* but current is (?:the value )?(?:none|'(.*?)')(?: of type '(\w+)')?"?$/s
 
 /**
- * The exchange that a queue's own arguments name for dead letters; null where they name none. The broker tells arguments only by refusing
+ * The exchange that a queue's own arguments name for dead letters; null where they name none. The broker reveals arguments only by refusing
  * to declare the queue with others, one at a time. An exchange that a policy names is not found so.
  */
 export async function deadLetterExchange(
@@ -103,7 +103,7 @@ function typed(value: string, type: string): unknown {
   return type === 'longstr' || type === 'string' ? value : Number(value)
 }
 
-/** What the broker says against a declaration; null for nothing. */
+/** Why the broker refuses a declaration; null when it does not. */
 function refusalOf(
   model: ChannelModel,
   queue: string,

@@ -16,7 +16,7 @@ export interface RabbitmqOptions extends SourceOptions {
    * `<name>.parked` for its dead letters. One that exists is used as it is.
    */
   readonly queues: readonly string[]
-  /** Tells two of them apart, and stands in the identities of messages: the same in all processes. Default `'rabbitmq'`. */
+  /** Tells two of them apart, and is part of the identities of messages: the same in all processes. Default `'rabbitmq'`. */
   readonly name?: string
 }
 

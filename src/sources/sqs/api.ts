@@ -3,7 +3,7 @@ import type { SQS, SQSClientConfig } from '@aws-sdk/client-sqs'
 import { ErrandError } from '../../core/errors.ts'
 import { missingPeer } from '../../core/missing-peer.ts'
 
-/** What `new SQSClient()` takes: region, credentials, endpoint and so on. Default: as the environment says. */
+/** What `new SQSClient()` takes: region, credentials, endpoint and so on. Default: from the environment. */
 export type ClientConfig = SQSClientConfig
 
 /** How long one call may take, with the SDK's own repeats. */

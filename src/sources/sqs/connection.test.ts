@@ -235,7 +235,7 @@ describe('a connection to SQS', () => {
       assert.ok(isErrandError(error, 'server-unavailable'))
       assert.match(
         error.message,
-        /did not delete 1 messages, which come again: InternalError: busy/,
+        /did not delete 1 messages, which will be delivered again: InternalError: busy/,
       )
       return true
     })

@@ -12,7 +12,7 @@ import { Receiver } from './receiver.ts'
 
 /** How a connection behaves, read. */
 export interface ConnectionOptions {
-  /** For how long SQS hides a message at a time, in ms; asked for again while it is held. */
+  /** For how long SQS hides a message at a time, in ms; extended while it is held. */
   readonly hideMs: number
   /** Whether messages without an id of their sender's count as repeats when their bodies are equal. */
   readonly knowsByBody: boolean
@@ -24,7 +24,7 @@ const poll = { mostMs: 10_000, graceMs: 8_000 } as const
 const deletions = { tries: 4, pauseMs: 100 } as const
 /** How long a close may take to give back what is held, in ms. */
 const closeMs = 4_000
-/** The attribute in which a sender says the id of a message, the same when it is sent again. */
+/** The attribute that holds the sender's id of a message, the same when it is sent again. */
 export const idAttribute = 'message-id'
 
 export class SqsConnection implements SourceConnection {
@@ -206,11 +206,11 @@ export class SqsConnection implements SourceConnection {
 function undeleted(refused: readonly Refused<Held>[]): ErrandError {
   return new ErrandError(
     'server-unavailable',
-    `SQS did not delete ${refused.length} messages, which come again: ${refused[0]?.why}`,
+    `SQS did not delete ${refused.length} messages, which will be delivered again: ${refused[0]?.why}`,
   )
 }
 
-/** Texts among the attributes of a message, and what SQS says of it. */
+/** The text attributes of a message, and what SQS adds to it. */
 function headersOf({
   MessageAttributes = {},
   Attributes = {},

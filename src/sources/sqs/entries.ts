@@ -37,7 +37,7 @@ export function entryOf(job: SqsSentJob, usualQueue: string | undefined, index: 
     throw new ErrandError(
       'invalid-option',
       group === null
-        ? `${where} needs a group, for ${nameOf(read.queue)} is a FIFO queue.`
+        ? `${where} needs a group, because ${nameOf(read.queue)} is a FIFO queue.`
         : `${where} has a group, which only FIFO queues have; ${nameOf(read.queue)} is none.`,
     )
   }
@@ -69,7 +69,7 @@ function attributesOf(
     if (attributeName.test(name) && typeof value === 'string' && value !== '') continue
     throw new ErrandError(
       'invalid-option',
-      `${where}.headers: SQS takes texts that are not empty, by names of letters, digits, -, _ and dots; ${JSON.stringify(name)} is none such.`,
+      `${where}.headers: SQS takes texts that are not empty, by names of letters, digits, -, _ and dots; ${JSON.stringify(name)} is not.`,
     )
   }
   return Object.fromEntries(

@@ -32,7 +32,7 @@ export class HeldMessages {
   readonly #timer: ReturnType<typeof setInterval>
   #isHiding = false
 
-  /** `hideMs` is how long SQS hides a message at a time; `onError` is told when it cannot be asked to. */
+  /** `hideMs` is how long SQS hides a message at a time; `onError` is called when that cannot be extended. */
   constructor(api: Api, hideMs: number, onError: (error: unknown) => void) {
     this.#api = api
     this.#hideMs = hideMs

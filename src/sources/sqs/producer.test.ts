@@ -174,7 +174,7 @@ describe('a producer of SQS', () => {
       [{ task: 'a', group: 'g' }, 'invalid-option', /only FIFO queues have/],
       [{ task: 'a', queue: 'b.fifo' }, 'invalid-option', /needs a group, for b.fifo/],
       [{ task: 'a', headers: many }, 'invalid-option', /has 11 attributes/],
-      [{ task: 'a', headers: { 'a b': 'x' } }, 'invalid-option', /"a b" is none such/],
+      [{ task: 'a', headers: { 'a b': 'x' } }, 'invalid-option', /"a b" is not/],
       [{ task: 'a', headers: { a: '' } }, 'invalid-option', /not empty/],
       [{ task: 'a', delay: '1s' }, 'invalid-option', /has no option delay/],
     ] as const) {

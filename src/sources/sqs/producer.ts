@@ -13,7 +13,7 @@ import { readClient } from './sqs.ts'
 export interface SqsProducerOptions {
   /** Where jobs go that name no queue: a name or a URL. */
   readonly queue?: string
-  /** For the SDK's client: region, credentials, endpoint. Default: as the environment says. */
+  /** For the SDK's client: region, credentials, endpoint. Default: from the environment. */
   readonly client?: ClientConfig
 }
 
@@ -31,7 +31,7 @@ export interface SqsProducer extends AsyncDisposable {
 
 /** How long a call of `send` may take, in ms. */
 const sendMs = 30_000
-/** How often SQS is asked again to take what it could not. */
+/** How often SQS is offered again what it could not take. */
 const repeats = { tries: 4, pauseMs: 100 } as const
 /**
  * Makes a producer; it needs `@aws-sdk/client-sqs` when it sends. Throws `invalid-option`.

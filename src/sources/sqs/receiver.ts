@@ -1,6 +1,6 @@
 /**
  * Receives from queues ahead of whoever pulls: each queue has one long poll under way, and up to four while its answers are
- * full. What comes lies in an inbox until it is pulled; there is never more asked for than there is room.
+ * full. What arrives waits in an inbox until it is pulled; no more is requested than there is room for.
  */
 import type { SourceMessage, SourceRoom } from '../source.ts'
 import { mostEntries } from './batches.ts'

@@ -13,7 +13,7 @@ import { findQueue } from './queue-place.ts'
 export interface SqsOptions extends SourceOptions {
   /** Names or URLs of the queues, which exist. */
   readonly queues: readonly string[]
-  /** For the SDK's client: region, credentials, endpoint. Default: as the environment says. */
+  /** For the SDK's client: region, credentials, endpoint. Default: from the environment. */
   readonly client?: ClientConfig
   /** For how long a message stays hidden from others when this process dies. 1 s to 12 h, default 30 s. */
   readonly visibility?: Duration

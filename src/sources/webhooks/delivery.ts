@@ -96,7 +96,7 @@ function refusal(host: string, address: string): RefusedAddress {
   )
 }
 
-/** A name that is being looked up cannot be told to stop, but it need not be waited for. */
+/** A lookup of a name cannot be aborted, but it need not be waited for. */
 async function within<T>(signal: AbortSignal, work: Promise<T>): Promise<T> {
   const over = new AbortController()
   try {
@@ -139,7 +139,7 @@ async function exchange({ url, headers, body, signal }: Delivery, socket: Socket
   }
 }
 
-/** The status says how it went: what becomes of the body after that is no matter. */
+/** The status says how it went: an error of the body after that does not matter. */
 async function beginning(reply: IncomingMessage): Promise<string> {
   const parts: Buffer[] = []
   let bytes = 0

@@ -13,7 +13,7 @@ import { deliver, RefusedAddress, type Answer } from './delivery.ts'
 import { readSecrets, secondsOf, signWebhook, type WebhookSecrets } from './signature.ts'
 import { verdictOf } from './verdict.ts'
 
-/** What a webhook tells: the body of its requests. */
+/** What a webhook sends: the body of its requests. */
 export interface WebhookEvent<Data = unknown> {
   /** What happened, such as `invoice.paid`. */
   readonly type: string
@@ -22,7 +22,7 @@ export interface WebhookEvent<Data = unknown> {
   readonly data: Data
 }
 
-/** An event as address and secrets are found for it; of a job that ended, `data` tells how. */
+/** An event as address and secrets are found for it; of a job that ended, `data` says how. */
 type Told<Data> = WebhookEvent<Data | Published>
 
 /** What `webhook()` takes; options of tasks beside, of which `timeout` bounds one request and is 15 s by default. */

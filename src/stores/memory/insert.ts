@@ -99,7 +99,7 @@ function conflict(
  */
 function replace(db: MemoryDatabase, row: Row, job: NewJob, now: number): void {
   const { input, codec, options, priority, queue, keepCancelledMs, unique } = job
-  const { group, tags, headers } = job
+  const { group, tags, headers, headStartMs = 0 } = job
   const clocks = clocksOf(job, now, row.createdAt)
   const isDue = clocks.dueAt <= now
   const state = row.state === 'blocked' ? 'blocked' : isDue ? 'ready' : 'scheduled'
@@ -114,11 +114,13 @@ function replace(db: MemoryDatabase, row: Row, job: NewJob, now: number): void {
     group,
     tags,
     headers,
+    headStartMs,
     counters: noCounters,
     suspect: false,
   }
-  const place = isDue ? Math.min(row.place, clocks.dueAt) : clocks.dueAt
-  move(db, row, state, { ...payload, ...clocks, place }, now)
+  const stoodFor = row.place + row.headStartMs
+  const standsFor = isDue ? Math.min(stoodFor, clocks.dueAt) : clocks.dueAt
+  move(db, row, state, { ...payload, ...clocks, place: standsFor - headStartMs }, now)
 }
 
 /** `firstAt` is when the job was inserted that this one replaces. */
@@ -132,7 +134,7 @@ function clocksOf(job: NewJob, now: number, firstAt: number | null): Pick<Row, C
   const { startWithinMs, deadlineMs } = job
   return {
     dueAt,
-    place: dueAt,
+    place: dueAt - (job.headStartMs ?? 0),
     startWithinMs,
     deadlineMs,
     startBy: startWithinMs === null ? null : dueAt + startWithinMs,
@@ -186,6 +188,7 @@ function newRow(db: MemoryDatabase, job: NewJob, now: number): Row {
     reason: failed?.reason ?? null,
     sequence: db.nextSequence(),
     keepCancelledMs,
+    headStartMs: job.headStartMs ?? 0,
     unique: job.unique,
     unmet: new Map(job.needs.map((need) => [need.id, need.onFailed])),
     wants: job.needs.flatMap(({ id: need, onFailed, output }) =>

@@ -103,5 +103,6 @@ function strike(db: MemoryDatabase, row: Row, need: string): void {
 }
 
 function unblock(db: MemoryDatabase, row: Row, now: number): void {
-  move(db, row, row.dueAt > now ? 'scheduled' : 'ready', { place: Math.max(row.dueAt, now) }, now)
+  const place = Math.max(row.dueAt, now) - row.headStartMs
+  move(db, row, row.dueAt > now ? 'scheduled' : 'ready', { place }, now)
 }

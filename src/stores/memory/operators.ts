@@ -64,7 +64,7 @@ function waitAgain(db: MemoryDatabase, row: Row, now: number): void {
 function restart(db: MemoryDatabase, row: Row, now: number): void {
   const change: Partial<Row> = {
     dueAt: now,
-    place: now,
+    place: now - row.headStartMs,
     startBy: row.startWithinMs === null ? null : now + row.startWithinMs,
     deadlineAt: row.deadlineMs === null ? null : now + row.deadlineMs,
     counters: noCounters,

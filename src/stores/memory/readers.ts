@@ -59,14 +59,10 @@ export function counts(db: MemoryDatabase): QueueCount[] {
 
 /** The queues that have jobs, with the ready job of each that has been due for longest. */
 export function stats(db: MemoryDatabase): QueueStats[] {
-  return statsOf(counts(db), (queue) => {
-    let oldest: number | null = null
-    for (const row of db.jobs.values()) {
-      if (row.state !== 'ready' || row.queue !== queue) continue
-      oldest = Math.min(oldest ?? Infinity, row.dueAt)
-    }
-    return oldest
-  })
+  const oldest = new Map<string, number>()
+  for (const { state, queue, dueAt } of db.jobs.values())
+    if (state === 'ready') oldest.set(queue, Math.min(oldest.get(queue) ?? Infinity, dueAt))
+  return statsOf(counts(db), (queue) => oldest.get(queue) ?? null)
 }
 
 export function recorded(db: MemoryDatabase, { id, after, limit }: RecordedQuery): Recorded[] {

@@ -53,7 +53,7 @@ function putBack(db: MemoryDatabase, row: Row, requeue: Requeue, now: number): v
     weighNeeds(db, row) !== 'met' ? 'blocked' : requeue.delayMs > 0 ? 'scheduled' : 'ready'
   const change: Partial<Row> = {
     dueAt,
-    place: requeue.place === 'keep' ? row.place : dueAt,
+    place: requeue.place === 'keep' ? row.place : dueAt - row.headStartMs,
     startBy: requeue.started ? null : row.startBy,
     suspect: row.suspect || requeue.suspect,
     leaseUntil: null,

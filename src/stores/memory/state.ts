@@ -25,6 +25,8 @@ export interface Row extends Mutable<Omit<StoredJob, 'uniqueKey' | 'counters' | 
   startWithinMs: number | null
   deadlineMs: number | null
   keepCancelledMs: Keep
+  /** How much before its due time it stands in its queue. */
+  headStartMs: number
   unique: UniqueRule | null
   /** The unique key is held at least until then. */
   keyUntil: number

@@ -69,9 +69,14 @@ export function storeError(error: unknown, location: string): unknown {
       details,
     })
   switch (code) {
+    case '40001':
+      return new ErrandError(
+        'store-busy',
+        `${location}: another transaction changed what the call needs, and nothing was written: call again; a transaction of your own must be rolled back and run again from its start, as for any error 40001 of the server`,
+        { cause: error, details },
+      )
     case '55P03':
     case '40P01':
-    case '40001':
     case '57014':
       return new ErrandError(
         'store-busy',
@@ -126,7 +131,7 @@ export function storeError(error: unknown, location: string): unknown {
 /** Which right it is, the server tells in its own words and language only. */
 function missingRight(error: unknown): string {
   const said = error instanceof Error ? error.message : String(error)
-  return `this user may not do that, "${said}": grant it USAGE on the schema, SELECT, INSERT, UPDATE, DELETE and TRUNCATE on its tables, USAGE on its sequences and EXECUTE on its functions; to make or upgrade them CREATE on the database, or have their owner run errand migrate`
+  return `this user may not do that, "${said}": grant it USAGE on the schema, SELECT, INSERT, UPDATE, DELETE and TRUNCATE on its tables, USAGE and UPDATE on its sequences and EXECUTE on its functions; to make or upgrade them CREATE on the database, or have their owner run errand migrate`
 }
 
 function whyUnavailable(code: string): string | null {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import test from 'node:test'
 import pg from 'pg'
 import { findPostgres, query } from '../../../test/postgres-server.ts'
-import { createErrand, task } from '../../index.ts'
+import { createErrand, isErrandError, task } from '../../index.ts'
 import type { ClaimedJob, NewJob } from '../../store/job.ts'
 import type { Store } from '../../store/store.ts'
 import {
@@ -259,6 +259,24 @@ if (server !== null) {
       const { jobs } = await store.claim(claimOf({ queues: [{ name: queue, limit: 9 }] }))
       assert.deepEqual(await store.settle(jobs.map((job) => requeue(job))), ['settled'])
       assert.ok(performance.now() - start < promptMs)
+    })
+  })
+
+  test('postgres: a job completed in a snapshot that is older than its lease fails as a serialization does', async () => {
+    const [held] = await running(store, 2)
+    await within(url, async (client) => {
+      await client.query('SET TRANSACTION ISOLATION LEVEL REPEATABLE READ')
+      await client.query('SELECT count(*) FROM held_jobs.jobs')
+      await assert.rejects(store.settle([finish(held)], client), (error) => {
+        assert.ok(isErrandError(error, 'store-busy'))
+        assert.match(error.message, /rolled back and run again .* 40001/)
+        assert.equal((error.cause as { readonly code?: unknown }).code, '40001')
+        return true
+      })
+      await client.query('ROLLBACK')
+      await client.query('BEGIN ISOLATION LEVEL REPEATABLE READ')
+      assert.deepEqual(await store.settle([finish(held)], client), ['settled'])
+      await client.query('COMMIT')
     })
   })
 

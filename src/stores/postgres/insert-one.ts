@@ -7,7 +7,7 @@ import { FAILED } from '../state-codes.ts'
 
 /** What `replace` writes beside the columns that the new job gives. */
 const rewritten = [
-  'due_at, place, start_by, deadline_at, start_within_ms, deadline_ms, unique_key, unique_during, unique_until, counters, suspect',
+  'due_at, place, start_by, deadline_at, start_within_ms, deadline_ms, unique_key, unique_during, unique_until, head_start_ms, counters, suspect',
   ...replacedNames,
 ].join(', ')
 
@@ -87,7 +87,8 @@ BEGIN
   ${givenColumns.map(({ name }) => `v_job.${name} := p->>'${name}';`).join('\n  ')}
   v_job.created_at := p_now;
   v_job.due_at := coalesce((p->>'runAt')::int8, p_now + (p->>'delayMs')::int8);
-  v_job.place := v_job.due_at;
+  v_job.head_start_ms := p->>'headStartMs';
+  v_job.place := v_job.due_at - coalesce(v_job.head_start_ms, 0);
   v_job.start_within_ms := p->>'startWithinMs';
   v_job.deadline_ms := p->>'deadlineMs';
   v_job.start_by := v_job.due_at + v_job.start_within_ms;
@@ -226,8 +227,8 @@ BEGIN
   -- One that is replaced again and again gets its turn.
   v_job.due_at := least(p_job.due_at, CASE WHEN p_max_wait_ms IS NOT NULL THEN greatest(p_now,
     v_old.created_at + p_max_wait_ms) END);
-  v_job.place := CASE WHEN v_job.due_at <= p_now THEN least(v_old.place, v_job.due_at)
-    ELSE v_job.due_at END;
+  v_job.place := CASE WHEN v_job.due_at <= p_now THEN least(v_old.place + coalesce(v_old.head_start_ms, 0), v_job.due_at)
+    ELSE v_job.due_at END - coalesce(v_job.head_start_ms, 0);
   v_job.start_by := v_job.due_at + p_job.start_within_ms;
   v_state := CASE WHEN v_from = 0 THEN 0 WHEN v_job.due_at > p_now THEN 1 ELSE 2 END;
   UPDATE errand.jobs SET (${rewritten}) = (SELECT ${rewritten

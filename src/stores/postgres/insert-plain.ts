@@ -141,7 +141,8 @@ export function isOrdinary(job: NewJob): boolean {
     job.deadlineMs === null &&
     job.needs.length === 0 &&
     job.holds === undefined &&
-    job.entry === null
+    job.entry === null &&
+    (job.headStartMs ?? 0) === 0
   )
 }
 

@@ -125,7 +125,7 @@ async function weigh(db: Database, sql: string, ids: readonly string[]): Promise
 
 /** A job as the functions of the schema read it. */
 export function packJob(job: NewJob): object {
-  const { id, delayMs, runAt, startWithinMs, deadlineMs, unique, needs, entry } = job
+  const { id, delayMs, runAt, startWithinMs, deadlineMs, unique, needs, entry, headStartMs } = job
   return {
     id,
     ...Object.fromEntries(givenColumns.map(({ name, of }) => [name, of(job)])),
@@ -141,6 +141,7 @@ export function packJob(job: NewJob): object {
       output: hold.output,
     })),
     entry,
+    headStartMs,
   }
 }
 

@@ -239,7 +239,7 @@ DECLARE
 BEGIN
   PERFORM 1 FROM errand.needs WHERE seq = p_job.seq;
   IF FOUND OR errand.is_leased(p_job.seq) THEN RETURN; END IF;
-  v_job.place := greatest(p_job.due_at, p_now);
+  v_job.place := greatest(p_job.due_at, p_now) - coalesce(p_job.head_start_ms, 0);
   IF v_job.place <> p_job.place THEN UPDATE errand.jobs SET place = v_job.place WHERE seq = p_job.seq; END IF;
   PERFORM errand.line_up(v_job, v_state);
   PERFORM errand.tallied(p_job.queue, 0, v_state);

@@ -166,7 +166,7 @@ BEGIN
   FOREACH v_bucket IN ARRAY errand.buckets_of(v_seqs) LOOP
     WITH old AS (DELETE FROM errand.finished WHERE bucket = v_bucket AND seq = ANY (v_seqs) RETURNING seq, state, token, worker),
     retried AS (
-      UPDATE errand.jobs j SET due_at = v_now, place = v_now, start_by = v_now + errand.span(start_within_ms),
+      UPDATE errand.jobs j SET due_at = v_now, place = v_now - coalesce(head_start_ms, 0), start_by = v_now + errand.span(start_within_ms),
         deadline_at = v_now + errand.span(deadline_ms), counters = NULL, suspect = false, token = old.token, worker = old.worker
       FROM old WHERE j.seq = old.seq RETURNING j.queue, old.state)
     INSERT INTO errand.tally (queue, state, count)

@@ -43,7 +43,7 @@ if (server !== null) {
     for (const grant of grants) {
       await assert.rejects(poor.insert([newJob()]), {
         code: 'store-unavailable',
-        message: /permission denied for (?:schema|table|sequence) .*grant it USAGE/,
+        message: /permission denied for (?:schema|table|sequence) .*grant it USAGE .*USAGE and UPDATE on its sequences/,
       })
       await query(
         url,

@@ -100,7 +100,7 @@ BEGIN
       coalesce(v_run.started_at, p_now - (p->>'startedAgoMs')::int8), coalesce(v_counters, '0'), p_now);
   ELSE
     v_job.due_at := p_now + (p->>'delayMs')::int8;
-    IF p->>'place' <> 'keep' THEN v_job.place := v_job.due_at; END IF;
+    IF p->>'place' <> 'keep' THEN v_job.place := v_job.due_at - coalesce(v_job.head_start_ms, 0); END IF;
     v_job.suspect := v_job.suspect OR (p->>'suspect')::bool;
     v_job.counters := v_counters;
     v_job.token := v_token;

@@ -22,6 +22,8 @@ const tasks: readonly AnyTask[] = [
     retention: { cancelled: '3d' },
     run,
   }),
+  task({ name: 'sql aged', queue: 'sql ageing', priority: 4, run }),
+  task({ name: 'sql aged for itself', queue: 'sql ageing', run }),
   task({ name: 'sql kept', retention: { cancelled: 'forever' }, run }),
   task({ name: 'sql: "keyed" 100%', unique: { key: 'one', for: '5m', during: ['ready'] }, run }),
   task({
@@ -42,7 +44,10 @@ if (server !== null) {
   const owner = createErrand({
     store,
     tasks: [...tasks, ...byInput],
-    queues: { 'sql queue': { priority: 3, deadline: '2h' } },
+    queues: {
+      'sql queue': { priority: 3, deadline: '2h' },
+      'sql ageing': { ageing: '1m', deadline: '3h' },
+    },
   })
   const producer = createErrand({ store: postgres(url, { schema }) })
   test.after(async () => {
@@ -86,6 +91,10 @@ if (server !== null) {
     )
     const given = await seen(await enqueue('sql bounded', { priority: -1, startWithinMs: 5 }))
     assert.deepEqual([given['priority'], given['startsWithin']], [-1, 5])
+    const aged = await seen(await enqueue('sql aged', { priority: 2 }))
+    assert.deepEqual([aged['behind'], aged['endsWithin']], ['120000', 3 * 3_600_000])
+    const elsewhere = await seen(await enqueue('sql aged', { queue: 'sql other' }))
+    assert.deepEqual([elsewhere['priority'], elsewhere['behind']], [4, '0'])
   })
 
   test('postgres: errand.enqueue upholds the rule of a registered task', async () => {
@@ -116,7 +125,7 @@ if (server !== null) {
     const [row] = await query(
       url,
       `SELECT keep_cancelled_ms, start_within_ms, deadline_ms, unique_during, unique_until - created_at AS unique_for,
-         (unique_until = 0) AS unfixed, suspect, labels, attempts FROM ${schema}.jobs WHERE id = $1`,
+         (unique_until = 0) AS unfixed, head_start_ms, place - due_at AS behind, suspect, labels, attempts FROM ${schema}.jobs WHERE id = $1`,
       [id],
     )
     const { createdAt, dueAt, startBy, deadlineAt, input, ...rest }: StoredJob = job

@@ -74,6 +74,10 @@ DECLARE
   v_keep json := v_layer->'keepMs'->'cancelled';
   v_task text := coalesce(v_record->>'name', task);
   v_key_name text := coalesce(v_record->'aliases'->>0, v_task);
+  v_queue text := coalesce(options->>'queue', v_record->>'queue', 'default');
+  v_ageing_ms int8 := v_registered->'ofQueues'->v_queue->'layer'->>'ageingMs';
+  v_priority int;
+  v_aged bool;
   v_unique json;
   v_answer json;
 BEGIN
@@ -99,6 +103,9 @@ BEGIN
       MESSAGE = 'errand.enqueue: ' || v_wrong || ' is out of bounds',
       HINT = 'Times are whole milliseconds, at most 100 years; priorities are -1000 to 1000.';
   END IF;
+  v_priority := coalesce((options->>'priority')::int, (v_layer->>'priority')::int,
+    ${jobDefaults.priority});
+  v_aged := v_ageing_ms IS NOT NULL AND v_priority <> 0;
   v_unique := CASE
     WHEN NOT options ? 'uniqueKey' THEN errand.registered_unique(v_task, v_key_name,
       v_registered->'unique')
@@ -108,9 +115,10 @@ BEGIN
   v_answer := errand.insert_one(json_build_object(
     'id', coalesce(options->>'id', errand.new_id()::text),
     'task', v_task,
-    'queue', coalesce(options->>'queue', v_record->>'queue', 'default'),
-    'priority', coalesce((options->>'priority')::int, (v_layer->>'priority')::int,
-      ${jobDefaults.priority}),
+    'queue', v_queue,
+    'priority', CASE WHEN v_aged THEN 0 ELSE v_priority END,
+    'headStartMs', CASE WHEN v_aged THEN -v_priority * v_ageing_ms END,
+    'options', CASE WHEN v_aged THEN format('{"priority":%s}', v_priority) END,
     'input', input::text,
     'delayMs', coalesce((options->>'delayMs')::int8, 0),
     'runAt', floor(extract(epoch FROM (options->>'runAt')::timestamptz) * 1000)::int8,

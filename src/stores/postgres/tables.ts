@@ -51,6 +51,7 @@ CREATE TABLE errand.jobs (
   start_within_ms int8,
   deadline_ms int8,
   unique_until int8,
+  head_start_ms int8,
   token int8 NOT NULL DEFAULT 0,
   parent uuid,
   group_id text COLLATE "C",

@@ -90,6 +90,22 @@ if (server !== null) {
     await store.remove([later.id])
   })
 
+  test('postgres: jobs that become free together stand by their head starts', async () => {
+    const needed = many(20)
+    const [late, plain, early] = [-60_000, 0, 60_000].map((headStartMs) =>
+      needing(needed, { headStartMs }),
+    )
+    const jobs = await claimed(needed, [late!, plain!, early!])
+    await store.settle(jobs.map((job) => finish(job)))
+    const queues = [{ name: 'waiting', limit: 10 }]
+    const { jobs: free } = await store.claim(claimOf({ queues }))
+    assert.deepEqual(
+      free.map(({ id }) => id),
+      [early?.id, plain?.id, late?.id],
+    )
+    await store.settle(free.map((job) => finish(job)))
+  })
+
   test('postgres: an end that others do not survive ends these, beside ends that they wait for no more', async () => {
     const needed = many(4)
     const [first, second, third, fourth] = needed as [NewJob, NewJob, NewJob, NewJob]

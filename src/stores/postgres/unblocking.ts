@@ -77,7 +77,8 @@ BEGIN
   v_free := ARRAY(SELECT s FROM unnest(v_free) s WHERE (SELECT true FROM errand.needs n WHERE n.seq = s LIMIT 1) IS NULL
     AND (SELECT true FROM errand.running r WHERE r.seq = s LIMIT 1) IS NULL);
   IF v_free = '{}' THEN RETURN (v_aside, false)::errand.done; END IF;
-  UPDATE errand.jobs SET place = greatest(due_at, p_now) WHERE seq = ANY (v_free) AND place <> greatest(due_at, p_now);
+  UPDATE errand.jobs SET place = greatest(due_at, p_now) - coalesce(head_start_ms, 0)
+  WHERE seq = ANY (v_free) AND place <> greatest(due_at, p_now) - coalesce(head_start_ms, 0);
   IF v_held.is_odd THEN
     v_free := errand.line_up_odd(v_free, p_now);
   END IF;

@@ -24,6 +24,8 @@ export interface RedisClient {
   subscribe(channel: string): Promise<unknown>
   unsubscribe(channel: string): Promise<unknown>
   duplicate(override?: object): RedisClient
+  /** Sent by a cluster before a call that it redirects. */
+  asking?: () => Promise<unknown>
   /** Of a cluster: the clients of its nodes. */
   nodes?(): RedisClient[]
   connect(): Promise<unknown>
@@ -156,7 +158,10 @@ async function loadPeer(): Promise<Pick<typeof ioredis, 'Redis' | 'Cluster'>> {
  */
 export function tend(client: RedisClient): void {
   if (client.isCluster === true) {
-    client.on('+node', (node: RedisClient) => tend(node))
+    client.on('+node', (node: RedisClient) => {
+      letAskingFail(node)
+      tend(node)
+    })
     return
   }
   client.on('connect', () => {
@@ -172,6 +177,15 @@ export function tend(client: RedisClient): void {
     client.on('ready', done)
     client.on('close', done)
   })
+}
+
+/**
+ * While a slot moves, ioredis sends ASKING before a call and waits for the call alone. When it drops the node meanwhile, as it
+ * does to one that has no slot yet, ASKING fails unheard, which ends the process; the call after it fails too, and is heard.
+ */
+function letAskingFail(node: RedisClient): void {
+  const asking = node.asking?.bind(node)
+  if (asking !== undefined) node.asking = () => asking().catch(() => {})
 }
 
 /** Whether a call can be sent now. */

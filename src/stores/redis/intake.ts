@@ -42,7 +42,7 @@ end
 local function clocks(r, spec)
   r.due = tonumber(spec.runAt) or now + tonumber(spec.delay)
   if spec.latest then r.due = min(r.due, max(now, spec.latest)) end
-  r.place = r.due
+  r.place = r.due - r.headStart
   local startWithin, deadline = tonumber(spec.startWithin), tonumber(spec.deadline)
   r.startBy = startWithin and r.due + startWithin or nil
   r.deadlineAt = deadline and now + deadline or nil
@@ -82,10 +82,11 @@ local function replace(r, state, spec, fixed)
   joinGroup(r)
   r.counters = ''
   unmark(r, 's')
-  local maxWait, place = tonumber(spec.maxWait), r.place
+  local maxWait, stoodFor = tonumber(spec.maxWait), r.place + r.headStart
+  r.headStart = copy.headStart
   spec.latest = maxWait and r.created + maxWait or nil
   clocks(r, spec)
-  if r.due <= now then r.place = min(place, r.due) end
+  if r.due <= now then r.place = min(stoodFor, r.due) - r.headStart end
   local to = state == BLOCKED and BLOCKED or r.due > now and SCHEDULED or READY
   lineUp(r, to)
   save(r)

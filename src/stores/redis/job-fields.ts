@@ -27,6 +27,7 @@ export const fieldAt = {
   deadline: 11,
   group: 12,
   labelsLength: 13,
+  headStart: 14,
 } as const
 
 /** How many fields a line has when none is left out. */
@@ -53,6 +54,7 @@ export function packFields(job: NewJob): string {
     whole(job.deadlineMs),
     nullable(job.group),
     labels === null ? '' : String(labels.length),
+    (job.headStartMs ?? 0) === 0 ? '' : String(job.headStartMs),
   ]
   return `${trimmed(fields)}\n${options ?? ''}${labels ?? ''}${job.input}`
 }

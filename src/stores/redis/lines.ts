@@ -90,7 +90,7 @@ local function lineUp(r, state)
     hint(WORK)
   elseif state == READY then
     if has(r, 's') then call('ZADD', root .. 'lost:' .. r.queue, r.priority, lostMember(r))
-    elseif r.priority == 0 and comesLast(r.queue, r.place, r.seq) then
+    elseif r.priority == 0 and r.headStart == 0 and comesLast(r.queue, r.place, r.seq) then
       r.ticket = newTicket(r)
       call('RPUSH', root .. 'line:' .. r.queue, r.id .. r.ticket)
     else call('ZADD', root .. 'early:' .. r.queue, r.priority, earlyMember(r)) end

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
 import { after, before, test, type TestContext } from 'node:test'
+import { setImmediate } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { Redis } from 'ioredis'
 import {
@@ -15,6 +16,7 @@ import { isErrandError } from '../../core/errors.ts'
 import type { ClaimedJob } from '../../store/job.ts'
 import type { Store } from '../../store/store.ts'
 import { claimOf, finish, newJob, unique } from '../../testing/conformance/jobs.ts'
+import { makeClient, tend } from './client.ts'
 import { redis } from './index.ts'
 
 if (canStartRedis()) {
@@ -29,6 +31,20 @@ if (canStartRedis()) {
     t.after(() => node.disconnect())
     return node
   }
+
+  test('a redirection to a node that is dropped meanwhile ends no process', async (t) => {
+    const client = await makeClient(cluster.urls)
+    tend(client)
+    t.after(() => client.disconnect())
+    await client.connect()
+    const [node] = client.nodes?.() ?? []
+    assert.ok(node?.asking)
+    node.disconnect()
+    // As ioredis does it: nobody waits for it. A rejection that is not heard fails the test.
+    void node.asking()
+    await assert.rejects(node.info('server'), /Connection is closed|isn't writeable/)
+    await setImmediate()
+  })
 
   test('while a partition moves every call is refused, and afterwards nothing is missing', async (t) => {
     const store = redis(cluster.urls, { prefix: 'moving' })

@@ -90,10 +90,10 @@ local function unblockAll(jobs)
   local ticket = call('HINCRBY', root .. 'meta', 'ticket', #jobs) - #jobs
   for n, r in ipairs(jobs) do
     unmark(r, 'n')
-    r.place = max(r.due, now)
+    r.place = max(r.due, now) - r.headStart
     local state = r.due > now and SCHEDULED or READY
     local line = lines[r.queue]
-    local isLast = state == READY and r.priority == 0 and not has(r, 's')
+    local isLast = state == READY and r.priority == 0 and r.headStart == 0 and not has(r, 's')
       and (line and r.seq > line.seq or not line and comesLast(r.queue, r.place, r.seq))
     if isLast then
       line = line or {}

@@ -31,7 +31,8 @@ export function pack(job: NewJob, elsewhere?: (need: string) => number | null): 
     job.delayMs <= 0 &&
     job.needs.length === 0 &&
     job.holds === undefined &&
-    job.entry === null
+    job.entry === null &&
+    (job.headStartMs ?? 0) === 0
   return {
     job,
     id,

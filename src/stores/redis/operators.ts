@@ -87,7 +87,7 @@ local function retry(id)
   r.marks = string.gsub(r.marks, '[spnu]', '')
   dropOutput(r)
   r.state, r.counters = nil, ''
-  r.due, r.place = now, now
+  r.due, r.place = now, now - r.headStart
   r.startBy = r.startWithin and now + r.startWithin or nil
   r.deadlineAt = r.deadline and now + r.deadline or nil
   save(r)

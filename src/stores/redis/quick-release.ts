@@ -39,7 +39,7 @@ export const quickWaitsLua: string = String.raw`
         one.isRead, one.seq, one.queue = find(marks, 'n', 1, true) ~= nil, tonumber(h[2]), queue
         one.group = find(marks, 'k', 1, true) and group ~= '' and sub(group, 2) or nil
         one.isPlain = one.seq and byte(head) ~= 88 and not find(marks, '[su]') and due and due <= now
-          and (f[${fieldAt.priority}] or '') == ''
+          and (f[${fieldAt.priority}] or '') == '' and (f[${fieldAt.headStart}] or '') == ''
         if one.isPlain and not lasts[queue] then
           local entry, place, seq = call('LINDEX', root .. 'line:' .. queue, -1), -1, 0
           if entry then

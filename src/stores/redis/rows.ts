@@ -18,6 +18,7 @@
  * blocked, else ready. The client reads records in `row-readers.ts`.
  */
 import { longestMs } from '../../core/duration.ts'
+import { mostHeadStartMs } from '../../core/job.ts'
 import { lastTime } from '../unreadable.ts'
 import { fieldAt, fieldCount } from './job-fields.ts'
 
@@ -81,6 +82,7 @@ local function parse(id, record)
     task = f[${fieldAt.task}], queue = f[${fieldAt.queue}], priority = numberIn(f[${fieldAt.priority}], 1000),
     keepCancelled = text(spanIn(f[${fieldAt.keepCancelled}])), parent = f[${fieldAt.parent}], group = f[${fieldAt.group}],
     key = f[${fieldAt.key}] ~= '' and sub(f[${fieldAt.key}], 2) or nil, during = numberIn(f[${fieldAt.during}], 255),
+    headStart = numberIn(f[${fieldAt.headStart}], ${mostHeadStartMs}),
     startWithin = spanIn(f[${fieldAt.startWithin}]), deadline = spanIn(f[${fieldAt.deadline}]),
     fixed = sub(record, a + 1, b), texts = sub(record, b + 1),
   }

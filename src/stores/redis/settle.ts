@@ -266,7 +266,7 @@ end
 
 local function putBack(r, s, lease)
   r.due = now + s.delay
-  if s.place == 'd' then r.place = r.due end
+  if s.place == 'd' then r.place = r.due - r.headStart end
   if s.started == 'y' then r.startBy = nil end
   if s.suspect == 'y' then mark(r, 's') end
   r.counters, r.settled, r.worker = s.counters, s.token, lease.worker

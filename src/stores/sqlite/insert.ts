@@ -3,6 +3,7 @@ import type { Advance, InsertAnswer, Inserted } from '../../store/intake.ts'
 import type { Entry, Hold, NewJob } from '../../store/job.ts'
 import { checkAdvances, checkJobs } from '../bounds.ts'
 import { mayReplace } from '../replacing.ts'
+import { nearestTime } from '../unreadable.ts'
 import { appendAttempt } from './attempts.ts'
 import { clocksOf } from './clocks.ts'
 import { addJob, replaceJob } from './job-columns.ts'
@@ -77,7 +78,8 @@ function enterInLine(tx: Transaction, job: NewJob, seq: number, dueAt: number): 
   addNeeds(tx, seq, needs)
   const weighed = needs.length === 0 ? 'met' : weighNeeds(tx, seq)
   const state = weighed === 'met' ? (dueAt > tx.now ? SCHEDULED : READY) : BLOCKED
-  lineUp(tx, { seq, queue, priority, place: dueAt, dueAt, suspect: false, counters: null }, state)
+  const place = dueAt - (job.headStartMs ?? 0)
+  lineUp(tx, { seq, queue, priority, place, dueAt, suspect: false, counters: null }, state)
   tx.moved(queue, null, state)
   for (const one of job.holds ?? []) hold(tx, job.id, one)
   const isBound = job.startWithinMs !== null || job.deadlineMs !== null
@@ -165,7 +167,9 @@ function replace(tx: Transaction, holder: JobRecord, job: NewJob): void {
   const { dueAt } = clocks
   const isDue = dueAt <= tx.now
   const state = holder.state === BLOCKED ? BLOCKED : isDue ? READY : SCHEDULED
-  const place = isDue && holder.place < dueAt ? holder.place : dueAt
+  const stoodFor = nearestTime(holder.place) + holder.headStartMs
+  const standsFor = isDue ? Math.min(stoodFor, dueAt) : dueAt
+  const place = standsFor - (job.headStartMs ?? 0)
   stepOut(tx, holder)
   unbind(tx, holder)
   replaceJob(tx, holder.seq, job, clocks, place)

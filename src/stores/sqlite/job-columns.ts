@@ -31,6 +31,7 @@ export const jobsTable: string = `CREATE TABLE errand_jobs (
      unique_key TEXT,
      unique_during INTEGER,
      unique_until INTEGER,
+     head_start_ms INTEGER,
      suspect INTEGER NOT NULL DEFAULT 0,
      token INTEGER NOT NULL DEFAULT 0,
      worker TEXT,
@@ -58,7 +59,7 @@ const common = {
     job.task,
     now,
     job.parent,
-    dueAt,
+    dueAt - (job.headStartMs ?? 0),
     job.queue,
     job.priority,
     dueAt,
@@ -81,6 +82,7 @@ const rare = {
     'unique_key',
     'unique_during',
     'unique_until',
+    'head_start_ms',
   ],
   valuesOf: (job: NewJob, { startBy, deadlineAt, keyUntil }: Clocks): Value[] => [
     job.group,
@@ -92,6 +94,7 @@ const rare = {
     job.unique === null ? null : job.unique.key,
     job.unique === null ? null : packStates(job.unique.during),
     job.unique === null ? null : keyUntil,
+    (job.headStartMs ?? 0) === 0 ? null : (job.headStartMs ?? null),
   ],
 }
 

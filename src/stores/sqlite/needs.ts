@@ -2,6 +2,7 @@
 import type { Keep, Need } from '../../store/job.ts'
 import type { PackedCounters } from '../counters.ts'
 import { lineUp, stepOut, unbind } from './lines.ts'
+import { nearestTime } from '../unreadable.ts'
 import { addWant, dropWants, keepEnded, keepFound, keptStateColumn, openWants } from './outputs.ts'
 import { readRecord, RECORD_BY_SEQ, type Keyed, type JobRecord } from './rows.ts'
 import {
@@ -198,7 +199,7 @@ function failedDependants(tx: Transaction, id: string, state: StateCode | null):
 
 function unblock(tx: Transaction, job: JobRecord): void {
   const state = job.dueAt > tx.now ? SCHEDULED : READY
-  const place = job.dueAt > tx.now ? job.dueAt : tx.now
+  const place = Math.max(nearestTime(job.dueAt), tx.now) - job.headStartMs
   if (place !== job.place) tx.run(SET_PLACE, place, job.seq)
   lineUp(tx, { ...job, place }, state)
   tx.moved(job.queue, BLOCKED, state)

@@ -74,7 +74,7 @@ function restart(tx: Transaction, old: JobRecord): JobRecord {
   const job = {
     ...old,
     dueAt: now,
-    place: now,
+    place: now - old.headStartMs,
     startBy: old.startWithinMs === null ? null : now + old.startWithinMs,
     deadlineAt: old.deadlineMs === null ? null : now + old.deadlineMs,
     suspect: false,
@@ -82,7 +82,8 @@ function restart(tx: Transaction, old: JobRecord): JobRecord {
   }
   unfinish(tx, job.seq)
   dropProgress(tx, job.seq)
-  tx.run(RESTART, now, now, job.startBy, job.deadlineAt, job.settledToken, job.lastWorker, job.seq)
+  const { place, startBy, deadlineAt, settledToken, lastWorker, seq } = job
+  tx.run(RESTART, now, place, startBy, deadlineAt, settledToken, lastWorker, seq)
   return job
 }
 

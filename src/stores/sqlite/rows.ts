@@ -4,6 +4,7 @@
  */
 import { cutMs } from '../../core/duration.ts'
 import type { ClaimedJob, Needed, StoredJob } from '../../store/job.ts'
+import { isHeadStart } from '../bounds.ts'
 import { handedOut, readTexts, shown } from '../unreadable.ts'
 import type { Row } from './connection.ts'
 import { readCounters, type PackedCounters } from '../counters.ts'
@@ -89,6 +90,8 @@ export interface JobRecord extends Keyed, Bounds {
   readonly startWithinMs: number | null
   readonly deadlineMs: number | null
   readonly keepCancelledMs: number | null
+  /** How much before its due time it stands in its line. */
+  readonly headStartMs: number
   readonly suspect: boolean
   /** Packed, as of the last time that it was put back. */
   readonly counters: PackedCounters
@@ -124,7 +127,8 @@ const linkedColumn = `(${neededColumn} OR EXISTS (SELECT 1 FROM errand_needs n W
 
 const recordColumns = `j.seq, j.id, j.task, j.queue, ${stateColumn}, j.priority, j.due_at, j.place, j.start_by, j.deadline_at,
   j.start_within_ms, j.deadline_ms, j.keep_cancelled_ms, j.unique_key, j.unique_during, j.unique_until, j.suspect, j.counters,
-  coalesce(f.token, j.token), coalesce(f.worker, j.worker), r.token, r.started_at, r.cancel_asked, r.born, ${linkedColumn}`
+  coalesce(f.token, j.token), coalesce(f.worker, j.worker), r.token, r.started_at, r.cancel_asked, r.born, ${linkedColumn},
+  j.head_start_ms`
 
 const recordTables = `errand_jobs j LEFT JOIN errand_running r ON r.seq = j.seq LEFT JOIN errand_finished f ON f.seq = j.seq`
 
@@ -135,6 +139,11 @@ export const RECORD_BY_SEQ: string = `SELECT ${recordColumns} FROM ${recordTable
 
 function readSpan(value: Row[number] | undefined): number | null {
   return value === null ? null : cutMs(Number(value))
+}
+
+/** What stands there may have been written by something else. */
+function headStartOf(value: Row[number] | undefined): number {
+  return isHeadStart(value) ? value : 0
 }
 
 /** Reads a row of the two statements above. */
@@ -165,6 +174,7 @@ export function readRecord(row: Row): JobRecord {
     cancelAsked: row[22] === 1,
     born: row[23] === 1,
     isLinked: row[24] === 1,
+    headStartMs: headStartOf(row[25]),
   }
 }
 

@@ -182,7 +182,7 @@ function putBack(tx: Transaction, again: Requeue, { seq, worker, isLinked }: Lea
   const job = {
     ...row,
     dueAt,
-    place: again.place === 'keep' ? row.place : dueAt,
+    place: again.place === 'keep' ? row.place : dueAt - row.headStartMs,
     startBy: again.started ? null : row.startBy,
     suspect: row.suspect || again.suspect,
     counters: packCounters(again.counters),

@@ -43,9 +43,10 @@ function duesOf(connection: Connection, line: Line, queue: string): number[] {
 }
 
 /**
- * A job's place is no later than when it was due, so none that stands behind the oldest due time
- * found can be older. Most often the first job is the one. Two kinds of lines may have an older job
- * than is found: one in which 1,000 jobs with old places, such as those that workers gave back,
+ * A job's place is mostly no later than when it was due, so none that stands behind the oldest due
+ * time found can be older. Most often the first job is the one. Three kinds of lines may have an
+ * older job than is found: one in which it stands behind its due time, for its priority where
+ * waiting counts; one in which 1,000 jobs with old places, such as those that workers gave back,
  * stand before it; and one in which it was blocked for longer than it was scheduled, for which its
  * place is when it became ready.
  */

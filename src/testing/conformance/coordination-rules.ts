@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { isErrandError } from '../../core/errors.ts'
+import type { SourceRecord } from '../../store/registry.ts'
 import type { Hint } from '../../store/worker-calls.ts'
 import type { Rule } from './harness.ts'
 import {
@@ -17,6 +18,17 @@ import {
 import { rulesOf } from './rule.ts'
 import { only, type Scene } from './scene.ts'
 
+const source: SourceRecord = {
+  name: 'rabbitmq',
+  state: 'connecting',
+  failures: 2,
+  storeFailures: 0,
+  lastError: 'it is "away" 🙂',
+  stored: 3,
+  known: 1,
+  parked: 0,
+}
+
 const tendRules: readonly Rule[] = rulesOf('tend', {
   'a heartbeat is kept as it was given, with the time of the store, and replaced by the next':
     async (scene) => {
@@ -26,6 +38,7 @@ const tendRules: readonly Rule[] = rulesOf('tend', {
         running: [newJob().id],
         startedAt: 5,
         slots: 3,
+        sources: [source],
       })
       const now = await scene.now()
       await scene.store.tend(worker)

@@ -40,6 +40,7 @@ import { crashRules } from './crash-rules.ts'
 import { rescueRules } from './rescue-rules.ts'
 import { graphRules } from './graph-rules.ts'
 import type { Rule } from './harness.ts'
+import { headStartRules } from './head-start-rules.ts'
 import { insertRules } from './insert-rules.ts'
 import { leaseRules } from './lease-rules.ts'
 import { needsRules } from './needs-rules.ts'
@@ -83,6 +84,7 @@ export const storeRules: readonly Rule[] = [
   ...suspectRules,
   ...settleRules,
   ...requeueRules,
+  ...headStartRules,
   ...leaseRules,
   ...runRecordRules,
   ...rescueRules,
