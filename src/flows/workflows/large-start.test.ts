@@ -111,6 +111,20 @@ test('a large workflow is stored in steps of bounded size, in which no job needs
   assert.ok(calls.flat().every(({ needs }) => needs.length <= partSize))
 })
 
+test('nodes wait for a gate, but for those of the last step, and are stored with their parts', async (t) => {
+  const { errand } = place(t)
+  const calls = await inserts(errand, () => errand.start(fanIn, { count: 1_500 }))
+  const free = calls.map((jobs) => jobs.filter(({ needs }) => needs.length === 0).length)
+  // The first gate comes with the first step, and is made due by the last.
+  assert.deepEqual([...new Set(free.slice(1, -1))], [0])
+  assert.equal(free[0], 1)
+  assert.ok((free.at(-1) ?? 0) > 100, `${free.at(-1)} jobs of the last step wait for nothing`)
+  const calledIn = new Map(calls.flatMap((jobs, n) => jobs.map(({ id }) => [id, n] as const)))
+  for (const [n, jobs] of calls.entries())
+    for (const { needs } of jobs.filter(({ task }) => task === 'errand.part'))
+      assert.ok(needs.every(({ id }) => n - (calledIn.get(id) ?? NaN) <= 1))
+})
+
 test('outputs come through parts in their order, and nobody sees gates and parts', async (t) => {
   const { errand } = place(t)
   await errand.worker().start()

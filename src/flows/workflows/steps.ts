@@ -8,7 +8,7 @@ import type { StoreInfo } from '../../store/store.ts'
  * with two parts that need them all, which on the slowest store is some tens of milliseconds; a faster one says how much it takes.
  * Roots are those that one gate releases. Characters are those of inputs and options.
  */
-const bounds = { weight: usualStepWeight, jobs: 900, roots: 500, chars: 4_000_000 } as const
+const bounds = { weight: usualStepWeight, jobs: 900, roots: 500, chars: 500_000 } as const
 
 export interface Step {
   readonly jobs: readonly NewJob[]
