@@ -58,10 +58,7 @@ if (server !== null) {
     await store.insert(jobs)
     const queues = [{ name: 'known', limit: 100 }]
     const { jobs: claimed } = await store.claim(claimOf({ queues, limit: 100 }))
-    assert.deepEqual(
-      claimed.map(({ id }) => id).toSorted(),
-      jobs.map(({ id }) => id).toSorted(),
-    )
+    assert.deepEqual(claimed.map(({ id }) => id).toSorted(), jobs.map(({ id }) => id).toSorted())
     const counts = (await store.counts()).filter(({ queue }) => queue === 'known')
     assert.deepEqual(
       counts.map(({ state, count }) => [state, count]),
