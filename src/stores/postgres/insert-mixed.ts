@@ -37,7 +37,7 @@ END $$;
 `
 
 /** Through text, because some libraries write what is meant for JSON as JSON once more. */
-export const INSERT_MIXED = `SELECT errand.insert_mixed($1::text::json, $2, $3, ${addArguments(4)})`
+export const INSERT_MIXED: string = `SELECT errand.insert_mixed($1::text::json, $2, $3, ${addArguments(4)})`
 
 /** The values for it; `others` are those that are not `ahead`, as JSON. */
 export function mixedValues(

@@ -8,7 +8,7 @@ import { planned } from './plan-settings.ts'
 import { column, joined, joint, numbers, texts, uuids } from './arrays.ts'
 
 /** The columns that all jobs of a batch often share. */
-export const alikes = givenColumns.filter(({ name }) => name !== 'input')
+export const alikes: readonly JobColumn[] = givenColumns.filter(({ name }) => name !== 'input')
 
 function names(columns: readonly JobColumn[]): string {
   return columns.map(({ name }) => name).join(', ')

@@ -14,6 +14,11 @@ import { apartPatienceMs } from './plan-settings.ts'
  * wants to know how its needs ended, or has a key, is a suspect, or was not due when it was
  * inserted. It walks the primary keys of `needs` and `jobs`.
  *
+ * `line_up_met` strikes the needs and lines up those that need nothing any more, in one statement: a
+ * release of a few jobs costs the server mostly statements. It is for jobs of which none is odd, and
+ * returns whether any is due now. It walks the primary key of `needs`, then by job the index
+ * of `needs`, and the primary keys of `running` and `jobs`; what it writes is locked by `hold_dependants`.
+ *
  * `line_up_odd` goes job by job: it lines up those that are not due or are suspects, and returns
  * the others, whose keys it has seen to.
  */
