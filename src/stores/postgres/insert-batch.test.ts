@@ -52,6 +52,20 @@ if (server !== null) {
     )
   })
 
+  test('postgres: a batch of which one job is known adds the others, each once', async () => {
+    const jobs = Array.from({ length: 20 }, () => newJob({ queue: 'known' }))
+    await store.insert(jobs.slice(3, 4))
+    await store.insert(jobs)
+    const queues = [{ name: 'known', limit: 100 }]
+    const { jobs: claimed } = await store.claim(claimOf({ queues, limit: 100 }))
+    assert.deepEqual(claimed.map(({ id }) => id).toSorted(), jobs.map(({ id }) => id).toSorted())
+    const counts = (await store.counts()).filter(({ queue }) => queue === 'known')
+    assert.deepEqual(
+      counts.map(({ state, count }) => [state, count]),
+      [['running', 20]],
+    )
+  })
+
   test('postgres: whatever comes in one call is inserted as if it came one by one', async (t) => {
     const own = postgres(url, { schema: `${schema}_mixed` })
     const plain = memory()

@@ -36,6 +36,7 @@ const aheadColumns = [
  *
  * Ordinary jobs that are marked as `ahead` come before all others, by `insert_ahead`, with one
  * statement per table: the caller marks them where no job that stands before them needs them.
+ * Where nothing but jobs is inserted, and not in a user's transaction, `insert_mixed` takes its place.
  *
  * Apart, each record and each job is a step of its own: one that needs what a transaction of a user
  * holds is `held`, and so are those of the call that need it in turn; the others are inserted. This

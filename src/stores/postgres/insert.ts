@@ -4,6 +4,7 @@ import type { Advance, InsertAnswer, Inserted } from '../../store/intake.ts'
 import type { Need, NewJob } from '../../store/job.ts'
 import type { Again, Database } from './database.ts'
 import { unknownOutcome } from './errors.ts'
+import { INSERT_MIXED, mixedValues } from './insert-mixed.ts'
 import { add, isOrdinary } from './insert-plain.ts'
 import { givenColumns } from './job-columns.ts'
 import { uuids } from './arrays.ts'
@@ -49,16 +50,35 @@ export async function insert(
     await add(db, jobs, unknown, again)
     return jobs.map(({ id }) => ({ id, status: 'created', token: null }))
   }
-  const packed = values()
-  if (tx !== null) return readAnswers(await tx(INSERT, [...packed, 'work']))
-  const answers = await db.apart.inserts.run('"held"', (isApart) =>
-    db.repeatable(isApart ? INSERT_APART : INSERT, [...packed, null], unknown, again),
-  )
+  if (tx !== null) return readAnswers(await tx(INSERT, [...values(), 'work']))
+  const isMixed = ahead.size > 0 && advances.length === 0
+  const answers = await db.apart.inserts.run('"held"', (isApart) => {
+    if (isApart || !isMixed) {
+      return db.repeatable(isApart ? INSERT_APART : INSERT, [...values(), null], unknown, again)
+    }
+    const others = jobs.filter(({ id }) => !ahead.has(id))
+    const mixed = mixedValues(jobs, ahead, JSON.stringify(others.map(packJob)))
+    return db.repeatable(INSERT_MIXED, mixed, unknown, again)
+  })
   db.hints.give('work')
   if (advances.length > 0) db.hints.give('record')
   if (jobs.some(({ entry }) => entry?.kind === 'failed')) db.hints.give('finished')
   await recheck(db, jobs)
-  return readAnswers(answers)
+  return inPlace(jobs, ahead, readAnswers(answers))
+}
+
+/** The answers to all jobs, where those to ordinary ones may be left out. */
+function inPlace(
+  jobs: readonly NewJob[],
+  ahead: ReadonlySet<string>,
+  answers: readonly InsertAnswer[],
+): readonly InsertAnswer[] {
+  if (answers.length === jobs.length) return answers
+  const others = answers.values()
+  return jobs.map(({ id }) => {
+    const answer = ahead.has(id) ? undefined : others.next().value
+    return answer ?? { id, status: 'created', token: null }
+  })
 }
 
 /** Fewer are inserted like the others. */

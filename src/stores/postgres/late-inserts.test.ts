@@ -16,6 +16,10 @@ const kinds: Readonly<Record<string, () => NewJob[]>> = {
   'several jobs': () => [newJob(), newJob(), newJob()],
   'a delayed job': () => [newJob({ delayMs: 1 })],
   'a job with a key': () => [newJob({ unique: unique('late') })],
+  'ordinary jobs along with one with a key': () => [
+    ...Array.from({ length: 10 }, () => newJob()),
+    newJob({ unique: unique('late') }),
+  ],
   'a job that runs inline': () => [
     newJob({ entry: { kind: 'running', worker: 'w', leaseMs: 60_000 } }),
   ],

@@ -21,6 +21,7 @@ import { lockFunctions } from './locks.ts'
 import { numberingFunctions } from './numbering.ts'
 import { operatorFunctions } from './operators.ts'
 import { outputFunctions } from './outputs.ts'
+import { mixedFunctions } from './insert-mixed.ts'
 import { ordinaryFunctions } from './insert-plain.ts'
 import { publicFunctions } from './sql-enqueue.ts'
 import { readerViews } from './readers.ts'
@@ -63,6 +64,7 @@ const migrations: readonly string[] = [
     ordinaryFunctions,
     insertingFunctions,
     intakeFunctions,
+    mixedFunctions,
     unblockingFunctions,
     finishingFunctions,
     settlingFunctions,
