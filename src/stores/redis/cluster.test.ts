@@ -68,6 +68,15 @@ const ofOneLine: ReadonlySet<string> = new Set([
   'jobs that left the line leave no gap in what a claim is given',
   'a job that left the line is not given out, whatever was asked of the line before',
   'jobs removed from the middle of a line leave the others in their order',
+  'within a priority jobs stand by their due time less their head start',
+  'jobs of one batch stand by their head starts, then in the order of the batch',
+  'a job that stands behind its due time is overtaken by newer ones for that long',
+  'a job with a delay stands before its due time, but is not due before it',
+  'a head start holds after a retry, and a job that is given back keeps its place',
+  'a suspect stands by its head start',
+  'a head start counts from when a job became free of what it needs, alone or with others',
+  'a head start holds after the retry of an operator',
+  'an insert is refused as a whole for a head start out of bounds',
 ])
 
 /** Rules that insert an id again with other needs or another key, as no client does: elsewhere it would be another job. */
@@ -80,7 +89,7 @@ const ofOnePartition: ReadonlySet<string> = new Set([
 const ofOneCall = /8 MiB|larger than all that a call hands out/
 
 /** Rules of the order among jobs of several keys, which lie in several partitions whatever their ids. */
-const ofSeveralKeys = /with keys and bounds|of many jobs does to each/
+const ofSeveralKeys = /with keys and bounds|of many jobs does to each|replace brings its head start/
 
 /** Makes ids that lie in the partition of a unique key, of 8. */
 function idsBeside(key: string): () => string {
