@@ -1,7 +1,7 @@
 /** A manager in a process of its own, as `errand serve` starts it. */
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { readFileSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 
@@ -34,6 +34,11 @@ export class ManagerProcess {
   get residentMiB(): number {
     const pages = readFileSync(`/proc/${this.#child.pid}/statm`, 'utf8').split(' ')[1]
     return (Number(pages) * pageBytes) / 1_048_576
+  }
+
+  /** How many files and connections it has open. */
+  get openFiles(): number {
+    return readdirSync(`/proc/${this.#child.pid}/fd`).length
   }
 
   async stop(): Promise<void> {

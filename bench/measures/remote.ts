@@ -69,6 +69,7 @@ export async function waiters(
       ? `POST /v1/work/claim HTTP/1.1\r\nhost: ${hostname}:${port}\r\ncontent-type: application/json\r\ncontent-length: ${body.length}\r\n\r\n${body}`
       : `GET /v1/store/watch HTTP/1.1\r\nhost: ${hostname}:${port}\r\n\r\n`
   const before = manager.residentMiB
+  const openBefore = manager.openFiles
   const sockets: Socket[] = []
   let answered = 0
   for (let n = 0; n < count; n++) {
@@ -80,6 +81,10 @@ export async function waiters(
     // No more at once than a server's queue of connections takes.
     if (n % 100 === 99) await slept(20)
   }
+  // On a busy machine the last of them are let in late.
+  const open = (): number => manager.openFiles - openBefore
+  for (let tries = 0; open() < count && tries < 600; tries++) await slept(100)
+  if (open() < count) throw new Error(`${open()} of ${count} were let in`)
   await slept(settleMs)
   const held = manager.residentMiB
   const isAnswered = answered > 0
