@@ -19,15 +19,16 @@ import { redisHarness } from '../redis-harness.ts'
 import { findRedis } from '../redis-server.ts'
 
 const large = 2_500
-/** A batch that takes three steps. */
+/** A batch of few jobs that takes several steps, since their inputs are large. */
 const small = 150
+const padding = 'x'.repeat(20_000)
 const idStart = '0198c5d4-0000-7000-8000-0000000ba7'
 
 const told: BatchEnd[] = []
 const member = task({
   name: 'member',
   retry: 'never',
-  run(n: number) {
+  run({ n }: { n: number; padding?: string }) {
     if (n % 500 === 1) throw new Error('no')
     if (n % 500 === 2) throw new Discard('nothing to do')
   },
@@ -108,7 +109,7 @@ for (const [name, make] of Object.entries(makers)) {
       const options = (own: string): object => ({ id: own, onEnd: report })
       const start = async (own: string, calls: number): Promise<boolean> => {
         const dying = appOn(dyingAfter(await place.open(), calls))
-        const hasStarted = await dying.batch(entries(small), options(own)).then(
+        const hasStarted = await dying.batch(entries(small, padding), options(own)).then(
           () => true,
           () => false,
         )
@@ -125,7 +126,7 @@ for (const [name, make] of Object.entries(makers)) {
       assert.ok(ids.length > 4, 'it took several calls')
       const repeated = `${idStart}00`
       assert.equal(await start(repeated, 4), false)
-      await errand.batch(entries(small), options(repeated))
+      await errand.batch(entries(small, padding), options(repeated))
 
       await place.advance(startPatienceMs + 1)
       await drain(errand, { timeout: '120s' })
@@ -134,7 +135,7 @@ for (const [name, make] of Object.entries(makers)) {
 
       // One that was taken back is made anew, the whole one is known.
       const again = [ids[3] ?? '', ids.at(-1) ?? '']
-      for (const own of again) await errand.batch(entries(small), options(own))
+      for (const own of again) await errand.batch(entries(small, padding), options(own))
       await drain(errand, { timeout: '120s' })
       await nothingWaits(errand)
       assert.deepEqual(toldOf(), [repeated, ...again])
@@ -177,8 +178,11 @@ function appOn(store: Store): Errand {
   return createErrand({ store, tasks: [member, report] })
 }
 
-function entries(count: number): readonly (readonly [typeof member, number])[] {
-  return Array.from({ length: count }, (_, n) => [member, n] as const)
+function entries(
+  count: number,
+  filler = '',
+): readonly (readonly [typeof member, { n: number; padding: string }])[] {
+  return Array.from({ length: count }, (_, n) => [member, { n, padding: filler }] as const)
 }
 
 /** A client that dies once it has made so many calls: whatever it asks for after that is not carried out. */
