@@ -22,8 +22,11 @@ interface Options {
   readonly keeps?: boolean
 }
 
-/** The least time between two readings because of events, and how much longer than the last reading took. */
-const pace = { leastMs: 1_500, share: 20 } as const
+/**
+ * How long a page rests between two readings because of events: so many times as long as the last one took, within bounds. A
+ * manager that is slow for once is asked again soon.
+ */
+const pace = { leastMs: 1_500, mostMs: 10_000, share: 20 } as const
 
 const unread = { data: undefined, error: null, isLoading: true } as const
 
@@ -74,8 +77,8 @@ export function useData<T>(
       }
     }
     const restMs = (): number => {
-      const restMs =
-        failures > 0 ? backOffMs(failures) : Math.max(pace.leastMs, pace.share * tookMs)
+      const paced = Math.min(pace.mostMs, Math.max(pace.leastMs, pace.share * tookMs))
+      const restMs = failures > 0 ? backOffMs(failures) : paced
       return Math.max(0, last + tookMs + restMs - Date.now())
     }
     const soon = (): void => {

@@ -18,6 +18,9 @@ const lanes = 3
 /** Files that take twenty seconds or more on a slow machine, the longest first. */
 const longest: readonly string[] = [
   'src/stores/postgres/postgres.test.ts',
+  'test/dashboard/actions.test.ts',
+  'test/dashboard/live.test.ts',
+  'test/dashboard/dialogs.test.ts',
   'test/cli/servers.test.ts',
   'test/cli/jobs.test.ts',
   'test/cli/singleton-exit.test.ts',

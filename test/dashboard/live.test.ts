@@ -109,7 +109,7 @@ suite('a page that stays open', { skip: browser === null, concurrency: true }, (
       )
       await hide(page, false)
       await page.getByText('Live', { exact: true }).waitFor()
-      await page.getByRole('row', { name: queue }).waitFor()
+      await page.getByRole('row', { name: queue }).waitFor({ timeout: 60_000 })
       assert.equal(streams(), 1)
     }
 
@@ -194,9 +194,9 @@ suite('a page that stays open', { skip: browser === null, concurrency: true }, (
       const { page } = await watch(browser)
       t.after(() => page.context().close())
       await page.goto(url)
-      await page.getByRole('alert').first().waitFor({ timeout: 60_000 })
+      await page.getByRole('alert').first().waitFor({ timeout: 120_000 })
       await server.start()
-      await page.getByRole('row', { name: /before/ }).waitFor({ timeout: 60_000 })
+      await page.getByRole('row', { name: /before/ }).waitFor({ timeout: 120_000 })
     })
   }
 })
