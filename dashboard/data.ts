@@ -26,7 +26,7 @@ interface Options {
  * How long a page rests between two readings because of events: so many times as long as the last one took, within bounds. A
  * manager that is slow for once is asked again soon.
  */
-const pace = { leastMs: 1_500, mostMs: 10_000, share: 20 } as const
+const pace = { leastMs: 1_500, mostMs: 30_000, share: 20 } as const
 
 const unread = { data: undefined, error: null, isLoading: true } as const
 
