@@ -110,7 +110,7 @@ function quoted(text: string): string {
   return `'${text.replaceAll("'", `'\\''`)}'`
 }
 
-/** A value of the right shape, as far as the schema tells. */
+/** A value of the right shape, as far as the schema says. */
 function exampleOf(schema: TaskInfo['inputSchema'], depth = 0): unknown {
   if (schema === null || typeof schema === 'boolean' || depth > 4) return {}
   if (schema.default !== undefined) return schema.default

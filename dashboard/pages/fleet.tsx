@@ -227,7 +227,7 @@ function wordsOf(target: Target): string {
 
 /** The sources of all processes: who runs one, and whether messages come in. */
 function Sources({ workers }: { readonly workers: readonly Worker[] }) {
-  // Each worker of a process tells of the same sources; the newest comes first.
+  // Each worker of a process reports the same sources; the newest comes first.
   const rows = new Map<string, { readonly worker: Worker; readonly source: SourceState }>()
   for (const worker of workers)
     for (const source of worker.sources) {

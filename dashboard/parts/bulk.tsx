@@ -169,7 +169,7 @@ function pastOf(verb: Verb): string {
   return { retry: 'retried', cancel: 'cancelled', remove: 'removed' }[verb]
 }
 
-/** What the API answers of a job, in words. */
+/** What the API returns for a job, in words. */
 const answers: Readonly<Record<string, string>> = {
   retried: 'retried',
   duplicate: 'not retried: another job holds their unique key',
