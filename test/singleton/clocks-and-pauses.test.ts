@@ -29,7 +29,7 @@ const servers: Readonly<Record<string, string | undefined>> = {
   PostgreSQL: postgres?.url,
 }
 
-/** A process that wants the lock, here: its tokens, and a promise of the first. */
+/** A process that wants the lock, here: its tokens, and a promise of the first. It waits now, or has had the lock already. */
 async function rivalOn(
   t: TestContext,
   store: string,
@@ -49,16 +49,15 @@ async function rivalOn(
   })
   const errand = createErrand({ store: await openStore(store), singletons: [held] })
   const stop = new AbortController()
-  const waits = new Promise<void>((resolve) => {
-    errand.on('singleton-waiting', () => resolve())
-  })
+  const waits = Promise.withResolvers<void>()
+  errand.on('singleton-waiting', () => waits.resolve())
   const ended = errand.singletons.run('held', { signal: stop.signal })
   t.after(async () => {
     stop.abort()
     await ended
     await errand.close()
   })
-  await waits
+  await Promise.race([waits.promise, ran.promise])
   return { tokens, ran: ran.promise }
 }
 

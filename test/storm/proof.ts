@@ -37,6 +37,8 @@ const startMs = 30_000
 /** A consumer lives until it has stored one of so many, so that on a busy machine the storm ends, too. */
 const leastPart = 20
 const batch = 500
+/** As many die at least, however quickly each of them empties the queue: the last messages wait for it. */
+const leastKills = 2
 const againMs = 200
 
 export async function prove(
@@ -51,7 +53,7 @@ export async function prove(
   const began = performance.now()
   try {
     await errand.store.setup()
-    const sending = new Sending(broker, messages, spreadMs)
+    const sending = new Sending(broker, messages, spreadMs, crew)
     const strikes = [...broker.misfortunes]
     for (;;) {
       const isSent = sending.count === messages
@@ -79,13 +81,17 @@ export async function prove(
 class Sending {
   count = 0
 
-  constructor(broker: StormBroker, messages: number, spreadMs: number) {
-    void this.#run(broker, messages, (spreadMs * batch) / messages)
+  constructor(broker: StormBroker, messages: number, spreadMs: number, crew: Crew) {
+    void this.#run(broker, messages, (spreadMs * batch) / messages, crew)
   }
 
-  async #run(broker: StormBroker, messages: number, pauseMs: number): Promise<void> {
+  async #run(broker: StormBroker, messages: number, pauseMs: number, crew: Crew): Promise<void> {
     while (this.count < messages) {
       const to = Math.min(messages, this.count + batch)
+      if (crew.tally.kills < Math.floor((leastKills * to) / messages)) {
+        await sleep(againMs)
+        continue
+      }
       const isTaken = await broker.send(bodies(this.count, to), this.count).then(
         () => true,
         () => false,
