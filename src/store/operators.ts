@@ -7,7 +7,10 @@ export interface Operators {
   cancel(ids: readonly string[], reason: string | null): Promise<readonly CancelAnswer[]>
   /** Makes failed, cancelled and discarded jobs ready again: counters and clocks start anew, attempts are kept. */
   retry(ids: readonly string[]): Promise<readonly RetryAnswer[]>
-  /** Removes jobs that are not running, with their unique key, log and records of runs. */
+  /**
+   * Removes jobs that are not running, with their unique key, log and records of runs. One that is cancelled, and not kept, since a
+   * job of the same call goes that it needs, answers `removed` or `missing`.
+   */
   remove(ids: readonly string[]): Promise<readonly RemoveAnswer[]>
   /** Reads jobs and removes those that are final, in one step: of two takers one gets the job. */
   take(ids: readonly string[]): Promise<readonly (StoredJob | null)[]>

@@ -90,12 +90,22 @@ function explain(draft: Draft, exchange: Exchange, { seen, passed }: Circumstanc
         answer,
         exchange.ids.map((id) => retryOne(draft, id)),
       )
-    case 'remove':
+    case 'remove': {
+      const there = new Set(exchange.ids.filter((id) => draft.jobs.has(id)))
+      const removed = exchange.ids.map((id) => removeOne(draft, id))
+      // One that ended with a job of the same call, and is not kept, was removed or is missing by then.
+      const isEither = (id: string, index: number): boolean =>
+        removed[index] === 'missing' && there.has(id) && exchange.ids.indexOf(id) === index
       return same(
         verb,
         answer,
-        exchange.ids.map((id) => removeOne(draft, id)),
+        removed.map((one, index) =>
+          isEither(exchange.ids[index] ?? '', index) && answer[index] === 'removed'
+            ? 'removed'
+            : one,
+        ),
       )
+    }
     case 'take':
       for (const [index, id] of exchange.ids.entries())
         sameJob(`${id} as taken`, answer[index] ?? null, takeOne(draft, id))

@@ -110,8 +110,9 @@ function ofMemory(memory: Fields): Warnings {
 function ofAppendOnlyFile(sync: string | null): string {
   const common = 'survives a killed server (append-only file)'
   if (sync === 'always') return `${common} and a power failure (appendfsync always)`
+  // While a sync is under way, for up to two seconds, the server does not even write.
   if (sync === 'everysec')
-    return `${common}; a power failure may take the last second (appendfsync everysec)`
+    return `${common}, but for two seconds if its disk is slow; a power failure may take these (appendfsync everysec)`
   const how = sync === null ? 'as appendfsync is set' : `appendfsync ${sync}`
   return `${common}; a power failure may take the last moments (${how})`
 }

@@ -201,7 +201,7 @@ if (canStartRedis()) {
     await safe.setup()
     assert.equal(
       safe.info.durability,
-      'survives a killed server (append-only file); a power failure may take the last second (appendfsync everysec)',
+      'survives a killed server (append-only file), but for two seconds if its disk is slow; a power failure may take these (appendfsync everysec)',
     )
     assert.deepEqual(await safe.warnings('ask'), [])
   })
