@@ -17,6 +17,8 @@ const common: ReadonlySet<string> = new Set([
   'NODE_ENV',
   'NODE_OPTIONS',
   'NODE_EXTRA_CA_CERTS',
+  'NODE_COMPILE_CACHE',
+  'NODE_DISABLE_COMPILE_CACHE',
   'SSL_CERT_FILE',
   'SSL_CERT_DIR',
   // Without these no program of Windows starts.

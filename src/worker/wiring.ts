@@ -197,10 +197,11 @@ export class Wiring {
   }
 
   /**
-   * Writes the worker's record and its tasks, and starts to renew. Rejects when the store cannot be
-   * reached.
+   * Writes the worker's record and its tasks, and starts to renew; threads and processes of isolated tasks start meanwhile. Rejects
+   * when the store cannot be reached.
    */
   async announce(): Promise<void> {
+    this.#options.isolated?.start((task, error) => this.#broken.mark(task, error))
     const renewing = this.#renewer.start({
       lost: (leases) => this.fetcher.lost(leases),
       cancelAsked: (leases) => this.fetcher.cancelAsked(leases),
@@ -211,7 +212,7 @@ export class Wiring {
       await this.#control.first()
       await renewing
     } catch (error) {
-      await this.#renewer.stop()
+      await Promise.all([this.#renewer.stop(), this.endIsolated()])
       throw error
     }
   }
@@ -223,7 +224,6 @@ export class Wiring {
     for (const { loop } of [this.fetcher, ...this.#others]) loop.start()
     this.#chores.start()
     this.#loadGuard?.start()
-    this.#options.isolated?.start((task, error) => this.#broken.mark(task, error))
     this.#loopWatch.start()
   }
 

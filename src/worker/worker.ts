@@ -201,7 +201,7 @@ export class ErrandWorker implements Worker {
     })
     await parts.announce()
     if (this.#stopping !== null) {
-      await parts.stop()
+      await Promise.all([parts.stop(), parts.endIsolated()])
       throw new ErrandError('closed', 'The worker was stopped while it started.')
     }
     this.#parts = parts

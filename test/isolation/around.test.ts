@@ -1,8 +1,11 @@
 /** What is around handlers: wraps, where their modules are, and the advice for those that keep the event loop. */
 import assert from 'node:assert/strict'
+import type { ChildProcess } from 'node:child_process'
+import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { test } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
 import { inModule, task } from 'errand'
+import { memory } from 'errand/memory'
 import { lastError, open, until } from './harness.ts'
 import type { add } from './tasks.ts'
 
@@ -134,3 +137,25 @@ test('a function whose errors are judged by their class is not started', async (
   assert.match(warnings[0]?.message ?? '', /classes in retry\.when.*export the task itself/)
   await errand.close()
 })
+
+test(
+  'a process for jobs starts while the worker does, and ends with a start that fails',
+  { timeout: 60_000 },
+  async (t) => {
+    const children: ChildProcess[] = []
+    const hear = (message: unknown): void =>
+      void children.push((message as { readonly process: ChildProcess }).process)
+    subscribe('child_process', hear)
+    t.after(() => unsubscribe('child_process', hear))
+    const store = Object.assign(memory(), {
+      tend: async () => {
+        await until(() => children.length > 0)
+        throw new Error('the store is away')
+      },
+    })
+    const module = new URL('./tasks.ts', import.meta.url)
+    const adds = task({ name: 'add', run: { module, export: 'add' }, isolate: 'process' })
+    await assert.rejects(open([adds], { store }), /away/)
+    await until(() => children.every((one) => one.exitCode !== null || one.signalCode !== null))
+  },
+)
