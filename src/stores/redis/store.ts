@@ -51,7 +51,7 @@ export interface RedisStoreOptions {
 }
 
 /** How much of a large run one script inserts: the jobs that need one gate are no more than one call releases. */
-const stepWeight = 5 * usualStepWeight
+const stepWeight = 2 * usualStepWeight
 
 export function redisStore(options: RedisStoreOptions, connector: Connector | null): Store {
   const { target, location, prefix, partitions, testClock } = options
