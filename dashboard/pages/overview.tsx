@@ -11,26 +11,25 @@ import { QueueTable, readQueues, type All } from './queues.tsx'
 
 export function Overview() {
   const loaded = useData('overview', read, { everyMs: 5_000 })
+  const { data } = loaded
   const who = session.value
   const seesAll = who !== null && who !== 'needed' && who.queues === null
   return (
     <>
       <h1>Overview</h1>
-      <Show loaded={loaded}>
-        {({ all, counts }) => (
-          <>
-            <Totals counts={counts} />
-            <History />
-            <Section title="Queues" aside={<a href={to(['queues'])}>All queues</a>}>
-              <QueueTable all={all} reload={loaded.reload} />
-            </Section>
-            <Section title="Workers" aside={<a href={to(['fleet'])}>All workers</a>}>
-              <WorkersNow workers={all.workers} />
-            </Section>
-          </>
-        )}
-      </Show>
-      {seesAll && <Doctor />}
+      <Show loaded={loaded}>{({ counts }) => <Totals counts={counts} />}</Show>
+      <History />
+      {data !== undefined && (
+        <>
+          <Section title="Queues" aside={<a href={to(['queues'])}>All queues</a>}>
+            <QueueTable all={data.all} reload={loaded.reload} />
+          </Section>
+          <Section title="Workers" aside={<a href={to(['fleet'])}>All workers</a>}>
+            <WorkersNow workers={data.all.workers} />
+          </Section>
+        </>
+      )}
+      {seesAll && !loaded.isLoading && <Doctor />}
     </>
   )
 }

@@ -5,6 +5,7 @@ import { memory, MemoryDatabase } from '../../stores/memory/index.ts'
 import { claimOf, finish } from '../../testing/conformance/jobs.ts'
 import { VirtualClock } from '../../testing/virtual-clock.ts'
 import type { ClaimedJob } from '../../store/job.ts'
+import type { Store } from '../../store/store.ts'
 import { checkBlocked } from './blocked.ts'
 
 const slow = task({ name: 'slow', run: () => undefined })
@@ -69,4 +70,27 @@ test('a job that waits for what others added is well, although all that it neede
   assert.equal((await run.status())?.state, 'blocked')
   assert.equal((await checkBlocked(errand))[0]?.status, 'ok')
   end()
+})
+
+test('no more is looked at than the blocked jobs that there are, although a store would look on', async (t) => {
+  const { jobs, queues, workers, ...errand } = createErrand({
+    store: memory(),
+    tasks: [slow, last],
+  })
+  t.after(() => errand.close())
+  let pages = 0
+  const list: Store['list'] = async (query) => {
+    pages += 1
+    const page = await errand.store.list(query)
+    return { ...page, next: page.next ?? '0' }
+  }
+  const store = Object.create(errand.store, { list: { value: list } }) as Store
+  const check = async (): Promise<string | undefined> =>
+    (await checkBlocked({ store, jobs, queues, workers }))[0]?.text
+  await errand.enqueue(slow)
+  assert.equal(await check(), 'none')
+  assert.equal(pages, 0)
+  await errand.start(flow)
+  assert.equal(await check(), 'each waits for one that has not ended')
+  assert.equal(pages, 1)
 })

@@ -31,7 +31,10 @@ const openStates = jobStates.filter((state) => !isFinal(state))
 
 /** Jobs that wait for others of which none is left. */
 export const checkBlocked: Check<Inspected> = async ({ store }) => {
-  const { suspects, looked, isAll } = await suspectsOf(store)
+  const counts = await store.counts()
+  const all = counts.reduce((sum, { state, count }) => sum + (state === 'blocked' ? count : 0), 0)
+  if (all === 0) return [ok('blocked jobs', 'none')]
+  const { suspects, looked, isAll } = await suspectsOf(store, all)
   const forever = suspects.length === 0 ? [] : await stillStuck(store, suspects)
   if (forever.length === 0) {
     const which = isAll ? 'each' : `each of the newest ${looked.toLocaleString('en')}`
@@ -47,8 +50,14 @@ export const checkBlocked: Check<Inspected> = async ({ store }) => {
   ]
 }
 
-/** Ids of blocked jobs that nothing seems to hold back any more. */
-async function suspectsOf(store: Store): Promise<{
+/**
+ * Ids of blocked jobs that nothing seems to hold back any more. It ends with the last of `all`: a store may look at every job in
+ * search of more.
+ */
+async function suspectsOf(
+  store: Store,
+  all: number,
+): Promise<{
   readonly suspects: readonly string[]
   readonly looked: number
   readonly isAll: boolean
@@ -57,6 +66,7 @@ async function suspectsOf(store: Store): Promise<{
   const until = performance.now() + most.ms
   let looked = 0
   let after: string | null = null
+  const isAll = (): boolean => after === null || looked >= all
   do {
     const began = performance.now()
     const cursor: { after?: string } = after === null ? {} : { after }
@@ -65,13 +75,13 @@ async function suspectsOf(store: Store): Promise<{
     suspects.push(...(await stuckOf(store, page.jobs)))
     looked += page.jobs.length
     after = page.next
-    if (after !== null)
+    if (!isAll())
       await sleep(
         store.clock,
         Math.min(rest.mostMs, Math.ceil((performance.now() - began) * rest.part)),
       )
-  } while (after !== null && performance.now() < until && suspects.length < most.suspects)
-  return { suspects: suspects.slice(0, most.suspects), looked, isAll: after === null }
+  } while (!isAll() && performance.now() < until && suspects.length < most.suspects)
+  return { suspects: suspects.slice(0, most.suspects), looked, isAll: isAll() }
 }
 
 /** Those of the suspects that are stuck still. */

@@ -24,8 +24,10 @@ export const sessionRoutes: readonly Route[] = [
         schema: sessionSchema,
       },
     },
-    handle: ({ caller, request }) =>
-      json(shown(caller, !request.headers.has('authorization') && caller.token !== null)),
+    handle: ({ caller, request }) => {
+      const signedIn = !request.headers.has('authorization') && caller.token !== null
+      return json({ ...shown(caller), signedIn })
+    },
   },
   {
     method: 'POST',
@@ -41,7 +43,7 @@ export const sessionRoutes: readonly Route[] = [
     },
     async handle({ sessions, body, request }) {
       const { caller, cookie } = await sessions.open(request, (body as { token: string }).token)
-      return json(shown(caller, true), 201, { 'set-cookie': cookie })
+      return json({ ...shown(caller), signedIn: true }, 201, { 'set-cookie': cookie })
     },
   },
   {
@@ -59,7 +61,6 @@ export const sessionRoutes: readonly Route[] = [
   },
 ]
 
-function shown(caller: RouteCall['caller'], signedIn: boolean): object {
-  const { token, scopes, queues } = caller
-  return { token, scopes: [...scopes], queues: queues && [...queues], signedIn }
+function shown({ token, scopes, queues }: RouteCall['caller']): object {
+  return { token, scopes: [...scopes], queues: queues && [...queues] }
 }

@@ -11,7 +11,7 @@ import { planned } from './plan-settings.ts'
 import { factsOfJob } from './job-columns.ts'
 import { texts, uuids } from './arrays.ts'
 import { readStored, seqOf, storedColumns, storedWidth, type Row, type Value } from './rows.ts'
-import { codeOf, COMPLETED, RUNNING, stateOf } from '../state-codes.ts'
+import { BLOCKED, codeOf, COMPLETED, RUNNING, stateOf, type StateCode } from '../state-codes.ts'
 
 /** How many runs of jobs of each priority are asked since when they have been due. */
 const firstLooks = 20
@@ -150,22 +150,24 @@ export async function list(db: Database, query: ListQuery): Promise<Page> {
   const add = (value: Value): string => `$${values.push(value)}`
   const before = add(query.after === undefined ? Number.MAX_SAFE_INTEGER : cursorOf(query.after))
   const candidates = candidatesOf(query, before, add)
-  const conditions = conditionsOf(query, add)
+  const { own, standing } = conditionsOf(query, add)
   const look = (scanned: number): Promise<readonly Row[]> =>
     db.readOnce(
       `WITH c AS MATERIALIZED (${candidates} ORDER BY seq DESC LIMIT ${scanned})
        SELECT ${storedColumns}, (SELECT min(seq) FROM c HAVING count(*) = ${scanned}), found FROM (
          SELECT *, sum(size) OVER (ORDER BY seq DESC) - size AS before, count(*) OVER ()::int AS found FROM (
            SELECT *, octet_length(input) + coalesce(octet_length(output), 0) AS size
-           FROM errand.stored_of(ARRAY(SELECT seq FROM c)) s ${conditions} ORDER BY seq DESC LIMIT ${query.limit + 1}) sized) summed
+           FROM errand.stored_of(ARRAY(SELECT c.seq FROM c ${own})) s ${standing} ORDER BY seq DESC LIMIT ${query.limit + 1}) sized) summed
        WHERE before < ${handedBytes} ORDER BY seq DESC`,
       values,
     )
-  // What most jobs are is found among the first, without looking at more.
-  let rows = await look(query.limit + 1)
+  let rows: readonly Row[] = []
   const foundBy = (): number => (rows[0]?.[storedWidth + 1] as number | undefined) ?? 0
-  const isShort = foundBy() <= query.limit && rows[0]?.[storedWidth] !== null
-  if (conditions !== '' && isShort) rows = await look(scannedPerPage)
+  for (const scanned of looksFor(query.limit + 1)) {
+    rows = await look(scanned)
+    const isShort = foundBy() <= query.limit && rows[0]?.[storedWidth] !== null
+    if (!isShort || own + standing === '') break
+  }
   const page = rows.slice(0, query.limit)
   const last = page.at(-1)
   if (foundBy() > page.length && last !== undefined)
@@ -175,6 +177,11 @@ export async function list(db: Database, query: ListQuery): Promise<Page> {
     jobs: page.map(readStored),
     next: lowest === null || lowest === undefined ? null : String(lowest),
   }
+}
+
+/** At how many jobs each look for a page looks: what many jobs are is found among the first. */
+function looksFor(wanted: number): readonly number[] {
+  return [...[wanted, 8 * wanted].filter((scanned) => scanned < scannedPerPage), scannedPerPage]
 }
 
 /** The lowest number that a page without answers looked at, when there are more. */
@@ -201,40 +208,52 @@ function candidatesOf(query: ListQuery, before: string, add: (value: Value) => s
     return `SELECT seq FROM errand.jobs WHERE group_id = ${add(query.group)} AND ${below}`
   if (query.uniqueKey !== undefined)
     return `SELECT seq FROM errand.jobs WHERE unique_key = ${add(query.uniqueKey)} AND ${below}`
-  const states = (query.states ?? []).map((state: JobState) => codeOf(state))
-  if (states.length > 0 && states.every((state) => state >= RUNNING && state !== COMPLETED)) {
-    const parts = states.map((state) =>
-      state === RUNNING
-        ? `SELECT seq FROM errand.running WHERE ${below} UNION ALL
-           SELECT seq FROM errand.leased_seqs() seq WHERE ${below}`
-        : `SELECT seq FROM errand.finished WHERE state = ${state} AND state > 4 AND ${below}`,
-    )
-    return `SELECT seq FROM (${parts.join(' UNION ALL ')}) u`
-  }
-  return `SELECT seq FROM errand.jobs WHERE ${below}`
+  const parts = (query.states ?? []).map((state: JobState) => partOf(codeOf(state), below))
+  return parts.length === 0 || parts.includes(null)
+    ? `SELECT seq FROM errand.jobs WHERE ${below}`
+    : `SELECT seq FROM (${parts.join(' UNION ALL ')}) u`
 }
 
-/** Bounds of time include their first and exclude their last instant. */
-function conditionsOf(query: ListQuery, add: (value: Value) => string): string {
-  const conditions: string[] = []
-  const test = (condition: string, value: Value | undefined): void => {
-    if (value !== undefined) conditions.push(`${condition} ${add(value)}`)
+/** The numbers of the jobs of a state that few have; null for the others. */
+function partOf(state: StateCode, below: string): string | null {
+  if (state === BLOCKED) return `SELECT seq FROM errand.needs WHERE ${below} GROUP BY seq`
+  if (state === RUNNING)
+    return `SELECT seq FROM errand.running WHERE ${below} UNION ALL
+            SELECT seq FROM errand.leased_seqs() seq WHERE ${below}`
+  if (state > COMPLETED)
+    return `SELECT seq FROM errand.finished WHERE state = ${state} AND state > 4 AND ${below}`
+  return null
+}
+
+/**
+ * What a query asks of the row of a job, which is looked at first, and of where the job stands, for which all tables are. Bounds of
+ * time include their first and exclude their last instant.
+ */
+function conditionsOf(
+  query: ListQuery,
+  add: (value: Value) => string,
+): { readonly own: string; readonly standing: string } {
+  const own: string[] = []
+  const standing: string[] = []
+  const test = (list: string[], condition: string, value: Value | undefined): void => {
+    if (value !== undefined) list.push(`${condition} ${add(value)}`)
   }
-  if (query.states !== undefined)
-    conditions.push(
-      `s.state = ANY ('{${query.states.map((state) => codeOf(state)).join()}}'::int[])`,
-    )
-  if (query.tasks !== undefined)
-    conditions.push(
-      query.tasks.length === 0 ? 'false' : `s.task IN (${query.tasks.map(add).join()})`,
-    )
-  test('s.queue =', query.queue)
-  test('s.unique_key =', query.uniqueKey)
-  if (query.parent !== undefined) conditions.push(`s.parent = ${add(idOf(query.parent))}::uuid`)
-  test('s.group_id =', query.group)
-  test('s.created_at >=', query.createdFrom)
-  test('s.created_at <', query.createdTo)
-  test('s.finished_at >=', query.finishedFrom)
-  test('s.finished_at <', query.finishedTo)
-  return conditions.length === 0 ? '' : `WHERE ${conditions.join(' AND ')}`
+  const { states, tasks, parent } = query
+  if (states !== undefined)
+    standing.push(`s.state = ANY ('{${states.map((state) => codeOf(state)).join()}}'::int[])`)
+  if (tasks !== undefined)
+    own.push(tasks.length === 0 ? 'false' : `j.task IN (${tasks.map(add).join()})`)
+  test(own, 'j.queue =', query.queue)
+  test(own, 'j.unique_key =', query.uniqueKey)
+  if (parent !== undefined) own.push(`j.parent = ${add(idOf(parent))}::uuid`)
+  test(own, 'j.group_id =', query.group)
+  test(own, 'j.created_at >=', query.createdFrom)
+  test(own, 'j.created_at <', query.createdTo)
+  test(standing, 's.finished_at >=', query.finishedFrom)
+  test(standing, 's.finished_at <', query.finishedTo)
+  const row = `SELECT 1 FROM errand.jobs j WHERE j.seq = c.seq AND ${own.join(' AND ')} OFFSET 0`
+  return {
+    own: own.length === 0 ? '' : `CROSS JOIN LATERAL (${row}) j`,
+    standing: standing.length === 0 ? '' : `WHERE ${standing.join(' AND ')}`,
+  }
 }
