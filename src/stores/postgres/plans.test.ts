@@ -204,7 +204,6 @@ async function steps(store: Store): Promise<readonly Step[]> {
     ],
     ['list of a group', () => store.list({ group: 'few', limit: 10 })],
     ['list of blocked ones', () => store.list({ states: ['blocked'], limit: 10 })],
-    ['list of a task without jobs', () => store.list({ tasks: ['none'], limit: 10 })],
     ['statistics', () => store.stats()],
     ['get', () => store.get(grouped)],
     ['rescue', () => store.rescue(rescueOf())],

@@ -157,7 +157,7 @@ export async function list(db: Database, query: ListQuery): Promise<Page> {
        SELECT ${storedColumns}, (SELECT min(seq) FROM c HAVING count(*) = ${scanned}), found FROM (
          SELECT *, sum(size) OVER (ORDER BY seq DESC) - size AS before, count(*) OVER ()::int AS found FROM (
            SELECT *, octet_length(input) + coalesce(octet_length(output), 0) AS size
-           FROM errand.stored_of(ARRAY(SELECT c.seq FROM c ${own})) s ${standing} ORDER BY seq DESC LIMIT ${query.limit + 1}) sized) summed
+           FROM errand.stored_of(ARRAY(SELECT DISTINCT c.seq FROM c ${own})) s ${standing} ORDER BY seq DESC LIMIT ${query.limit + 1}) sized) summed
        WHERE before < ${handedBytes} ORDER BY seq DESC`,
       values,
     )
@@ -199,7 +199,7 @@ function idOf(text: string): string | null {
   return isJobId(text) ? text : null
 }
 
-/** The numbers among which all answers lie, as a statement without order. */
+/** The numbers among which all answers lie, as a statement without order; of a blocked job once for each of its needs. */
 function candidatesOf(query: ListQuery, before: string, add: (value: Value) => string): string {
   const below = `seq < ${before}::int8`
   if (query.parent !== undefined)
@@ -216,7 +216,7 @@ function candidatesOf(query: ListQuery, before: string, add: (value: Value) => s
 
 /** The numbers of the jobs of a state that few have; null for the others. */
 function partOf(state: StateCode, below: string): string | null {
-  if (state === BLOCKED) return `SELECT seq FROM errand.needs WHERE ${below} GROUP BY seq`
+  if (state === BLOCKED) return `SELECT seq FROM errand.needs WHERE ${below}`
   if (state === RUNNING)
     return `SELECT seq FROM errand.running WHERE ${below} UNION ALL
             SELECT seq FROM errand.leased_seqs() seq WHERE ${below}`
