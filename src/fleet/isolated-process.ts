@@ -1,5 +1,4 @@
 /** The program of a process that runs isolated jobs. */
-import { enableCompileCache } from 'node:module'
 import { ChildRun } from './child-run.ts'
 import type { FromChild, ToChild } from './messages.ts'
 import { watchParent } from './orphan-watch.ts'
@@ -11,7 +10,6 @@ const load = await new Promise<Extract<ToChild, { kind: 'load' }>>((resolve) =>
   process.once('message', (message) => resolve(message as never)),
 )
 process.title = `errand isolated ${load.task}`
-enableCompileCache()
 const run = new ChildRun(
   {
     // Without a channel nobody listens, and the watch ends this process.

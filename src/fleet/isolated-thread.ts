@@ -1,5 +1,4 @@
 /** The program of a thread that runs isolated jobs. */
-import { enableCompileCache } from 'node:module'
 import { parentPort, workerData } from 'node:worker_threads'
 import { ChildRun } from './child-run.ts'
 import type { Load } from './messages.ts'
@@ -8,8 +7,6 @@ const port = parentPort
 if (port === null) throw new TypeError('this is the program of a thread')
 const streams = [process.stdout, process.stderr]
 
-// Without it each thread strips the types of TypeScript anew, which takes a tenth of a second.
-enableCompileCache()
 const run = new ChildRun(
   {
     send: (message) => port.postMessage(message),

@@ -8,8 +8,9 @@ export interface Operators {
   /** Makes failed, cancelled and discarded jobs ready again: counters and clocks start anew, attempts are kept. */
   retry(ids: readonly string[]): Promise<readonly RetryAnswer[]>
   /**
-   * Removes jobs that are not running, with their unique key, log and records of runs. One that is cancelled, and not kept, since a
-   * job of the same call goes that it needs, answers `removed` or `missing`.
+   * Removes jobs that are not running, with their unique key, log and records of runs. Where a job
+   * needs another one of the same call and is not kept once cancelled, `removed` and `missing` are
+   * both right for it.
    */
   remove(ids: readonly string[]): Promise<readonly RemoveAnswer[]>
   /** Reads jobs and removes those that are final, in one step: of two takers one gets the job. */

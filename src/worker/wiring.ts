@@ -197,8 +197,8 @@ export class Wiring {
   }
 
   /**
-   * Writes the worker's record and its tasks, and starts to renew; threads and processes of isolated tasks start meanwhile. Rejects
-   * when the store cannot be reached.
+   * Writes the worker's record and its tasks, and starts to renew. Threads and processes of
+   * isolated tasks start at the same time. Rejects when the store cannot be reached.
    */
   async announce(): Promise<void> {
     this.#options.isolated?.start((task, error) => this.#broken.mark(task, error))

@@ -51,8 +51,8 @@ export const checkBlocked: Check<Inspected> = async ({ store }) => {
 }
 
 /**
- * Ids of blocked jobs that nothing seems to hold back any more. It ends with the last of `all`: a store may look at every job in
- * search of more.
+ * Ids of blocked jobs that nothing seems to hold back any more. It stops after `all` blocked jobs,
+ * since a store may read through every job in search of another one.
  */
 async function suspectsOf(
   store: Store,

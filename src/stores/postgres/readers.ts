@@ -199,7 +199,10 @@ function idOf(text: string): string | null {
   return isJobId(text) ? text : null
 }
 
-/** The numbers among which all answers lie, as a statement without order; of a blocked job once for each of its needs. */
+/**
+ * The numbers that include all results, as a statement without order. The number of a blocked job
+ * comes once for each of its needs.
+ */
 function candidatesOf(query: ListQuery, before: string, add: (value: Value) => string): string {
   const below = `seq < ${before}::int8`
   if (query.parent !== undefined)
@@ -226,8 +229,9 @@ function partOf(state: StateCode, below: string): string | null {
 }
 
 /**
- * What a query asks of the row of a job, which is looked at first, and of where the job stands, for which all tables are. Bounds of
- * time include their first and exclude their last instant.
+ * The conditions of a query: `own` on the row of a job, which is checked first, and `standing` on
+ * where the job stands, which needs all tables. Bounds of time include their first and exclude
+ * their last instant.
  */
 function conditionsOf(
   query: ListQuery,
