@@ -154,7 +154,7 @@ suite('a page that stays open', { skip: browser === null, concurrency: true }, (
         await words.waitFor({ timeout: 60_000 })
         assert.match(
           await words.innerText(),
-          /(reached|nothing listens|connection|store).*The page tries again by itself\./i,
+          /(reached|nothing listens|connection|store|server).*The page tries again by itself\./i,
         )
         // What was known stays, with the words above it.
         await page.getByRole('row', { name: /before/ }).waitFor()

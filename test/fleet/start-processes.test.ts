@@ -52,7 +52,7 @@ suite('startProcesses()', { concurrency: 2, timeout: 300_000 }, () => {
     assert.deepEqual(said, ['errand worker 1/2 was ended by SIGKILL; started again at once'])
 
     const job = await errand.enqueue('nap', 1_500)
-    await until(async () => (await errand.jobs.get(job.id))?.progress !== null)
+    await until(async () => (await errand.jobs.get(job.id))?.progress !== undefined)
     const stopped = stop()
     assert.deepEqual(
       processes.map(({ isActive }) => isActive),

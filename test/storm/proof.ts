@@ -32,10 +32,10 @@ export interface Result {
   readonly wrong: readonly string[]
 }
 
-/** A consumer that has not come so far by then is killed all the same. */
-const startMs = 30_000
 /** A consumer lives until it has stored one of so many, so that on a busy machine the storm ends, too. */
 const leastPart = 20
+/** But not for longer. */
+const mostLifeMs = 30_000
 const batch = 500
 /** As many die at least, however quickly each of them empties the queue: the last messages wait for it. */
 const leastKills = 2
@@ -63,7 +63,8 @@ export async function prove(
       if (isSent && left === 0) break
       if (performance.now() - began > patienceMs) {
         const ms = performance.now() - began
-        return { ...crew.tally, ms, wrong: [`${left} messages are left`] }
+        const wrong = [`${sending.count} of ${messages} messages were sent, and ${left} are left`]
+        return { ...crew.tally, ms, wrong }
       }
       await crew.live(broker)
     }
@@ -108,7 +109,7 @@ function bodies(from: number, to: number): readonly string[] {
   )
 }
 
-/** One consumer after another: each is killed when it has worked for its time, and the next one has started meanwhile. */
+/** Two consumers at a time: one that works is killed when it has had its time, and another one takes its place. */
 class Crew {
   readonly #told: Consumer
   readonly #lifeMs: number
@@ -116,8 +117,6 @@ class Crew {
   readonly #members = new Set<ChildProcess>()
   readonly #progress = new WeakMap<ChildProcess, Progress>()
   readonly #kill = (): void => this.#members.forEach((member) => member.kill('SIGKILL'))
-  #now: ChildProcess | null = null
-  #next: ChildProcess | null = null
   #kills = 0
   #known = 0
 
@@ -132,38 +131,22 @@ class Crew {
     return { kills: this.#kills, known: this.#known }
   }
 
+  /** Kills one that works, in its time; returns soon when none does. */
   async live(broker: StormBroker): Promise<void> {
-    const member = (this.#now ??= this.#start())
-    this.#next ??= this.#start()
-    const endsAt = performance.now() + startMs
-    const works = ({ stored, known }: Progress): boolean => stored + known > 0
-    if (!(await this.#comesTo(member, works, broker, endsAt))) return sleep(againMs)
+    while (this.#members.size < 2) this.#start()
+    const member = [...this.#members].find((one) => this.#worked(one) > 0)
+    if (member === undefined) return sleep(againMs)
+    const endsAt = performance.now() + mostLifeMs
     await sleep(this.#lifeMs)
-    await this.#comesTo(member, ({ stored }) => stored >= this.#least, broker, endsAt)
+    while (this.#worked(member) < this.#least && performance.now() < endsAt) {
+      if ((await broker.left()) === 0) break
+      await sleep(againMs)
+    }
+    if (!this.#members.has(member)) return
+    const ended = once(member, 'exit')
     member.kill('SIGKILL')
     this.#kills++
-    this.#now = this.#next
-    this.#next = null
-    if (member.exitCode === null && member.signalCode === null) await once(member, 'exit')
-  }
-
-  /** Waits for a consumer to come so far, until a time; false as soon as no messages are left. */
-  async #comesTo(
-    member: ChildProcess,
-    isFar: (progress: Progress) => boolean,
-    broker: StormBroker,
-    endsAt: number,
-  ): Promise<boolean> {
-    const isOver = (): boolean => {
-      const progress = this.#progress.get(member)
-      return (progress !== undefined && isFar(progress)) || performance.now() > endsAt
-    }
-    while (!isOver()) {
-      // Dear, with many messages.
-      if ((await broker.left()) === 0) return false
-      for (let looks = 0; looks < 25 && !isOver(); looks++) await sleep(20)
-    }
-    return true
+    await ended
   }
 
   async end(): Promise<void> {
@@ -171,10 +154,15 @@ class Crew {
     const ended = [...this.#members].map((member) => once(member, 'exit'))
     this.#kill()
     await Promise.all(ended)
-    this.#now = this.#next = null
   }
 
-  #start(): ChildProcess {
+  /** How many messages became jobs by it, or were known already. */
+  #worked(member: ChildProcess): number {
+    const { stored, known } = this.#progress.get(member) ?? { stored: 0, known: 0 }
+    return stored + known
+  }
+
+  #start(): void {
     const member = fork(join(import.meta.dirname, 'consumer.ts'), [JSON.stringify(this.#told)], {
       execArgv: ['--conditions=errand-source'],
       stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
@@ -187,7 +175,6 @@ class Crew {
     })
     this.#members.add(member)
     member.once('exit', () => this.#members.delete(member))
-    return member
   }
 }
 
