@@ -185,6 +185,40 @@ test('workers, tasks, health and the doctor are told', async (t) => {
     assert.ok(checks.includes(check), check)
 })
 
+test('doctor ends before its next check once nobody waits for what it finds', async () => {
+  const store = memory()
+  const { lists, warnings } = {
+    lists: store.list.bind(store),
+    warnings: store.warnings.bind(store),
+  }
+  let listed = 0
+  store.list = (filter) => {
+    listed++
+    return lists(filter)
+  }
+  const asked = Promise.withResolvers<void>()
+  const answer = Promise.withResolvers<void>()
+  store.warnings = async (how) => {
+    asked.resolve()
+    await answer.promise
+    return warnings(how)
+  }
+  await using own = api(store)
+  const [first, second] = [new AbortController(), new AbortController()]
+  const doctors = [first, second].map(({ signal }) => own.send('GET', '/v1/doctor', { signal }))
+  await asked.promise
+  first.abort()
+  await Promise.allSettled(doctors.slice(0, 1))
+  second.abort()
+  await Promise.allSettled(doctors)
+  answer.resolve()
+  assert.equal((await own.send('GET', '/v1/queues')).status, 200)
+  assert.equal(listed, 0)
+  // Whoever asks now has findings of their own.
+  const { status } = await own.send('GET', '/v1/doctor')
+  assert.deepEqual([status, listed > 0], [200, true])
+})
+
 test('the page of the API names every route with its scopes', () => {
   const page = readFileSync(new URL('../../docs/http-api.md', import.meta.url), 'utf8')
   const missing = routes

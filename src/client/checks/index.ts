@@ -38,10 +38,16 @@ export function isReached(findings: readonly Finding[]): boolean {
   )
 }
 
-/** Looks at a store and at the work in it. */
-export async function examine(inspected: Inspected): Promise<readonly Finding[]> {
+/** Looks at a store and at the work in it; rejects before the next check once the signal has aborted. */
+export async function examine(
+  inspected: Inspected,
+  signal: AbortSignal,
+): Promise<readonly Finding[]> {
   const findings = [...(await checkStore(inspected))]
   if (!isReached(findings)) return findings
-  for (const check of checks) findings.push(...(await check(inspected)))
+  for (const check of checks) {
+    signal.throwIfAborted()
+    findings.push(...(await check(inspected)))
+  }
   return findings
 }

@@ -1,9 +1,7 @@
 /** How the manager and its store are. */
-import { examine } from '../../client/checks/index.ts'
-import type { Finding } from '../../client/checks/finding.ts'
 import { version } from '../../core/version.ts'
 import { answered } from '../../loops/call-deadline.ts'
-import type { Managed } from '../managed.ts'
+import { examined } from '../examination.ts'
 import { Problem } from '../problem.ts'
 import { checkAllQueues } from '../read.ts'
 import { json, type Route } from '../route.ts'
@@ -89,21 +87,9 @@ export const healthRoutes: readonly Route[] = [
         }),
       },
     },
-    async handle({ errand, caller }) {
+    async handle({ errand, caller, signal }) {
       checkAllQueues(caller)
-      return json({ findings: await examined(errand) })
+      return json({ findings: await examined(errand, signal) })
     },
   },
 ]
-
-const examining = new WeakMap<Managed, Promise<readonly Finding[]>>()
-
-/** The checks read a lot, so that all who ask at the same time get one answer. */
-function examined(errand: Managed): Promise<readonly Finding[]> {
-  let findings = examining.get(errand)
-  if (findings === undefined) {
-    findings = examine(errand).finally(() => examining.delete(errand))
-    examining.set(errand, findings)
-  }
-  return findings
-}
