@@ -13,7 +13,7 @@ import { spec } from 'node:test/reporters'
 import { isFull } from './full.ts'
 
 /** Many files mostly wait, so there are more lanes than the two cores of a small machine. */
-const lanes = 3
+const lanes = 4
 
 /** Files that take twenty seconds or more on a slow machine, the longest first. */
 const longest: readonly string[] = [

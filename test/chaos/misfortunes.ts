@@ -11,7 +11,7 @@ const pauseMs = { from: 400, to: 1_300 } as const
 /** How long a process stands still or hears nothing, in leases: always past its own. */
 const absentLeases = { from: 1.3, to: 2.3 } as const
 
-/** Of so many silences one lasts longer than any call of a store waits. */
+/** Of so many silences one lasts longer than any call of a store waits, in a run that is not over before. */
 const long = { share: 0.2, fromMs: 32_000, toMs: 42_000 } as const
 
 /** How long a server that was ended stays away. */
@@ -52,6 +52,8 @@ export interface Stage {
   readonly leaseMs: number
   readonly random: Random
   readonly only: readonly Misfortune[] | null
+  /** Whether the run is long enough for a silence that outlasts every call. */
+  readonly mayBeLong: boolean
 }
 
 /**
@@ -138,7 +140,7 @@ function isOffered(kind: Misfortune, { ground, fleet }: Stage): boolean {
 }
 
 async function befall(
-  { fleet, ground, ledger, random }: Stage,
+  { fleet, ground, ledger, random, mayBeLong }: Stage,
   kind: Kind,
   member: Member,
   absentMs: number,
@@ -161,7 +163,9 @@ async function befall(
     case 'silence-worker':
     case 'silence-producer':
       fleet.silence(member)
-      await sleep(random() < long.share ? between(random, long.fromMs, long.toMs) : absentMs)
+      await sleep(
+        mayBeLong && random() < long.share ? between(random, long.fromMs, long.toMs) : absentMs,
+      )
       return fleet.carry(member)
   }
 

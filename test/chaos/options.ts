@@ -9,6 +9,8 @@ import { sabotages, type Sabotage } from './parts.ts'
 export interface Options {
   readonly seed: string
   readonly minutes: number
+  /** How many workers. */
+  readonly workers: number
   /** The name of a store that the run makes for itself, or the URL of an empty one. */
   readonly store: string
   readonly aof: Aof
@@ -32,6 +34,7 @@ export const usage = `npm run chaos -- --store <store> [options]
                        a manager of its own before a file, which suffers as a server does;
                        or the URL of an empty one, whose server is left alone
   --minutes <n>        how long jobs flow in (10)
+  --workers <n>        how many workers run them (6)
   --seed <text>        what befalls the processes and what they enqueue follows from it (1)
   --aof <how>          how Redis keeps its file: always, or everysec, and then its server is not killed (always)
   --only <misfortunes> of what befalls a run, only these, with commas between them; nothing but jobs is then asked for by default:
@@ -44,6 +47,7 @@ ${leastFlags.map(({ name, flag }) => `  --${flag} <n>`.padEnd(25) + leastPerMinu
 const known = {
   store: { type: 'string' },
   minutes: { type: 'string', default: '10' },
+  workers: { type: 'string', default: '6' },
   seed: { type: 'string', default: '1' },
   aof: { type: 'string', default: 'always' },
   sabotage: { type: 'string' },
@@ -67,6 +71,7 @@ export function readOptions(args: readonly string[]): Options {
     store,
     seed: text('seed')!,
     minutes: numberOf('minutes', text('minutes')!),
+    workers: numberOf('workers', text('workers')!),
     aof: oneOf('aof', aofs, text('aof')!),
     sabotage: sabotage === undefined ? null : oneOf('sabotage', sabotages, sabotage),
     only: only?.split(',').map((one) => oneOf('only', misfortuneKinds, one)) ?? null,

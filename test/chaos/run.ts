@@ -15,7 +15,7 @@ import { Fleet, type Place, type Role } from './processes.ts'
 import { between, randomOf } from './random.ts'
 import { paceOf, type Pace } from './rescues.ts'
 
-const crew = { producer: 2, worker: 6 } as const
+const producers = 2
 const leaseMs = { from: 2_000, to: 3_000 } as const
 
 /** Bounds of the start, of misfortunes that have not come in time, of the drain, and of the end of a process that was asked to end. */
@@ -65,11 +65,16 @@ async function under(store: Store, ground: Ground, options: Options, folder: str
   process.once('exit', () => fleet.abandon())
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1))
   try {
-    const places = { producer: await placesFor('producer'), worker: await placesFor('worker') }
+    const places = {
+      producer: await placesFor('producer', producers),
+      worker: await placesFor('worker', options.workers),
+    }
     for (const place of [...places.producer, ...places.worker]) fleet.start(place)
-    await staffed(fleet)
-    const stage = { fleet, ground, ledger, leaseMs: lease, random, only: options.only }
+    await staffed(fleet, options.workers)
     const ms = Math.round(options.minutes * 60_000)
+    const { only, minutes } = options
+    const mayBeLong = minutes >= 1
+    const stage = { fleet, ground, ledger, leaseMs: lease, random, only, mayBeLong }
     await strike(stage, AbortSignal.timeout(ms), AbortSignal.timeout(ms + bounds.owedMs))
     fleet.close()
     await fleet.end('producer', bounds.endMs)
@@ -88,9 +93,9 @@ async function under(store: Store, ground: Ground, options: Options, folder: str
     ledger.close()
   }
 
-  async function placesFor(role: Role): Promise<readonly Place[]> {
+  async function placesFor(role: Role, count: number): Promise<readonly Place[]> {
     return Promise.all(
-      Array.from({ length: crew[role] }, async () => ({ role, way: await ground.way() })),
+      Array.from({ length: count }, async () => ({ role, way: await ground.way() })),
     )
   }
 }
@@ -120,9 +125,9 @@ function leastOf(
 }
 
 /** Waits until all workers work, so that a short run on a busy machine is no run without them. */
-async function staffed(fleet: Fleet): Promise<void> {
+async function staffed(fleet: Fleet, workers: number): Promise<void> {
   const end = performance.now() + bounds.startMs
-  while (fleet.members('worker', 'up').length < crew.worker) {
+  while (fleet.members('worker', 'up').length < workers) {
     if (performance.now() > end) throw new Error('the workers do not start')
     await sleep(bounds.lookMs)
   }

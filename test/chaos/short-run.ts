@@ -15,6 +15,8 @@ const main = join(import.meta.dirname, 'main.ts')
 /** How long jobs flow in. */
 const runSeconds = isFull ? 60 : 8
 const sabotageSeconds = 8
+/** Each process costs a second of a processor. */
+const workers = isFull ? '6' : '4'
 
 export interface Ended {
   readonly code: number
@@ -30,7 +32,7 @@ export function testShortRuns(
   least: Partial<Least>,
   seconds: number = runSeconds,
 ): void {
-  const asked = ['--store', ...store]
+  const asked = ['--store', ...store, '--workers', workers]
 
   test(`a short run on ${store[0]} loses nothing and does nothing twice`, async () => {
     const { code, output } = await run(...asked, ...minutes(seconds), ...flagsOf(least))

@@ -12,7 +12,7 @@ import { isFull } from '../full.ts'
 
 const seed = isFull ? Math.floor(Math.random() * 2 ** 31) : 20_261_122
 
-const runs = { memory: 150, sqlite: 100, postgres: 60, redis: 150 } as const
+const runs = { memory: 100, sqlite: 60, postgres: 40, redis: 80 } as const
 
 for (const name of storeNames) {
   test(`${name} does what the model does`, { timeout: 300_000 }, async (context) => {
