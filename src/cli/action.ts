@@ -59,16 +59,21 @@ export async function end(code: number): Promise<never> {
   process.exit(code)
 }
 
-/** Opens the app of a command that gives one answer, hands it to `use`, and closes it whatever comes. */
+/**
+ * Opens the app of a command that gives one answer, hands it to `use`, and closes it whatever comes. Its jobs show all
+ * digits of their numbers.
+ */
 export async function withApp<Result>(
   globals: Globals,
   use: (errand: Errand) => Promise<Result>,
 ): Promise<Result> {
   keepStdoutPure()
   const { openApp } = await import('./open-app.ts')
+  const { jobsWithDigits } = await import('../client/jobs-with-digits.ts')
   const errand = await openApp(globals)
+  const jobs = { value: jobsWithDigits(errand) }
   try {
-    return await use(errand)
+    return await use(Object.create(errand, { jobs }) as Errand)
   } finally {
     await Promise.race([errand.close().catch(() => {}), timeout(closeWithinMs)])
   }

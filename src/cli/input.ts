@@ -1,9 +1,10 @@
 /** The input of what is started from the command line: JSON as an argument, from a file or from standard input. */
 import { readFile } from 'node:fs/promises'
 import { text } from 'node:stream/consumers'
+import { both, withDigits } from '../core/digits.ts'
 import { ErrandError } from '../core/errors.ts'
 
-/** Throws `invalid-option` and `not-json`. */
+/** Reads it with all digits of its numbers. Throws `invalid-option` and `not-json`. */
 export async function readInput(
   json: string | undefined,
   file: string | undefined,
@@ -26,7 +27,8 @@ export async function readInput(
 
 function parse(json: string, what: string): unknown {
   try {
-    return JSON.parse(json)
+    const value: unknown = JSON.parse(json)
+    return both(value, withDigits(json, value))
   } catch (cause) {
     const why = cause instanceof Error ? cause.message : String(cause)
     throw new ErrandError('not-json', `${what} is not JSON: ${why}`, { cause })

@@ -145,9 +145,6 @@ export const keptAttempts = 10
 /** The most that a job may stand before or behind its due time: 20 years. */
 export const mostHeadStartMs = 631_152_000_000
 
-/** How many jobs and needs together one insert of a large run has, where the store does not say how many it takes. */
-export const usualStepWeight = 402
-
 /** What holds for a job where nobody says otherwise, also for one that is enqueued from SQL. */
 export const jobDefaults = { priority: 0, keepCancelledMs: 86_400_000 } as const
 

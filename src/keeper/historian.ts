@@ -77,14 +77,14 @@ export class Historian {
     await this.loop.stop()
     this.#recorder.stop()
     // A store that is away takes nothing more; what it has is whole up to half a minute ago.
-    await this.#write(true).catch(() => undefined)
+    await this.#write('the-end').catch(() => undefined)
   }
 
   async #pass(): Promise<number> {
     if (this.#isRefused) return Infinity
     try {
       const isChanged = this.#recorder.isChanged
-      await this.#write(false)
+      await this.#write('now')
       await this.#lookAtQueues(isChanged)
       if (isChanged) await this.#prune()
     } catch (error) {
@@ -96,9 +96,9 @@ export class Historian {
     return bounds.writeEveryMs
   }
 
-  async #write(last: boolean): Promise<void> {
+  async #write(at: 'now' | 'the-end'): Promise<void> {
     if (this.#isRefused || !this.#recorder.isChanged) return
-    const writes = this.#recorder.writes(last)
+    const writes = this.#recorder.writes(at)
     await this.#put(writes)
     this.#recorder.written(writes)
   }

@@ -1,10 +1,9 @@
 /** The HTTP face of an app: a handler of web requests, for a server of Errand's own or anybody's. */
 import { readCount } from '../app/app.ts'
-import { createJobs, type Jobs } from '../client/jobs.ts'
+import { jobsWithDigits } from '../client/jobs-with-digits.ts'
 import { clientOf } from '../client/own-client.ts'
 import { toMs, type Duration } from '../core/duration.ts'
 import { ErrandError } from '../core/errors.ts'
-import { fromJsonWithDigits } from '../core/json.ts'
 import { refuseUnknownKeys } from '../core/option-keys.ts'
 import { shownValue } from '../core/shown.ts'
 import { stopDefaults } from '../loops/stop-defaults.ts'
@@ -173,23 +172,12 @@ export function managerOf(
 /** The app as routes see it: its store shows no token, its jobs show nothing that is hidden, and all digits of numbers. */
 function behind(errand: Managed, redact: readonly string[] = []): Managed {
   const store = { value: withoutTokens(errand.store) }
-  const whole = withDigits(errand)
+  const whole = jobsWithDigits(errand)
   if (redact.length === 0)
     return Object.create(errand, { store, jobs: { value: whole } }) as Managed
   const redaction = new Redaction(redact, 'manager().redact')
   const jobs = { value: redaction.jobs(whole) }
   return Object.create(errand, { store, jobs, redaction: { value: redaction } }) as Managed
-}
-
-/** The jobs of an app, read with all digits of their numbers. */
-function withDigits(errand: Managed): Jobs {
-  const whole = createJobs(clientOf(errand), fromJsonWithDigits)
-  return Object.assign(Object.create(errand.jobs) as Jobs, {
-    get: (id) => whole.get(id),
-    list: (filter) => whole.list(filter),
-    take: (id) => whole.take(id),
-    result: (id, options) => whole.result(id, options),
-  } satisfies Partial<Jobs>)
 }
 
 /** Tokens whose changes this manager sees at once. */

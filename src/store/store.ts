@@ -49,8 +49,8 @@ export interface StoreInfo {
   /** Whether its calls go one after another, so that those sent at once only wait for each other; false when left out. */
   readonly serial?: boolean
   /**
-   * How many jobs and needs together one insert takes in some ten milliseconds: a large run is stored in steps of so many; 402 when
-   * left out.
+   * How many jobs and needs together one insert takes in some ten milliseconds: a large run is stored in steps of so many;
+   * `usualStepWeight` when left out.
    */
   readonly stepWeight?: number
   /**
@@ -59,6 +59,9 @@ export interface StoreInfo {
    */
   readonly firstLeaseMs?: number
 }
+
+/** The weight of a step where a store does not say how many it takes. */
+export const usualStepWeight = 402
 
 /** Names a module whose `connect(argument)` returns the same store again. Both parts can be sent to a thread. */
 export interface Connector {

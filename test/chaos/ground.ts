@@ -216,7 +216,7 @@ async function redisGround(aof: Aof): Promise<Ground> {
 
 async function clusterGround(): Promise<Ground> {
   if (!canStartRedis()) throw missing('Redis')
-  const cluster = await startCluster()
+  const cluster = await startCluster(2_000)
   const { servers } = cluster
   await becomesWhole(servers)
   const url = `redis://${servers.map(({ port }) => `127.0.0.1:${port}`).join(',')}?partitions=8`

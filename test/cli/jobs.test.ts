@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createErrand, Discard, task, type Errand, type JobRecord } from 'errand'
 import { sqlite } from 'errand/sqlite'
-import { errand, type Ended } from './command-line.ts'
+import { errand, makeProject, type Ended } from './command-line.ts'
 
 /** A store with jobs in every state but blocked, which these tests only read. */
 suite('reading jobs', () => {
@@ -91,6 +91,26 @@ suite('reading jobs', () => {
   after(async () => {
     await app.close()
     await rm(folder, { recursive: true, force: true })
+  })
+
+  test('numbers keep all their digits from the command line and back to it', async (t) => {
+    const config = `import { createErrand, task } from 'errand'
+      import { sqlite } from 'errand/sqlite'
+      const count = task({ name: 'count', run: () => undefined })
+      export default createErrand({ store: sqlite('errand.db'), tasks: [count] })`
+    const cwd = await makeProject(t, { 'errand.config.ts': config })
+    const json = async (...args: readonly string[]): Promise<string> => {
+      const { stdout, stderr } = await errand([...args, '--json'], { cwd })
+      assert.equal(stderr, '')
+      return stdout
+    }
+    const input = '{"id":9007199254740993,"part":0.1000000000000000055,"n":1}'
+    const { id } = JSON.parse(await json('enqueue', 'count', input)) as { readonly id: string }
+    for (const command of [
+      ['jobs', 'show', id],
+      ['jobs', 'list'],
+    ])
+      assert.ok((await json(...command)).includes(`"input":${input}`))
   })
 
   test('jobs are listed newest first, one line each', async () => {

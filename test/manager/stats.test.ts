@@ -59,7 +59,7 @@ async function ran(
   for (const { times, ...run } of runs)
     for (let n = 0; n < times; n++)
       events.emit('run-ended', { ...usual, ...ended, againMs: null, ...run })
-  await store.putRecords(recorder.writes(true))
+  await store.putRecords(recorder.writes('the-end'))
   recorder.stop()
 }
 

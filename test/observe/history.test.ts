@@ -39,7 +39,7 @@ function recorded(worker = 'w') {
   const recorder = new HistoryRecorder(worker, () => at.now)
   recorder.start(events)
   const write = async (times = 1): Promise<void> => {
-    const writes = recorder.writes(true)
+    const writes = recorder.writes('the-end')
     for (let n = 0; n < times; n++) await store.putRecords(writes)
     recorder.written(writes)
   }
@@ -81,7 +81,7 @@ test('minutes of several workers are merged, each minute is a point, and an hour
     one.at.now += minute
   }
   await one.write()
-  await one.store.putRecords(other.writes(true))
+  await one.store.putRecords(other.writes('the-end'))
   const minutes = await one.read()
   assert.deepEqual(
     minutes.map(({ at, runs }) => [at, runs[0]?.ended.completed]),
@@ -111,7 +111,7 @@ test('of 100,000 queues the 200 with most runs have a name, and the text is smal
   const { events, recorder, read, write } = recorded()
   for (let n = 0; n < 100_000; n++) events.emit('run-ended', run({ queue: `once-${n}` }))
   for (let n = 0; n < 50; n++) events.emit('run-ended', run({ queue: `once-900` }))
-  const [{ text } = { text: null }] = recorder.writes(false)
+  const [{ text } = { text: null }] = recorder.writes('now')
   assert.ok((text?.length ?? 0) < 100_000, `${text?.length}`)
   await write()
   const [point] = await read()
@@ -132,7 +132,7 @@ test('while the store is away an hour of minutes is kept, no more', () => {
     at.now += minute
     events.emit('run-ended', run())
   }
-  assert.ok(recorder.writes(false).length <= 61)
+  assert.ok(recorder.writes('now').length <= 61)
 })
 
 /** An app in memory whose time is moved by hand. */

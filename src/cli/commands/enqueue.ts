@@ -50,7 +50,8 @@ export function addEnqueue(program: Command): void {
         const input = await readInput(json, options.inputFile)
         return withApp(options, async (errand): Promise<ExitCode> => {
           const job = await errand.enqueue(task, input, callOptions(options))
-          if (options.wait) printJson(await job.result({ timeout: options.timeout }))
+          const { timeout } = options
+          if (options.wait) printJson(await errand.jobs.result(job.id, { timeout }))
           else if (options.json) printJson({ id: job.id, inserted: job.inserted })
           else print(`${job.inserted} ${job.id}`)
           return 0

@@ -3,6 +3,7 @@ import type { Command } from 'commander'
 import type { Duration } from '../../core/duration.ts'
 import { jobStates } from '../../core/job.ts'
 import { isJobId } from '../../core/id.ts'
+import { plainOf } from '../../core/digits.ts'
 import { ErrandError } from '../../core/errors.ts'
 import { mermaidOf } from '../../flows/workflows/mermaid.ts'
 import type { WorkflowNode, WorkflowStatus } from '../../flows/workflows/runs.ts'
@@ -49,7 +50,7 @@ function addStart(workflows: Command): void {
     .option('--timeout <duration>', 'how long to wait', duration, '30s' as Duration)
     .action(
       action<StartOptions, [string, string | undefined]>(async (options, name, json) => {
-        const input = await readInput(json, options.inputFile)
+        const input = plainOf(await readInput(json, options.inputFile))
         return withApp(options, async (errand): Promise<ExitCode> => {
           const { id } = options
           const workflow = errand.workflows.find(name)

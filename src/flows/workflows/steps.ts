@@ -1,7 +1,6 @@
 /** How the jobs of a run are divided into steps, of which each is one call of the store. */
-import { usualStepWeight } from '../../core/job.ts'
 import type { NewJob } from '../../store/job.ts'
-import type { StoreInfo } from '../../store/store.ts'
+import { usualStepWeight, type StoreInfo } from '../../store/store.ts'
 
 /**
  * Bounds of a step, and of a run that is stored in one. A job weighs one, and one more for each of its needs: a hundred nodes fit

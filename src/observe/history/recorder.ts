@@ -62,12 +62,12 @@ export class HistoryRecorder {
     for (const stop of this.#stops) stop()
   }
 
-  /** What to write now; `last` writes the hour as well, whenever it was written before. */
-  writes(last: boolean): readonly RecordWrite[] {
+  /** What to write `now`, or at `the-end`: then the hour as well, whenever it was written before. */
+  writes(at: 'now' | 'the-end'): readonly RecordWrite[] {
     const now = this.#now()
     this.#turnTo(now)
     if (this.#isChanged && this.#minute !== null) this.#keep('minute', this.#minute)
-    if (this.#hour !== null && (last || now - this.#hourWrittenAt >= hourEveryMs)) {
+    if (this.#hour !== null && (at === 'the-end' || now - this.#hourWrittenAt >= hourEveryMs)) {
       this.#keep('hour', wholeHour(this.#hour, this.#minute))
       this.#hourWrittenAt = now
     }

@@ -2,12 +2,17 @@
 import { randomUUID } from 'node:crypto'
 import type { Clock } from '../../core/clock.ts'
 import { ErrandError } from '../../core/errors.ts'
-import { usualStepWeight } from '../../core/job.ts'
 import type { InsertOptions } from '../../store/intake.ts'
 import { calls, type CallName } from '../../store/calls.ts'
 import type { NewJob } from '../../store/job.ts'
 import type { HoldRequest } from '../../store/locks.ts'
-import type { Connector, Store, StoreInfo, Warning } from '../../store/store.ts'
+import {
+  usualStepWeight,
+  type Connector,
+  type Store,
+  type StoreInfo,
+  type Warning,
+} from '../../store/store.ts'
 import type { ClaimRequest, LeaseRef, Note, Settlement } from '../../store/worker-calls.ts'
 import {
   checkAdvances,

@@ -1,5 +1,5 @@
 /** The Redis store: hands each call of the contract to its function, wherever the jobs lie. */
-import type { Connector, Store } from '../../store/store.ts'
+import { usualStepWeight, type Connector, type Store } from '../../store/store.ts'
 import { searched } from '../search.ts'
 import {
   checkAdvances,
@@ -16,7 +16,6 @@ import { Connection, type Target } from './connection.ts'
 import { registerTasks, taskList, workerList } from './coordination.ts'
 import { closedError, isLost, unknownOutcome, withoutArguments } from './errors.ts'
 import { ErrandError } from '../../core/errors.ts'
-import { usualStepWeight } from '../../core/job.ts'
 import { Hints, lockBit, pausedBit, relayBits, workBit } from './hints.ts'
 import { readDurability, readWarnings, unknownDurability } from './durability.ts'
 import { checkLayout } from './layout.ts'
