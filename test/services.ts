@@ -3,6 +3,7 @@
  * temporary folder on a free port, so that it may be killed; on Debian, as root, the package that brings the binary. What cannot be had
  * skips its suite with one loud line, and fails it when `CI=true`.
  */
+import { randomInt } from 'node:crypto'
 import { execFileSync, spawn, type ChildProcess, type SpawnOptions } from 'node:child_process'
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
@@ -171,17 +172,27 @@ export async function answersAt(
   if (!isRight(answer.status)) throw new Error(`${url} answers ${answer.status}`)
 }
 
+/**
+ * Below those that the system gives to whoever connects, which would take a port before its server listens there; a node of a Redis
+ * cluster takes the port 10,000 above its own, too.
+ */
+const ports = { from: 10_000, to: 22_000 } as const
+
 /** A port on which nothing listens. */
-export function freePort(): Promise<number> {
+export async function freePort(): Promise<number> {
+  for (;;) {
+    const port = randomInt(ports.from, ports.to)
+    if (await isFree(port)) return port
+  }
+}
+
+function isFree(port: number): Promise<boolean> {
   return new Promise((resolve, reject) => {
     const server = createServer()
-    server.once('error', reject)
-    server.listen(0, '127.0.0.1', () => {
-      const address = server.address()
-      server.close(() => {
-        if (address !== null && typeof address === 'object') resolve(address.port)
-      })
-    })
+    server.once('error', (error: NodeJS.ErrnoException) =>
+      error.code === 'EADDRINUSE' ? resolve(false) : reject(error),
+    )
+    server.listen(port, '127.0.0.1', () => server.close(() => resolve(true)))
   })
 }
 
