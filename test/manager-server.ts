@@ -1,9 +1,9 @@
 /** A manager in this process that can be stopped, killed and started again on its port, as a process can. */
 import { createServer, type Server } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import { createErrand, type Errand } from '../src/index.ts'
 import { manager, type Manager } from '../src/manager/index.ts'
 import type { Store } from '../src/store/store.ts'
+import { freePort } from './services.ts'
 
 export interface ManagerUnderTest {
   readonly url: string
@@ -34,7 +34,7 @@ export async function managerUnderTest(
   options: ManagerUnderTestOptions,
 ): Promise<ManagerUnderTest> {
   let starts = 0
-  let port = 0
+  const port = await freePort()
   const ended: Promise<void>[] = []
 
   async function start(): Promise<Running> {
@@ -44,10 +44,7 @@ export async function managerUnderTest(
     const server = await new Promise<Server>((resolve, reject) => {
       const one = createServer((request, response) => void made.listener(request, response))
       one.on('error', reject)
-      one.listen(port, '127.0.0.1', () => {
-        port = (one.address() as AddressInfo).port
-        resolve(one)
-      })
+      one.listen(port, '127.0.0.1', () => resolve(one))
     })
     server.prependListener('request', () => options.onRequest?.())
     return { errand, manager: made, server }

@@ -3,6 +3,7 @@ import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
+import { freePort } from '../services.ts'
 
 const cli = join(import.meta.dirname, '../../src/cli/main.ts')
 
@@ -26,7 +27,7 @@ export async function startManager(
   store: string,
   more: readonly string[] = [],
 ): Promise<ManagerProcess> {
-  let port = 0
+  const port = await freePort()
   let child: ChildProcess
   async function start(): Promise<void> {
     child = spawn(
@@ -46,9 +47,7 @@ export async function startManager(
     const lines = createInterface({ input: child.stdout! })
     const timer = setTimeout(() => child.kill('SIGKILL'), startMs)
     for await (const line of lines) {
-      const found = /http:\/\/127\.0\.0\.1:(\d+)/.exec(line)
-      if (found === null) continue
-      port = Number(found[1])
+      if (!line.includes(`http://127.0.0.1:${port}`)) continue
       clearTimeout(timer)
       lines.on('line', () => undefined)
       // Nobody reads on, and a full pipe would stop it.
