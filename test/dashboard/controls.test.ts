@@ -27,7 +27,10 @@ suite('small controls', { skip: browser === null }, () => {
     const { page, faults } = await watch(browser)
     t.after(() => page.context().close())
     await page.goto(url)
-    await page.locator('.findings').getByText(/forgotten/).waitFor()
+    await page
+      .locator('.findings')
+      .getByText(/forgotten/)
+      .waitFor()
     await errand.queues.pause('mail')
     assert.equal(await page.getByText('paused: mail').count(), 0)
     await page.getByRole('button', { name: 'Look again' }).click()

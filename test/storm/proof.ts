@@ -40,6 +40,7 @@ const batch = 500
 /** As many die at least, however quickly each of them empties the queue: the last messages wait for it. */
 const leastKills = 2
 const againMs = 200
+const lookMs = 10
 
 export async function prove(
   broker: StormBroker,
@@ -136,17 +137,31 @@ class Crew {
     while (this.#members.size < 2) this.#start()
     const member = [...this.#members].find((one) => this.#worked(one) > 0)
     if (member === undefined) return sleep(againMs)
-    const endsAt = performance.now() + mostLifeMs
     await sleep(this.#lifeMs)
-    while (this.#worked(member) < this.#least && performance.now() < endsAt) {
-      if ((await broker.left()) === 0) break
-      await sleep(againMs)
-    }
+    await this.#midWork(member, broker)
     if (!this.#members.has(member)) return
     const ended = once(member, 'exit')
     member.kill('SIGKILL')
     this.#kills++
     await ended
+  }
+
+  /**
+   * Resolves when it has done its part and just did more, so that it dies in the middle of its work; at the latest when
+   * nothing is left, or its life is over.
+   */
+  async #midWork(member: ChildProcess, broker: StormBroker): Promise<void> {
+    const endsAt = performance.now() + mostLifeMs
+    const from = this.#worked(member)
+    while (performance.now() < endsAt) {
+      for (let looks = 0; looks < 25; looks++) {
+        const worked = this.#worked(member)
+        if (worked >= this.#least && worked > from) return
+        await sleep(lookMs)
+      }
+      // Dear, with many messages.
+      if ((await broker.left()) === 0) return
+    }
   }
 
   async end(): Promise<void> {
