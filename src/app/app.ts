@@ -134,7 +134,6 @@ const appDefaults = {
   slots: 10,
   leaseMs: 30_000,
   pollMs: 30_000,
-  sweepMs: 5_000,
   keepAtMost: 1_000_000,
 } as const
 
