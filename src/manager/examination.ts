@@ -4,45 +4,45 @@ import type { Finding } from '../client/checks/finding.ts'
 import type { Managed } from './managed.ts'
 import { Problem } from './problem.ts'
 
-/** Those under way. */
+/** Those that somebody waits for. */
 const examinations = new WeakMap<Managed, Examination>()
 
-class Examination {
+interface Examination {
   readonly findings: Promise<readonly Finding[]>
-  readonly #unwanted = new AbortController()
-  #readers = 0
-
-  constructor(errand: Managed) {
-    this.findings = examine(errand, this.#unwanted.signal)
-    this.findings.catch(() => undefined)
-  }
-
-  join(): void {
-    this.#readers++
-  }
-
-  /** Returns whether nobody waits for it any more: then it ends before its next check. */
-  leave(): boolean {
-    this.#readers--
-    if (this.#readers > 0) return false
-    this.#unwanted.abort(new Problem('closed', 'Nobody waits for what doctor finds any more.'))
-    return true
-  }
+  readonly unwanted: AbortController
+  readers: number
 }
 
-/** Rejects with `closed` at once when the signal aborts. */
+/**
+ * Rejects with `closed` as soon as the signal aborts. When nobody waits any more, the examination
+ * ends before its next check.
+ */
 export async function examined(errand: Managed, signal: AbortSignal): Promise<readonly Finding[]> {
-  if (signal.aborted) throw new Problem('closed', 'Nobody waits for what doctor finds.')
-  const examination = examinations.get(errand) ?? new Examination(errand)
-  examinations.set(errand, examination)
-  examination.join()
+  const examination = examinations.get(errand) ?? begin(errand)
+  examination.readers++
   const gone = Promise.withResolvers<never>()
+  // Read by those who still wait; a caller that has left reads nothing.
   const leave = (): void => gone.reject(new Problem('closed', 'The manager stops.'))
   signal.addEventListener('abort', leave, { once: true })
   try {
-    return await Promise.race([examination.findings, gone.promise])
+    if (signal.aborted) leave()
+    return await Promise.race([gone.promise, examination.findings])
   } finally {
     signal.removeEventListener('abort', leave)
-    if (examination.leave()) examinations.delete(errand)
+    examination.readers--
+    if (examination.readers === 0) {
+      examinations.delete(errand)
+      examination.unwanted.abort()
+    }
   }
+}
+
+function begin(errand: Managed): Examination {
+  const unwanted = new AbortController()
+  const findings = examine(errand, unwanted.signal)
+  // Its readers may all have left.
+  findings.catch(() => undefined)
+  const examination = { findings, unwanted, readers: 0 }
+  examinations.set(errand, examination)
+  return examination
 }

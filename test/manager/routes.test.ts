@@ -219,6 +219,29 @@ test('doctor ends before its next check once nobody waits for what it finds', as
   assert.deepEqual([status, listed > 0], [200, true])
 })
 
+test('who leaves before the others takes nothing of what doctor finds from them', async () => {
+  const store = memory()
+  const warnings = store.warnings.bind(store)
+  const asked = Promise.withResolvers<void>()
+  const answer = Promise.withResolvers<void>()
+  let looks = 0
+  store.warnings = async (how) => {
+    looks++
+    asked.resolve()
+    await answer.promise
+    return warnings(how)
+  }
+  await using own = api(store)
+  const leaves = new AbortController()
+  const first = own.send('GET', '/v1/doctor', { signal: leaves.signal })
+  const second = own.send('GET', '/v1/doctor')
+  await asked.promise
+  leaves.abort()
+  await Promise.allSettled([first])
+  answer.resolve()
+  assert.deepEqual([(await second).status, looks], [200, 1])
+})
+
 test('the page of the API names every route with its scopes', () => {
   const page = readFileSync(new URL('../../docs/http-api.md', import.meta.url), 'utf8')
   const missing = routes
